@@ -1,0 +1,21 @@
+// Every bound of ours in one place; those of a specification stand in its layout file. A test drives each to its edge.
+
+/** Longest path a unix socket can have: sun_path is 108 bytes with its NUL (unix(7)); ZeroMQ's ipc:// is bound by it. */
+export const SOCKET_PATH_BYTES_MAX = 107;
+/** Largest message on the bus: a store payload is 4096, a vhost-user payload 4096, screenshots travel as files. */
+export const BUS_MESSAGE_BYTES_MAX = 1 << 20;
+/** Requests of one client under way at one server; one more is answered EBUSY. */
+export const BUS_REQUESTS_IN_FLIGHT_MAX = 1024;
+/** Messages waiting for one peer of a ROUTER before that peer counts as stuck and is dropped. */
+export const BUS_SEND_QUEUE_MAX = 16384;
+/** Bits in one doorbell page. */
+export const BELL_BITS = 1024;
+/** Guest memory, MiB: least to hold queues and a frame; most below the MMIO hole at 0xF0000000. */
+export const GUEST_MEMORY_MIB_MIN = 8;
+export const GUEST_MEMORY_MIB_MAX = 3840;
+/** Domains a hypervisor holds at once. */
+export const DOMAINS_MAX = 64;
+/** Records of a history ring; a power of two. */
+export const HISTORY_RECORDS = 65536;
+/** Bytes of an image file a user names; checked before reading. */
+export const IMAGE_FILE_BYTES_MAX = 64 << 20;

@@ -1,0 +1,176 @@
+// Guest memory behind one interface: the only code that touches raw bytes of a guest. Every address and length is
+// checked here, so that a hostile descriptor ends in a GuestMemoryError and never in a wild access.
+// Leaves mapping files to lib/node/shm.ts and what a page means to its protocol.
+import { ErrnoError } from './errors.js';
+
+export class GuestMemoryError extends ErrnoError {
+  constructor(addr: number, length: number) {
+    super('EFAULT', `guest address 0x${addr.toString(16)} length ${length} is outside its memory`);
+  }
+}
+
+/** A run of guest-physical addresses backed by bytes of this process. */
+export interface MemoryRegion {
+  /** First guest-physical address, a multiple of 4096. */
+  readonly base: number;
+  readonly bytes: Uint8Array;
+}
+
+export interface GuestMemory {
+  /** Throws GuestMemoryError unless [addr, addr+length) lies inside one region. Zero lengths need a valid address too. */
+  check(addr: number, length: number): void;
+  /** A live view of guest bytes inside one region; not to be kept across an await: the memory may be unmapped. */
+  view(addr: number, length: number): Uint8Array;
+  /** Copies out, over region borders if need be. */
+  read(addr: number, target: Uint8Array): void;
+  /** Copies in, over region borders if need be; nothing is written when any part is outside. */
+  write(addr: number, source: Uint8Array): void;
+  readU8(addr: number): number;
+  readU16(addr: number): number;
+  readU32(addr: number): number;
+  readU64(addr: number): bigint;
+  writeU8(addr: number, value: number): void;
+  writeU16(addr: number, value: number): void;
+  writeU32(addr: number, value: number): void;
+  writeU64(addr: number, value: bigint): void;
+  /** Sequentially consistent 16-bit access to a naturally aligned word: ring indexes, flags, event words. */
+  loadU16(addr: number): number;
+  storeU16(addr: number, value: number): void;
+  /** Total bytes of all regions. */
+  readonly size: number;
+}
+
+interface Mapped {
+  readonly base: number;
+  readonly end: number;
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  readonly words16: Uint16Array;
+}
+
+/** GuestMemory over sorted, non-overlapping regions. Throws EINVAL when they overlap or are misaligned. */
+export class RegionMemory implements GuestMemory {
+  readonly size: number;
+  #regions: Mapped[];
+  #last: Mapped;
+
+  constructor(regions: readonly MemoryRegion[]) {
+    const sorted = [...regions].sort((a, b) => a.base - b.base);
+    let end = 0;
+    let size = 0;
+    this.#regions = sorted.map(({ base, bytes }) => {
+      if (bytes.length === 0 || base < end || bytes.byteOffset % 2 !== 0) {
+        throw new ErrnoError('EINVAL', `memory region at 0x${base.toString(16)} overlaps another or is empty`);
+      }
+      end = base + bytes.length;
+      size += bytes.length;
+      return {
+        base,
+        end,
+        bytes,
+        view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
+        words16: new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 1),
+      };
+    });
+    const first = this.#regions[0];
+    if (first === undefined) throw new ErrnoError('EINVAL', 'no memory region');
+    this.#last = first;
+    this.size = size;
+  }
+
+  /** Forgets all regions: every later access throws instead of touching unmapped bytes. */
+  close(): void {
+    this.#regions = [];
+    const nothing = new Uint8Array(0);
+    this.#last = { base: 0, end: -1, bytes: nothing, view: new DataView(nothing.buffer), words16: new Uint16Array(0) };
+  }
+
+  #find(addr: number, length: number): Mapped {
+    const last = this.#last;
+    if (addr >= last.base && addr + length <= last.end) return last;
+    for (const region of this.#regions) {
+      if (addr >= region.base && addr + length <= region.end && addr <= region.end) {
+        this.#last = region;
+        return region;
+      }
+    }
+    throw new GuestMemoryError(addr, length);
+  }
+
+  check(addr: number, length: number): void {
+    this.#find(addr, length);
+  }
+
+  view(addr: number, length: number): Uint8Array {
+    const region = this.#find(addr, length);
+    const at = addr - region.base;
+    return region.bytes.subarray(at, at + length);
+  }
+
+  read(addr: number, target: Uint8Array): void {
+    this.#walk(addr, target.length, (bytes, done) => target.set(bytes, done));
+  }
+
+  write(addr: number, source: Uint8Array): void {
+    this.#walk(addr, source.length, () => {});
+    this.#walk(addr, source.length, (bytes, done) => bytes.set(source.subarray(done, done + bytes.length)));
+  }
+
+  #walk(addr: number, length: number, each: (bytes: Uint8Array, done: number) => void): void {
+    let done = 0;
+    while (done < length) {
+      const region = this.#find(addr + done, 1);
+      const at = addr + done - region.base;
+      const take = Math.min(length - done, region.bytes.length - at);
+      each(region.bytes.subarray(at, at + take), done);
+      done += take;
+    }
+  }
+
+  readU8(addr: number): number {
+    const region = this.#find(addr, 1);
+    return region.view.getUint8(addr - region.base);
+  }
+  readU16(addr: number): number {
+    const region = this.#find(addr, 2);
+    return region.view.getUint16(addr - region.base, true);
+  }
+  readU32(addr: number): number {
+    const region = this.#find(addr, 4);
+    return region.view.getUint32(addr - region.base, true);
+  }
+  readU64(addr: number): bigint {
+    const region = this.#find(addr, 8);
+    return region.view.getBigUint64(addr - region.base, true);
+  }
+  writeU8(addr: number, value: number): void {
+    const region = this.#find(addr, 1);
+    region.view.setUint8(addr - region.base, value);
+  }
+  writeU16(addr: number, value: number): void {
+    const region = this.#find(addr, 2);
+    region.view.setUint16(addr - region.base, value, true);
+  }
+  writeU32(addr: number, value: number): void {
+    const region = this.#find(addr, 4);
+    region.view.setUint32(addr - region.base, value, true);
+  }
+  writeU64(addr: number, value: bigint): void {
+    const region = this.#find(addr, 8);
+    region.view.setBigUint64(addr - region.base, value, true);
+  }
+
+  loadU16(addr: number): number {
+    const region = this.#aligned16(addr);
+    return Atomics.load(region.words16, (addr - region.base) >>> 1);
+  }
+  storeU16(addr: number, value: number): void {
+    const region = this.#aligned16(addr);
+    Atomics.store(region.words16, (addr - region.base) >>> 1, value);
+  }
+  #aligned16(addr: number): Mapped {
+    const region = this.#find(addr, 2);
+    if ((addr - region.base) % 2 !== 0) throw new GuestMemoryError(addr, 2);
+    return region;
+  }
+}

@@ -1,0 +1,19 @@
+// Files of the run directory mapped into memory: guest RAM, ring pages, exit pages. Interface only; the mapping is
+// lib/node/shm.ts.
+import type { FileHandle } from './proto-types.js';
+
+/** A shared mapping, owned by whoever made it. `bytes` must not be touched after close(): that would be a SIGSEGV. */
+export interface Mapping {
+  readonly bytes: Uint8Array;
+  close(): void;
+}
+
+export interface SharedFiles {
+  /** Makes a zeroed file of `size` bytes with every page backed (ENOSPC instead of a later SIGBUS), and maps it. */
+  create(
+    path: string,
+    size: number,
+  ): Mapping & { readonly handle: FileHandle /** unmaps and unlinks */; remove(): void };
+  /** Maps somebody's file; throws EINVAL when the file is smaller than the handle says. */
+  map(handle: FileHandle): Mapping;
+}
