@@ -18,7 +18,7 @@ export const VIRTIO_GPU_F_CONTEXT_INIT = 4;
 export const VIRTIO_GPU_F_BLOB_ALIGNMENT = 5;
 
 /** The config space without blob_alignment, which exists only with VIRTIO_GPU_F_BLOB_ALIGNMENT. */
-export const virtio_gpu_config = struct(
+export const VIRTIO_GPU_CONFIG = struct(
   'virtio_gpu_config',
   { events_read: u32, events_clear: u32, num_scanouts: u32, num_capsets: u32 },
   { size: 16 },
@@ -96,86 +96,82 @@ export const VIRTIO_GPU_BYTES_PER_PIXEL = 4;
 export const VIRTIO_GPU_CURSOR_SIZE = 64;
 
 /** Every request and every response begins with it. */
-export const virtio_gpu_ctrl_hdr = struct(
+export const VIRTIO_GPU_CTRL_HDR = struct(
   'virtio_gpu_ctrl_hdr',
   { type: u32, flags: u32, fence_id: u64, ctx_id: u32, ring_idx: u8, padding: pad(3) },
   { size: 24 },
 );
-export const virtio_gpu_rect = struct('virtio_gpu_rect', { x: u32, y: u32, width: u32, height: u32 }, { size: 16 });
-export const virtio_gpu_mem_entry = struct(
+export const VIRTIO_GPU_RECT = struct('virtio_gpu_rect', { x: u32, y: u32, width: u32, height: u32 }, { size: 16 });
+export const VIRTIO_GPU_MEM_ENTRY = struct(
   'virtio_gpu_mem_entry',
   { addr: u64, length: u32, padding: pad(4) },
   { size: 16 },
 );
-export const virtio_gpu_cursor_pos = struct(
+export const VIRTIO_GPU_CURSOR_POS = struct(
   'virtio_gpu_cursor_pos',
   { scanout_id: u32, x: u32, y: u32, padding: pad(4) },
   { size: 16 },
 );
 
-const hdr = virtio_gpu_ctrl_hdr;
-const rect = virtio_gpu_rect;
+const hdr = VIRTIO_GPU_CTRL_HDR;
+const rect = VIRTIO_GPU_RECT;
 
-export const virtio_gpu_resource_create_2d = struct(
+export const VIRTIO_GPU_RESOURCE_CREATE_2D = struct(
   'virtio_gpu_resource_create_2d',
   { hdr, resource_id: u32, format: u32, width: u32, height: u32 },
   { size: 40 },
 );
-export const virtio_gpu_resource_unref = struct(
+export const VIRTIO_GPU_RESOURCE_UNREF = struct(
   'virtio_gpu_resource_unref',
   { hdr, resource_id: u32, padding: pad(4) },
   { size: 32 },
 );
-export const virtio_gpu_set_scanout = struct(
+export const VIRTIO_GPU_SET_SCANOUT = struct(
   'virtio_gpu_set_scanout',
   { hdr, r: rect, scanout_id: u32, resource_id: u32 },
   { size: 48 },
 );
-export const virtio_gpu_resource_flush = struct(
+export const VIRTIO_GPU_RESOURCE_FLUSH = struct(
   'virtio_gpu_resource_flush',
   { hdr, r: rect, resource_id: u32, padding: pad(4) },
   { size: 48 },
 );
-export const virtio_gpu_transfer_to_host_2d = struct(
+export const VIRTIO_GPU_TRANSFER_TO_HOST_2D = struct(
   'virtio_gpu_transfer_to_host_2d',
   { hdr, r: rect, offset: u64, resource_id: u32, padding: pad(4) },
   { size: 56 },
 );
-/** nr_entries virtio_gpu_mem_entry follow. */
-export const virtio_gpu_resource_attach_backing = struct(
+/** nr_entries VIRTIO_GPU_MEM_ENTRY follow. */
+export const VIRTIO_GPU_RESOURCE_ATTACH_BACKING = struct(
   'virtio_gpu_resource_attach_backing',
   { hdr, resource_id: u32, nr_entries: u32 },
   { size: 32 },
 );
-export const virtio_gpu_resource_detach_backing = struct(
+export const VIRTIO_GPU_RESOURCE_DETACH_BACKING = struct(
   'virtio_gpu_resource_detach_backing',
   { hdr, resource_id: u32, padding: pad(4) },
   { size: 32 },
 );
-export const virtio_gpu_cmd_get_edid = struct(
-  'virtio_gpu_cmd_get_edid',
-  { hdr, scanout: u32, padding: pad(4) },
-  { size: 32 },
-);
+export const VIRTIO_GPU_GET_EDID = struct('virtio_gpu_get_edid', { hdr, scanout: u32, padding: pad(4) }, { size: 32 });
 /** UPDATE_CURSOR and MOVE_CURSOR. */
-export const virtio_gpu_update_cursor = struct(
+export const VIRTIO_GPU_UPDATE_CURSOR = struct(
   'virtio_gpu_update_cursor',
-  { hdr, pos: virtio_gpu_cursor_pos, resource_id: u32, hot_x: u32, hot_y: u32, padding: pad(4) },
+  { hdr, pos: VIRTIO_GPU_CURSOR_POS, resource_id: u32, hot_x: u32, hot_y: u32, padding: pad(4) },
   { size: 56 },
 );
 
-export const virtio_gpu_display_one = struct(
+export const VIRTIO_GPU_DISPLAY_ONE = struct(
   'virtio_gpu_display_one',
   { r: rect, enabled: u32, flags: u32 },
   { size: 24 },
 );
-export const virtio_gpu_resp_display_info = struct(
+export const VIRTIO_GPU_RESP_DISPLAY_INFO = struct(
   'virtio_gpu_resp_display_info',
-  { hdr, pmodes: array(virtio_gpu_display_one, VIRTIO_GPU_MAX_SCANOUTS) },
+  { hdr, pmodes: array(VIRTIO_GPU_DISPLAY_ONE, VIRTIO_GPU_MAX_SCANOUTS) },
   { size: 408 },
 );
 export const VIRTIO_GPU_EDID_BYTES = 1024;
-export const virtio_gpu_resp_edid = struct(
+export const VIRTIO_GPU_RESP_EDID = struct(
   'virtio_gpu_resp_edid',
   { hdr, size: u32, padding: pad(4), edid: bytes(VIRTIO_GPU_EDID_BYTES) },
   { size: 1056 },

@@ -25,7 +25,7 @@ export function hasFeature(features: bigint, bit: number): boolean {
 }
 
 /** One entry of the descriptor table. */
-export const virtq_desc = struct('virtq_desc', { addr: u64, len: u32, flags: u16, next: u16 }, { size: 16 });
+export const VIRTQ_DESC = struct('virtq_desc', { addr: u64, len: u32, flags: u16, next: u16 }, { size: 16 });
 
 /** `next` is valid. */
 export const VIRTQ_DESC_F_NEXT = 1;
@@ -35,15 +35,15 @@ export const VIRTQ_DESC_F_WRITE = 2;
 export const VIRTQ_DESC_F_INDIRECT = 4;
 
 /** The head of the available ring; the ring of u16 heads follows, then used_event. */
-export const virtq_avail = struct('virtq_avail', { flags: u16, idx: u16 }, { size: 4 });
+export const VIRTQ_AVAIL = struct('virtq_avail', { flags: u16, idx: u16 }, { size: 4 });
 export const VIRTQ_AVAIL_F_NO_INTERRUPT = 1;
 
 /** The head of the used ring; the ring of elements follows, then avail_event. */
-export const virtq_used = struct('virtq_used', { flags: u16, idx: u16 }, { size: 4 });
+export const VIRTQ_USED = struct('virtq_used', { flags: u16, idx: u16 }, { size: 4 });
 export const VIRTQ_USED_F_NO_NOTIFY = 1;
 
 /** An element of the used ring: the chain's head, and the bytes written into its writable part. */
-export const virtq_used_elem = struct('virtq_used_elem', { id: u32, len: u32 }, { size: 8 });
+export const VIRTQ_USED_ELEM = struct('virtq_used_elem', { id: u32, len: u32 }, { size: 8 });
 
 /** Queue sizes are powers of two up to this. */
 export const VIRTQ_SIZE_MAX = 32768;
@@ -53,31 +53,31 @@ export const VIRTQ_USED_ALIGN = 4;
 
 /** Bytes of the descriptor table of a queue of `size` entries. */
 export function virtqDescBytes(size: number): number {
-  return virtq_desc.size * size;
+  return VIRTQ_DESC.size * size;
 }
 /** Bytes of the available ring, used_event included. */
 export function virtqAvailBytes(size: number): number {
-  return virtq_avail.size + 2 * size + 2;
+  return VIRTQ_AVAIL.size + 2 * size + 2;
 }
 /** Bytes of the used ring, avail_event included. */
 export function virtqUsedBytes(size: number): number {
-  return virtq_used.size + virtq_used_elem.size * size + 2;
+  return VIRTQ_USED.size + VIRTQ_USED_ELEM.size * size + 2;
 }
 /** Offset of available ring entry `slot` (index mod size) in the available ring. */
 export function virtqAvailSlot(slot: number): number {
-  return virtq_avail.size + 2 * slot;
+  return VIRTQ_AVAIL.size + 2 * slot;
 }
 /** Offset of used ring entry `slot` in the used ring. */
 export function virtqUsedSlot(slot: number): number {
-  return virtq_used.size + virtq_used_elem.size * slot;
+  return VIRTQ_USED.size + VIRTQ_USED_ELEM.size * slot;
 }
 /** Offset of used_event, written by the driver, in the available ring. */
 export function virtqUsedEvent(size: number): number {
-  return virtq_avail.size + 2 * size;
+  return VIRTQ_AVAIL.size + 2 * size;
 }
 /** Offset of avail_event, written by the device, in the used ring. */
 export function virtqAvailEvent(size: number): number {
-  return virtq_used.size + virtq_used_elem.size * size;
+  return VIRTQ_USED.size + VIRTQ_USED_ELEM.size * size;
 }
 
 /** Whether a step of an index from `old` to `current` passes `event`: "tell me when entry `event` is written" (2.7.10). */
