@@ -19,6 +19,10 @@ export interface MemoryRegion {
 export interface GuestMemory {
   /** Throws GuestMemoryError unless [addr, addr+length) lies inside one region. Zero lengths need a valid address too. */
   check(addr: number, length: number): void;
+  /** Whether all of [addr, addr+length) is backed, over region borders if need be; true for no bytes at all. */
+  contains(addr: number, length: number): boolean;
+  /** Live views that make up [addr, addr+length), one a region, in order; the rules of view() hold for each. */
+  views(addr: number, length: number): Uint8Array[];
   /** A live view of guest bytes inside one region; not to be kept across an await: the memory may be unmapped. */
   view(addr: number, length: number): Uint8Array;
   /** Copies out, over region borders if need be. */
@@ -99,6 +103,24 @@ export class RegionMemory implements GuestMemory {
 
   check(addr: number, length: number): void {
     this.#find(addr, length);
+  }
+
+  contains(addr: number, length: number): boolean {
+    const last = this.#last;
+    if (addr >= last.base && addr + length <= last.end) return true;
+    const end = addr + length;
+    for (let at = addr; at < end; ) {
+      const region = this.#regions.find((candidate) => at >= candidate.base && at < candidate.end);
+      if (region === undefined) return false;
+      at = region.end;
+    }
+    return true;
+  }
+
+  views(addr: number, length: number): Uint8Array[] {
+    const views: Uint8Array[] = [];
+    this.#walk(addr, length, (bytes) => views.push(bytes));
+    return views;
   }
 
   view(addr: number, length: number): Uint8Array {
