@@ -1,0 +1,46 @@
+// A device server as its vhost-user connection sees it: what backend-session.ts asks of a device, and nothing of how the
+// messages travelled.
+import type { MappedRegion } from './memory-map.js';
+
+/** What a running ring is. Addresses are guest addresses (or DMA addresses, as negotiated); sizes in entries. */
+export interface RingSetup<H> {
+  readonly size: number;
+  readonly desc: bigint;
+  readonly avail: bigint;
+  readonly used: bigint;
+  /** First entry of the available ring to look at: a free-running u16. */
+  readonly base: number;
+  readonly kick: H;
+  readonly call: H | undefined;
+  readonly err: H | undefined;
+}
+
+/** A device as its connection sees it. What these throw as ErrnoError is answered as a failure of the message. */
+export interface VhostUserDevice<H> {
+  /** Virtio features offered, without bit 30. */
+  readonly features: bigint;
+  /** Protocol features offered, beside REPLY_ACK, MQ and CONFIG, which the session brings. */
+  readonly protocolFeatures: bigint;
+  readonly queueCount: number;
+  readonly queueSizeMax: number;
+  /** Regions that ADD_MEM_REG may reach. */
+  readonly memorySlotsMax: number;
+  setFeatures(features: bigint): void;
+  /** The whole memory, anew (empty at the end); no ring runs meanwhile. Throws ErrnoError, and keeps the old one, when it cannot be mapped. */
+  setMemory(regions: readonly MappedRegion<H>[]): void;
+  startRing(index: number, setup: RingSetup<H>): void;
+  /** The ring is not touched any more once this returns; answers the next entry of the available ring to look at. */
+  stopRing(index: number): number;
+  /** Another call handle for a ring that runs. */
+  setCall(index: number, call: H | undefined): void;
+  /** Everything that the guest made in the device is gone: it was reset, or the front-end went. */
+  reset(): void;
+  /** Undefined: no such bytes. */
+  readConfig(offset: number, size: number): Uint8Array | undefined;
+  writeConfig(offset: number, data: Uint8Array): void;
+  setDisplay(handle: H): void;
+  /** Where back-end requests go; owned by the device from here on. */
+  setBackendChannel(handle: H): void;
+  /** A handle is not needed any more. */
+  release(handle: H): void;
+}
