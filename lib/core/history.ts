@@ -21,7 +21,7 @@ export const RECORD_KINDS = [
 export type RecordKind = (typeof RECORD_KINDS)[number];
 
 export interface History {
-  /** Writes one record; costs under a microsecond; `name` is cut to 40 bytes. `domid` 0xffff where there is none. */
+  /** Writes one record; costs under a microsecond; `name` is cut to 64 bytes. `domid` 0xffff where there is none. */
   record(kind: RecordKind, name: string, a?: number, b?: number, domid?: number): void;
   /**
    * A step: records, counts occurrences (`name#n`), and stops the process here if a gate is set on it.

@@ -16,6 +16,11 @@ export const GUEST_MEMORY_MIB_MAX = 3840;
 /** Domains a hypervisor holds at once. */
 export const DOMAINS_MAX = 64;
 /** Records of a history ring; a power of two. */
-export const HISTORY_RECORDS = 65536;
+export const HISTORY_RECORDS = 32768;
 /** Bytes of an image file a user names; checked before reading. */
 export const IMAGE_FILE_BYTES_MAX = 64 << 20;
+/**
+ * Descriptors of one chain through an indirect table; the spec's bound is the queue size, but Linux makes longer tables on
+ * short queues (a cursor queue has 16 entries), so a device takes the larger of the two.
+ */
+export const CHAIN_DESCRIPTORS_MAX = 1024;

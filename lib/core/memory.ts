@@ -108,6 +108,8 @@ export class RegionMemory implements GuestMemory {
   contains(addr: number, length: number): boolean {
     const last = this.#last;
     if (addr >= last.base && addr + length <= last.end) return true;
+    // Beyond 2^53 a sum may equal its summand; no memory lies there.
+    if (length > 0 && addr > Number.MAX_SAFE_INTEGER) return false;
     const end = addr + length;
     for (let at = addr; at < end; ) {
       const region = this.#regions.find((candidate) => at >= candidate.base && at < candidate.end);

@@ -1,0 +1,97 @@
+// Doorbells as messages (`notify = zmq`): the same handles, each ring a protobuf message to the receiver's PULL socket.
+// For comparing with shared memory (bell.ts); rings coalesce while a send is under way, as an eventfd's do.
+import { existsSync, unlinkSync } from 'node:fs';
+import * as zmq from 'zeromq';
+import { ErrnoError, ProtocolError } from '../core/errors.js';
+import { BELL_BITS } from '../core/limits.js';
+import type { Doorbell } from '../core/notify.js';
+import type { Ring } from '../core/proto-types.js';
+import { BellBits, bellPaths, bindBits, Senders } from './bell.js';
+import { busAddress, SOCKET_OPTIONS } from './bus-wire.js';
+import type { Poller } from './poller.js';
+import { messageCodec } from './proto.js';
+
+const ringCodec = messageCodec('Ring');
+
+class MessageSender {
+  readonly #socket: zmq.Push;
+  readonly #waiting = new Set<number>();
+  #sending = false;
+
+  constructor(runDir: string, bell: string) {
+    const path = bellPaths(runDir, bell).zmq;
+    if (!existsSync(path)) throw new ErrnoError('ENOENT', `no doorbell ${bell}`);
+    this.#socket = new zmq.Push(SOCKET_OPTIONS);
+    this.#socket.connect(busAddress(path));
+  }
+
+  ring(bit: number): void {
+    this.#waiting.add(bit);
+    if (!this.#sending) void this.#pump();
+  }
+
+  async #pump(): Promise<void> {
+    this.#sending = true;
+    while (this.#waiting.size > 0) {
+      const bits = [...this.#waiting];
+      this.#waiting.clear();
+      try {
+        await this.#socket.send(ringCodec.encode({ bits }));
+      } catch {
+        // full or closed: the receiver is stuck or dead; its death is learnt from the kernel
+      }
+    }
+    this.#sending = false;
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}
+
+/** A process's doorbell under `notify = zmq`. */
+export async function messageDoorbell(
+  runDir: string,
+  name: string,
+  poller: Poller,
+): Promise<Doorbell & { close(): void }> {
+  const bits = new BellBits();
+  const path = bellPaths(runDir, name).zmq;
+  const socket = new zmq.Pull(SOCKET_OPTIONS);
+  await socket.bind(busAddress(path));
+  let open = true;
+  const receive = async (): Promise<void> => {
+    try {
+      for await (const [bytes] of socket) {
+        poller.activity();
+        if (bytes !== undefined) takeRing(bits, bytes);
+      }
+    } catch (error) {
+      if (open) throw error;
+    }
+  };
+  void receive();
+  const senders = new Senders((target) => new MessageSender(runDir, target));
+  return {
+    bind: (onRing, count = 1) => bindBits(bits, name, onRing, count),
+    open: (handle) => senders.open(handle),
+    close() {
+      if (!open) return;
+      open = false;
+      senders.closeAll();
+      socket.close();
+      if (existsSync(path)) unlinkSync(path);
+    },
+  };
+}
+
+function takeRing(bits: BellBits, bytes: Uint8Array): void {
+  let ring: Ring;
+  try {
+    ring = ringCodec.decode(bytes) as Ring;
+  } catch (error) {
+    if (error instanceof ProtocolError) return;
+    throw error;
+  }
+  for (const bit of ring.bits.slice(0, BELL_BITS)) if (bit < BELL_BITS) bits.run(bit);
+}

@@ -1,0 +1,81 @@
+// The few C library calls that Node lacks, through koffi: mapping files, making FIFOs, locks that the kernel releases.
+// Nothing else loads koffi. Errors carry the C errno in the message.
+import koffi from 'koffi';
+
+const libc = koffi.load(null);
+const mmapFn = libc.func('void *mmap(void *addr, size_t length, int prot, int flags, int fd, int64_t offset)');
+const munmapFn = libc.func('int munmap(void *addr, size_t length)');
+const fallocateFn = libc.func('int posix_fallocate(int fd, int64_t offset, int64_t length)');
+const yieldFn = libc.func('int sched_yield()');
+const flockFn = libc.func('int flock(int fd, int operation)');
+const mkfifoFn = libc.func('int mkfifo(const char *path, unsigned int mode)');
+
+const PROT_READ = 1;
+const PROT_WRITE = 2;
+const MAP_SHARED = 1;
+const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+const LOCK_UN = 8;
+const EWOULDBLOCK = 11;
+const EEXIST = 17;
+
+/** A C call that failed; `errno` positive. */
+export class LibcError extends Error {
+  override readonly name = 'LibcError';
+  readonly errno: number;
+  constructor(call: string, errno: number) {
+    super(`${call}: ${Object.entries(koffi.os.errno).find(([, value]) => value === errno)?.[0] ?? `errno ${errno}`}`);
+    this.errno = errno;
+  }
+}
+
+export interface RawMapping {
+  readonly buffer: ArrayBuffer;
+  unmap(): void;
+}
+
+/** Maps `length` bytes of a file, shared. The buffer must not be touched after unmap(). */
+export function mapFile(fd: number, length: number, writable: boolean): RawMapping {
+  const address = mmapFn(null, length, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0) as bigint;
+  if (BigInt.asUintN(64, BigInt(address)) === MAP_FAILED) throw new LibcError('mmap', koffi.errno());
+  let mapped = true;
+  return {
+    buffer: koffi.view(address, length) as ArrayBuffer,
+    unmap() {
+      if (!mapped) return;
+      mapped = false;
+      if (munmapFn(address, length) !== 0) throw new LibcError('munmap', koffi.errno());
+    },
+  };
+}
+
+/** Backs every page of the file now: a full tmpfs answers ENOSPC here instead of SIGBUS at a later store. */
+export function allocateFile(fd: number, length: number): void {
+  const errno = fallocateFn(fd, 0, length) as number;
+  if (errno !== 0) throw new LibcError('posix_fallocate', errno);
+}
+
+/** Gives the rest of this time slice to whoever waits for this core. */
+export function schedYield(): void {
+  yieldFn();
+}
+
+/** Takes an exclusive lock on the open file; false when somebody else holds it. The kernel releases it at our death. */
+export function tryLock(fd: number): boolean {
+  if (flockFn(fd, LOCK_EX | LOCK_NB) === 0) return true;
+  const errno = koffi.errno();
+  if (errno === EWOULDBLOCK) return false;
+  throw new LibcError('flock', errno);
+}
+
+export function unlock(fd: number): void {
+  flockFn(fd, LOCK_UN);
+}
+
+/** Makes a FIFO; an existing one stays. */
+export function makeFifo(path: string, mode: number): void {
+  if (mkfifoFn(path, mode) === 0) return;
+  const errno = koffi.errno();
+  if (errno !== EEXIST) throw new LibcError('mkfifo', errno);
+}

@@ -1,0 +1,127 @@
+// The run directory: where the processes of one lab find each other. Names of everything in it stand here.
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { errorMessage, UserError } from '../core/errors.js';
+import { SOCKET_PATH_BYTES_MAX } from '../core/limits.js';
+import type { ServerName } from '../core/service.js';
+import { tryLock } from './libc.js';
+
+const SUBDIRS = ['bell', 'bus', 'frames', 'guests', 'history', 'live', 'lock', 'logs', 'proc', 'shm'] as const;
+/** The longest socket name below a run directory: a doorbell under `notify = zmq`, `/bell/vhost-frontend.<11>.zmq`. */
+const LONGEST_SOCKET_NAME = 37;
+
+export const runPaths = {
+  bus: (runDir: string, server: string) => join(runDir, 'bus', `${server}.zmq`),
+  live: (runDir: string, server: string) => join(runDir, 'live', `${server}.sock`),
+  lock: (runDir: string, name: string) => join(runDir, 'lock', name),
+  proc: (runDir: string, name: string) => join(runDir, 'proc', `${name}.json`),
+  log: (runDir: string, name: string) => join(runDir, 'logs', `${name}.ndjson`),
+  history: (runDir: string, name: string, incarnation: number) =>
+    join(runDir, 'history', `${name}.${incarnation.toString(36)}.ring`),
+  dom0Token: (runDir: string) => join(runDir, 'dom0.token'),
+  guestToken: (runDir: string, guest: string) => join(runDir, 'guests', `${guest}.token`),
+} as const;
+
+export function defaultRunDir(): string {
+  const given = process.env['XENWIRE_RUN_DIR'];
+  if (given !== undefined && given !== '') return resolve(given);
+  let base = tmpdir();
+  try {
+    if (statSync('/dev/shm').isDirectory()) base = '/dev/shm';
+  } catch {
+    // no tmpfs there: the temporary folder serves
+  }
+  return join(base, `xenwire-${process.getuid?.() ?? 0}`, 'lab');
+}
+
+/** Makes the folders that are missing, mode 0700. Throws UserError when the path cannot serve. */
+export function prepareRunDir(path: string): string {
+  const runDir = resolve(path);
+  const longest = Buffer.byteLength(runDir) + LONGEST_SOCKET_NAME;
+  if (longest > SOCKET_PATH_BYTES_MAX) {
+    const most = SOCKET_PATH_BYTES_MAX - LONGEST_SOCKET_NAME;
+    throw new UserError(
+      `run directory ${runDir} is too long for the sockets in it: ${Buffer.byteLength(runDir)} bytes, at most ${most}`,
+    );
+  }
+  try {
+    for (const name of SUBDIRS) mkdirSync(join(runDir, name), { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new UserError(`cannot use ${runDir} as run directory: ${errorMessage(error)}`);
+  }
+  return runDir;
+}
+
+export interface NameLock {
+  release(): void;
+}
+
+const { O_CREAT, O_RDWR } = constants;
+
+/** Takes the name of a process; undefined when a living process has it. The kernel gives it back at our death. */
+export function lockName(runDir: string, name: string): NameLock | undefined {
+  const fd = openSync(runPaths.lock(runDir, name), O_RDWR | O_CREAT, 0o600);
+  if (!tryLock(fd)) {
+    closeSync(fd);
+    return undefined;
+  }
+  // The file itself stays: removing a locked file lets two processes hold the same name.
+  return { release: () => closeSync(fd) };
+}
+
+/** One line of `xenwire ps`. */
+export interface ProcessEntry {
+  readonly name: string;
+  readonly pid: number;
+  readonly incarnation: number;
+  readonly state: string;
+}
+
+export function writeProcessEntry(runDir: string, entry: ProcessEntry): void {
+  const path = runPaths.proc(runDir, entry.name);
+  writeFileSync(`${path}.new`, `${JSON.stringify(entry)}\n`, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+}
+
+export function removeProcessEntry(runDir: string, name: string): void {
+  rmSync(runPaths.proc(runDir, name), { force: true });
+}
+
+/** Whether a living process holds the name: its lock says so, in whatever pid namespace it lives. */
+export function isRunning(runDir: string, name: string): boolean {
+  const lock = lockName(runDir, name);
+  lock?.release();
+  return lock === undefined;
+}
+
+/** The registered processes; those that ended without a word have state "dead". */
+export function listProcesses(runDir: string): ProcessEntry[] {
+  let names: string[];
+  try {
+    names = readdirSync(join(runDir, 'proc')).filter((file) => file.endsWith('.json'));
+  } catch {
+    return [];
+  }
+  return names.sort().flatMap((file) => {
+    try {
+      const entry = JSON.parse(readFileSync(join(runDir, 'proc', file), 'utf8')) as ProcessEntry;
+      return [isRunning(runDir, entry.name) ? entry : { ...entry, state: 'dead' }];
+    } catch {
+      return []; // removed between listing and reading
+    }
+  });
+}
+
+export const SERVERS: readonly ServerName[] = ['hypervisor', 'xenstored', 'vhost-gpu'];
