@@ -1,0 +1,61 @@
+// Device-model operations: numbers and operands as struct xen_dm_op has them, and one number of ours.
+// Source: xen/include/public/hvm/dm_op.h. Leaves checks and effects to services/hypervisor/dm-ops.ts.
+import { pad, struct, u8, u16, u32, u64 } from './struct.js';
+
+export const XEN_DMOP = {
+  create_ioreq_server: 1,
+  get_ioreq_server_info: 2,
+  map_io_range_to_ioreq_server: 3,
+  unmap_io_range_from_ioreq_server: 4,
+  set_ioreq_server_state: 5,
+  destroy_ioreq_server: 6,
+  track_dirty_vram: 7,
+  set_pci_intx_level: 8,
+  set_isa_irq_level: 9,
+  set_pci_link_route: 10,
+  modified_memory: 11,
+  set_mem_type: 12,
+  inject_event: 13,
+  inject_msi: 14,
+  map_mem_type_to_ioreq_server: 15,
+  remote_shutdown: 16,
+  relocate_memory: 17,
+  pin_memory_cacheattr: 18,
+  set_irq_level: 19,
+  nr_vcpus: 20,
+  /** Ours: the operation of the first version of the thread's patches, never merged, so it has no number of Xen's. */
+  evtchn_raise: 0x1000,
+} as const;
+
+/** Operation and padding before the operand. */
+export const XEN_DM_OP_HEADER = struct('xen_dm_op', { op: u32, pad: u32 }, { size: 8 });
+/** Largest operand: the whole struct is 32 bytes. */
+export const XEN_DM_OP_SIZE = 32;
+
+/** The operand of evtchn_raise: a port of the guest. */
+export const XEN_DM_OP_EVTCHN_RAISE = struct('xen_dm_op_evtchn_raise', { port: u32 }, { size: 4 });
+export const XEN_DM_OP_SET_IRQ_LEVEL = struct(
+  'xen_dm_op_set_irq_level',
+  { irq: u32, level: u8, pad: pad(3) },
+  { size: 8 },
+);
+export const XEN_DM_OP_INJECT_MSI = struct('xen_dm_op_inject_msi', { data: u32, pad: pad(4), addr: u64 }, { size: 16 });
+export const XEN_DM_OP_IOREQ_SERVER_RANGE = struct(
+  'xen_dm_op_ioreq_server_range',
+  { id: u16, pad: pad(2), type: u32, start: u64, end: u64 },
+  { size: 24 },
+);
+
+export const HVMMEM = { ram_rw: 0, ram_ro: 1, mmio_dm: 2, unused: 3, ioreq_server: 4 } as const;
+export const XEN_DMOP_IOREQ_MEM_ACCESS_WRITE = 2;
+export const XEN_DMOP_MODIFIED_MEMORY_EXTENTS_MAX = 1024;
+export const TRACK_DIRTY_VRAM_PAGES_MAX = 262144;
+/** xen_dm_op_pin_memory_cacheattr types. */
+export const CACHEATTR_TYPES: readonly number[] = [0, 1, 4, 5, 6, 7, 0xffffffff];
+export const XEN_DMOP_EVENT_TYPES: readonly number[] = [0, 2, 3, 4, 5, 6];
+
+/** privcmd's own limits for DM_OP (module parameters of Linux). */
+export const PRIVCMD_DM_OP_BUFS_MAX = 16;
+export const PRIVCMD_DM_OP_BUF_BYTES_MAX = 4096;
+/** PRIVCMD IOEVENTFD: vCPUs of one ioreq page's caller. */
+export const PRIVCMD_IOEVENTFD_VCPUS_MAX = 4096;
