@@ -34,6 +34,9 @@ interface ExitAnswer {
   readonly errno: number;
 }
 
+/** What the vCPU left for: an exit and who gets its answer, or a hypercall. */
+type Outside = ((answer: ExitAnswer) => void) | 'hypercall';
+
 /** Width of a register access in bytes. */
 export type AccessSize = 1 | 2 | 4 | 8;
 
@@ -44,7 +47,7 @@ export class Vcpu {
   readonly #ready: (() => void)[] = [];
   /** Continuations of completed exits, innermost last: interrupted code lies below its interrupt. */
   readonly #returns: (() => void)[] = [];
-  #outstanding: ((answer: ExitAnswer) => void) | 'hypercall' | undefined;
+  #outstanding: Outside | undefined;
   #count = 0;
   #scheduled = false;
   #upcall: (() => Promise<void>) | undefined;
@@ -147,7 +150,7 @@ export class Vcpu {
     this.#returns.length = 0;
   }
 
-  #leave(how: NonNullable<typeof this.#outstanding>): void {
+  #leave(how: Outside): void {
     assert(this.#outstanding === undefined, 'a vCPU leaves the guest once at a time');
     this.#outstanding = how;
   }
