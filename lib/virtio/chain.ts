@@ -1,0 +1,186 @@
+// A descriptor chain of a split virtqueue, walked and checked: where its readable and its writable bytes lie in guest
+// memory. What the bytes mean, and the rings that chains travel in, are left to the device and to device-queue.ts.
+//
+// The guest may write descriptors while we read them: each field is read once, and only what was read is checked and used.
+// Where the specification leaves a bad chain open, or real devices differ, the choice here is: refuse what it forbids the
+// driver and what cannot be served, since a driver that does so is broken and guessing at its meaning hides that; accept
+// what it merely advises against. In particular
+//  - a zero-length descriptor is accepted and adds nothing, wherever it points;
+//  - WRITE on a descriptor that refers to a table is ignored (2.7.5.3.2); NEXT beside INDIRECT is refused (2.7.5.3.1);
+//  - direct descriptors may be followed by an indirect one as the last (2.7.5.3.2);
+//  - a table longer than the queue is accepted up to CHAIN_DESCRIPTORS_MAX;
+//  - a buffer may cross adjoining memory regions.
+import { ProtocolError } from '../core/errors.js';
+import { CHAIN_DESCRIPTORS_MAX } from '../core/limits.js';
+import type { GuestMemory } from '../core/memory.js';
+import { VIRTQ_DESC, VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE } from '../layout/virtio-ring.js';
+
+export type VirtqErrorCode =
+  | 'QUEUE_LAYOUT' // size, alignment or place of the three areas
+  | 'AVAIL_INDEX' // the available index ran more than the queue size ahead
+  | 'HEAD_RANGE'
+  | 'NEXT_RANGE'
+  | 'CHAIN_LENGTH' // more descriptors than there can be: a loop
+  | 'CHAIN_BYTES' // more than 2^32 bytes in all
+  | 'CHAIN_ORDER' // a readable descriptor after a writable one
+  | 'CHAIN_ADDRESS' // a buffer outside guest memory
+  | 'INDIRECT_FEATURE' // not negotiated
+  | 'INDIRECT_NEXT'
+  | 'INDIRECT_NESTED'
+  | 'INDIRECT_LENGTH' // empty, or not a multiple of the descriptor size
+  | 'INDIRECT_ADDRESS'; // a table outside guest memory
+
+/** The driver broke a rule of the ring: its queue stops, nothing else. */
+export class VirtqError extends ProtocolError {
+  declare readonly code: VirtqErrorCode;
+  constructor(code: VirtqErrorCode, message: string) {
+    super(code, message);
+  }
+}
+
+/** Where chains are found. Addresses are guest-physical, and `desc` holds `size` descriptors inside guest memory. */
+export interface ChainTable {
+  readonly memory: GuestMemory;
+  readonly desc: number;
+  readonly size: number;
+  /** VIRTIO_F_INDIRECT_DESC was negotiated. */
+  readonly indirect: boolean;
+}
+
+/** 2.7.4: the bytes of a chain, all together. */
+const CHAIN_BYTES_MAX = 2 ** 32;
+const HIGH_WORD = 2 ** 32;
+const { addr: AT_ADDR, len: AT_LEN, flags: AT_FLAGS, next: AT_NEXT } = VIRTQ_DESC.offset;
+
+/**
+ * One chain at a time; made once and walked again for every request, so that serving a queue allocates nothing. Its
+ * owner must be done with it before the next walk, and before the memory it was walked in is unmapped.
+ */
+export class Chain {
+  /** Index of the first descriptor: the id of the used element. */
+  head = 0;
+  readableBytes = 0;
+  writableBytes = 0;
+  #memory: GuestMemory | undefined;
+  readonly #addr: number[] = [];
+  readonly #len: number[] = [];
+  #readableCount = 0;
+  #count = 0;
+
+  /** Takes the chain that starts at `head`; throws VirtqError, after which the chain is empty. */
+  walk(table: ChainTable, head: number): void {
+    this.#clear(table.memory, head);
+    try {
+      if (head >= table.size) throw new VirtqError('HEAD_RANGE', `head ${head} in a queue of ${table.size}`);
+      this.#walkTable(table, table.desc, table.size, head, 0);
+    } catch (error) {
+      this.#clear(undefined, head);
+      throw error;
+    }
+  }
+
+  #clear(memory: GuestMemory | undefined, head: number): void {
+    this.#memory = memory;
+    this.head = head;
+    this.readableBytes = 0;
+    this.writableBytes = 0;
+    this.#readableCount = 0;
+    this.#count = 0;
+  }
+
+  /** `before`: descriptors of the queue's own table that led to this one; 0 there, at least 1 inside an indirect table. */
+  #walkTable(table: ChainTable, base: number, entries: number, first: number, before: number): void {
+    const { memory } = table;
+    const inside = before > 0;
+    // The queue's own table bounds a direct chain; what it and an indirect table hold together has the wider bound.
+    const bound = inside ? Math.max(table.size, CHAIN_DESCRIPTORS_MAX) : table.size;
+    let index = first;
+    for (let count = before + 1; ; count++) {
+      if (count > bound) throw new VirtqError('CHAIN_LENGTH', `chain ${this.head} has more than ${bound} descriptors`);
+      const at = base + index * VIRTQ_DESC.size;
+      const addr = memory.readU32(at + AT_ADDR) + memory.readU32(at + AT_ADDR + 4) * HIGH_WORD;
+      const len = memory.readU32(at + AT_LEN);
+      const flags = memory.readU16(at + AT_FLAGS);
+      if ((flags & VIRTQ_DESC_F_INDIRECT) !== 0) {
+        if (inside) throw new VirtqError('INDIRECT_NESTED', `chain ${this.head} has a table inside a table`);
+        if ((flags & VIRTQ_DESC_F_NEXT) !== 0) {
+          throw new VirtqError('INDIRECT_NEXT', `chain ${this.head} goes on after its indirect table`);
+        }
+        this.#walkIndirect(table, addr, len, count);
+        return;
+      }
+      this.#add(memory, addr, len, (flags & VIRTQ_DESC_F_WRITE) !== 0);
+      if ((flags & VIRTQ_DESC_F_NEXT) === 0) return;
+      index = memory.readU16(at + AT_NEXT);
+      if (index >= entries) throw new VirtqError('NEXT_RANGE', `chain ${this.head} goes to ${index} of ${entries}`);
+    }
+  }
+
+  #walkIndirect(table: ChainTable, addr: number, len: number, before: number): void {
+    if (!table.indirect) throw new VirtqError('INDIRECT_FEATURE', `chain ${this.head} is indirect, not negotiated`);
+    if (len === 0 || len % VIRTQ_DESC.size !== 0) {
+      throw new VirtqError('INDIRECT_LENGTH', `chain ${this.head} has an indirect table of ${len} bytes`);
+    }
+    try {
+      table.memory.check(addr, len);
+    } catch (cause) {
+      throw new VirtqError('INDIRECT_ADDRESS', `chain ${this.head}: ${(cause as Error).message}`);
+    }
+    this.#walkTable(table, addr, len / VIRTQ_DESC.size, 0, before);
+  }
+
+  #add(memory: GuestMemory, addr: number, len: number, writable: boolean): void {
+    if (!writable && this.#count > this.#readableCount) {
+      throw new VirtqError('CHAIN_ORDER', `chain ${this.head} has a readable descriptor after a writable one`);
+    }
+    if (!memory.contains(addr, len)) {
+      throw new VirtqError(
+        'CHAIN_ADDRESS',
+        `chain ${this.head}: 0x${addr.toString(16)} length ${len} is outside memory`,
+      );
+    }
+    if (this.readableBytes + this.writableBytes + len > CHAIN_BYTES_MAX) {
+      throw new VirtqError('CHAIN_BYTES', `chain ${this.head} has more than 2^32 bytes`);
+    }
+    this.#addr[this.#count] = addr;
+    this.#len[this.#count] = len;
+    this.#count++;
+    if (writable) {
+      this.writableBytes += len;
+    } else {
+      this.readableBytes += len;
+      this.#readableCount++;
+    }
+  }
+
+  /** Copies readable bytes from `offset` on into `target`; answers how many there were, at most target.length. */
+  read(offset: number, target: Uint8Array): number {
+    return this.#copy(0, this.#readableCount, offset, target, false);
+  }
+
+  /** Copies `source` into the writable bytes from `offset` on; answers how many had room. */
+  write(offset: number, source: Uint8Array): number {
+    return this.#copy(this.#readableCount, this.#count, offset, source, true);
+  }
+
+  #copy(from: number, to: number, offset: number, local: Uint8Array, out: boolean): number {
+    const memory = this.#memory;
+    let skip = offset;
+    let done = 0;
+    for (let segment = from; segment < to && done < local.length; segment++) {
+      const len = this.#len[segment]!;
+      if (skip >= len) {
+        skip -= len;
+        continue;
+      }
+      const take = Math.min(len - skip, local.length - done);
+      const addr = this.#addr[segment]! + skip;
+      const part = take === local.length ? local : local.subarray(done, done + take);
+      if (out) memory!.write(addr, part);
+      else memory!.read(addr, part);
+      done += take;
+      skip = 0;
+    }
+    return done;
+  }
+}
