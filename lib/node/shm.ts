@@ -1,10 +1,10 @@
 // Shared files of the run directory: made whole (every page backed), mapped, unmapped, removed.
 import { closeSync, constants, fstatSync, ftruncateSync, mkdirSync, openSync, unlinkSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
-import { ErrnoError } from '../core/errors.js';
+import { ErrnoError, errorMessage } from '../core/errors.js';
 import type { FileHandle } from '../core/proto-types.js';
 import type { Mapping, SharedFiles } from '../core/shared.js';
-import { allocateFile, LibcError, mapFile } from './libc.js';
+import { allocateFile, mapFile } from './libc.js';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
 
@@ -48,8 +48,8 @@ export function createPath(path: string, size: number): Mapping {
     return mapOpen(fd, size, true);
   } catch (error) {
     unlinkSync(path);
-    if (error instanceof LibcError) throw new ErrnoError('ENOSPC', `no room for ${size} bytes: ${error.message}`);
-    throw error;
+    // ENOSPC, EDQUOT, EFBIG: the file system cannot hold it, however it says so.
+    throw new ErrnoError('ENOSPC', `no room for ${size} bytes: ${errorMessage(error)}`, { cause: error });
   } finally {
     closeSync(fd);
   }

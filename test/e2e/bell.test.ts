@@ -1,0 +1,45 @@
+// Doorbells between two real processes: no ring is lost in any phase of the receiver's falling asleep, and a sleep costs
+// one wake-up at most.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { createPath } from '../../lib/node/shm.js';
+import { startNode, temporaryRunDir } from '../fixtures/processes.js';
+
+const RECEIVER = new URL('../fixtures/bell-receiver.js', import.meta.url);
+const SENDER = new URL('../fixtures/bell-sender.js', import.meta.url);
+const RINGS = 1_000_000;
+
+t.test('a million rings: none is lost, and no more wake-ups than sleeps', async (t) => {
+  const runDir = temporaryRunDir(t);
+  mkdirSync(join(runDir, 'bell'));
+  const counters = join(runDir, 'counters');
+  createPath(counters, 4096).close();
+  const receiver = startNode(t, RECEIVER, [runDir, counters, String(RINGS)]);
+  const handle = JSON.parse((await receiver.line(/^bound/)).slice(6)) as { bit: number };
+  const sender = startNode(t, SENDER, [runDir, counters, String(RINGS), String(handle.bit), '7']);
+  t.equal(await sender.line(/^(sent|lost)/, 60_000), 'sent all');
+  const result = JSON.parse((await receiver.line(/^done/)).slice(5)) as Record<string, number>;
+  t.equal(result['seen'], RINGS);
+  t.ok(result['sleepCount']! > 10, `it slept ${result['sleepCount']} times, so that falling asleep was met`);
+  t.ok(
+    result['wakeCount']! <= result['sleepCount']!,
+    `${result['wakeCount']} wake-ups for ${result['sleepCount']} sleeps`,
+  );
+  t.equal(await receiver.ended(), 0);
+});
+
+t.test('opening the doorbell of a process that was killed says so', async (t) => {
+  const runDir = temporaryRunDir(t);
+  mkdirSync(join(runDir, 'bell'));
+  const counters = join(runDir, 'counters');
+  createPath(counters, 4096).close();
+  const receiver = startNode(t, RECEIVER, [runDir, counters, '1']);
+  await receiver.line(/^bound/);
+  process.kill(receiver.pid, 'SIGKILL');
+  await receiver.ended();
+  const { BellSender } = await import('../../lib/node/bell.js');
+  t.throws(() => new BellSender(runDir, 'receiver'), { code: 'ENOENT' });
+  t.throws(() => new BellSender(runDir, 'nobody'), { code: 'ENOENT' });
+  t.throws(() => new BellSender(runDir, '../../etc/passwd'), { code: 'EINVAL' });
+});
