@@ -24,3 +24,11 @@ export const IMAGE_FILE_BYTES_MAX = 64 << 20;
  * short queues (a cursor queue has 16 entries), so a device takes the larger of the two.
  */
 export const CHAIN_DESCRIPTORS_MAX = 1024;
+/** Pieces of backing that one RESOURCE_ATTACH_BACKING may bring, as QEMU's devices take: 64 MiB in single pages. */
+export const GPU_MEM_ENTRIES_MAX = 16384;
+/** Pieces of backing that all resources of one device hold together: 1 GiB in single pages. */
+export const GPU_MEM_ENTRIES_HELD_MAX = 262144;
+/** Resources of one device: none need take host memory, since a resource may have no pixels. */
+export const GPU_RESOURCES_MAX = 4096;
+/** Bytes of host memory for the resources of one device, unless configured; QEMU's default too. */
+export const GPU_HOST_BYTES_DEFAULT = 256 << 20;
