@@ -15,7 +15,7 @@ export class MmioRanges {
   /** Takes the lowest free range of `size` bytes; whole pages are taken. Throws ENOSPC. */
   claim(size: number): number {
     const length = Math.ceil(size / MMIO_ALIGN) * MMIO_ALIGN;
-    let base = MMIO_WINDOW.start;
+    let base: number = MMIO_WINDOW.start;
     let index = 0;
     for (; index < this.#taken.length && this.#taken[index]!.base < base + length; index++)
       base = this.#taken[index]!.end;

@@ -1,0 +1,263 @@
+// The driver's end of a split virtqueue, as Linux's virtio_ring.c drives it: publishes chains, decides on kicks, takes used ones
+// back, asks for or refuses interrupts. Leaves where rings, tables and buffers lie to its owner, and kicks and interrupts to
+// the transport. What the device writes is hostile: a used element that names no chain of ours breaks the queue.
+//
+// Order (2.7.13): descriptors and the ring entry, then avail.idx with a sequentially consistent store, then the look at
+// avail_event or used.flags; the device stores those before it looks at avail.idx again, so one of the two sees the other.
+// Likewise used_event or avail.flags, then used.idx, before the driver sleeps (2.7.8).
+import { ErrnoError } from '../core/errors.js';
+import type { GuestMemory } from '../core/memory.js';
+import {
+  hasFeature,
+  VIRTIO_F_EVENT_IDX,
+  VIRTIO_F_INDIRECT_DESC,
+  VIRTQ_AVAIL,
+  VIRTQ_AVAIL_F_NO_INTERRUPT,
+  VIRTQ_DESC,
+  VIRTQ_DESC_F_INDIRECT,
+  VIRTQ_DESC_F_NEXT,
+  VIRTQ_DESC_F_WRITE,
+  VIRTQ_USED,
+  VIRTQ_USED_ELEM,
+  VIRTQ_USED_F_NO_NOTIFY,
+  virtqAvailBytes,
+  virtqAvailEvent,
+  virtqAvailSlot,
+  virtqDescBytes,
+  virtqUsedBytes,
+  virtqUsedEvent,
+  virtqUsedSlot,
+  vringNeedEvent,
+} from '../layout/virtio-ring.js';
+
+/** A piece of guest memory. */
+export interface Segment {
+  readonly addr: number;
+  readonly length: number;
+}
+
+/** Where the three areas of one queue lie: one block, the used ring on a page of its own (vring_init with PAGE_SIZE). */
+export interface RingPlace {
+  readonly desc: number;
+  readonly avail: number;
+  readonly used: number;
+  /** Bytes of the whole block. */
+  readonly bytes: number;
+}
+
+const PAGE = 4096;
+
+export function ringPlace(base: number, size: number): RingPlace {
+  const avail = base + virtqDescBytes(size);
+  const used = Math.ceil((avail + virtqAvailBytes(size)) / PAGE) * PAGE;
+  return { desc: base, avail, used, bytes: used + virtqUsedBytes(size) - base };
+}
+
+/** Memory for indirect tables; alloc answers undefined when there is none, the chain then goes direct. */
+export interface TableAllocator {
+  alloc(bytes: number): Segment | undefined;
+  release(table: Segment): void;
+}
+
+interface Live<T> {
+  readonly cookie: T;
+  /** Descriptors of the ring that it took. */
+  readonly count: number;
+  readonly table: Segment | undefined;
+}
+
+export interface Used<T> {
+  readonly cookie: T;
+  /** What the device says it wrote; unchecked. */
+  readonly length: number;
+}
+
+export class DriverQueue<T> {
+  readonly size: number;
+  readonly place: RingPlace;
+  readonly #memory: GuestMemory;
+  readonly #tables: TableAllocator;
+  readonly #eventIdx: boolean;
+  readonly #indirect: boolean;
+  readonly #live: (Live<T> | undefined)[];
+  readonly #next: Uint16Array;
+  #freeHead = 0;
+  #freeCount: number;
+  #availIdx = 0;
+  #addedCount = 0;
+  #lastUsed = 0;
+  #callbacks = true;
+  #broken = false;
+
+  /** `base` is page-aligned guest memory of ringPlace(base, size).bytes bytes; the constructor zeroes it. */
+  constructor(parts: { memory: GuestMemory; tables: TableAllocator; base: number; size: number; features: bigint }) {
+    const { memory, base, size, features } = parts;
+    this.size = size;
+    this.place = ringPlace(base, size);
+    this.#memory = memory;
+    this.#tables = parts.tables;
+    this.#eventIdx = hasFeature(features, VIRTIO_F_EVENT_IDX);
+    this.#indirect = hasFeature(features, VIRTIO_F_INDIRECT_DESC);
+    this.#live = new Array(size).fill(undefined);
+    this.#next = Uint16Array.from({ length: size }, (_, index) => (index + 1) % size);
+    this.#freeCount = size;
+    memory.write(base, new Uint8Array(this.place.bytes));
+  }
+
+  get broken(): boolean {
+    return this.#broken;
+  }
+  get free(): number {
+    return this.#freeCount;
+  }
+  /** Chains that the device has. */
+  get outstanding(): number {
+    return this.#live.reduce((count, live) => count + (live === undefined ? 0 : 1), 0);
+  }
+
+  /**
+   * Publishes a chain: `out` for the device to read, then `into` for it to write. The index moves now; kickPrepare() says
+   * whether the device must be told. Throws ENOSPC when the ring is full, EIO when the queue is broken.
+   */
+  add(out: readonly Segment[], into: readonly Segment[], cookie: T): void {
+    if (this.#broken) throw new ErrnoError('EIO', 'the virtqueue is broken');
+    const total = out.length + into.length;
+    if (total === 0) throw new ErrnoError('EINVAL', 'an empty chain');
+    const table = this.#indirect && total > 1 && this.#freeCount > 0 ? this.#makeTable(out, into) : undefined;
+    const count = table === undefined ? total : 1;
+    if (count > this.#freeCount) {
+      if (table !== undefined) this.#tables.release(table);
+      throw new ErrnoError('ENOSPC', 'the virtqueue is full');
+    }
+    const head = this.#freeHead;
+    if (table !== undefined) {
+      this.#writeDesc(this.#descAt(head), table, VIRTQ_DESC_F_INDIRECT, 0);
+      this.#freeHead = this.#next[head]!;
+    } else this.#writeDirect(out, into);
+    this.#freeCount -= count;
+    this.#live[head] = { cookie, count, table };
+    this.#memory.writeU16(this.place.avail + virtqAvailSlot(this.#availIdx & (this.size - 1)), head);
+    this.#availIdx = (this.#availIdx + 1) & 0xffff;
+    this.#addedCount++;
+    this.#memory.storeU16(this.place.avail + VIRTQ_AVAIL.offset.idx, this.#availIdx);
+  }
+
+  /** Whether the device must be kicked for what was added since the last question. */
+  kickPrepare(): boolean {
+    const current = this.#availIdx;
+    const old = (current - this.#addedCount) & 0xffff;
+    const many = this.#addedCount > 0xffff;
+    this.#addedCount = 0;
+    if (many) return true;
+    if (!this.#eventIdx) {
+      return (this.#memory.loadU16(this.place.used + VIRTQ_USED.offset.flags) & VIRTQ_USED_F_NO_NOTIFY) === 0;
+    }
+    return vringNeedEvent(this.#memory.loadU16(this.place.used + virtqAvailEvent(this.size)), current, old);
+  }
+
+  /** The next used chain, or undefined. Its descriptors and table are free again. */
+  take(): Used<T> | undefined {
+    if (this.#broken || !this.hasUsed()) return undefined;
+    const at = this.place.used + virtqUsedSlot(this.#lastUsed & (this.size - 1));
+    const id = this.#memory.readU32(at + VIRTQ_USED_ELEM.offset.id);
+    const length = this.#memory.readU32(at + VIRTQ_USED_ELEM.offset.len);
+    const live = id < this.size ? this.#live[id] : undefined;
+    if (live === undefined) {
+      this.#broken = true;
+      return undefined;
+    }
+    this.#release(id, live);
+    this.#lastUsed = (this.#lastUsed + 1) & 0xffff;
+    // Asks for the interrupt of the next one; the store is a full barrier before the caller looks again.
+    if (this.#callbacks && this.#eventIdx) this.#storeUsedEvent(this.#lastUsed);
+    return { cookie: live.cookie, length };
+  }
+
+  hasUsed(): boolean {
+    return this.#memory.loadU16(this.place.used + VIRTQ_USED.offset.idx) !== this.#lastUsed;
+  }
+
+  /** No interrupts wanted; a hint. */
+  disableCallbacks(): void {
+    this.#callbacks = false;
+    if (this.#eventIdx) this.#storeUsedEvent(0);
+    else this.#memory.storeU16(this.place.avail + VIRTQ_AVAIL.offset.flags, VIRTQ_AVAIL_F_NO_INTERRUPT);
+  }
+
+  /** Interrupts wanted again. False when something was used meanwhile: look again before sleeping. */
+  enableCallbacks(): boolean {
+    this.#callbacks = true;
+    if (!this.#eventIdx) this.#memory.storeU16(this.place.avail + VIRTQ_AVAIL.offset.flags, 0);
+    this.#storeUsedEvent(this.#lastUsed);
+    return !this.hasUsed();
+  }
+
+  /** No more traffic: the device was removed or must be reset. */
+  breakQueue(): void {
+    this.#broken = true;
+  }
+
+  /** After a reset of the device: hands out what it still had, so that each chain ends exactly once. */
+  detach(): T[] {
+    const cookies: T[] = [];
+    this.#broken = true;
+    for (let head = 0; head < this.size; head++) {
+      const live = this.#live[head];
+      if (live === undefined) continue;
+      this.#release(head, live);
+      cookies.push(live.cookie);
+    }
+    return cookies;
+  }
+
+  #storeUsedEvent(value: number): void {
+    this.#memory.storeU16(this.place.avail + virtqUsedEvent(this.size), value);
+  }
+
+  #release(head: number, live: Live<T>): void {
+    this.#live[head] = undefined;
+    if (live.table !== undefined) this.#tables.release(live.table);
+    // The chain is linked through #next already; its last descriptor points to what was free before.
+    let last = head;
+    for (let index = 1; index < live.count; index++) last = this.#next[last]!;
+    this.#next[last] = this.#freeHead;
+    this.#freeHead = head;
+    this.#freeCount += live.count;
+  }
+
+  #descAt(index: number): number {
+    return this.place.desc + index * VIRTQ_DESC.size;
+  }
+
+  #writeDesc(at: number, segment: Segment, flags: number, next: number): void {
+    this.#memory.writeU64(at + VIRTQ_DESC.offset.addr, BigInt(segment.addr));
+    this.#memory.writeU32(at + VIRTQ_DESC.offset.len, segment.length);
+    this.#memory.writeU16(at + VIRTQ_DESC.offset.flags, flags);
+    this.#memory.writeU16(at + VIRTQ_DESC.offset.next, next);
+  }
+
+  #writeDirect(out: readonly Segment[], into: readonly Segment[]): void {
+    const all = [...out, ...into];
+    let index = this.#freeHead;
+    all.forEach((segment, at) => {
+      const next = this.#next[index]!;
+      const more = at + 1 < all.length;
+      const flags = (at < out.length ? 0 : VIRTQ_DESC_F_WRITE) | (more ? VIRTQ_DESC_F_NEXT : 0);
+      this.#writeDesc(this.#descAt(index), segment, flags, more ? next : 0);
+      index = next;
+    });
+    this.#freeHead = index;
+  }
+
+  #makeTable(out: readonly Segment[], into: readonly Segment[]): Segment | undefined {
+    const all = [...out, ...into];
+    const table = this.#tables.alloc(all.length * VIRTQ_DESC.size);
+    if (table === undefined) return undefined;
+    all.forEach((segment, at) => {
+      const more = at + 1 < all.length;
+      const flags = (at < out.length ? 0 : VIRTQ_DESC_F_WRITE) | (more ? VIRTQ_DESC_F_NEXT : 0);
+      this.#writeDesc(table.addr + at * VIRTQ_DESC.size, segment, flags, more ? at + 1 : 0);
+    });
+    return { addr: table.addr, length: all.length * VIRTQ_DESC.size };
+  }
+}
