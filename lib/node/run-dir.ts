@@ -2,6 +2,7 @@
 import {
   closeSync,
   constants,
+  existsSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -19,6 +20,8 @@ import type { ServerName } from '../core/service.js';
 import { tryLock } from './libc.js';
 
 const SUBDIRS = ['bell', 'bus', 'frames', 'guests', 'history', 'live', 'lock', 'logs', 'proc', 'shm'] as const;
+/** Stands in every run directory, made before anything else in it. */
+const MARKER = '.xenwire-run-dir';
 /** The longest socket name below a run directory: a doorbell under `notify = zmq`, `/bell/vhost-frontend.<11>.zmq`. */
 const LONGEST_SOCKET_NAME = 37;
 
@@ -57,11 +60,26 @@ export function prepareRunDir(path: string): string {
     );
   }
   try {
+    mkdirSync(runDir, { recursive: true, mode: 0o700 });
+    if (!isRunDir(runDir)) {
+      const other = readdirSync(runDir).find(
+        (name) => name !== MARKER && !(SUBDIRS as readonly string[]).includes(name),
+      );
+      if (other !== undefined)
+        throw new UserError(`${runDir} holds other things (${other}): name a new or empty folder`);
+      writeFileSync(join(runDir, MARKER), '', { mode: 0o600 });
+    }
     for (const name of SUBDIRS) mkdirSync(join(runDir, name), { recursive: true, mode: 0o700 });
   } catch (error) {
+    if (error instanceof UserError) throw error;
     throw new UserError(`cannot use ${runDir} as run directory: ${errorMessage(error)}`);
   }
   return runDir;
+}
+
+/** Whether a folder was made as a run directory: only such a one is ever removed as a whole. */
+export function isRunDir(path: string): boolean {
+  return existsSync(join(path, MARKER));
 }
 
 export interface NameLock {
