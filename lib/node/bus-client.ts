@@ -23,7 +23,8 @@ export interface BusClientSetup {
   /** Of this process. */
   readonly name: string;
   readonly incarnation: number;
-  readonly token: string;
+  /** Asked once the server is there: a token of an earlier life of it would be refused. */
+  readonly token: () => Promise<string>;
   readonly log: Log;
   readonly history: History;
   readonly onActivity: () => void;
@@ -91,7 +92,7 @@ export class ZmqBusClient implements BusClient {
       }
       client.#live = live;
       try {
-        const welcome = await client.#greet();
+        const welcome = await client.#greet(await setup.token());
         client.#domid = welcome.domid;
         return client;
       } catch (error) {
@@ -106,7 +107,7 @@ export class ZmqBusClient implements BusClient {
     return this.#domid;
   }
 
-  #greet(): Promise<Welcome> {
+  #greet(token: string): Promise<Welcome> {
     return new Promise((resolve, reject) => {
       this.#welcome = resolve;
       this.#refuse = reject;
@@ -116,7 +117,7 @@ export class ZmqBusClient implements BusClient {
       }
       this.#socket.connect(busAddress(runPaths.bus(this.#setup.runDir, this.#setup.server)));
       void this.#receive();
-      const { name, token } = this.#setup;
+      const { name } = this.#setup;
       this.#send({ kind: KIND.HELLO, body: helloCodec.encode({ name, token, pid: process.pid }) });
     });
   }

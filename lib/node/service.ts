@@ -185,7 +185,7 @@ class RunningService<Options> {
     shared: Shared,
   ): Promise<ZmqBusClient> {
     const { signal } = this.#abort;
-    const proof = token ?? (await this.#dom0Token(shared.runDir));
+    const proof = async (): Promise<string> => token ?? (await this.#dom0Token(shared.runDir));
     const client = await ZmqBusClient.connect({ ...shared, server, token: proof, signal });
     if (client === undefined) throw new PeerDiedError(server);
     this.#own(`connection to ${server}`, () => client.close());
