@@ -1,6 +1,6 @@
-// virtio-mmio, version 2: registers, device status, interrupt bits; and the feature bits that every device type shares.
-// Sources: OASIS virtio 1.4 "Virtio Over MMIO", "Device Status Field", "Reserved Feature Bits"; linux/virtio_mmio.h.
-// Leaves what a register does to lib/virtio/mmio-device.ts, rings to virtio-ring.ts, device config to its device's file.
+// virtio-mmio, version 2: registers, device status, interrupt bits.
+// Sources: OASIS virtio 1.4 "Virtio Over MMIO", "Device Status Field"; linux/virtio_mmio.h. Leaves what a register does to
+// lib/virtio/mmio-registers.ts, rings and common feature bits to virtio-ring.ts, device config to its device's file.
 
 export const VIRTIO_MMIO_MAGIC_VALUE = 0x000;
 export const VIRTIO_MMIO_VERSION = 0x004;
@@ -52,25 +52,4 @@ export const VIRTIO_CONFIG_S_SUSPEND = 16;
 export const VIRTIO_CONFIG_S_NEEDS_RESET = 0x40;
 export const VIRTIO_CONFIG_S_FAILED = 0x80;
 
-/** Feature bits by number. */
-export const VIRTIO_F_NOTIFY_ON_EMPTY = 24;
-export const VIRTIO_F_ANY_LAYOUT = 27;
-export const VIRTIO_RING_F_INDIRECT_DESC = 28;
-export const VIRTIO_RING_F_EVENT_IDX = 29;
-export const VIRTIO_F_VERSION_1 = 32;
-export const VIRTIO_F_ACCESS_PLATFORM = 33;
-export const VIRTIO_F_RING_PACKED = 34;
-export const VIRTIO_F_IN_ORDER = 35;
-export const VIRTIO_F_ORDER_PLATFORM = 36;
-export const VIRTIO_F_SR_IOV = 37;
-export const VIRTIO_F_NOTIFICATION_DATA = 38;
-export const VIRTIO_F_NOTIF_CONFIG_DATA = 39;
-export const VIRTIO_F_RING_RESET = 40;
-export const VIRTIO_F_ADMIN_VQ = 41;
-export const VIRTIO_F_SUSPEND = 43;
-
-/** Device ids. */
-export const VIRTIO_ID_GPU = 16;
-
-/** Largest split queue (2.7 of the specification). */
-export const VIRTQUEUE_MAX_SIZE = 32768;
+export { VIRTIO_F_VERSION_1, VIRTQ_SIZE_MAX as VIRTQUEUE_MAX_SIZE } from './virtio-ring.js';

@@ -4,7 +4,7 @@
 import { ErrnoError, ProtocolError } from '../core/errors.js';
 import { type Machine, machine } from '../core/machine.js';
 import { VHOST_USER_F_PROTOCOL_FEATURES, VHOST_USER_PROTOCOL_F } from '../layout/vhost-user.js';
-import { VIRTQUEUE_MAX_SIZE } from '../layout/virtio-mmio.js';
+import { VIRTQ_SIZE_MAX } from '../layout/virtio-ring.js';
 import type { VhostUserDevice } from './device.js';
 import { checkRegions, type MappedRegion, userToGuest } from './memory-map.js';
 import {
@@ -165,7 +165,7 @@ export class BackendSession<H> {
     },
     SET_VRING_NUM: ({ index, num }) => {
       const ring = this.#stoppedRing(index, 'SET_VRING_NUM');
-      const max = Math.min(this.#device.queueSizeMax, VIRTQUEUE_MAX_SIZE);
+      const max = Math.min(this.#device.queueSizeMax, VIRTQ_SIZE_MAX);
       if (num === 0 || num > max || (num & (num - 1)) !== 0) throw new ProtocolError('ring', `ring of ${num} entries`);
       ring.size = num;
       return undefined;

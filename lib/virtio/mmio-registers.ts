@@ -2,6 +2,7 @@
 // is 32 bits wide and aligned (virtio 1.4, 4.2.2). Functions of the table work on a RegisterState and say what the owner
 // of the device must do. Leaves the window, config space and counting to mmio-device.ts.
 import * as M from '../layout/virtio-mmio.js';
+import { hasFeature, VIRTIO_F_VERSION_1 } from '../layout/virtio-ring.js';
 import { type StatusStep, statusMove, statusStep } from './device-status.js';
 
 export interface QueueSetup {
@@ -155,7 +156,7 @@ function writeStatus(s: RegisterState, value: number): readonly MmioEffect[] | u
       // Refused by not keeping the bit (3.1.1 step 6). VERSION_1 must be accepted: there is no legacy interface here.
       const accepted =
         (s.driverFeatures & ~s.model.features) === 0n &&
-        ((s.driverFeatures >> BigInt(M.VIRTIO_F_VERSION_1)) & 1n) === 1n &&
+        hasFeature(s.driverFeatures, VIRTIO_F_VERSION_1) &&
         (s.model.accepts?.(s.driverFeatures) ?? true);
       if (accepted) s.status = next;
       return accepted ? NONE : undefined;
