@@ -1,0 +1,23 @@
+// What the verbs share: the option that names a lab, plain output, failures in one sentence.
+import { resolve } from 'node:path';
+import { type Command, EXIT } from '../../lib/node/cli.js';
+import { defaultRunDir } from '../../lib/node/run-dir.js';
+
+export function labOption(command: Command): Command {
+  return command.option(
+    '--run-dir <dir>',
+    'where the processes of the lab find each other',
+    (text) => resolve(text),
+    defaultRunDir(),
+  );
+}
+
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+/** A verb that could not do what it was asked: one sentence, exit status 1. */
+export function fail(sentence: string): void {
+  process.stderr.write(`xenwire: ${sentence}\n`);
+  process.exitCode = EXIT.FAILED;
+}

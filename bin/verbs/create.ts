@@ -1,0 +1,66 @@
+// `xenwire create`: adds a guest to a running lab, as `xl create` does, and starts the process that runs its kernel.
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import type { Command } from '../../lib/node/cli.js';
+import { createGuest, type Guest, unpauseGuest } from '../../services/toolstack/domain.js';
+import { builtProgram } from '../../services/toolstack/node/child.js';
+import { checkFrame, firstFrame } from '../../services/toolstack/node/frames.js';
+import { readPng } from '../../services/toolstack/node/png.js';
+import { openRunningSession, openSession, type Session } from '../../services/toolstack/node/session.js';
+import { fail, labOption } from './common.js';
+import { checkedImage, DEFAULT_IMAGE, readConfig } from './guest-source.js';
+
+interface CreateOptions {
+  readonly runDir: string;
+  readonly image: string;
+  readonly process: boolean;
+  readonly wait?: boolean;
+  readonly waitForLab?: boolean;
+}
+
+export function register(program: Command): void {
+  labOption(program.command('create <config>').description('add a guest to a running lab'))
+    .option('--image <file>', 'PNG that the guest shows', DEFAULT_IMAGE)
+    .option('--no-process', "start no process: the guest's kernel runs elsewhere, as xenwire guest --name NAME")
+    .option('--wait', 'wait for its first frame and compare it with the image; status 1 if they differ')
+    .option('--wait-for-lab', 'wait until the lab runs, instead of refusing')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  xenwire create examples/gpu-guest.cfg\n  xenwire create examples/gpu-guest.cfg --image examples/test-card.png --wait',
+    )
+    .action(async (configPath: string, options: CreateOptions) => {
+      const config = readConfig(configPath);
+      const image = checkedImage(options.image);
+      const name = `create-${process.pid}`;
+      const session = options.waitForLab
+        ? await openSession({ runDir: options.runDir, name })
+        : await openRunningSession(options.runDir, name);
+      try {
+        const guest = await session.exclusively(async () => {
+          const created = await createGuest(session, config);
+          await unpauseGuest(session, created.domid);
+          return created;
+        });
+        if (options.process) startDetached(options.runDir, guest.name, image);
+        process.stdout.write(`guest ${guest.name} is domain ${guest.domid}\n`);
+        if (options.wait) await compare(session, guest, image);
+      } finally {
+        await session.close();
+      }
+    });
+}
+
+/** A process of its own: it ends with its domain, or with the lab. */
+function startDetached(runDir: string, name: string, image: string): void {
+  const args = [builtProgram('guest'), '--run-dir', runDir, '--name', name, '--image', image];
+  spawn(process.execPath, args, { detached: true, stdio: 'ignore' }).unref();
+}
+
+async function compare(session: Session, guest: Guest, image: string): Promise<void> {
+  await firstFrame(session, guest);
+  const path = join(session.runDir, 'frames', `${guest.name}.png`);
+  const frame = await checkFrame(await session.connect('vhost-gpu'), `${guest.domid}/0`, path, readPng(image));
+  const size = `${frame.width}x${frame.height}`;
+  if (frame.mismatchedPixels > 0) fail(`${frame.mismatchedPixels} of ${size} pixels differ from ${image}: ${path}`);
+  else process.stdout.write(`picture equal: ${size} pixels, ${path}\n`);
+}

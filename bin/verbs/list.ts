@@ -1,0 +1,35 @@
+// `xenwire list`: the guests of a running lab, as `xl list` shows domains.
+import type { Command } from '../../lib/node/cli.js';
+import { listGuests } from '../../services/toolstack/domain.js';
+import { openRunningSession } from '../../services/toolstack/node/session.js';
+import { labOption, printJson } from './common.js';
+
+export function register(program: Command): void {
+  labOption(program.command('list').description('list the guests of a running lab'))
+    .option('--json', 'as a JSON array')
+    .addHelpText('after', '\nExamples:\n  xenwire list\n  xenwire list --json')
+    .action(async (options: { runDir: string; json?: boolean }) => {
+      const session = await openRunningSession(options.runDir, `list-${process.pid}`);
+      try {
+        const guests = (await listGuests(session)).map(({ name, domid, memory_mib, max_vcpus, state }) => ({
+          name,
+          domid,
+          memoryMib: memory_mib,
+          vcpus: max_vcpus,
+          state,
+        }));
+        if (options.json) {
+          printJson(guests);
+          return;
+        }
+        const width = Math.max(4, ...guests.map(({ name }) => name.length));
+        process.stdout.write(`${'NAME'.padEnd(width)}  DOMID  MEMORY  STATE\n`);
+        for (const { name, domid, memoryMib, state } of guests) {
+          const cells = [name.padEnd(width), String(domid).padStart(5), String(memoryMib).padStart(6), state];
+          process.stdout.write(`${cells.join('  ')}\n`);
+        }
+      } finally {
+        await session.close();
+      }
+    });
+}

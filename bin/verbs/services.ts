@@ -1,0 +1,29 @@
+// `xenwire hypervisor|xenstored|vhost-gpu|vhost-frontend|guest`: one process of a lab, in this process. The service reads
+// its own options; here is only its name and what it stands for.
+import { pathToFileURL } from 'node:url';
+import type { Command } from '../../lib/node/cli.js';
+import { builtProgram, type Program } from '../../services/toolstack/node/child.js';
+
+const SERVICES: Readonly<Record<string, string>> = {
+  hypervisor: 'run the hypervisor: domains, event channels, ioreq servers',
+  xenstored: 'run the configuration database',
+  'vhost-gpu': 'run the GPU device server',
+  'vhost-frontend': "run dom0's backend: xenbus, virtio-mmio registers, vhost-user",
+  guest: 'run the kernel of one guest',
+};
+
+/** For `xenwire --help` only: runServiceVerb takes them before commander sees them. */
+export function register(program: Command): void {
+  for (const [name, describe] of Object.entries(SERVICES)) {
+    program.command(`${name} [options...]`).description(describe);
+  }
+}
+
+/** Becomes the service that the arguments name; false when they name none. */
+export async function runServiceVerb(argv: readonly string[]): Promise<boolean> {
+  const [name, ...rest] = argv;
+  if (name === undefined || !Object.hasOwn(SERVICES, name)) return false;
+  process.argv = [...process.argv.slice(0, 2), ...rest];
+  await import(pathToFileURL(builtProgram(name as Program)).href);
+  return true;
+}

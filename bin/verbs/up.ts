@@ -1,0 +1,79 @@
+// `xenwire up`: starts a whole lab, shows its guests' pictures, tears it down. What the flags mean together is checked
+// here, before anything starts; the run itself is services/toolstack/node/up.ts.
+import { resolve } from 'node:path';
+import { UserError } from '../../lib/core/errors.js';
+import { type Command, EXIT, integerBetween, Option } from '../../lib/node/cli.js';
+import { LOG_LEVELS } from '../../lib/node/log.js';
+import { NOTIFY_MODES, type NotifyMode } from '../../lib/node/service.js';
+import { virtioDeviceNumber } from '../../services/toolstack/guest-config.js';
+import { up } from '../../services/toolstack/node/up.js';
+import { labOption } from './common.js';
+import { checkedImage, DEFAULT_CONFIG, DEFAULT_IMAGE, readConfig } from './guest-source.js';
+
+interface Options {
+  readonly runDir: string;
+  readonly config: string;
+  readonly image: string;
+  readonly guests: number;
+  readonly notify: NotifyMode;
+  readonly logLevel: string;
+  readonly once?: boolean;
+  readonly json?: boolean;
+  readonly keep?: boolean;
+  readonly frames?: string;
+  readonly attach?: boolean;
+}
+
+/** DOMAINS_MAX less dom0 and a few that a user may create. */
+const GUESTS_MAX = 48;
+/** The virtio device number of a GPU (virtio 1.x, 5.7). */
+const VIRTIO_ID_GPU = 16;
+
+export function register(program: Command): void {
+  labOption(program.command('up').description('start a lab, show its pictures, stay until Ctrl-C'))
+    .option('--config <file>', "the guest's configuration, in the syntax of xl.cfg", DEFAULT_CONFIG)
+    .option('--image <file>', 'PNG that the guest shows', DEFAULT_IMAGE)
+    .option('--guests <count>', 'guests with a picture each: variations of the image', integerBetween(1, GUESTS_MAX), 1)
+    .option('--once', 'tear down after the first frames; status 0 only if all is equal and nothing is left')
+    .option('--json', 'print one JSON object at the end, and nothing else')
+    .option('--frames <dir>', 'copy the screens there, as PNG files')
+    .option('--keep', 'leave logs, history and frames in the run directory')
+    .option('--attach', 'use the processes that run already in the run directory, start none')
+    .addOption(
+      new Option('--notify <how>', 'how wake-ups travel between processes').choices(NOTIFY_MODES).default('doorbell'),
+    )
+    .addOption(new Option('--log-level <level>', 'what the processes log').choices(LOG_LEVELS).default('info'))
+    .addHelpText(
+      'after',
+      '\nExamples:\n  xenwire up\n  xenwire up --once --json\n  xenwire up --once --guests 2 --image examples/test-card.png',
+    )
+    .action(async (options: Options) => {
+      const config = readConfig(options.config);
+      if (virtioDeviceNumber(config.virtio[0]?.type ?? '') !== VIRTIO_ID_GPU) {
+        throw new UserError(
+          `${options.config} has no GPU as its device 0: virtio = [ "type=virtio,device10,transport=mmio" ]`,
+        );
+      }
+      const { runDir, guests, notify, logLevel } = options;
+      const ok = await up({
+        runDir,
+        guests,
+        notify,
+        logLevel,
+        config,
+        image: checkedImage(options.image),
+        once: options.once ?? false,
+        json: options.json ?? false,
+        keep: options.keep ?? false,
+        attach: options.attach ?? false,
+        ...(options.frames === undefined ? {} : { frames: resolve(options.frames) }),
+        startNs: processStartNs(),
+      });
+      process.exitCode = ok ? EXIT.OK : EXIT.FAILED;
+    });
+}
+
+/** CLOCK_MONOTONIC when this process began. */
+function processStartNs(): bigint {
+  return process.hrtime.bigint() - BigInt(Math.round(performance.now() * 1e6));
+}

@@ -1,0 +1,51 @@
+#!/usr/bin/env node
+// The command line: one verb a file in verbs/, and the services by their own names. Each verb checks what it was told
+// before it starts anything; what a user got wrong is one sentence and exit status 2.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ErrnoError, errorMessage, PeerDiedError } from '../lib/core/errors.js';
+import { command, EXIT, runCommand } from '../lib/node/cli.js';
+import { PACKAGE_ROOT } from '../lib/node/package-root.js';
+import { register as registerCreate } from './verbs/create.js';
+import { register as registerDestroy } from './verbs/destroy.js';
+import { register as registerList } from './verbs/list.js';
+import { register as registerPs } from './verbs/ps.js';
+import { register as registerServices, runServiceVerb } from './verbs/services.js';
+import { register as registerTrace } from './verbs/trace.js';
+import { register as registerUp } from './verbs/up.js';
+
+const version = (JSON.parse(readFileSync(join(PACKAGE_ROOT, 'package.json'), 'utf8')) as { version: string }).version;
+
+const program = command('xenwire')
+  .description("Xen's virtio-mmio over xenbus, as real processes on one machine.")
+  .version(version)
+  .addHelpText(
+    'after',
+    '\nExamples:\n  xenwire up\n  xenwire up --once --json\n  xenwire create examples/gpu-guest.cfg',
+  );
+for (const register of [
+  registerUp,
+  registerCreate,
+  registerDestroy,
+  registerList,
+  registerPs,
+  registerTrace,
+  registerServices,
+]) {
+  register(program);
+}
+for (const verb of program.commands) verb.exitOverride().configureOutput({ writeErr: () => {} });
+
+const argv = process.argv.slice(2);
+// A service reads its command line by itself, --help included.
+if (!(await runServiceVerb(argv))) {
+  try {
+    const status = await runCommand(program, argv);
+    if (status !== EXIT.OK) process.exitCode = status;
+  } catch (error) {
+    // A bug of ours shows its stack; what the lab refused or who ended is a sentence.
+    if (!(error instanceof ErrnoError || error instanceof PeerDiedError)) throw error;
+    process.stderr.write(`xenwire: ${errorMessage(error)}\n`);
+    process.exitCode = EXIT.FAILED;
+  }
+}

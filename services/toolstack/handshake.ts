@@ -1,0 +1,92 @@
+// The handshake as a run tells it: records of the processes' history rings become lines for a person and, a device at a
+// time, the states that both ends went through. Leaves reading the rings to node/feed.ts.
+
+import type { RecordKind } from '../../lib/core/history.js';
+import { type XenbusState, xenbusStateName } from '../../lib/layout/xenbus.js';
+
+/** What is needed of a history record; `a` and `b` of a state record are the state before and after. */
+export interface StepRecord {
+  readonly process: string;
+  readonly ns: bigint;
+  readonly kind: RecordKind;
+  readonly domid: number | undefined;
+  readonly name: string;
+  readonly a: number;
+  readonly b: number;
+}
+
+export interface DeviceStates {
+  readonly domid: number;
+  readonly devid: number;
+  readonly frontend: number[];
+  readonly backend: number[];
+  /** Nanoseconds of the monotonic clock. */
+  frontendConnectedNs?: bigint;
+  /** When the guest's core began to probe the device. */
+  probeNs?: bigint;
+}
+
+export interface StateLine {
+  readonly ns: bigint;
+  readonly who: string;
+  readonly state: number;
+  readonly key: string;
+}
+
+const FRONT = /^device\/[^/]+\/(\d+)\/state$/;
+const BACK = /^backend\/[^/]+\/(\d+)\/(\d+)\/state$/;
+
+/** Collects the state records of all processes, in any order between processes. */
+export class Handshakes {
+  readonly #devices = new Map<string, DeviceStates>();
+
+  /** Takes one record; returns a line to show when it is a step of a handshake. */
+  take(record: StepRecord): StateLine | undefined {
+    if (record.kind !== 'state') return undefined;
+    const front = FRONT.exec(record.name);
+    const back = front === null ? BACK.exec(record.name) : null;
+    if (front === null && back === null) return undefined;
+    const domid = back === null ? record.domid : Number(back[1]);
+    if (domid === undefined) return undefined;
+    const device = this.#device(domid, Number(front?.[1] ?? back?.[2]));
+    const states = back === null ? device.frontend : device.backend;
+    if (states.length === 0 && record.a !== 0) states.push(record.a);
+    states.push(record.b);
+    if (back === null && record.b === CONNECTED) device.frontendConnectedNs ??= record.ns;
+    return { ns: record.ns, who: record.process, state: record.b, key: record.name };
+  }
+
+  /** The guest's core began to probe this device. */
+  probed(domid: number, devid: number, ns: bigint): void {
+    this.#device(domid, devid).probeNs ??= ns;
+  }
+
+  #device(domid: number, devid: number): DeviceStates {
+    const key = `${domid}/${devid}`;
+    let device = this.#devices.get(key);
+    if (device === undefined) {
+      device = { domid, devid, frontend: [], backend: [] };
+      this.#devices.set(key, device);
+    }
+    return device;
+  }
+
+  /** Devices in the order of their domains. */
+  get devices(): readonly DeviceStates[] {
+    return [...this.#devices.values()].sort((a, b) => a.domid - b.domid || a.devid - b.devid);
+  }
+}
+
+const CONNECTED: XenbusState = 4;
+
+/** `    12.3 ms  guest-1          Initialised   device/virtio-mmio/0/state` */
+export function showLine(line: StateLine, startNs: bigint): string {
+  const ms = (Number(line.ns - startNs) / 1e6).toFixed(1).padStart(8);
+  return `${ms} ms  ${line.who.padEnd(16)}  ${xenbusStateName(line.state).padEnd(12)}  ${line.key}`;
+}
+
+/** Milliseconds from the probe to the frontend's Connected; undefined while either has not been. */
+export function handshakeMs(device: DeviceStates): number | undefined {
+  if (device.probeNs === undefined || device.frontendConnectedNs === undefined) return undefined;
+  return Number(device.frontendConnectedNs - device.probeNs) / 1e6;
+}

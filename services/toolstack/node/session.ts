@@ -1,0 +1,105 @@
+// A toolstack at work in a lab: dom0's connections to the hypervisor and xenstored, the guests' token files, and the lock
+// that lets one toolstack at a time make or remove guests. Leaves the sequences to domain.ts.
+import { randomUUID } from 'node:crypto';
+import { rmSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { PeerDiedError, UserError } from '../../../lib/core/errors.js';
+import { NO_HISTORY } from '../../../lib/core/history.js';
+import { NO_LOG } from '../../../lib/core/log.js';
+import type { BusClient, ServerName } from '../../../lib/core/service.js';
+import { ZmqBusClient } from '../../../lib/node/bus-client.js';
+import { REAL_CLOCK } from '../../../lib/node/clock.js';
+import { isRunning, lockName, runPaths } from '../../../lib/node/run-dir.js';
+import { retryOnChange } from '../../../lib/node/wait.js';
+import { busStoreClient } from '../../../lib/xenstore/bus-client.js';
+import type { Toolstack } from '../toolstack.js';
+
+const LOCK_NAME = 'toolstack';
+const LOCK_DEADLINE_MS = 60_000;
+
+export interface Session extends Toolstack {
+  readonly runDir: string;
+  readonly hypervisorClient: BusClient;
+  readonly storeClient: BusClient;
+  /** Another server of the lab; closed with the session. Waits until it is there. */
+  connect(server: ServerName): Promise<BusClient>;
+  /** Runs a sequence that makes or removes guests: no other toolstack's sequence runs meanwhile. */
+  exclusively<T>(sequence: () => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+export interface SessionOptions {
+  readonly runDir: string;
+  /** Of this process among the bus's clients. */
+  readonly name: string;
+  /** Gives up waiting for servers. */
+  readonly signal?: AbortSignal;
+}
+
+/** Connects as dom0, waiting for the servers. Rejects with PeerDiedError when aborted first. */
+export async function openSession(options: SessionOptions): Promise<Session> {
+  const { runDir } = options;
+  const clients: BusClient[] = [];
+  const connect = async (server: ServerName): Promise<BusClient> => {
+    const client = await ZmqBusClient.connect({
+      ...options,
+      server,
+      token: () => dom0Token(runDir, options.signal),
+      incarnation: Date.now() * 4096 + (process.pid & 4095),
+      log: NO_LOG,
+      history: NO_HISTORY,
+      onActivity: () => {},
+    });
+    if (client === undefined) throw new PeerDiedError(server);
+    clients.push(client);
+    return client;
+  };
+  const [hypervisorClient, storeClient] = await Promise.all([connect('hypervisor'), connect('xenstored')]);
+  return {
+    runDir,
+    hypervisorClient,
+    storeClient,
+    connect,
+    hypervisor: hypervisorClient.remote('Hypervisor'),
+    store: busStoreClient(storeClient, NO_HISTORY),
+    clock: REAL_CLOCK,
+    newUuid: randomUUID,
+    tokens: {
+      write: (guest, text) => writeFileSync(runPaths.guestToken(runDir, guest), text, { mode: 0o600 }),
+      remove: (guest) => rmSync(runPaths.guestToken(runDir, guest), { force: true }),
+    },
+    exclusively: (sequence) => exclusively(runDir, sequence),
+    close: async () => {
+      await Promise.all(clients.map((client) => client.close()));
+    },
+  };
+}
+
+/** The same for a lab that must be running already: a user's mistake otherwise. */
+export async function openRunningSession(runDir: string, name: string): Promise<Session> {
+  for (const server of ['hypervisor', 'xenstored']) {
+    if (!isRunning(runDir, server)) {
+      throw new UserError(`no ${server} runs in ${runDir}: start a lab with xenwire up, or name its --run-dir`);
+    }
+  }
+  return openSession({ runDir, name });
+}
+
+async function dom0Token(runDir: string, signal?: AbortSignal): Promise<string> {
+  const path = runPaths.dom0Token(runDir);
+  const read = async (): Promise<string | undefined> => (await readFile(path, 'utf8').catch(() => '')) || undefined;
+  const token = await retryOnChange(path, read, signal);
+  if (token === undefined) throw new PeerDiedError('hypervisor');
+  return token;
+}
+
+async function exclusively<T>(runDir: string, sequence: () => Promise<T>): Promise<T> {
+  const path = runPaths.lock(runDir, LOCK_NAME);
+  const lock = await retryOnChange(path, () => lockName(runDir, LOCK_NAME), AbortSignal.timeout(LOCK_DEADLINE_MS));
+  if (lock === undefined) throw new UserError('another xenwire command is changing guests and does not end');
+  try {
+    return await sequence();
+  } finally {
+    lock.release();
+  }
+}

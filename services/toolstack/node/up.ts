@@ -1,0 +1,274 @@
+// `xenwire up`: a whole lab from nothing to its guests' pictures and back to nothing. One run: claim the run directory,
+// start the processes, make the guests, wait for their first frames, compare, stay, tear down, tell what was found.
+// Leaves processes to lab.ts, guests to domain.ts, words to report.ts.
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { ErrnoError, errorMessage, PeerDiedError } from '../../../lib/core/errors.js';
+import type { BusClient } from '../../../lib/core/service.js';
+import { homePath } from '../../../lib/layout/xenbus.js';
+import type { NotifyMode } from '../../../lib/node/service.js';
+import { createGuest, destroyGuest, type Guest, listGuests, unpauseGuest } from '../domain.js';
+import type { GuestConfig } from '../guest-config.js';
+import { Handshakes } from '../handshake.js';
+import { type Picture, variation } from '../picture.js';
+import { type Claim, claimRunDir } from './claim.js';
+import { HistoryFeed } from './feed.js';
+import { checkFrame, firstFrame, type ShownFrame } from './frames.js';
+import { Lab } from './lab.js';
+import { auditLeaks, fileLeaks } from './leaks.js';
+import { readPng, writePng } from './png.js';
+import { Report } from './report.js';
+import { openSession, type Session } from './session.js';
+
+export interface UpSettings {
+  readonly runDir: string;
+  readonly config: GuestConfig;
+  /** Absolute path of a PNG. */
+  readonly image: string;
+  readonly guests: number;
+  readonly notify: NotifyMode;
+  readonly logLevel: string;
+  readonly once: boolean;
+  readonly json: boolean;
+  /** Leaves logs, history and frames in the run directory. */
+  readonly keep: boolean;
+  /** A folder for copies of the screens. */
+  readonly frames?: string;
+  /** Uses the processes that run already, and starts none. */
+  readonly attach: boolean;
+  /** CLOCK_MONOTONIC when the command began. */
+  readonly startNs: bigint;
+}
+
+/** Something in the lab failed; the message says what. */
+class LabFailedError extends Error {
+  override readonly name = 'LabFailedError';
+}
+
+/** Runs it all; resolves with whether the pictures were equal and nothing was left behind. */
+export async function up(settings: UpSettings): Promise<boolean> {
+  if (settings.attach) return new Run(settings, undefined).run();
+  const claim = await claimRunDir(settings.runDir);
+  let run: Run;
+  try {
+    run = new Run(settings, claim);
+  } catch (error) {
+    claim.release({ keep: false });
+    throw error;
+  }
+  return run.run();
+}
+
+interface RunningGuest extends Guest {
+  readonly index: number;
+}
+
+class Run {
+  readonly #settings: UpSettings;
+  readonly #claim: Claim | undefined;
+  readonly #runDir: string;
+  readonly #report: Report;
+  readonly #handshakes = new Handshakes();
+  readonly #feed: HistoryFeed;
+  readonly #lab: Lab | undefined;
+  readonly #abort = new AbortController();
+  readonly #interrupted: Promise<'interrupted'>;
+  #image: Picture | undefined;
+  #session: Session | undefined;
+  #display: BusClient | undefined;
+  #guests: RunningGuest[] = [];
+
+  constructor(settings: UpSettings, claim: Claim | undefined) {
+    this.#settings = settings;
+    this.#claim = claim;
+    this.#runDir = claim?.runDir ?? settings.runDir;
+    this.#report = new Report(settings);
+    this.#interrupted = this.#listenToSignals();
+    this.#lab = settings.attach ? undefined : new Lab({ ...settings, runDir: this.#runDir });
+    this.#lab?.startGuest(settings.config.name, settings.image);
+    this.#feed = new HistoryFeed(this.#runDir);
+  }
+
+  async run(): Promise<boolean> {
+    let reason: string | undefined;
+    try {
+      await this.#unlessFailed(this.#showPictures());
+      if (!this.#settings.once) {
+        this.#report.stayingUp();
+        await this.#unlessFailed(this.#interrupted);
+      }
+    } catch (error) {
+      reason = this.#reason(error);
+    }
+    const leaks = reason === undefined || this.#settings.attach ? await this.#tearDown() : await this.#abandon();
+    const ok = this.#report.finish(this.#handshakes.devices, { reason, leaks });
+    this.#claim?.release({ keep: this.#settings.keep });
+    return ok;
+  }
+
+  #reason(error: unknown): string {
+    if (error instanceof ErrnoError || error instanceof PeerDiedError || error instanceof LabFailedError) {
+      return error.message;
+    }
+    return errorMessage(error);
+  }
+
+  #listenToSignals(): Promise<'interrupted'> {
+    return new Promise((resolve) => {
+      let count = 0;
+      const onSignal = (): void => {
+        resolve('interrupted');
+        // Whoever asks twice does not want to wait for order.
+        if (++count === 2) void this.#lab?.abandon();
+      };
+      process.on('SIGINT', onSignal);
+      process.on('SIGTERM', onSignal);
+    });
+  }
+
+  /** `work`, or what ends it early: a process that failed, or the user. */
+  async #unlessFailed<T>(work: Promise<T>): Promise<T> {
+    work.catch(() => {}); // it may lose the race and fail later
+    const failed = this.#lab?.failed.then((sentence) => {
+      throw new LabFailedError(sentence);
+    });
+    const interrupted = this.#interrupted.then((): T => {
+      throw new LabFailedError('interrupted before the first frame');
+    });
+    const isInterrupt = (work as Promise<unknown>) === this.#interrupted;
+    const racers = [work, ...(isInterrupt ? [] : [interrupted]), ...(failed === undefined ? [] : [failed])];
+    try {
+      return await Promise.race(racers as Promise<T>[]);
+    } catch (error) {
+      // A server's death shows on our connections before its exit status is known: the process is the reason.
+      if (error instanceof PeerDiedError && failed !== undefined) return await (failed as Promise<T>);
+      throw error;
+    }
+  }
+
+  async #showPictures(): Promise<void> {
+    const session = await openSession({ runDir: this.#runDir, name: 'up', signal: this.#abort.signal });
+    this.#session = session;
+    for (let index = 0; index < this.#settings.guests; index++) await this.#startGuest(session, index);
+    this.#display = await session.connect('vhost-gpu');
+    const frames = await Promise.all(this.#guests.map((guest) => firstFrame(session, guest).then(() => guest)));
+    this.#pump();
+    const shown: ShownFrame[] = [];
+    for (const guest of frames) shown.push(await this.#checkFrame(guest));
+    this.#report.summary(shown, this.#handshakes.devices, this.#storeSocket());
+  }
+
+  async #startGuest(session: Session, index: number): Promise<void> {
+    const { config, image } = this.#settings;
+    const name = index === 0 ? config.name : `${config.name}-${index + 1}`;
+    if (index > 0 && this.#lab !== undefined) {
+      const path = join(this.#runDir, 'frames', `${name}-given.png`);
+      writePng(path, this.#expected(index));
+      this.#lab.startGuest(name, path);
+    } else if (index === 0) {
+      this.#lab?.onGuestEnd((ended) => this.#report.note(`guest ${ended} has ended`));
+      if (!this.#settings.json) await session.store.watch('/local/domain/0/backend', 'up', () => this.#pump());
+    }
+    const guest = await session.exclusively(async () => {
+      const created = await createGuest(session, { ...config, name });
+      await unpauseGuest(session, created.domid);
+      return created;
+    });
+    this.#guests.push({ ...guest, index });
+    if (!this.#settings.json) {
+      await session.store.watch(`${homePath(guest.domid)}/device`, `up-${guest.domid}`, () => this.#pump());
+    }
+    this.#report.note(`guest ${name} is domain ${guest.domid}${index === 0 ? `, to show ${image}` : ''}`);
+  }
+
+  /** What guest `index` must show. */
+  #expected(index: number): Picture {
+    this.#image ??= readPng(this.#settings.image);
+    return variation(this.#image, this.#settings.attach ? 0 : index);
+  }
+
+  async #checkFrame(guest: RunningGuest): Promise<ShownFrame> {
+    const path = join(this.#runDir, 'frames', `${guest.name}.png`);
+    const frame = await checkFrame(this.#display!, `${guest.domid}/0`, path, this.#expected(guest.index));
+    if (this.#settings.frames === undefined) return frame;
+    mkdirSync(this.#settings.frames, { recursive: true });
+    const copy = join(this.#settings.frames, `${guest.name}.png`);
+    copyFileSync(path, copy);
+    return { ...frame, path: copy };
+  }
+
+  #storeSocket(): string | undefined {
+    const path = join(this.#runDir, 'xenstored.socket');
+    return existsSync(path) ? path : undefined;
+  }
+
+  /** Reads what the processes have recorded since the last time. */
+  #pump(): void {
+    for (const record of this.#feed.read()) {
+      const line = this.#handshakes.take(record);
+      if (line !== undefined) this.#report.step(line);
+    }
+  }
+
+  /** Everything through Closing and Closed, then the processes, users before what they use. Returns what is left. */
+  async #tearDown(): Promise<string[]> {
+    const leaks: string[] = [];
+    try {
+      const session = this.#session!;
+      await this.#destroyGuests(session, leaks);
+      this.#pump();
+      if (this.#lab === undefined) await session.close();
+      else await this.#stopProcesses(this.#lab, session, leaks);
+    } catch (error) {
+      leaks.push(`tearing down: ${errorMessage(error)}`);
+      await this.#abandon();
+    }
+    this.#pump();
+    this.#feed.close();
+    return leaks;
+  }
+
+  async #destroyGuests(session: Session, leaks: string[]): Promise<void> {
+    // In a lab of our own all guests go, those that `xenwire create` added too.
+    const own = new Set(this.#guests.map(({ domid }) => domid));
+    await session.exclusively(async () => {
+      const guests = (await listGuests(session)).filter(({ domid }) => this.#lab !== undefined || own.has(domid));
+      const closed = await Promise.all(guests.map((guest) => destroyGuest(session, guest)));
+      for (const [index, guest] of guests.entries()) {
+        if (!closed[index]) leaks.push(`guest ${guest.name}: its devices did not close in order`);
+      }
+    });
+  }
+
+  async #stopProcesses(lab: Lab, session: Session, leaks: string[]): Promise<void> {
+    leaks.push(...(await lab.awaitGuests()));
+    leaks.push(...(await lab.stopService('vhost-frontend')));
+    const display = this.#display ?? (await session.connect('vhost-gpu'));
+    leaks.push(...(await auditLeaks('vhost-gpu', display)));
+    await display.close();
+    leaks.push(...(await lab.stopService('vhost-gpu')));
+    for (const [watched, token] of this.#watches()) await session.store.unwatch(watched, token).catch(() => {});
+    leaks.push(...(await auditLeaks('xenstored', session.storeClient)));
+    await session.storeClient.close();
+    leaks.push(...(await lab.stopService('xenstored')));
+    leaks.push(...(await auditLeaks('hypervisor', session.hypervisorClient)));
+    await session.close();
+    leaks.push(...(await lab.stopService('hypervisor')));
+    leaks.push(...fileLeaks(this.#runDir));
+  }
+
+  #watches(): [path: string, token: string][] {
+    if (this.#settings.json) return [];
+    const guests = this.#guests.map(({ domid }): [string, string] => [`${homePath(domid)}/device`, `up-${domid}`]);
+    return [['/local/domain/0/backend', 'up'], ...guests];
+  }
+
+  /** After a failure there is no order to keep: all processes end, and with them what they held. */
+  async #abandon(): Promise<string[]> {
+    this.#abort.abort();
+    await Promise.all([this.#lab?.abandon(), this.#session?.close()]);
+    this.#pump();
+    this.#feed.close();
+    return [];
+  }
+}
