@@ -3,7 +3,7 @@
 // before it starts anything; what a user got wrong is one sentence and exit status 2.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ErrnoError, errorMessage, PeerDiedError } from '../lib/core/errors.js';
+import { ErrnoError, errorMessage, PeerDiedError, UserError } from '../lib/core/errors.js';
 import { command, EXIT, runCommand } from '../lib/node/cli.js';
 import { PACKAGE_ROOT } from '../lib/node/package-root.js';
 import { register as registerCreate } from './verbs/create.js';
@@ -37,15 +37,16 @@ for (const register of [
 for (const verb of program.commands) verb.exitOverride().configureOutput({ writeErr: () => {} });
 
 const argv = process.argv.slice(2);
-// A service reads its command line by itself, --help included.
-if (!(await runServiceVerb(argv))) {
-  try {
+try {
+  // A service reads its command line by itself, --help included.
+  if (!(await runServiceVerb(argv))) {
     const status = await runCommand(program, argv);
     if (status !== EXIT.OK) process.exitCode = status;
-  } catch (error) {
-    // A bug of ours shows its stack; what the lab refused or who ended is a sentence.
-    if (!(error instanceof ErrnoError || error instanceof PeerDiedError)) throw error;
-    process.stderr.write(`xenwire: ${errorMessage(error)}\n`);
-    process.exitCode = EXIT.FAILED;
   }
+} catch (error) {
+  // A bug of ours shows its stack; what the lab refused or who ended is a sentence.
+  const expected = error instanceof ErrnoError || error instanceof PeerDiedError || error instanceof UserError;
+  if (!expected) throw error;
+  process.stderr.write(`xenwire: ${errorMessage(error)}\n`);
+  process.exitCode = error instanceof UserError ? EXIT.USAGE : EXIT.FAILED;
 }

@@ -33,7 +33,7 @@ export async function runCommand(program: Command, argv: readonly string[]): Pro
       if (error.exitCode === 0) return EXIT.OK; // --help, --version
       // Without a subcommand commander shows its help instead of a message.
       const text = error.message === '(outputHelp)' ? 'no command given; see --help' : error.message;
-      process.stderr.write(`${program.name()}: ${text.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ')}\n`);
+      process.stderr.write(`${program.name()}: ${oneSentence(text)}\n`);
       return EXIT.USAGE;
     }
     if (error instanceof UserError) {
@@ -42,4 +42,13 @@ export async function runCommand(program: Command, argv: readonly string[]): Pro
     }
     throw error;
   }
+}
+
+/** Commander says "error: A is invalid. It must be B." and puts suggestions on a second line. */
+function oneSentence(text: string): string {
+  return text
+    .replace(/^error: /, '')
+    .replace(/\s*\n\s*/g, ' ')
+    .replace(' is invalid. ', ' is invalid: ')
+    .replace(/\.$/, '');
 }

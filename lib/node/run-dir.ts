@@ -119,6 +119,7 @@ export function removeProcessEntry(runDir: string, name: string): void {
 
 /** Whether a living process holds the name: its lock says so, in whatever pid namespace it lives. */
 export function isRunning(runDir: string, name: string): boolean {
+  if (!existsSync(runPaths.lock(runDir, name))) return false;
   const lock = lockName(runDir, name);
   lock?.release();
   return lock === undefined;
