@@ -15,6 +15,10 @@ export const GUEST_MEMORY_MIB_MIN = 8;
 export const GUEST_MEMORY_MIB_MAX = 3840;
 /** Domains a hypervisor holds at once. */
 export const DOMAINS_MAX = 64;
+/** vCPUs of a domain: those with a vcpu_info inside shared_info. */
+export const VCPUS_MAX = 32;
+/** Open files of /dev/xen/evtchn of all processes together; each takes a doorbell bit. */
+export const DEV_EVTCHN_FILES_MAX = 64;
 /** Records of a history ring; a power of two. */
 export const HISTORY_RECORDS = 32768;
 /** Bytes of an image file a user names; checked before reading. */
@@ -32,3 +36,8 @@ export const GPU_MEM_ENTRIES_HELD_MAX = 262144;
 export const GPU_RESOURCES_MAX = 4096;
 /** Bytes of host memory for the resources of one device, unless configured; QEMU's default too. */
 export const GPU_HOST_BYTES_DEFAULT = 256 << 20;
+/** Pixels across or down of one resource: bounds the rows that one transfer walks. */
+export const GPU_RESOURCE_SIDE_MAX = 16384;
+/** What a device serves of one queue before others get a turn: commands, and pixel bytes copied by them. */
+export const GPU_COMMANDS_PER_TURN = 64;
+export const GPU_COPY_BYTES_PER_TURN = 16 << 20;

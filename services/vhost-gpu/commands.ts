@@ -1,0 +1,153 @@
+// What each command does, as a table: command to handler. Checks stand in the order in which QEMU's devices make them, so
+// that a driver sees the same error numbers. Where those answer OK to nonsense or say nothing, so does this, except:
+// requests shorter than their struct get INVALID_PARAMETER (the codec), a scanout of no pixels too, and cursor commands
+// get an answer when the driver left room for one.
+// Every command is finished when its handler returns; completing them in order is what fences ask for (5.7.6.7).
+import type { GuestMemory } from '../../lib/core/memory.js';
+import { VIRTIO_GPU_CURSOR_SIZE, VIRTIO_GPU_F_EDID, VIRTIO_GPU_FORMAT } from '../../lib/layout/virtio-gpu.js';
+import { hasFeature } from '../../lib/layout/virtio-ring.js';
+import type { GpuCommand, GpuCommandName, GpuErrorName, GpuResponse } from '../../lib/virtio/gpu-codec.js';
+import type { Displays } from './display.js';
+import { type ResourceTable, rectFits, transferToHost } from './resources.js';
+import type { Scanout, Scanouts } from './scanouts.js';
+
+/** What commands act on. */
+export interface GpuState {
+  readonly resources: ResourceTable;
+  readonly scanouts: Scanouts;
+  readonly displays: Displays;
+  readonly memory: GuestMemory;
+  /** Negotiated. */
+  readonly features: bigint;
+  /** Some of a scanout was flushed: what is shown there is whole. */
+  onFlush(scanout: Scanout, resourceId: number): void;
+  /** Pixel bytes were copied. */
+  onCopy(bytes: number): void;
+}
+
+type CommandOf<N extends GpuCommandName> = Extract<GpuCommand, { name: N }>;
+type Handler<N extends GpuCommandName> = (gpu: GpuState, command: CommandOf<N>) => GpuResponse;
+type CursorName = 'UPDATE_CURSOR' | 'MOVE_CURSOR';
+type ControlName = Exclude<GpuCommandName, CursorName>;
+
+const OK: GpuResponse = { name: 'OK_NODATA' };
+const fail = (name: GpuErrorName): GpuResponse => ({ name });
+const FORMATS: ReadonlySet<number> = new Set(Object.values(VIRTIO_GPU_FORMAT));
+
+const CONTROL: { readonly [N in ControlName]: Handler<N> } = {
+  GET_DISPLAY_INFO: ({ displays }) => ({ name: 'OK_DISPLAY_INFO', pmodes: displays.modes() }),
+
+  GET_EDID: ({ displays, features }, { scanout }) => {
+    if (!hasFeature(features, VIRTIO_GPU_F_EDID)) return fail('ERR_UNSPEC');
+    if (scanout >= displays.count) return fail('ERR_INVALID_PARAMETER');
+    return { name: 'OK_EDID', edid: displays.edid(scanout) };
+  },
+
+  RESOURCE_CREATE_2D: ({ resources }, { resource_id, format, width, height }) => {
+    if (resource_id === 0 || resources.get(resource_id) !== undefined) return fail('ERR_INVALID_RESOURCE_ID');
+    if (!FORMATS.has(format)) return fail('ERR_INVALID_PARAMETER');
+    if (resources.create(resource_id, format, width, height) === undefined) return fail('ERR_OUT_OF_MEMORY');
+    return OK;
+  },
+
+  RESOURCE_UNREF: ({ resources, scanouts }, { resource_id }) => {
+    const resource = resources.get(resource_id);
+    if (resource === undefined) return fail('ERR_INVALID_RESOURCE_ID');
+    scanouts.disableAllOf(resource);
+    resources.remove(resource);
+    return OK;
+  },
+
+  RESOURCE_ATTACH_BACKING: ({ resources, memory }, { resource_id, entries }) => {
+    const resource = resources.get(resource_id);
+    if (resource === undefined) return fail('ERR_INVALID_RESOURCE_ID');
+    if (resource.backing !== undefined || entries === undefined) return fail('ERR_UNSPEC');
+    if (entries.length === 0) return OK; // and still no backing
+    const outcome = resources.attach(resource, memory, entries);
+    if (outcome === 'full') return fail('ERR_OUT_OF_MEMORY');
+    return outcome === 'attached' ? OK : fail('ERR_UNSPEC');
+  },
+
+  RESOURCE_DETACH_BACKING: ({ resources }, { resource_id }) => {
+    const resource = resources.get(resource_id);
+    if (resource?.backing === undefined) return fail('ERR_INVALID_RESOURCE_ID');
+    resources.detach(resource);
+    return OK;
+  },
+
+  TRANSFER_TO_HOST_2D: (gpu, { resource_id, r, offset }) => {
+    const resource = gpu.resources.get(resource_id);
+    if (resource?.backing === undefined) return fail('ERR_INVALID_RESOURCE_ID');
+    if (!rectFits(r, resource.width, resource.height)) return fail('ERR_INVALID_PARAMETER');
+    // The pages were there at attach; they are not any more if the front-end changed the memory under the guest.
+    if (!resource.backing.bind(gpu.memory)) return fail('ERR_UNSPEC');
+    gpu.onCopy(transferToHost(resource, resource.backing, r, Number(offset)));
+    return OK;
+  },
+
+  SET_SCANOUT: ({ resources, scanouts }, { scanout_id, resource_id, r }) => {
+    const scanout = scanouts.get(scanout_id);
+    if (scanout === undefined) return fail('ERR_INVALID_SCANOUT_ID');
+    if (resource_id === 0) {
+      scanout.shown = undefined;
+      return OK;
+    }
+    const resource = resources.get(resource_id);
+    if (resource === undefined) return fail('ERR_INVALID_RESOURCE_ID');
+    if (r.width === 0 || r.height === 0 || !rectFits(r, resource.width, resource.height)) {
+      return fail('ERR_INVALID_PARAMETER');
+    }
+    scanout.shown = { resource, rect: r };
+    return OK;
+  },
+
+  RESOURCE_FLUSH: (gpu, { resource_id, r }) => {
+    const resource = gpu.resources.get(resource_id);
+    if (resource === undefined) return fail('ERR_INVALID_RESOURCE_ID');
+    if (!rectFits(r, resource.width, resource.height)) return fail('ERR_INVALID_PARAMETER');
+    for (const scanout of gpu.scanouts.showing(resource, r)) gpu.onFlush(scanout, resource_id);
+    return OK;
+  },
+};
+
+const CURSOR: { readonly [N in CursorName]: Handler<N> } = {
+  UPDATE_CURSOR: ({ resources, scanouts }, { pos, resource_id, hot_x, hot_y }) => {
+    const scanout = scanouts.get(pos.scanout_id);
+    if (scanout === undefined) return fail('ERR_INVALID_SCANOUT_ID');
+    const placed = { ...scanout.cursor, x: pos.x, y: pos.y, hotX: hot_x, hotY: hot_y };
+    if (resource_id === 0) {
+      scanout.cursor = { ...placed, visible: false };
+      return OK;
+    }
+    const resource = resources.get(resource_id);
+    if (resource === undefined) return fail('ERR_INVALID_RESOURCE_ID');
+    if (resource.width !== VIRTIO_GPU_CURSOR_SIZE || resource.height !== VIRTIO_GPU_CURSOR_SIZE) {
+      return fail('ERR_INVALID_PARAMETER');
+    }
+    scanout.cursor = { ...placed, image: resource.pixels.slice(), visible: true };
+    return OK;
+  },
+
+  // By the specification a position only; QEMU's devices hide the cursor when the id is 0, and Linux repeats the id.
+  MOVE_CURSOR: ({ scanouts }, { pos, resource_id }) => {
+    const scanout = scanouts.get(pos.scanout_id);
+    if (scanout === undefined) return fail('ERR_INVALID_SCANOUT_ID');
+    scanout.cursor = { ...scanout.cursor, x: pos.x, y: pos.y, visible: scanout.cursor.visible && resource_id !== 0 };
+    return OK;
+  },
+};
+
+function execute(table: object, gpu: GpuState, command: GpuCommand): GpuResponse {
+  if (command.name === 'INVALID') return fail(command.error);
+  const handler = (table as Partial<Record<GpuCommandName, (gpu: GpuState, command: GpuCommand) => GpuResponse>>)[
+    command.name
+  ];
+  // A cursor command on the control queue, or the other way round.
+  if (handler === undefined) return fail('ERR_UNSPEC');
+  return handler(gpu, command);
+}
+
+/** Executes a command of the control queue. */
+export const executeControl = (gpu: GpuState, command: GpuCommand): GpuResponse => execute(CONTROL, gpu, command);
+/** Executes a command of the cursor queue. */
+export const executeCursor = (gpu: GpuState, command: GpuCommand): GpuResponse => execute(CURSOR, gpu, command);

@@ -1,0 +1,219 @@
+// One virtio-gpu device: two queues served in bounded turns, and the state that commands act on. Knows guest memory, queues
+// and what to call; not whose guest it is nor how messages reach it (backend.ts).
+import type { Clock } from '../../lib/core/clock.js';
+import { errorMessage } from '../../lib/core/errors.js';
+import type { History } from '../../lib/core/history.js';
+import { GPU_COMMANDS_PER_TURN, GPU_COPY_BYTES_PER_TURN, GPU_HOST_BYTES_DEFAULT } from '../../lib/core/limits.js';
+import type { Log } from '../../lib/core/log.js';
+import { type GuestMemory, GuestMemoryError } from '../../lib/core/memory.js';
+import {
+  VIRTIO_GPU_F_EDID,
+  VIRTIO_GPU_QUEUE_CONTROL,
+  VIRTIO_GPU_QUEUE_COUNT,
+  VIRTIO_GPU_RESP,
+} from '../../lib/layout/virtio-gpu.js';
+import {
+  featureBits,
+  VIRTIO_F_EVENT_IDX,
+  VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_F_VERSION_1,
+} from '../../lib/layout/virtio-ring.js';
+import { Chain, VirtqError } from '../../lib/virtio/chain.js';
+import { DeviceQueue, type QueueLayout } from '../../lib/virtio/device-queue.js';
+import { decodeCommand, encodeResponse } from '../../lib/virtio/gpu-codec.js';
+import { executeControl, executeCursor, type GpuState } from './commands.js';
+import { type DisplaySize, Displays } from './display.js';
+import { ResourceTable } from './resources.js';
+import { type Scanout, Scanouts } from './scanouts.js';
+
+/** Features offered. */
+export const GPU_FEATURES = featureBits(
+  VIRTIO_F_VERSION_1,
+  VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_F_EVENT_IDX,
+  VIRTIO_GPU_F_EDID,
+);
+
+export interface GpuDeviceSetup {
+  /** For logs and history. */
+  readonly name: string;
+  readonly log: Log;
+  readonly history: History;
+  readonly clock: Clock;
+  /** Runs an action later from the event loop, after others had their turn. */
+  readonly defer: (action: () => void) => void;
+  readonly displays: readonly DisplaySize[];
+  readonly hostBytesMax?: number;
+}
+
+/** Who is told about a queue. */
+export interface QueueEnds {
+  /** Used buffers: the driver wants to know. */
+  readonly call: () => void;
+  /** The driver broke the ring; the queue has stopped. */
+  readonly error: () => void;
+}
+
+interface RunningQueue {
+  readonly index: number;
+  readonly ring: DeviceQueue;
+  ends: QueueEnds;
+  /** A turn is due from the event loop. */
+  deferred: boolean;
+  /** The driver broke a rule: not touched any more until it is stopped and started. */
+  broken: boolean;
+}
+
+export class GpuDevice implements GpuState {
+  readonly name: string;
+  readonly resources: ResourceTable;
+  readonly scanouts: Scanouts;
+  readonly displays: Displays;
+  readonly #log: Log;
+  readonly #history: History;
+  readonly #clock: Clock;
+  readonly #defer: (action: () => void) => void;
+  readonly #queues: (RunningQueue | undefined)[] = new Array(VIRTIO_GPU_QUEUE_COUNT).fill(undefined);
+  readonly #chain = new Chain();
+  #memory: GuestMemory | undefined;
+  #features = 0n;
+  #copiedBytes = 0;
+
+  constructor(setup: GpuDeviceSetup) {
+    this.name = setup.name;
+    this.#log = setup.log;
+    this.#history = setup.history;
+    this.#clock = setup.clock;
+    this.#defer = setup.defer;
+    this.displays = new Displays(setup.displays);
+    this.scanouts = new Scanouts(this.displays.count);
+    this.resources = new ResourceTable(setup.hostBytesMax ?? GPU_HOST_BYTES_DEFAULT, setup.history);
+  }
+
+  get features(): bigint {
+    return this.#features;
+  }
+
+  /** Only while a queue runs. */
+  get memory(): GuestMemory {
+    return this.#memory!;
+  }
+
+  /** The negotiated features; no queue runs. */
+  setFeatures(features: bigint): void {
+    this.#features = features;
+  }
+
+  /** Another guest memory, or none; no queue runs. The old one may be unmapped once this returns. */
+  setMemory(memory: GuestMemory | undefined): void {
+    this.resources.forgetMemory();
+    this.#memory = memory;
+  }
+
+  /** Serves a queue from now on, what is in it already included. Throws VirtqError when it does not lie in memory. */
+  startQueue(index: number, layout: QueueLayout, ends: QueueEnds): void {
+    if (this.#memory === undefined) throw new VirtqError('QUEUE_LAYOUT', `queue ${index} starts without memory`);
+    const ring = new DeviceQueue(this.#memory, layout, this.#features);
+    const queue: RunningQueue = { index, ring, ends, deferred: false, broken: false };
+    this.#queues[index] = queue;
+    // Kicks may have been lost before we listened.
+    this.#serveLater(queue);
+  }
+
+  setEnds(index: number, ends: QueueEnds): void {
+    const queue = this.#queues[index];
+    if (queue !== undefined) queue.ends = ends;
+  }
+
+  /** The queue is not touched any more once this returns; answers the available index to go on from. */
+  stopQueue(index: number): number {
+    const queue = this.#queues[index];
+    this.#queues[index] = undefined;
+    return queue?.ring.nextAvail ?? 0;
+  }
+
+  /** The driver may have made chains available. */
+  kick(index: number): void {
+    const queue = this.#queues[index];
+    if (queue === undefined || queue.broken || queue.deferred) return;
+    this.#serve(queue);
+  }
+
+  /** Everything that the guest made is gone, every display dark; displays stay plugged in. No queue runs. */
+  reset(): void {
+    this.scanouts.clear();
+    this.resources.clear();
+    this.displays.reset();
+  }
+
+  onFlush(scanout: Scanout, resourceId: number): void {
+    scanout.flushCount++;
+    if (scanout.firstFlushNs === 0n) scanout.firstFlushNs = this.#clock.nowNs();
+    this.#history.record('frame', this.name, scanout.index, resourceId);
+  }
+
+  onCopy(bytes: number): void {
+    this.#copiedBytes += bytes;
+  }
+
+  #serveLater(queue: RunningQueue): void {
+    queue.deferred = true;
+    this.#defer(() => {
+      queue.deferred = false;
+      // Stopped, or stopped and started anew, since.
+      if (this.#queues[queue.index] === queue && !queue.broken) this.#serve(queue);
+    });
+  }
+
+  /** One turn: until the queue is empty, or the turn is over and the rest waits for the next. */
+  #serve(queue: RunningQueue): void {
+    const { ring } = queue;
+    this.#copiedBytes = 0;
+    try {
+      ring.disableKicks();
+      let commands = 0;
+      for (;;) {
+        while (ring.pop(this.#chain)) {
+          this.#execute(queue);
+          commands++;
+          if (commands >= GPU_COMMANDS_PER_TURN || this.#copiedBytes >= GPU_COPY_BYTES_PER_TURN) {
+            this.#serveLater(queue);
+            return;
+          }
+        }
+        if (!ring.enableKicks()) return;
+        ring.disableKicks();
+      }
+    } catch (error) {
+      if (!(error instanceof VirtqError || error instanceof GuestMemoryError)) throw error;
+      this.#breakQueue(queue, error);
+    }
+  }
+
+  #execute(queue: RunningQueue): void {
+    const chain = this.#chain;
+    const command = decodeCommand(chain);
+    const { type } = command.hdr;
+    const resource = 'resource_id' in command ? command.resource_id : 0;
+    this.#history.step(`gpu.${command.name}`, type, resource);
+    const control = queue.index === VIRTIO_GPU_QUEUE_CONTROL;
+    const response = control ? executeControl(this, command) : executeCursor(this, command);
+    this.#history.record('command', command.name, type, resource);
+    if (response.name.startsWith('ERR_')) {
+      this.#history.record('error', command.name, VIRTIO_GPU_RESP[`VIRTIO_GPU_RESP_${response.name}`], resource);
+      this.#log.debug({ device: this.name, command: command.name, type, resource }, `answered ${response.name}`);
+    }
+    // Linux leaves no room for an answer on the cursor queue; anybody's room may be too small: cut, as QEMU does.
+    const written = chain.writableBytes === 0 ? 0 : chain.write(0, encodeResponse(response, command.hdr));
+    queue.ring.pushUsed(chain.head, written);
+    if (queue.ring.needsCall()) queue.ends.call();
+  }
+
+  #breakQueue(queue: RunningQueue, error: unknown): void {
+    queue.broken = true;
+    const code = error instanceof VirtqError ? error.code : 'EFAULT';
+    this.#history.record('error', `queue ${queue.index} ${code}`, queue.index);
+    this.#log.error({ device: this.name, queue: queue.index, code }, `queue stopped: ${errorMessage(error)}`);
+    queue.ends.error();
+  }
+}

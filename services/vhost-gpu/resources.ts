@@ -1,0 +1,130 @@
+// 2D resources: pixels in host memory, filled from guest pages by transfers. Every resource counts against the bounds of
+// its device: host bytes, how many there are, pieces of backing. Leaves commands to commands.ts, scanouts to scanouts.ts.
+import type { History } from '../../lib/core/history.js';
+import { GPU_MEM_ENTRIES_HELD_MAX, GPU_RESOURCE_SIDE_MAX, GPU_RESOURCES_MAX } from '../../lib/core/limits.js';
+import type { GuestMemory } from '../../lib/core/memory.js';
+import { VIRTIO_GPU_BYTES_PER_PIXEL } from '../../lib/layout/virtio-gpu.js';
+import type { MemEntry } from '../../lib/virtio/gpu-codec.js';
+import { Backing } from './backing.js';
+
+export interface Rect {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Whether `inner` lies in an area of `width` by `height`; sums stay exact, so nothing wraps. */
+export function rectFits({ x, y, width: w, height: h }: Rect, width: number, height: number): boolean {
+  return x + w <= width && y + h <= height;
+}
+
+export interface Resource {
+  readonly id: number;
+  readonly format: number;
+  readonly width: number;
+  readonly height: number;
+  /** Rows from the top, without padding: width * 4 bytes each. */
+  readonly pixels: Uint8Array;
+  backing: Backing | undefined;
+}
+
+export class ResourceTable {
+  readonly #hostBytesMax: number;
+  readonly #history: History;
+  readonly #resources = new Map<number, Resource>();
+  #hostBytes = 0;
+  #entriesHeld = 0;
+
+  constructor(hostBytesMax: number, history: History) {
+    this.#hostBytesMax = hostBytesMax;
+    this.#history = history;
+  }
+
+  get count(): number {
+    return this.#resources.size;
+  }
+  get hostBytes(): number {
+    return this.#hostBytes;
+  }
+  get entriesHeld(): number {
+    return this.#entriesHeld;
+  }
+  all(): Iterable<Resource> {
+    return this.#resources.values();
+  }
+  get(id: number): Resource | undefined {
+    return this.#resources.get(id);
+  }
+
+  /** Undefined when a bound or the host's memory is exhausted. The id is free and not 0. Pixels begin as zeros. */
+  create(id: number, format: number, width: number, height: number): Resource | undefined {
+    const bytes = width * height * VIRTIO_GPU_BYTES_PER_PIXEL;
+    if (bytes > this.#hostBytesMax - this.#hostBytes || this.#resources.size >= GPU_RESOURCES_MAX) return undefined;
+    if (Math.max(width, height) > GPU_RESOURCE_SIDE_MAX) return undefined;
+    let pixels: Uint8Array;
+    try {
+      pixels = new Uint8Array(bytes);
+    } catch {
+      return undefined; // RangeError: the host has no room for it
+    }
+    const resource: Resource = { id, format, width, height, pixels, backing: undefined };
+    this.#resources.set(id, resource);
+    this.#hostBytes += bytes;
+    this.#history.record('acquire', 'resource', id);
+    return resource;
+  }
+
+  remove(resource: Resource): void {
+    this.detach(resource);
+    this.#resources.delete(resource.id);
+    this.#hostBytes -= resource.pixels.length;
+    this.#history.record('release', 'resource', resource.id);
+  }
+
+  /** 'full': over the bound of the device; 'bad': a piece is empty or outside memory. Nothing is attached then. */
+  attach(resource: Resource, memory: GuestMemory, entries: readonly MemEntry[]): 'attached' | 'full' | 'bad' {
+    if (entries.length > GPU_MEM_ENTRIES_HELD_MAX - this.#entriesHeld) return 'full';
+    const backing = Backing.attach(memory, entries);
+    if (backing === undefined) return 'bad';
+    resource.backing = backing;
+    this.#entriesHeld += backing.entryCount;
+    return 'attached';
+  }
+
+  detach(resource: Resource): void {
+    this.#entriesHeld -= resource.backing?.entryCount ?? 0;
+    resource.backing = undefined;
+  }
+
+  /** To be called before guest memory is unmapped or replaced. */
+  forgetMemory(): void {
+    for (const { backing } of this.#resources.values()) backing?.forgetMemory();
+  }
+
+  clear(): void {
+    for (const resource of [...this.#resources.values()]) this.remove(resource);
+  }
+}
+
+/**
+ * Copies `rect`, which lies inside the resource, from its bound backing. `offset` is where the rect's first row begins in
+ * the backing; its rows follow there at the resource's own stride (virtio 1.4, 5.7.6.8; the device neither derives offset
+ * from the rect nor checks it). Backing that is too short leaves the rest of the pixels as they are. Answers the bytes
+ * that the rect has.
+ */
+export function transferToHost(resource: Resource, backing: Backing, rect: Rect, offset: number): number {
+  const stride = resource.width * VIRTIO_GPU_BYTES_PER_PIXEL;
+  const rowBytes = rect.width * VIRTIO_GPU_BYTES_PER_PIXEL;
+  if (rowBytes === 0 || rect.height === 0) return 0;
+  const to = rect.y * stride + rect.x * VIRTIO_GPU_BYTES_PER_PIXEL;
+  if (rowBytes === stride) {
+    // Full rows lie one behind the other on both sides.
+    backing.copy(offset, rowBytes * rect.height, resource.pixels, to);
+  } else {
+    for (let row = 0; row < rect.height; row++) {
+      backing.copy(offset + row * stride, rowBytes, resource.pixels, to + row * stride);
+    }
+  }
+  return rowBytes * rect.height;
+}

@@ -1,0 +1,76 @@
+// Scanouts: which resource each display shows, and its cursor. A scanout shows the resource's own pixels, as QEMU's
+// surfaces do, so a flush copies nothing. Leaves which displays exist to display.ts.
+import { VIRTIO_GPU_BYTES_PER_PIXEL, VIRTIO_GPU_CURSOR_SIZE } from '../../lib/layout/virtio-gpu.js';
+import type { Rect, Resource } from './resources.js';
+
+export interface Cursor {
+  /** Of the image's top left corner, in scanout pixels, modulo 2^32: negative ones wrap. */
+  readonly x: number;
+  readonly y: number;
+  readonly hotX: number;
+  readonly hotY: number;
+  /** 64 by 64 pixels, B G R A whatever the resource's format says; a copy. */
+  readonly image: Uint8Array;
+  readonly visible: boolean;
+}
+
+const CURSOR_BYTES = VIRTIO_GPU_CURSOR_SIZE * VIRTIO_GPU_CURSOR_SIZE * VIRTIO_GPU_BYTES_PER_PIXEL;
+const NO_CURSOR: Cursor = { x: 0, y: 0, hotX: 0, hotY: 0, image: new Uint8Array(CURSOR_BYTES), visible: false };
+
+export interface Scanout {
+  readonly index: number;
+  /** What is shown, and the part of it; undefined: nothing. */
+  shown: { readonly resource: Resource; readonly rect: Rect } | undefined;
+  cursor: Cursor;
+  flushCount: number;
+  /** Clock of the first flush of something shown, in ns; 0n: none yet. */
+  firstFlushNs: bigint;
+}
+
+export class Scanouts {
+  readonly #scanouts: readonly Scanout[];
+
+  constructor(count: number) {
+    this.#scanouts = Array.from({ length: count }, (_, index) => ({
+      index,
+      shown: undefined,
+      cursor: NO_CURSOR,
+      flushCount: 0,
+      firstFlushNs: 0n,
+    }));
+  }
+
+  get(index: number): Scanout | undefined {
+    return this.#scanouts[index];
+  }
+
+  get count(): number {
+    return this.#scanouts.length;
+  }
+
+  /** A resource is about to go: whatever shows it goes dark first. */
+  disableAllOf(resource: Resource): void {
+    for (const scanout of this.#scanouts) if (scanout.shown?.resource === resource) scanout.shown = undefined;
+  }
+
+  /** The scanouts that show some of `rect` of `resource`: those that a flush is for. */
+  *showing(resource: Resource, rect: Rect): Iterable<Scanout> {
+    for (const scanout of this.#scanouts) {
+      if (scanout.shown?.resource === resource && overlap(scanout.shown.rect, rect)) yield scanout;
+    }
+  }
+
+  /** Shows nothing any more and forgets what was counted: the device was reset. */
+  clear(): void {
+    for (const scanout of this.#scanouts) {
+      scanout.shown = undefined;
+      scanout.cursor = NO_CURSOR;
+      scanout.flushCount = 0;
+      scanout.firstFlushNs = 0n;
+    }
+  }
+}
+
+function overlap(a: Rect, b: Rect): boolean {
+  return a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
+}
