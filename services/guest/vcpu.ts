@@ -7,7 +7,7 @@
 // Upcall handlers therefore await nothing but exits and hypercalls.
 // Leaves event-channel words to events.ts and what is mapped at an address to the hypervisor.
 import { errnoName } from '../../lib/core/errno.js';
-import { assert, ErrnoError } from '../../lib/core/errors.js';
+import { assert, ErrnoError, PeerDiedError } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
 import { EXIT_DIR, EXIT_REASON, VCPU_EXIT, VCPU_STATE } from '../../lib/layout/vcpu-exit.js';
 
@@ -72,12 +72,17 @@ export class Vcpu {
     this.#kick();
   }
 
-  /** The outcome of something outside, delivered when the vCPU gets to it. */
+  /**
+   * The outcome of something outside, delivered when the vCPU gets to it. An answer that will never come, because its
+   * server ended, is waited for for ever, as Linux waits for xenstored: this process ends on that loss by itself.
+   */
   enter<T>(outside: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       outside.then(
         (value) => this.run(() => resolve(value)),
-        (error) => this.run(() => reject(error)),
+        (error) => {
+          if (!(error instanceof PeerDiedError)) this.run(() => reject(error));
+        },
       );
     });
   }
@@ -125,7 +130,9 @@ export class Vcpu {
       };
       call().then(
         (value) => back(() => resolve(value)),
-        (error) => back(() => reject(error)),
+        (error) => {
+          if (!(error instanceof PeerDiedError)) back(() => reject(error));
+        },
       );
     });
   }

@@ -9,6 +9,7 @@ import {
   VIRTIO_CONFIG_S_DRIVER_OK,
   VIRTIO_CONFIG_S_FAILED,
   VIRTIO_CONFIG_S_FEATURES_OK,
+  VIRTIO_CONFIG_S_NEEDS_RESET,
   VIRTIO_F_VERSION_1,
   VIRTIO_MMIO_CONFIG,
   VIRTIO_MMIO_DEVICE_FEATURES,
@@ -92,6 +93,7 @@ export class VirtioMmio {
   /** Config interrupts from before the driver was ready are told to it then. */
   #configPending = false;
   #ready = false;
+  #restoring = false;
 
   constructor(parts: TransportParts) {
     this.#parts = parts;
@@ -108,8 +110,8 @@ export class VirtioMmio {
     return this.#parts.vcpu.write(this.#parts.base + offset, 4, value);
   }
 
-  /** Platform probe, registration, bus probe. Throws ErrnoError; the device is then FAILED or never was one. */
-  async probe(drivers: readonly VirtioDriver[]): Promise<void> {
+  /** Platform probe, registration, bus probe; resolves with the driver. Throws ErrnoError: it is FAILED or no device then. */
+  async probe(drivers: readonly VirtioDriver[]): Promise<VirtioDriver> {
     if ((await this.read(VIRTIO_MMIO_MAGIC_VALUE)) !== VIRTIO_MMIO_MAGIC) {
       throw new ErrnoError('ENODEV', 'no virtio device answers: wrong magic');
     }
@@ -123,6 +125,7 @@ export class VirtioMmio {
     const driver = drivers.find((candidate) => candidate.deviceId === deviceId);
     if (driver === undefined) throw new ErrnoError('ENODEV', `no driver for virtio device ${deviceId}`);
     await this.#bind(driver);
+    return driver;
   }
 
   async #bind(driver: VirtioDriver): Promise<void> {
@@ -179,6 +182,14 @@ export class VirtioMmio {
   /** DRIVER_OK: the device is live. */
   async ready(): Promise<void> {
     await this.#addStatus(VIRTIO_CONFIG_S_DRIVER_OK);
+    // During a first probe the driver is told of changes when it is through.
+    if (this.#restoring) this.#ready = true;
+    this.#restoring = false;
+  }
+
+  /** The device asks for a reset: it cannot go on by itself. */
+  async needsReset(): Promise<boolean> {
+    return ((await this.read(VIRTIO_MMIO_STATUS)) & VIRTIO_CONFIG_S_NEEDS_RESET) !== 0;
   }
 
   /** Linux on mmio does not poll: the device has finished before the write completes. */
@@ -295,6 +306,7 @@ export class VirtioMmio {
   async renegotiate(): Promise<void> {
     const driver = this.#driver;
     if (driver === undefined) throw new ErrnoError('ENODEV', 'the device is gone');
+    this.#restoring = true;
     await this.reset();
     await this.deleteQueues();
     await this.#addStatus(VIRTIO_CONFIG_S_ACKNOWLEDGE);

@@ -1,0 +1,55 @@
+// The store as the guest's kernel reaches it: answers and watch events enter through the vCPU's gate, as the interrupt of the
+// store's port would bring them. Steps of the history are the client's (lib/xenstore/steps.ts).
+import type { StoreClient, StoreOps } from '../../lib/xenstore/api.js';
+import type { Vcpu } from './vcpu.js';
+
+/** Operations, plain or inside a transaction. */
+export class GuestStoreOps {
+  protected readonly vcpu: Vcpu;
+  readonly #ops: StoreOps;
+
+  constructor(ops: StoreOps, vcpu: Vcpu) {
+    this.#ops = ops;
+    this.vcpu = vcpu;
+  }
+
+  read(path: string): Promise<string> {
+    return this.vcpu.enter(this.#ops.read(path));
+  }
+  write(path: string, value: string): Promise<void> {
+    return this.vcpu.enter(this.#ops.write(path, value));
+  }
+  directory(path: string): Promise<string[]> {
+    return this.vcpu.enter(this.#ops.directory(path));
+  }
+}
+
+export class GuestStore extends GuestStoreOps {
+  readonly #client: StoreClient;
+
+  constructor(client: StoreClient, vcpu: Vcpu) {
+    super(client, vcpu);
+    this.#client = client;
+  }
+
+  /** Like StoreClient.transaction: the body is repeated on EAGAIN; what it throws aborts. */
+  transaction<T>(body: (tx: GuestStoreOps) => Promise<T>): Promise<T> {
+    const inside = async (tx: StoreOps): Promise<T> => {
+      // The start was answered outside the gate.
+      await this.vcpu.enter(Promise.resolve());
+      return body(new GuestStoreOps(tx, this.vcpu));
+    };
+    return this.vcpu.enter(this.#client.transaction(inside));
+  }
+
+  /** Events come one by one through the gate, in the store's order. */
+  watch(path: string, token: string, onEvent: (path: string) => void): Promise<void> {
+    return this.vcpu.enter(this.#client.watch(path, token, (changed) => this.vcpu.run(() => onEvent(changed))));
+  }
+  unwatch(path: string, token: string): Promise<void> {
+    return this.vcpu.enter(this.#client.unwatch(path, token));
+  }
+  resetWatches(): Promise<void> {
+    return this.vcpu.enter(this.#client.resetWatches());
+  }
+}

@@ -1,0 +1,207 @@
+// The guest kernel put together: boot in Linux's order (store, shutdown watch, xenbus, devices), its one user that shows a
+// picture on each display that comes up, and shutdown. Pure: pages, calls and the store are given to it.
+import type { Clock } from '../../lib/core/clock.js';
+import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
+import type { History } from '../../lib/core/history.js';
+import type { Log } from '../../lib/core/log.js';
+import type { GuestMemory } from '../../lib/core/memory.js';
+import { SHUTDOWN } from '../../lib/layout/evtchn.js';
+import { CONTROL_KEY, DATA_KEY } from '../../lib/layout/xenbus.js';
+import type { TableAllocator } from '../../lib/virtio/driver-queue.js';
+import type { StoreClient } from '../../lib/xenstore/api.js';
+import type { CoreRules } from './core-rules.js';
+import { type EventCalls, Events } from './events.js';
+import { GuestStore } from './guest-store.js';
+import { Heap } from './heap.js';
+import { MmioRanges } from './mmio-ranges.js';
+import { Pages } from './pages.js';
+import type { Vcpu } from './vcpu.js';
+import { type GpuPersonality, VirtioGpu } from './virtio-gpu.js';
+import { VirtioMmioFront } from './virtio-mmio-front.js';
+import { type Picture, showPicture } from './workload.js';
+import { XenbusCore } from './xenbus-core.js';
+import { Xenwatch } from './xenwatch.js';
+
+export interface HyperCalls extends EventCalls {
+  shutdown(reason: number): Promise<void>;
+}
+
+export interface KernelParts {
+  readonly domid: number;
+  readonly vcpu: Vcpu;
+  readonly memory: GuestMemory;
+  readonly sharedInfo: Uint8Array;
+  readonly store: StoreClient;
+  /** Already behind the vCPU's gate. */
+  readonly calls: HyperCalls;
+  /** The store's own port, unmasked first of all. */
+  readonly storePort: number;
+  readonly rules: CoreRules;
+  readonly personality: GpuPersonality;
+  readonly picture: Picture;
+  readonly clock: Clock;
+  readonly history: History;
+  readonly log: Log;
+  readonly onState: (state: string) => void;
+  /** Xen was told that the domain has shut down: nothing runs any more. */
+  readonly onHalted: () => void;
+}
+
+/** What control/shutdown asks for, and what Xen is told; others are left alone, as by a kernel without them. */
+const SHUTDOWN_COMMANDS: Readonly<Record<string, number>> = {
+  poweroff: SHUTDOWN.poweroff,
+  halt: SHUTDOWN.poweroff,
+  reboot: SHUTDOWN.reboot,
+};
+
+export class Kernel {
+  readonly pages: Pages;
+  readonly events: Events;
+  readonly ranges: MmioRanges;
+  readonly #parts: KernelParts;
+  readonly #store: GuestStore;
+  readonly #heap: Heap;
+  readonly #xenwatch: Xenwatch;
+  readonly #front: VirtioMmioFront;
+  readonly #xenbus: XenbusCore;
+  #shuttingDown = false;
+
+  constructor(parts: KernelParts) {
+    this.#parts = parts;
+    const { vcpu, history, log, memory, domid } = parts;
+    this.pages = new Pages(memory.size, history);
+    this.#heap = new Heap(this.pages);
+    this.ranges = new MmioRanges(history);
+    this.events = new Events({ ...parts, calls: parts.calls });
+    this.#store = new GuestStore(parts.store, vcpu);
+    this.#xenwatch = new Xenwatch(log);
+    const { events, pages, ranges } = this;
+    this.#front = new VirtioMmioFront({
+      ...{ vcpu, events, ranges, memory, pages, history, log, domid },
+      tables: tablesOf(this.#heap),
+      makeDrivers: () => [this.#makeGpu()],
+      onConnected: (driver) => {
+        parts.onState('connected');
+        if (driver instanceof VirtioGpu) vcpu.run(() => void this.#useDisplay(driver));
+      },
+      onFailed: (_device, reason) => void this.#reportFailure(reason),
+    });
+    this.#xenbus = new XenbusCore({ ...parts, store: this.#store, xenwatch: this.#xenwatch, drivers: [this.#front] });
+  }
+
+  #makeGpu(): VirtioGpu {
+    return new VirtioGpu({ ...this.#parts, pages: this.pages, heap: this.#heap });
+  }
+
+  /** What is out at the moment; nothing once all devices are gone. */
+  held(): string[] {
+    const held = this.#front.held();
+    if (this.pages.taken > 0) held.push(`${this.pages.taken} pages`);
+    if (this.events.boundCount > 0) held.push(`${this.events.boundCount} ports`);
+    if (this.ranges.count > 0) held.push(`${this.ranges.count} ranges`);
+    return held;
+  }
+
+  /** Runs behind the vCPU's gate; resolves when the kernel is up and lives by its watches. */
+  async boot(): Promise<void> {
+    await this.#unmaskStorePort();
+    await this.#startStore();
+    await this.#xenbus.start();
+    this.#parts.onState('up');
+  }
+
+  /** The first thing to leave the vCPU: a domain that is still paused stays here. */
+  async #unmaskStorePort(): Promise<void> {
+    try {
+      await this.#parts.vcpu.unmask(this.#parts.storePort);
+    } catch (error) {
+      if (!(error instanceof ErrnoError)) throw error; // a domain without that port: its store is reached otherwise
+    }
+  }
+
+  async #startStore(): Promise<void> {
+    const store = this.#store;
+    const resets = await store.read(CONTROL_KEY.resetWatches).catch(none);
+    if (resets !== undefined && Number(resets) === 1) await store.resetWatches();
+    await store.watch(CONTROL_KEY.shutdown, this.#xenbus.newToken(), () => {
+      this.#xenwatch.add(this, () => this.#shutdownAsked());
+    });
+    for (const feature of [CONTROL_KEY.featurePoweroff, CONTROL_KEY.featureReboot]) {
+      await store.write(feature, '1').catch(none);
+    }
+  }
+
+  /** The watch on control/shutdown: takes the command and acknowledges it by emptying the key, in one transaction. */
+  async #shutdownAsked(): Promise<void> {
+    if (this.#shuttingDown) return;
+    let command = '';
+    try {
+      await this.#store.transaction(async (tx) => {
+        command = await tx.read(CONTROL_KEY.shutdown);
+        if (SHUTDOWN_COMMANDS[command] === undefined) throw new ErrnoError('ERANGE');
+        await tx.write(CONTROL_KEY.shutdown, '');
+      });
+    } catch (error) {
+      none(error);
+      if (command !== '') this.#parts.log.warn({ command }, 'shutdown command ignored');
+      return;
+    }
+    this.#shuttingDown = true;
+    // A task of its own: closing devices needs the watches to go on.
+    this.#parts.vcpu.run(() => void this.#shutdown(SHUTDOWN_COMMANDS[command]!));
+  }
+
+  /** Devices first: virtio devices are reset, then each frontend closes. Then Xen is told, and nothing runs any more. */
+  async #shutdown(reason: number): Promise<void> {
+    const { log, history, calls, vcpu } = this.#parts;
+    log.info('shutting down');
+    history.step('shutdown', reason);
+    for (const transport of this.#front.transports) await transport.shutdown();
+    await this.#xenbus.shutdown();
+    history.step('sched_shutdown', reason);
+    await calls.shutdown(reason);
+    vcpu.stop();
+    this.#parts.onHalted();
+  }
+
+  /** The user of the display: one picture, and the word that it is shown. */
+  async #useDisplay(gpu: VirtioGpu): Promise<void> {
+    const { memory, clock, history, picture, log } = this.#parts;
+    try {
+      await showPicture({ gpu, memory, clock, history, picture });
+    } catch (error) {
+      if (gpu.removed || this.#shuttingDown) return;
+      await this.#reportFailure(`the picture is not shown: ${errorMessage(error)}`);
+      return;
+    }
+    log.info('the picture is shown');
+    history.step('frame', 0, 0, this.#parts.domid);
+    await this.#store.write(DATA_KEY.frame, '1').catch(none);
+    this.#parts.onState('shown');
+  }
+
+  /** For whoever waits for the picture. */
+  async #reportFailure(text: string): Promise<void> {
+    this.#parts.log.error(text);
+    await this.#store.write(DATA_KEY.failure, text.slice(0, 1024)).catch(none);
+  }
+}
+
+/** A refusal by the store that changes nothing; a bug is none. */
+function none(error: unknown): undefined {
+  if (!(error instanceof ErrnoError)) throw error;
+}
+
+function tablesOf(heap: Heap): TableAllocator {
+  return {
+    alloc(bytes) {
+      try {
+        return heap.alloc(bytes);
+      } catch (error) {
+        if (error instanceof ErrnoError) return undefined;
+        throw error;
+      }
+    },
+    release: (table) => heap.release(table),
+  };
+}

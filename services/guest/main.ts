@@ -1,0 +1,31 @@
+// `xenwire guest`: one PVH guest kernel with a display and a picture to show.
+import { join } from 'node:path';
+import { Option } from '../../lib/node/cli.js';
+import { PACKAGE_ROOT } from '../../lib/node/package-root.js';
+import { runService } from '../../lib/node/service.js';
+import { CORE_VERSIONS } from './core-rules.js';
+import { type GuestOptions, start } from './server.js';
+
+await runService<GuestOptions>({
+  program: 'guest',
+  describe: "One guest: its kernel's xenbus, the virtio-mmio frontend, the virtio-gpu driver, and a picture to show",
+  // Names of domains may hold more than those of processes.
+  name: ({ name }) => `guest-${name.toLowerCase().replace(/[^a-z0-9-]/g, '-')}`.slice(0, 32),
+  options: (command) =>
+    command
+      .requiredOption('--name <name>', 'name of the domain that it runs; waits until the toolstack has made it')
+      .option('--token <token>', "the domain's token, instead of the toolstack's file")
+      .option('--image <file>', 'PNG to show', join(PACKAGE_ROOT, 'examples', 'test-card.png'))
+      .addOption(new Option('--frontend <protocol>', 'protocol of the frontend').choices(['review']).default('review'))
+      .addOption(
+        new Option('--core <version>', "Linux's xenbus core to behave like when a device vanishes or is reset")
+          .choices(CORE_VERSIONS)
+          .default('6.12'),
+      )
+      .addOption(
+        new Option('--driver <driver>', 'what the display driver does when the device asks for a reset')
+          .choices(['restore', 'linux'])
+          .default('restore'),
+      ),
+  start,
+});

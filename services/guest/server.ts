@@ -1,0 +1,142 @@
+// The guest as a process: finds its token, takes its domain's pages, and lets the kernel run on them. What comes from sockets
+// and doorbells is handed to the vCPU; everything else is in the pure files beside this one.
+import { readFile } from 'node:fs/promises';
+import { UserError } from '../../lib/core/errors.js';
+import { DOMID_SELF } from '../../lib/core/ids.js';
+import { RegionMemory } from '../../lib/core/memory.js';
+import type { GuestPages } from '../../lib/core/proto-types.js';
+import type { BusClient, ServiceContext } from '../../lib/core/service.js';
+import { runPaths } from '../../lib/node/run-dir.js';
+import { retryOnChange } from '../../lib/node/wait.js';
+import { busStoreClient } from '../../lib/xenstore/bus-client.js';
+import { CORES, type CoreVersion } from './core-rules.js';
+import { framebufferPages } from './framebuffer.js';
+import { type HyperCalls, Kernel } from './kernel.js';
+import { readPicture } from './node/image.js';
+import { PAGE_SIZE, Pages } from './pages.js';
+import { Vcpu } from './vcpu.js';
+import type { GpuPersonality } from './virtio-gpu.js';
+import type { Picture } from './workload.js';
+
+export interface GuestOptions {
+  /** The domain's name; says where the toolstack put its token. */
+  readonly name: string;
+  /** The token itself, instead of the file. */
+  readonly token?: string;
+  readonly image: string;
+  readonly core: CoreVersion;
+  readonly driver: GpuPersonality;
+}
+
+/** Most pixels that a picture can have in the largest domain. */
+const PIXELS_MAX = 2 ** 29;
+/** Pages that rings, commands and tables take beside a frame buffer. */
+const OVERHEAD_PAGES = 64;
+
+export async function start(context: ServiceContext, options: GuestOptions): Promise<void> {
+  const picture = readPicture(options.image, PIXELS_MAX);
+  const token = options.token ?? (await findToken(context, options.name));
+  if (token === undefined) return; // stopped meanwhile
+  const hypervisor = await context.connect('hypervisor', { token });
+  const xenstored = await context.connect('xenstored', { token });
+  hypervisor.on('HypervisorEvents', 'domain_gone', () => {
+    context.log.info('the domain is gone');
+    void context.stop();
+  });
+  const { vcpu, pages, memory, sharedInfo } = await attach(context, hypervisor);
+  checkMemory(picture, memory.size, options.image, context);
+  const kernel = new Kernel({
+    ...{ vcpu, memory, sharedInfo, picture },
+    domid: pages.domid,
+    storePort: pages.store_port,
+    store: busStoreClient(xenstored, context.history),
+    calls: hypercalls(hypervisor, vcpu),
+    rules: CORES[options.core],
+    personality: options.driver,
+    clock: context.clock,
+    history: context.history,
+    log: context.log,
+    onState: (state) => context.ready(state),
+    onHalted: () => void context.stop(),
+  });
+  context.log.info({ domid: pages.domid, memory: memory.size }, 'attached');
+  vcpu.run(() => void kernel.boot());
+}
+
+async function findToken(context: ServiceContext, name: string): Promise<string | undefined> {
+  const path = runPaths.guestToken(context.runDir, name);
+  const abort = new AbortController();
+  context.own('wait for the token', () => abort.abort());
+  context.ready(`waiting for domain ${name}`);
+  const read = async (): Promise<string | undefined> => {
+    const text = (await readFile(path, 'utf8').catch(() => '')).trim();
+    return text === '' ? undefined : text;
+  };
+  return retryOnChange(path, read, abort.signal);
+}
+
+interface Attached {
+  readonly vcpu: Vcpu;
+  readonly pages: GuestPages;
+  readonly memory: RegionMemory;
+  readonly sharedInfo: Uint8Array;
+}
+
+async function attach(context: ServiceContext, hypervisor: BusClient): Promise<Attached> {
+  const { doorbell, shared, history } = context;
+  // The bells come before the pages: what they ring for is set below, before anything can ring.
+  let vcpu: Vcpu | undefined;
+  const entry = doorbell.bind(() => vcpu?.entered());
+  context.own('entry bell', () => entry.release());
+  const upcall = doorbell.bind(() => vcpu?.wantUpcall());
+  context.own('upcall bell', () => upcall.release());
+  const pages = await hypervisor.remote('Hypervisor').guest_attach({ entry: entry.handle, upcall: upcall.handle });
+  const map = (what: string, handle: GuestPages['ram']): Uint8Array => {
+    const mapping = shared.map(handle);
+    context.own(what, () => mapping.close());
+    history.record('acquire', `map ${what}`, handle.size);
+    return mapping.bytes;
+  };
+  const memory = new RegionMemory([{ base: 0, bytes: map('RAM', pages.ram) }]);
+  context.own('memory', () => memory.close());
+  const sharedInfo = map('shared_info', pages.shared_info);
+  const exit = doorbell.open(pages.exit);
+  context.own('exit bell', () => exit.close());
+  vcpu = new Vcpu({
+    page: map('exit page', pages.vcpu),
+    signalExit: () => exit.signal(),
+    defer: (action) => setImmediate(action),
+    history,
+  });
+  const running = vcpu;
+  context.own('vCPU', () => running.stop());
+  return { vcpu, pages, memory, sharedInfo };
+}
+
+function checkMemory(picture: Picture, ramBytes: number, image: string, { history }: ServiceContext): void {
+  const { free } = new Pages(ramBytes, history);
+  const needed = framebufferPages(picture.width, picture.height) + OVERHEAD_PAGES;
+  if (needed <= free) return;
+  const mib = (pages: number): string => ((pages * PAGE_SIZE) / 2 ** 20).toFixed(1);
+  throw new UserError(
+    `${image} (${picture.width}x${picture.height}) needs ${mib(needed)} MiB, and the domain has ${mib(free)} MiB free`,
+  );
+}
+
+function hypercalls(hypervisor: BusClient, vcpu: Vcpu): HyperCalls {
+  const remote = hypervisor.remote('Hypervisor');
+  return {
+    allocUnbound: async (remoteDomid) => {
+      const { port } = await vcpu.hypercall(() =>
+        remote.evtchn_alloc_unbound({ dom: DOMID_SELF, remote_dom: remoteDomid }),
+      );
+      return port;
+    },
+    close: async (port) => {
+      await vcpu.hypercall(() => remote.evtchn_close({ port }));
+    },
+    shutdown: async (reason) => {
+      await vcpu.hypercall(() => remote.sched_shutdown({ reason }));
+    },
+  };
+}

@@ -1,0 +1,338 @@
+// The guest's virtio-gpu driver, 2D: the commands of Linux's probe, first modeset and updates, in their order and batches
+// (drivers/gpu/drm/virtio), hot-plug, removal; and, unlike Linux's, the way back after DEVICE_NEEDS_RESET.
+// Leaves queues and registers to virtio-mmio.ts, buffers and fences to gpu-channel.ts, pictures to workload.ts.
+import type { Clock } from '../../lib/core/clock.js';
+import { DeadlineError, ErrnoError, errorMessage } from '../../lib/core/errors.js';
+import type { History } from '../../lib/core/history.js';
+import type { Log } from '../../lib/core/log.js';
+import type { GuestMemory } from '../../lib/core/memory.js';
+import {
+  VIRTIO_GPU_BYTES_PER_PIXEL,
+  VIRTIO_GPU_CONFIG,
+  VIRTIO_GPU_CTRL_HDR,
+  VIRTIO_GPU_EVENT_DISPLAY,
+  VIRTIO_GPU_F_EDID,
+  VIRTIO_GPU_MAX_SCANOUTS,
+  VIRTIO_GPU_QUEUE_CONTROL,
+  VIRTIO_GPU_RESP,
+  VIRTIO_GPU_RESP_DISPLAY_INFO,
+  VIRTIO_GPU_RESP_EDID,
+  VIRTIO_GPU_RESP_ERR_FIRST,
+  VIRTIO_GPU_SHM_ID_HOST_VISIBLE,
+  VIRTIO_ID_GPU,
+} from '../../lib/layout/virtio-gpu.js';
+import { featureBits, hasFeature } from '../../lib/layout/virtio-ring.js';
+import { type Framebuffer, freeFramebuffer, makeFramebuffer } from './framebuffer.js';
+import { GpuChannel, type GpuCommand, type GpuFence, type GpuPending } from './gpu-channel.js';
+import type { Rect } from './gpu-requests.js';
+import * as requests from './gpu-requests.js';
+import type { Heap } from './heap.js';
+import type { Pages } from './pages.js';
+import type { Vcpu } from './vcpu.js';
+import type { VirtioDriver, VirtioMmio } from './virtio-mmio.js';
+import { Completion } from './wait.js';
+
+/** virtio_gpu_init waits so long for display info, and goes on without. */
+const DISPLAY_INFO_MS = 5000;
+/** Removal waits so long for the replies to its last commands; the reset then ends them. */
+const REMOVAL_MS = 1000;
+/** What an output shows before the device said anything. */
+const DEFAULT_MODE = { enabled: true, width: 1024, height: 768 };
+
+/** `linux` ignores DEVICE_NEEDS_RESET, as Linux's driver does; `restore` resets the device and puts its pictures back. */
+export type GpuPersonality = 'restore' | 'linux';
+
+export interface Output {
+  readonly enabled: boolean;
+  readonly width: number;
+  readonly height: number;
+  readonly edid?: Uint8Array;
+}
+
+export interface GpuParts {
+  readonly vcpu: Vcpu;
+  readonly memory: GuestMemory;
+  readonly pages: Pages;
+  readonly heap: Heap;
+  readonly clock: Clock;
+  readonly history: History;
+  readonly log: Log;
+  readonly personality: GpuPersonality;
+}
+
+export class VirtioGpu implements VirtioDriver {
+  readonly deviceId = VIRTIO_ID_GPU;
+  readonly features = featureBits(VIRTIO_GPU_F_EDID);
+  readonly #parts: GpuParts;
+  readonly #framebuffers = new Map<number, { framebuffer: Framebuffer; scanout: number | undefined }>();
+  #device: VirtioMmio | undefined;
+  #control: GpuChannel | undefined;
+  #outputs: Output[] = [];
+  /** Counter of resource ids; Linux's never come back, and its first is 2. */
+  #lastResource = 1;
+  #lastFence = 0n;
+  #configWork = false;
+  /** Restoring and removing exclude each other. */
+  #busy: Promise<void> = Promise.resolve();
+  #restored: Completion | undefined;
+  #removed = false;
+
+  constructor(parts: GpuParts) {
+    this.#parts = parts;
+  }
+
+  get outputs(): readonly Output[] {
+    return this.#outputs;
+  }
+
+  /** Removed for good: nothing can be drawn any more. */
+  get removed(): boolean {
+    return this.#removed;
+  }
+
+  async probe(device: VirtioMmio): Promise<void> {
+    this.#device = device;
+    this.#removed = false;
+    try {
+      await device.sharedRegion(VIRTIO_GPU_SHM_ID_HOST_VISIBLE);
+      await this.#openQueues(device);
+      const scanouts = await device.readConfig(VIRTIO_GPU_CONFIG.offset.num_scanouts);
+      // Capsets matter to rendering contexts only; Linux reads their number all the same.
+      await device.readConfig(VIRTIO_GPU_CONFIG.offset.num_capsets);
+      this.#outputs = Array.from({ length: Math.min(scanouts, VIRTIO_GPU_MAX_SCANOUTS) }, (_, index) =>
+        index === 0 ? DEFAULT_MODE : { enabled: false, width: 0, height: 0 },
+      );
+      await device.ready();
+      if (scanouts > 0) await this.#askDisplay();
+    } catch (error) {
+      await this.#takeDown(device);
+      throw error;
+    }
+  }
+
+  async #openQueues(device: VirtioMmio): Promise<void> {
+    const [control] = await device.findQueues<GpuPending>([() => this.#control?.onUsed(), () => {}]);
+    const { vcpu, memory, heap, history } = this.#parts;
+    const kick = (): Promise<void> => device.kick(VIRTIO_GPU_QUEUE_CONTROL);
+    this.#control = new GpuChannel({ queue: control!, kick, vcpu, memory, heap, history });
+  }
+
+  /** EDIDs and display info in one batch; silence is not an error, an error reply switches every output off. */
+  async #askDisplay(): Promise<void> {
+    const channel = this.#channel();
+    const edid = hasFeature(this.#device!.features, VIRTIO_GPU_F_EDID);
+    const edids: Completion<Uint8Array>[] = [];
+    if (edid) {
+      for (let index = 0; index < this.#outputs.length; index++) {
+        edids.push((await channel.submit(requests.getEdid(index))).reply);
+      }
+    }
+    const { reply } = await channel.submit(requests.getDisplayInfo());
+    await channel.notify();
+    try {
+      const info = await reply.wait({ clock: this.#parts.clock, ms: DISPLAY_INFO_MS, what: 'display info' });
+      const { pmodes } = VIRTIO_GPU_RESP_DISPLAY_INFO.decode(info);
+      this.#outputs = this.#outputs.map((_output, index) => {
+        const { r, enabled } = pmodes[index]!;
+        return { enabled: enabled !== 0, width: r.width, height: r.height };
+      });
+    } catch (error) {
+      if (!(error instanceof DeadlineError)) throw error;
+      this.#parts.log.warn(error.message);
+      return;
+    }
+    // Asked first, answered first: they are here unless the device reorders.
+    for (const [index, one] of edids.entries()) if (one.done) this.#takeEdid(index, await one.wait());
+  }
+
+  #takeEdid(index: number, reply: Uint8Array): void {
+    const { hdr, size, edid } = VIRTIO_GPU_RESP_EDID.decode(reply);
+    const output = this.#outputs[index];
+    if (hdr.type !== VIRTIO_GPU_RESP.VIRTIO_GPU_RESP_OK_EDID || output === undefined) return;
+    this.#outputs[index] = { ...output, edid: edid.slice(0, Math.min(size, edid.length)) };
+  }
+
+  /** A frame buffer that the device does not know yet. Throws ENOMEM, ENODEV. */
+  allocateFramebuffer(width: number, height: number): Framebuffer {
+    this.#channel();
+    const framebuffer = makeFramebuffer(this.#parts.pages, ++this.#lastResource, width, height);
+    this.#framebuffers.set(framebuffer.resourceId, { framebuffer, scanout: undefined });
+    return framebuffer;
+  }
+
+  /** Its resource: created, backed by the scattered pages, one kick for both. Throws what ended the device. */
+  async createResource(framebuffer: Framebuffer): Promise<void> {
+    await this.#createResource(this.#channel(), framebuffer);
+  }
+
+  async #createResource(channel: GpuChannel, { resourceId, width, height, runs }: Framebuffer): Promise<void> {
+    const created = await channel.submit(requests.resourceCreate2d(resourceId, width, height));
+    const attached = await channel.submit(requests.resourceAttachBacking(resourceId, runs));
+    await channel.notify();
+    this.#watchReply(created.reply, 'RESOURCE_CREATE_2D');
+    this.#watchReply(attached.reply, 'RESOURCE_ATTACH_BACKING');
+  }
+
+  /** Sets a mode of the buffer's size: the scanout is off until the first update. */
+  async setMode(scanout: number, framebuffer: Framebuffer): Promise<void> {
+    const entry = this.#framebuffers.get(framebuffer.resourceId);
+    if (entry === undefined) throw new ErrnoError('ENOENT', 'no such frame buffer');
+    entry.scanout = scanout;
+    await this.#post(requests.setScanout(scanout, 0, wholeOf(framebuffer)), 'SET_SCANOUT');
+  }
+
+  /**
+   * Shows the whole buffer as it is now: transfer, scanout, flush, one kick. Resolves with the flush's fence, which
+   * completes when the device shows the picture. Throws what ended the device.
+   */
+  async update(scanout: number, framebuffer: Framebuffer): Promise<GpuFence> {
+    const channel = this.#channel();
+    const { resourceId } = framebuffer;
+    const rect = wholeOf(framebuffer);
+    const offset = (rect.y * framebuffer.width + rect.x) * VIRTIO_GPU_BYTES_PER_PIXEL;
+    const fence = { id: ++this.#lastFence, done: new Completion(this.#parts.vcpu) };
+    const transfer = await channel.submit(requests.transferToHost2d(resourceId, rect, offset));
+    const set = await channel.submit(requests.setScanout(scanout, resourceId, rect));
+    const flush = await channel.submit({ ...requests.resourceFlush(resourceId, rect), fence });
+    await channel.notify();
+    this.#watchReply(transfer.reply, 'TRANSFER_TO_HOST_2D', fence);
+    this.#watchReply(set.reply, 'SET_SCANOUT', fence);
+    this.#watchReply(flush.reply, 'RESOURCE_FLUSH', fence);
+    return fence;
+  }
+
+  /** Waits until a device that was reset is restored. Throws when it is gone for good, or was not reset. */
+  async whenRestored(): Promise<void> {
+    if (this.#removed || this.#restored === undefined) throw new ErrnoError('ENODEV', 'the display is gone');
+    await this.#restored.wait();
+  }
+
+  async #post(command: GpuCommand, what: string): Promise<void> {
+    const channel = this.#channel();
+    const { reply } = await channel.submit(command);
+    await channel.notify();
+    this.#watchReply(reply, what);
+  }
+
+  /** Error replies are logged, as in Linux; where a picture depends on them, its fence says so. */
+  #watchReply(reply: Completion<Uint8Array>, what: string, fence?: GpuFence): void {
+    reply.wait().then(
+      (response) => {
+        const { type } = VIRTIO_GPU_CTRL_HDR.decode(response);
+        if (type < VIRTIO_GPU_RESP_ERR_FIRST && type !== 0) return;
+        this.#parts.history.record('error', what, type);
+        this.#parts.log.error({ response: type }, `${what} failed`);
+        fence?.done.fail(new ErrnoError('EIO', `the device answers 0x${type.toString(16)} to ${what}`));
+      },
+      () => {}, // the channel's end is told to whoever waits for a fence
+    );
+  }
+
+  #channel(): GpuChannel {
+    if (this.#control === undefined) throw new ErrnoError('ENODEV', 'the display is gone');
+    return this.#control;
+  }
+
+  configChanged(): void {
+    if (this.#configWork) return;
+    this.#configWork = true;
+    this.#parts.vcpu.run(() => {
+      this.#configWork = false;
+      this.#exclusive(() => this.#configChangedWork()).catch((error) => {
+        this.#parts.log.error(`display change: ${errorMessage(error)}`);
+      });
+    });
+  }
+
+  async #configChangedWork(): Promise<void> {
+    const device = this.#device;
+    if (device === undefined || this.#control === undefined) return;
+    if (this.#parts.personality === 'restore' && (await device.needsReset())) {
+      await this.#restore(device);
+      return;
+    }
+    const events = await device.readConfig(VIRTIO_GPU_CONFIG.offset.events_read);
+    const display = events & VIRTIO_GPU_EVENT_DISPLAY;
+    if (display !== 0 && this.#outputs.length > 0) await this.#askDisplay();
+    // Cleared after the fetch, as Linux does it: an event set again meanwhile is cleared with it.
+    await device.writeConfig(VIRTIO_GPU_CONFIG.offset.events_clear, display);
+  }
+
+  /** The device lost its state: every fence under way fails once, then everything is made anew under the same ids. */
+  async #restore(device: VirtioMmio): Promise<void> {
+    this.#parts.history.step('gpu.restore');
+    this.#parts.log.warn('the device asks for a reset');
+    const restored = new Completion(this.#parts.vcpu);
+    this.#restored = restored;
+    const old = this.#channel();
+    old.fail(new ErrnoError('ESTALE', 'the device was reset'));
+    try {
+      await device.renegotiate();
+      old.close();
+      await this.#openQueues(device);
+      await device.ready();
+      const channel = this.#channel();
+      for (const { framebuffer, scanout } of this.#framebuffers.values()) {
+        await this.#createResource(channel, framebuffer);
+        if (scanout === undefined) continue;
+        await this.setMode(scanout, framebuffer);
+        await this.update(scanout, framebuffer);
+      }
+    } catch (error) {
+      restored.fail(new ErrnoError('ENODEV', `the device was not restored: ${errorMessage(error)}`));
+      throw error;
+    }
+    restored.complete();
+  }
+
+  async remove(device: VirtioMmio): Promise<void> {
+    this.#removed = true;
+    // A command that restoring waits for may never be answered.
+    const gone = new ErrnoError('ENODEV', 'the display is removed');
+    this.#restored?.fail(gone);
+    await this.#exclusive(async () => {
+      await this.#unreference();
+      await this.#takeDown(device);
+    });
+  }
+
+  /** RESOURCE_UNREF for each buffer, and its reply, if the device still answers. */
+  async #unreference(): Promise<void> {
+    if (this.#control === undefined || this.#framebuffers.size === 0) return;
+    const channel = this.#control;
+    try {
+      const replies: Completion<Uint8Array>[] = [];
+      for (const id of this.#framebuffers.keys()) {
+        replies.push((await channel.submit(requests.resourceUnref(id))).reply);
+      }
+      await channel.notify();
+      for (const reply of replies)
+        await reply.wait({ clock: this.#parts.clock, ms: REMOVAL_MS, what: 'RESOURCE_UNREF' });
+    } catch (error) {
+      this.#parts.log.warn(`removal: ${errorMessage(error)}`);
+    }
+  }
+
+  /** Resets the device and gives back all memory: after it the device touches none of it. */
+  async #takeDown(device: VirtioMmio): Promise<void> {
+    const channel = this.#control;
+    this.#control = undefined;
+    channel?.fail(new ErrnoError('ENODEV', 'the display is removed'));
+    await device.reset();
+    await device.deleteQueues();
+    channel?.close();
+    for (const { framebuffer } of this.#framebuffers.values()) freeFramebuffer(this.#parts.pages, framebuffer);
+    this.#framebuffers.clear();
+    this.#device = undefined;
+  }
+
+  #exclusive(work: () => Promise<void>): Promise<void> {
+    const turn = this.#busy.then(work);
+    this.#busy = turn.catch(() => {});
+    return turn;
+  }
+}
+
+function wholeOf({ width, height }: Framebuffer): Rect {
+  return { x: 0, y: 0, width, height };
+}

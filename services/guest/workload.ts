@@ -1,0 +1,68 @@
+// What the guest's user does: draws a picture into a frame buffer, shows it, and knows that it is shown by its fence.
+import type { Clock } from '../../lib/core/clock.js';
+import { ErrnoError } from '../../lib/core/errors.js';
+import type { History } from '../../lib/core/history.js';
+import type { GuestMemory } from '../../lib/core/memory.js';
+import { eachPiece, type Framebuffer } from './framebuffer.js';
+import type { VirtioGpu } from './virtio-gpu.js';
+
+/** A picture as a user has it: rows from the top, R, G, B, A bytes. */
+export interface Picture {
+  readonly width: number;
+  readonly height: number;
+  readonly rgba: Uint8Array;
+}
+
+/** The WAIT ioctl of Linux's driver gives up after so long. */
+const FRAME_MS = 15_000;
+const SCANOUT = 0;
+
+/**
+ * The picture as B8G8R8X8: what is not opaque lies over black, each colour round(c * a / 255). The X byte is 0.
+ */
+export function draw(memory: GuestMemory, framebuffer: Framebuffer, picture: Picture): void {
+  const { rgba } = picture;
+  const pixels = picture.width * picture.height;
+  eachPiece(memory, framebuffer, (words, first) => {
+    const count = Math.min(words.length, pixels - first);
+    for (let index = 0, at = first * 4; index < count; index++, at += 4) {
+      const alpha = rgba[at + 3]!;
+      words[index] =
+        alpha === 255
+          ? (rgba[at]! << 16) | (rgba[at + 1]! << 8) | rgba[at + 2]!
+          : (over(rgba[at]!, alpha) << 16) | (over(rgba[at + 1]!, alpha) << 8) | over(rgba[at + 2]!, alpha);
+    }
+  });
+}
+
+function over(colour: number, alpha: number): number {
+  return Math.round((colour * alpha) / 255);
+}
+
+export interface WorkloadParts {
+  readonly gpu: VirtioGpu;
+  readonly memory: GuestMemory;
+  readonly clock: Clock;
+  readonly history: History;
+  readonly picture: Picture;
+}
+
+/** Sets a mode of the picture's size and shows it; again after each reset until it is shown. Throws why it cannot be. */
+export async function showPicture({ gpu, memory, clock, history, picture }: WorkloadParts): Promise<void> {
+  const framebuffer = gpu.allocateFramebuffer(picture.width, picture.height);
+  draw(memory, framebuffer, picture);
+  // A device that is reset meanwhile is restored with whatever buffers there are: only the update is repeated then.
+  const first = [() => gpu.createResource(framebuffer), () => gpu.setMode(SCANOUT, framebuffer)];
+  for (;;) {
+    try {
+      for (const step of first.splice(0)) await step();
+      const fence = await gpu.update(SCANOUT, framebuffer);
+      await fence.done.wait({ clock, ms: FRAME_MS, what: 'the frame' });
+      history.record('frame', 'shown', SCANOUT, framebuffer.resourceId);
+      return;
+    } catch (error) {
+      if (!(error instanceof ErrnoError) || error.code !== 'ESTALE') throw error;
+      await gpu.whenRestored();
+    }
+  }
+}

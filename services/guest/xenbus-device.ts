@@ -1,0 +1,161 @@
+// One device of the guest's xenbus and what drivers do with it: its own state and the other end's, switching states, reporting
+// errors (drivers/xen/xenbus/xenbus_client.c). Leaves which devices there are to xenbus-core.ts.
+import { ErrnoError } from '../../lib/core/errors.js';
+import type { History } from '../../lib/core/history.js';
+import type { Log } from '../../lib/core/log.js';
+import { errorKey, XENBUS_KEY, XenbusState } from '../../lib/layout/xenbus.js';
+import { parseState } from '../../lib/xenbus/keys.js';
+import type { CoreRules } from './core-rules.js';
+import type { GuestStore, GuestStoreOps } from './guest-store.js';
+import type { Vcpu } from './vcpu.js';
+import { Completion } from './wait.js';
+
+export interface XenbusDriver {
+  readonly name: string;
+  /** Device kinds that it drives. */
+  readonly kinds: readonly string[];
+  /** Throws ErrnoError; it has given back everything then. */
+  probe(device: XenbusDevice): Promise<void>;
+  otherendChanged(device: XenbusDevice, state: number): Promise<void>;
+  remove(device: XenbusDevice): Promise<void>;
+}
+
+export interface DeviceParts {
+  readonly store: GuestStore;
+  readonly vcpu: Vcpu;
+  readonly rules: CoreRules;
+  readonly history: History;
+  readonly log: Log;
+  readonly domid: number;
+}
+
+export class XenbusDevice {
+  readonly nodename: string;
+  readonly kind: string;
+  /** Completed by frontendClosed(): what shutdown waits for. */
+  down: Completion;
+  driver: XenbusDriver | undefined;
+  otherend = '';
+  otherendId = -1;
+  /** Set by a core that notices it: nothing is written for this device any more. */
+  vanished = false;
+  readonly #parts: DeviceParts;
+  #state: number = XenbusState.Initialising;
+
+  constructor(nodename: string, kind: string, parts: DeviceParts) {
+    this.nodename = nodename;
+    this.kind = kind;
+    this.#parts = parts;
+    this.down = new Completion(parts.vcpu);
+  }
+
+  /** The cached state: what this end last wanted to be. */
+  get state(): number {
+    return this.#state;
+  }
+
+  /** A key of the own directory. */
+  read(key: string): Promise<string> {
+    return this.#parts.store.read(`${this.nodename}/${key}`);
+  }
+  async write(key: string, value: string): Promise<void> {
+    this.#parts.history.record('step', `${this.nodename}/${key}=${value}`, 0, 0, this.#parts.domid);
+    await this.#parts.store.write(`${this.nodename}/${key}`, value);
+  }
+  readOther(key: string): Promise<string> {
+    return this.#parts.store.read(`${this.otherend}/${key}`);
+  }
+
+  /** The other end's state as it is now; 0 when it cannot be read, or when this device has vanished. */
+  async otherState(): Promise<number> {
+    if (this.vanished) return XenbusState.Unknown;
+    return readState(this.#parts.store, this.otherend);
+  }
+
+  /**
+   * Writes the own state in a transaction of its own; repeats on conflict. An unreadable node is left alone: it is being
+   * removed. Always returns: an error is reported as fatal. The cache follows whenever the transaction could be ended.
+   */
+  async switchState(wanted: XenbusState, depth = 0): Promise<void> {
+    if (wanted === this.#state || (this.#parts.rules.vanish && this.vanished)) return;
+    const from = this.#state;
+    try {
+      await this.#parts.store.transaction((tx) => this.#writeState(tx, wanted));
+    } catch (error) {
+      if (error instanceof WasReset) return;
+      // Aborted inside: the cache moves on all the same, the store does not.
+      this.#state = wanted;
+      if (!(error instanceof NotThere)) await this.#switchFailed(error, depth);
+      return;
+    }
+    this.#state = wanted;
+    this.#parts.history.record('state', `${this.nodename}/${XENBUS_KEY.state}`, from, wanted, this.#parts.domid);
+  }
+
+  async #writeState(tx: GuestStoreOps, wanted: XenbusState): Promise<void> {
+    const key = `${this.nodename}/${XENBUS_KEY.state}`;
+    const found = await tx.read(key).catch((error) => {
+      asErrno(error, key);
+      throw new NotThere();
+    });
+    // Somebody rewrote it to 1: a device that is being made anew, and no longer ours to move.
+    if (
+      this.#parts.rules.resetBlocksSwitch &&
+      parseState(found) === XenbusState.Initialising &&
+      this.#state !== XenbusState.Initialising
+    ) {
+      throw new WasReset();
+    }
+    await tx.write(key, String(wanted));
+  }
+
+  /** Reported as fatal, once: closing may fail in the same way. */
+  async #switchFailed(error: unknown, depth: number): Promise<void> {
+    const failure = asErrno(error, 'writing new state');
+    await this.error(failure.errno, failure.text);
+    if (depth === 0) await this.switchState(XenbusState.Closing, 1);
+  }
+
+  /** xenbus_dev_error: logs, and writes `<errno> <text>` for people. No state changes. */
+  async error(errno: number, text: string): Promise<void> {
+    const { log, history, store, domid } = this.#parts;
+    log.error({ errno, device: this.nodename }, text);
+    history.record('error', this.nodename, errno, 0, domid);
+    await store.write(errorKey(this.nodename), `${errno} ${text}`).catch((error: unknown) => {
+      log.warn(asErrno(error, 'cannot report it').text);
+    });
+  }
+
+  /** xenbus_dev_fatal: the error, then state Closing. */
+  async fatal(errno: number, text: string): Promise<void> {
+    await this.error(errno, text);
+    await this.switchState(XenbusState.Closing);
+  }
+
+  /** xenbus_frontend_closed: state Closed, and whoever waits for that goes on. */
+  async frontendClosed(): Promise<void> {
+    await this.switchState(XenbusState.Closed);
+    this.down.complete();
+  }
+}
+
+/** Aborts a transaction because the node cannot be read. */
+class NotThere extends Error {}
+/** Aborts a transaction because the state was reset under us. */
+class WasReset extends Error {}
+
+/** The state under a directory; 0 Unknown when it cannot be read. */
+export async function readState(store: GuestStoreOps, directory: string): Promise<number> {
+  try {
+    return parseState(await store.read(`${directory}/${XENBUS_KEY.state}`));
+  } catch (error) {
+    asErrno(error, directory);
+    return XenbusState.Unknown;
+  }
+}
+
+/** What an error looks like to xenbus_dev_error; a bug of ours is no device's error, and is thrown on. */
+export function asErrno(error: unknown, what: string): { errno: number; text: string } {
+  if (!(error instanceof ErrnoError)) throw error;
+  return { errno: error.errno, text: `${what}: ${error.message}` };
+}
