@@ -1,0 +1,37 @@
+// What differs between the releases of the C xenstored whose behaviour we can take on: one table, a line a release.
+import { XENSTORE_SERVER_FEATURE as F, XS, type XsdError } from '../../lib/layout/xs-wire.js';
+
+export interface Compat {
+  readonly name: string;
+  /** XENSTORE_SERVER_FEATURE_* offered. */
+  readonly features: number;
+  /** Operations from this number on are unknown (ENOSYS). */
+  readonly typeCount: number;
+  /** `>=`: a value equal to its quota is too much (since 4.22); `>`: only one above it is. */
+  readonly quotaReachedIsTooMuch: boolean;
+  /** What one watch too many answers. */
+  readonly watchQuotaError: XsdError;
+  /** May everybody watch @releaseDomain? */
+  readonly releaseDomainReadable: boolean;
+}
+
+export const COMPAT = {
+  '4.22': {
+    name: '4.22',
+    features:
+      F.XENSTORE_SERVER_FEATURE_ERROR | F.XENSTORE_SERVER_FEATURE_WATCHDEPTH | F.XENSTORE_SERVER_FEATURE_DOMID_ANY,
+    typeCount: XS.XS_SET_QUOTA + 1,
+    quotaReachedIsTooMuch: true,
+    watchQuotaError: 'ENOSPC',
+    releaseDomainReadable: true,
+  },
+  '4.17': {
+    name: '4.17',
+    features: F.XENSTORE_SERVER_FEATURE_ERROR,
+    typeCount: XS.XS_DIRECTORY_PART + 1,
+    quotaReachedIsTooMuch: false,
+    watchQuotaError: 'E2BIG',
+    releaseDomainReadable: false,
+  },
+} as const satisfies Record<string, Compat>;
+export type CompatName = keyof typeof COMPAT;

@@ -1,0 +1,104 @@
+// One client of the store, whatever its transport: whose rights it has, what it holds (watches, transactions), what it
+// asked and is not answered yet, and what waits to be sent to it. The transport takes messages out when it can send.
+import type { DomId } from '../../lib/core/ids.js';
+import { XS, type XsdError, type XsMessage } from '../../lib/layout/xs-wire.js';
+import type { Domain } from './domains.js';
+import { domainPath } from './path.js';
+import type { Subject } from './perms.js';
+import type { Transaction } from './transaction.js';
+import type { Watch } from './watch.js';
+
+export interface ConnectionOptions {
+  /** For logs and audits: "socket-3", "guest-1". */
+  readonly name: string;
+  readonly domid: DomId | number;
+  readonly privileged: boolean;
+  /** The guest's record; a socket has none and so no quota. */
+  readonly domain: Domain | undefined;
+  /** Called when there is something to take. */
+  readonly onOutput: (connection: Connection) => void;
+  /** The store ended the connection: its domain was released or died. Nothing it asked will be answered any more. */
+  readonly onDropped: (connection: Connection) => void;
+}
+
+/** Why no request is taken from a connection just now. */
+export type Stall = 'introduce' | 'question' | 'live-update';
+
+export class Connection implements Subject {
+  readonly name: string;
+  readonly domid: number;
+  readonly privileged: boolean;
+  readonly domain: Domain | undefined;
+  readonly home: string;
+  /** Connections are served, and told of events, in the order they were made. */
+  readonly seq: number;
+  readonly watches = new Map<string, Watch>();
+  readonly transactions = new Map<number, Transaction>();
+  nextTransactionId = 1;
+  /** Requests received and not taken yet, oldest first. */
+  readonly inbox: XsMessage[] = [];
+  stall: Stall | undefined;
+  /** What the host answered for the request under way: which domains exist, whether one could be introduced. */
+  readonly domainAnswers = new Map<number, { readonly uniqueId: string } | null>();
+  readonly introduceAnswers = new Map<number, XsdError | 'ok'>();
+  closed = false;
+  #outbox: XsMessage[] = [];
+  #outboxBytes = 0;
+  readonly #queuedEvents = new Set<string>();
+  readonly #onOutput: (connection: Connection) => void;
+  readonly onDropped: (connection: Connection) => void;
+
+  constructor(options: ConnectionOptions, seq: number) {
+    this.name = options.name;
+    this.domid = options.domid;
+    this.privileged = options.privileged;
+    this.domain = options.domain;
+    this.home = domainPath(options.domid);
+    this.seq = seq;
+    this.#onOutput = options.onOutput;
+    this.onDropped = options.onDropped;
+  }
+
+  get targetDomid(): number | undefined {
+    return this.domain?.targetDomid;
+  }
+
+  reply(message: XsMessage): void {
+    this.#queue(message);
+  }
+
+  /** Queues a watch event unless the same one (path and token) still waits; those of special nodes always count. */
+  event(path: string, token: string): boolean {
+    const payload = `${path}\0${token}\0`;
+    if (path.charCodeAt(0) !== 0x40) {
+      if (this.#queuedEvents.has(payload)) return false;
+      this.#queuedEvents.add(payload);
+    }
+    this.#queue({ type: XS.XS_WATCH_EVENT, reqId: 0, txId: 0, payload });
+    return true;
+  }
+
+  #queue(message: XsMessage): void {
+    if (this.closed) return;
+    this.#outbox.push(message);
+    this.#outboxBytes += message.payload.length;
+    this.#onOutput(this);
+  }
+
+  get outboxCount(): number {
+    return this.#outbox.length;
+  }
+  /** Payload bytes that wait. */
+  get outboxBytes(): number {
+    return this.#outboxBytes;
+  }
+
+  /** Hands all waiting messages over, in order; from here on they count as sent. */
+  take(): XsMessage[] {
+    const messages = this.#outbox;
+    this.#outbox = [];
+    this.#outboxBytes = 0;
+    this.#queuedEvents.clear();
+    return messages;
+  }
+}

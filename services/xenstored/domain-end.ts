@@ -1,0 +1,42 @@
+// What becomes of a domain's nodes when it ends, and how the host says that it did.
+
+import { XS_INTRODUCE_DOMAIN, XS_RELEASE_DOMAIN } from '../../lib/layout/xs-wire.js';
+import type { StoreNode } from './node.js';
+import { removeTree } from './node-commands.js';
+import { childPath } from './path.js';
+import type { Store } from './store.js';
+
+/** One domain as the hypervisor describes it. */
+export interface DomainChange {
+  readonly domid: number;
+  /** Decimal u64; '' when the domain does not exist any more. */
+  readonly uniqueId: string;
+  readonly shutdown: boolean;
+  readonly dead: boolean;
+}
+
+/**
+ * Removes every node that the domain owns, with what others made below, and its entries in other nodes' permissions, so
+ * that a later domain of the same number inherits nothing. Walks the whole store, as the daemon does.
+ */
+export function dropNodesOf(store: Store, domid: number): void {
+  const visit = (path: string): void => {
+    const node = store.view.read(path) as StoreNode;
+    if (node.owner === domid && path !== '/') {
+      removeTree(store, store.view, path);
+      return;
+    }
+    dropEntries(store, path, node, domid);
+    for (const name of [...node.children]) visit(childPath(path, name));
+  };
+  visit('/');
+  for (const path of [XS_RELEASE_DOMAIN, XS_INTRODUCE_DOMAIN]) {
+    const node = store.view.read(path);
+    if (node !== undefined) dropEntries(store, path, node, domid);
+  }
+}
+
+function dropEntries(store: Store, path: string, node: StoreNode, domid: number): void {
+  const kept = node.perms.filter((perm, index) => index === 0 || perm.domid !== domid);
+  if (kept.length < node.perms.length) store.view.write(path, node.withPerms(kept, node.generation));
+}

@@ -1,0 +1,15 @@
+// What the store tells whoever keeps it beyond the life of the process. Every record is absolute (the state after the
+// change), so that records may be repeated. Leaves files to the server.
+import type { Domain } from './domains.js';
+import type { StoreNode } from './node.js';
+import type { Limits } from './quota.js';
+
+export interface Journal {
+  /** The newest version of a node; undefined: it was removed. */
+  node(path: string, node: StoreNode | undefined): void;
+  domain(domain: Domain): void;
+  domainGone(domid: number): void;
+  limits(limits: Limits): void;
+}
+
+export const NO_JOURNAL: Journal = { node: () => {}, domain: () => {}, domainGone: () => {}, limits: () => {} };

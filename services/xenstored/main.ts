@@ -1,0 +1,19 @@
+// The xenstored process: its command line. What it does is in server.ts.
+import { Option } from '../../lib/node/cli.js';
+import { runService } from '../../lib/node/service.js';
+import { COMPAT } from './compat.js';
+import { start, type XenstoredOptions } from './server.js';
+
+await runService<XenstoredOptions>({
+  program: 'xenstored',
+  describe: 'The configuration database: xenstore, as the C daemon of Xen serves it.',
+  options: (command) =>
+    command
+      .option('--alone', 'serve without a hypervisor: every client is dom0, no other domain exists')
+      .addOption(
+        new Option('--compat <release>', "behave as that release's daemon")
+          .choices(Object.keys(COMPAT))
+          .default('4.22'),
+      ),
+  start,
+});

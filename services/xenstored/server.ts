@@ -1,0 +1,48 @@
+// xenstored as a process: one store, its transports, and the hypervisor that knows the domains. Wiring only; each part
+// is in node/, the store itself in store.ts.
+import type { ServiceContext } from '../../lib/core/service.js';
+import { COMPAT, type CompatName } from './compat.js';
+import { serveBus } from './node/bus-transport.js';
+import { controlHost } from './node/control-host.js';
+import { HostDomains } from './node/host-domains.js';
+import { Store, type StoreHost } from './store.js';
+
+export interface XenstoredOptions {
+  /** Without a hypervisor: every client is dom0, and no other domain exists. */
+  readonly alone?: boolean;
+  /** The release of the C daemon to behave as. */
+  readonly compat?: CompatName;
+}
+
+export async function start(context: ServiceContext, options: XenstoredOptions): Promise<void> {
+  const { host: control } = controlHost(context.log);
+  const domains = options.alone === true ? undefined : new HostDomains(await context.connect('hypervisor'));
+  let flush = (): void => {};
+  const host: StoreHost = {
+    control,
+    ask(connection, question) {
+      const { domid } = question;
+      const answer = (found: { uniqueId: string } | null): void => {
+        if (question.kind === 'domain') store.answerDomain(connection, domid, found);
+        // Over the bus there is no ring to map: an introduction needs the domain to exist, and no more.
+        else store.answerIntroduce(connection, domid, found === null ? 'ENOENT' : 'ok');
+        flush();
+      };
+      if (domains === undefined) answer(question.kind === 'introduce' ? { uniqueId: '' } : null);
+      else domains.lookUp(domid).then(answer, (error) => void context.stop(String(error)));
+    },
+  };
+  const store = new Store(host, COMPAT[options.compat ?? '4.22']);
+  store.plant();
+
+  const server = await context.serve(
+    domains === undefined ? {} : { authenticate: ({ token }) => domains.identify(token) },
+  );
+  flush = serveBus({ store, server, history: context.history, beforeSend: () => {} });
+  server.handle('Control', { audit: () => ({ held: store.audit() }) });
+  await domains?.follow(context, (changes) => {
+    store.domainsChanged(changes);
+    flush();
+  });
+  context.ready();
+}

@@ -1,0 +1,340 @@
+// The store: its nodes, watches, domains and connections, and the one way in, `receive`. Pure: what comes out are
+// messages in connections' outboxes, questions to the host, and changes told to the journal. Leaves transports to
+// server.ts and what an operation does to commands.ts.
+import { DOM0 } from '../../lib/core/ids.js';
+import type { Held } from '../../lib/core/proto-types.js';
+import {
+  XENSTORE_PAYLOAD_MAX,
+  XS,
+  XS_INTRODUCE_DOMAIN,
+  XS_RELEASE_DOMAIN,
+  type XsdError,
+  type XsMessage,
+} from '../../lib/layout/xs-wire.js';
+import type { Call } from './call.js';
+import { COMMANDS } from './commands.js';
+import { COMPAT, type Compat } from './compat.js';
+import { Connection, type ConnectionOptions } from './connection.js';
+import type { ControlHost } from './control-commands.js';
+import { type DomainChange, dropNodesOf } from './domain-end.js';
+import { type Domain, Domains, isPrivileged } from './domains.js';
+import { Failure, fail, type Question, Unanswered } from './failure.js';
+import { type Journal, NO_JOURNAL } from './journal.js';
+import { defaultLimits, type QuotaName } from './quota.js';
+import { Transaction } from './transaction.js';
+import { Tree } from './tree.js';
+import { DirectView } from './view.js';
+import { type Watch, Watches } from './watch.js';
+
+/** Where the store ends and the process begins. */
+export interface StoreHost {
+  /** Answered, now or later, by answerDomain or answerIntroduce. */
+  ask(connection: Connection, question: Question): void;
+  readonly control: ControlHost;
+}
+
+export class Store {
+  readonly compat: Compat;
+  readonly host: StoreHost;
+  readonly domains: Domains;
+  readonly tree: Tree;
+  readonly connections = new Set<Connection>();
+  readonly watches = new Watches();
+  readonly view: DirectView;
+  /** Told of everything that must outlive the process. */
+  journal: Journal = NO_JOURNAL;
+  #connectionSeq = 0;
+
+  constructor(host: StoreHost, compat: Compat = COMPAT['4.22']) {
+    this.host = host;
+    this.compat = compat;
+    this.domains = new Domains(defaultLimits(), compat);
+    this.tree = new Tree((perm, generation) => {
+      const domain = this.domains.get(perm.domid);
+      return domain !== undefined && domain.generation <= generation;
+    });
+    this.tree.onChange = (path, node) => this.journal.node(path, node);
+    this.view = new DirectView(this.tree, this.watches, (domid, nodes, bytes) => this.account(domid, nodes, bytes));
+    this.domains.make(DOM0, '', 0).introduced = true;
+  }
+
+  /** Makes the first nodes of an empty store. */
+  plant(): void {
+    this.tree.plant(this.compat.releaseDomainReadable);
+    this.recount();
+  }
+
+  /** Charges every node to its owner; after nodes were put in place without the commands. */
+  recount(): void {
+    for (const [path, node] of this.tree.entries()) this.account(node.owner, 1, node.size + path.length);
+  }
+
+  account(domid: number, nodes: number, bytes: number): void {
+    const account = this.domains.get(domid)?.account;
+    if (nodes !== 0) account?.add('nodes', nodes);
+    if (bytes !== 0) account?.add('memory', bytes);
+  }
+
+  // --- connections ---------------------------------------------------------------------------------------------------
+
+  /** A socket, or dom0: privileged and without quotas. */
+  connectPrivileged(options: Pick<ConnectionOptions, 'name' | 'onOutput' | 'onDropped'>): Connection {
+    return this.#connect({ ...options, domid: DOM0, privileged: true, domain: undefined });
+  }
+
+  /** A guest that exists in the host. Its requests wait until the domain is introduced. */
+  connectGuest(domid: number, options: Pick<ConnectionOptions, 'name' | 'onOutput' | 'onDropped'>): Connection {
+    const domain = this.domains.make(domid, '', this.tree.generation);
+    const connection = this.#connect({ ...options, domid, privileged: isPrivileged(domid), domain });
+    if (!domain.introduced) connection.stall = 'introduce';
+    return connection;
+  }
+
+  #connect(options: ConnectionOptions): Connection {
+    const connection = new Connection(options, ++this.#connectionSeq);
+    this.connections.add(connection);
+    return connection;
+  }
+
+  /** The client is gone: so are its watches and transactions. */
+  close(connection: Connection): void {
+    if (connection.closed) return;
+    connection.closed = true;
+    this.dropHeld(connection);
+    connection.inbox.length = 0;
+    connection.take();
+    this.connections.delete(connection);
+  }
+
+  /** Drops a connection's watches and transactions; it may go on. */
+  dropHeld(connection: Connection): void {
+    for (const watch of [...connection.watches.values()]) this.removeWatch(watch);
+    for (const transaction of [...connection.transactions.values()]) this.closeTransaction(connection, transaction);
+  }
+
+  addWatch(fields: Omit<Watch, 'seq'>): void {
+    const { connection, path, token } = this.watches.add(fields);
+    connection.domain?.account.add('watches', 1);
+    connection.domain?.account.add('memory', path.length + token.length);
+  }
+
+  removeWatch(watch: Watch): void {
+    const { connection, path, token } = watch;
+    this.watches.remove(watch);
+    connection.domain?.account.add('watches', -1);
+    connection.domain?.account.add('memory', -path.length - token.length);
+  }
+
+  openTransaction(connection: Connection): Transaction {
+    this.tree.nextGeneration();
+    const id = this.#unusedTransactionId(connection);
+    const transaction = new Transaction(id, {
+      tree: this.tree,
+      watches: this.watches,
+      checkTouch: (count) => {
+        if (this.exceedsQuota(connection.domain, 'transaction-nodes', count)) fail('ENOSPC');
+      },
+      charge: (bytes) => connection.domain?.account.add('memory', bytes),
+      account: (domid, nodes, bytes) => this.account(domid, nodes, bytes),
+    });
+    connection.transactions.set(id, transaction);
+    connection.domain?.account.add('transactions', 1);
+    return transaction;
+  }
+
+  #unusedTransactionId(connection: Connection): number {
+    for (;;) {
+      const id = connection.nextTransactionId;
+      connection.nextTransactionId = (id + 1) >>> 0;
+      if (id !== 0 && !connection.transactions.has(id)) return id;
+    }
+  }
+
+  closeTransaction(connection: Connection, transaction: Transaction): void {
+    transaction.close();
+    connection.transactions.delete(transaction.id);
+    connection.domain?.account.add('transactions', -1);
+  }
+
+  /** True when a value is more than a domain's quota; never for what has no quota. */
+  exceedsQuota(domain: Domain | undefined, quota: QuotaName, value: number): boolean {
+    if (domain === undefined) return false;
+    const limit = domain.account.limits.get(quota) ?? 0;
+    if (limit !== 0 && !isPrivileged(domain.domid)) {
+      if (this.compat.quotaReachedIsTooMuch ? value >= limit : value > limit) return true;
+    }
+    domain.account.see(quota, value);
+    return false;
+  }
+
+  // --- requests ------------------------------------------------------------------------------------------------------
+
+  /** Takes one request; its reply, and the events it causes, are in outboxes when this returns, unless it must wait. */
+  receive(connection: Connection, message: XsMessage): void {
+    if (connection.closed) return;
+    if (connection.stall === undefined && connection.inbox.length === 0) this.#process(connection, message);
+    else connection.inbox.push(message);
+  }
+
+  /** Goes on with requests that waited. */
+  pump(connection: Connection): void {
+    while (connection.stall === undefined && !connection.closed) {
+      const message = connection.inbox.shift();
+      if (message === undefined) return;
+      this.#process(connection, message);
+    }
+  }
+
+  #process(connection: Connection, message: XsMessage): void {
+    const call: Call = {
+      store: this,
+      connection,
+      transaction: undefined,
+      view: this.view,
+      payload: message.payload,
+      after: undefined,
+    };
+    let type = message.type;
+    let payload: string;
+    try {
+      payload = this.#run(call, message);
+      if (payload.length > XENSTORE_PAYLOAD_MAX) fail('E2BIG');
+    } catch (thrown) {
+      if (thrown instanceof Unanswered) {
+        connection.inbox.unshift(message);
+        connection.stall = 'question';
+        this.host.ask(connection, thrown.question);
+        return;
+      }
+      if (!(thrown instanceof Failure)) throw thrown;
+      type = XS.XS_ERROR;
+      payload = `${thrown.error}\0`;
+      call.after = undefined;
+    }
+    connection.reply({ type, reqId: message.reqId, txId: message.txId, payload });
+    connection.domainAnswers.clear();
+    connection.introduceAnswers.clear();
+    call.after?.();
+  }
+
+  #run(call: Call, message: XsMessage): string {
+    const command = message.type < this.compat.typeCount ? COMMANDS.get(message.type) : undefined;
+    if (command === undefined) fail('ENOSYS');
+    if (command.privileged && !call.connection.privileged) fail('EACCES');
+    if (message.txId === 0 || command.ignoresTransaction) return command.run(call);
+    const transaction = call.connection.transactions.get(message.txId) ?? fail('ENOENT');
+    call.transaction = transaction;
+    call.view = transaction;
+    return command.run(call);
+  }
+
+  // --- the host's answers --------------------------------------------------------------------------------------------
+
+  answerDomain(connection: Connection, domid: number, answer: { readonly uniqueId: string } | null): void {
+    connection.domainAnswers.set(domid, answer);
+    this.#goOn(connection);
+  }
+
+  answerIntroduce(connection: Connection, domid: number, answer: XsdError | 'ok'): void {
+    connection.introduceAnswers.set(domid, answer);
+    this.#goOn(connection);
+  }
+
+  #goOn(connection: Connection): void {
+    if (connection.stall === 'question') connection.stall = undefined;
+    this.pump(connection);
+  }
+
+  // --- domains -------------------------------------------------------------------------------------------------------
+
+  /** INTRODUCE: the first time tells the watches; every time drops what the domain's connections held. */
+  introduce(domid: number, port: number): void {
+    const domain = this.domains.make(domid, '', this.tree.generation);
+    domain.port = port;
+    for (const connection of this.#connectionsOf(domid)) this.dropHeld(connection);
+    if (!domain.introduced) {
+      domain.introduced = true;
+      domain.shutdown = false;
+      this.#fireSpecial(XS_INTRODUCE_DOMAIN, domid, { plain: true, withDomid: true });
+    }
+    this.journal.domain(domain);
+  }
+
+  /** Takes requests that waited for the introduction. */
+  wake(domid: number): void {
+    for (const connection of this.#connectionsOf(domid)) {
+      if (connection.stall === 'introduce') connection.stall = undefined;
+      this.pump(connection);
+    }
+  }
+
+  #connectionsOf(domid: number): Connection[] {
+    return [...this.connections].filter(({ domain }) => domain?.domid === domid);
+  }
+
+  /** RELEASE, or the domain's death: its connections, nodes, permissions and record go. */
+  removeDomain(domain: Domain): void {
+    const { domid } = domain;
+    for (const connection of this.#connectionsOf(domid)) {
+      this.close(connection);
+      connection.onDropped(connection);
+    }
+    dropNodesOf(this, domid);
+    this.domains.forget(domid);
+    for (const other of this.domains.all()) if (other.targetDomid === domid) other.targetDomid = undefined;
+    if (domain.introduced) this.#fireSpecial(XS_RELEASE_DOMAIN, domid, { plain: true, withDomid: true });
+    this.journal.domainGone(domid);
+  }
+
+  /** What the hypervisor says of domains after it signalled a change; one @releaseDomain for all that shut down. */
+  domainsChanged(changes: readonly DomainChange[]): void {
+    let tellPlain = false;
+    for (const change of changes) {
+      const domain = this.domains.get(change.domid);
+      if (domain === undefined || isPrivileged(change.domid)) continue;
+      const gone = change.uniqueId === '' || (domain.uniqueId !== '' && domain.uniqueId !== change.uniqueId);
+      if (!gone) domain.uniqueId = change.uniqueId;
+      if (!domain.introduced) {
+        if (gone) this.removeDomain(domain);
+        continue;
+      }
+      if (!gone && change.shutdown && !domain.shutdown) {
+        domain.shutdown = true;
+        this.#fireSpecial(XS_RELEASE_DOMAIN, change.domid, { plain: false, withDomid: true });
+        tellPlain = true;
+        this.journal.domain(domain);
+      }
+      if (gone || change.dead) {
+        this.removeDomain(domain);
+        tellPlain = false;
+      }
+    }
+    if (tellPlain) this.#fireSpecial(XS_RELEASE_DOMAIN, 0, { plain: true, withDomid: false });
+  }
+
+  #fireSpecial(name: string, domid: number, which: { plain: boolean; withDomid: boolean }): void {
+    const node = this.tree.get(name);
+    if (node === undefined) return;
+    const visible = { node, parent: this.tree.get('/') };
+    if (which.plain) this.watches.fire(name, 'no-depth', visible);
+    if (which.withDomid) this.watches.fire(`${name}/${domid}`, 'depth', visible);
+  }
+
+  // --- looking in ----------------------------------------------------------------------------------------------------
+
+  /** What is held for others: watches, transactions, nodes of domains. */
+  audit(): Held[] {
+    const held: Held[] = [];
+    for (const connection of this.connections) {
+      for (const watch of connection.watches.values()) {
+        held.push({ kind: 'watch', name: `${connection.name} ${watch.path} ${watch.token}` });
+      }
+      for (const id of connection.transactions.keys())
+        held.push({ kind: 'transaction', name: `${connection.name} ${id}` });
+    }
+    for (const [path, node] of this.tree.entries()) {
+      if (!isPrivileged(node.owner)) held.push({ kind: 'domain-node', name: `${node.owner} ${path}` });
+    }
+    return held;
+  }
+}
