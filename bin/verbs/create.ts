@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import type { Command } from '../../lib/node/cli.js';
-import { createGuest, type Guest, unpauseGuest } from '../../services/toolstack/domain.js';
+import { createGuest, type Guest } from '../../services/toolstack/domain.js';
 import { builtProgram } from '../../services/toolstack/node/child.js';
 import { checkFrame, firstFrame } from '../../services/toolstack/node/frames.js';
 import { readPng } from '../../services/toolstack/node/png.js';
@@ -36,11 +36,7 @@ export function register(program: Command): void {
         ? await openSession({ runDir: options.runDir, name })
         : await openRunningSession(options.runDir, name);
       try {
-        const guest = await session.exclusively(async () => {
-          const created = await createGuest(session, config);
-          await unpauseGuest(session, created.domid);
-          return created;
-        });
+        const guest = await session.exclusively(() => createGuest(session, config));
         if (options.process) startDetached(options.runDir, guest.name, image);
         process.stdout.write(`guest ${guest.name} is domain ${guest.domid}\n`);
         if (options.wait) await compare(session, guest, image);

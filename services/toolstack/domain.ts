@@ -41,7 +41,7 @@ export async function findGuest(toolstack: Toolstack, text: string): Promise<Dom
 }
 
 /**
- * Makes a guest, paused, with its directories and devices, and its token file. What was half made is taken back when a
+ * Makes a guest with its directories, devices and token file, and lets it run. What was half made is taken back when a
  * step fails. Throws UserError when the name is taken or a backend is unknown.
  */
 export async function createGuest(toolstack: Toolstack, config: GuestConfig): Promise<Guest> {
@@ -72,6 +72,7 @@ export async function createGuest(toolstack: Toolstack, config: GuestConfig): Pr
       await addVirtioDevice(toolstack, virtioDeviceId(domid, devid, backDomid), device);
     }
     toolstack.tokens.write(config.name, created.token);
+    await hypervisor.domctl_unpause({ domid });
     await removeNodeAndEmptyParents(store, note);
     return { domid, name: config.name };
   } catch (error) {
@@ -85,10 +86,6 @@ function backendDomid(backend: string, guests: readonly DomainInfo[]): number {
   const found = guests.find((guest) => guest.name === backend || String(guest.domid) === backend);
   if (found === undefined) throw new UserError(`there is no domain ${JSON.stringify(backend)} for a backend`);
   return found.domid;
-}
-
-export async function unpauseGuest({ hypervisor }: Toolstack, domid: number): Promise<void> {
-  await hypervisor.domctl_unpause({ domid });
 }
 
 /**

@@ -7,7 +7,7 @@ import { ErrnoError, errorMessage, PeerDiedError } from '../../../lib/core/error
 import type { BusClient } from '../../../lib/core/service.js';
 import { homePath } from '../../../lib/layout/xenbus.js';
 import type { NotifyMode } from '../../../lib/node/service.js';
-import { createGuest, destroyGuest, type Guest, listGuests, unpauseGuest } from '../domain.js';
+import { createGuest, destroyGuest, type Guest, listGuests } from '../domain.js';
 import type { GuestConfig } from '../guest-config.js';
 import { Handshakes } from '../handshake.js';
 import { type Picture, variation } from '../picture.js';
@@ -169,11 +169,7 @@ class Run {
       this.#lab?.onGuestEnd((ended) => this.#report.note(`guest ${ended} has ended`));
       if (!this.#settings.json) await session.store.watch('/local/domain/0/backend', 'up', () => this.#pump());
     }
-    const guest = await session.exclusively(async () => {
-      const created = await createGuest(session, { ...config, name });
-      await unpauseGuest(session, created.domid);
-      return created;
-    });
+    const guest = await session.exclusively(() => createGuest(session, { ...config, name }));
     this.#guests.push({ ...guest, index });
     if (!this.#settings.json) {
       await session.store.watch(`${homePath(guest.domid)}/device`, `up-${guest.domid}`, () => this.#pump());
