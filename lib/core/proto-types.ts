@@ -60,6 +60,11 @@ export interface DomainState {
   caps: number;
   unique_id: string;
 }
+export interface HvmParam {
+  domid: number;
+  index: number;
+  value: number;
+}
 export interface Token {
   token: string;
 }
@@ -143,6 +148,14 @@ export interface DmIoreqServerState {
   id: number;
   enabled: boolean;
 }
+export interface DmEvtchnRaise {
+  domid: number;
+  port: number;
+}
+export interface DmRemoteShutdown {
+  domid: number;
+  reason: number;
+}
 export interface DmDomain {
   domid: number;
 }
@@ -158,6 +171,8 @@ export interface AcquireResource {
 }
 export interface AcquiredResource {
   file: FileHandle;
+  files: FileHandle[];
+  nr_frames: number;
 }
 export interface ForeignMap {
   domid: number;
@@ -216,6 +231,23 @@ export interface PrivcmdIoeventfd {
   ports: number[];
   fd: number;
   deassign: boolean;
+}
+export interface PrivcmdIrqfd {
+  domid: number;
+  dm_op: Uint8Array;
+  deassign: boolean;
+  handle: BellHandle;
+}
+export interface PrivcmdIrqfdReply {
+  handle: BellHandle;
+}
+export interface Hypercall {
+  op: string;
+  args: string;
+}
+export interface HypercallReply {
+  rc: number;
+  out: string;
 }
 export interface BellHandle {
   bell: string;
@@ -286,6 +318,8 @@ export interface Services {
     domctl_unpause: { req: DomctlDomain; res: Empty };
     domctl_getdomaininfolist: { req: Empty; res: DomainInfoList };
     domctl_get_domain_state: { req: DomctlDomain; res: DomainState };
+    hvm_set_param: { req: HvmParam; res: Empty };
+    hvm_get_param: { req: HvmParam; res: HvmParam };
     identify: { req: Token; res: DomctlDomain };
     evtchn_alloc_unbound: { req: EvtchnAllocUnbound; res: EvtchnPortArg };
     evtchn_bind_interdomain: { req: EvtchnBindInterdomain; res: EvtchnLocalPort };
@@ -305,11 +339,14 @@ export interface Services {
     dm_unmap_io_range_from_ioreq_server: { req: DmIoRange; res: Empty };
     dm_set_ioreq_server_state: { req: DmIoreqServerState; res: Empty };
     dm_destroy_ioreq_server: { req: DmIoreqServer; res: Empty };
+    dm_evtchn_raise: { req: DmEvtchnRaise; res: Empty };
+    dm_remote_shutdown: { req: DmRemoteShutdown; res: Empty };
     dm_nr_vcpus: { req: DmDomain; res: DmNrVcpus };
     xenmem_acquire_resource: { req: AcquireResource; res: AcquiredResource };
     privcmd_map_foreign: { req: ForeignMap; res: ForeignMemory };
     privcmd_unmap_foreign: { req: ForeignUnmap; res: Empty };
     privcmd_ioeventfd: { req: PrivcmdIoeventfd; res: Empty };
+    privcmd_irqfd: { req: PrivcmdIrqfd; res: PrivcmdIrqfdReply };
     dev_evtchn_open: { req: DevEvtchnOpen; res: DevEvtchnPage };
     dev_evtchn_bind_interdomain: { req: DevEvtchnBindInterdomain; res: EvtchnLocalPort };
     dev_evtchn_bind_virq: { req: DevEvtchnBindVirq; res: EvtchnLocalPort };
@@ -317,7 +354,9 @@ export interface Services {
     dev_evtchn_unbind: { req: DevEvtchnPort; res: Empty };
     dev_evtchn_notify: { req: DevEvtchnPort; res: Empty };
     dev_evtchn_eventfd: { req: DevEvtchnEventfd; res: DevEvtchnEventfdReply };
+    dev_evtchn_reset: { req: DevFd; res: Empty };
     dev_evtchn_close: { req: DevFd; res: Empty };
+    hypercall: { req: Hypercall; res: HypercallReply };
   };
   HypervisorEvents: {
     domain_gone: { req: DomainInfo; res: Empty };

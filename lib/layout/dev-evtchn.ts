@@ -14,6 +14,8 @@ export const DEV_EVTCHN = {
   COMMAND_PROD: 128,
   /** u32, written by the kernel half. */
   COMMAND_CONS: 192,
+  /** u32, written by the kernel half: 1 once a port did not fit into the read ring (EFBIG of read()), until RESET. */
+  READ_OVERFLOW: 256,
   /** u32[1024]. */
   READ_RING: 4096,
   /** u32[1024]: COMMAND_* in the top two bits, the port below. */

@@ -1,0 +1,187 @@
+// The bus methods of the hypervisor: hypercalls through the table of operations, and the calls that carry doorbells and
+// files. Who calls is the peer's proved domain; what a process holds is kept by its peer. Leaves sockets to server.ts.
+import type { Handlers, Peer } from '../../lib/core/bus.js';
+import { errnoName } from '../../lib/core/errno.js';
+import { ErrnoError } from '../../lib/core/errors.js';
+import type { NotifyHandle } from '../../lib/core/notify.js';
+import type { BellHandle } from '../../lib/core/proto-types.js';
+import { decodeStoredDmOp } from './dm-op-bytes.js';
+import type { Domain } from './domain.js';
+import { guestPorts } from './domctl.js';
+import type { Host } from './host.js';
+import { check, type KernelHalf } from './kernel-half.js';
+import type { Out } from './operation.js';
+import { hypercall } from './operations.js';
+
+export interface HandlerEnvironment {
+  readonly host: Host;
+  readonly kernel: KernelHalf;
+  /** The domain that a peer proved to speak for; throws ESRCH once that is gone. */
+  domainOf(peer: Peer): Domain;
+}
+
+export function hypervisorHandlers(env: HandlerEnvironment): Handlers<'Hypervisor'> {
+  const { host, kernel, domainOf } = env;
+  const run = (peer: Peer, op: string, args: object): Out => {
+    const result = hypercall(host, domainOf(peer), op, args as Record<string, unknown>);
+    if (typeof result !== 'number') return result;
+    if (result < 0) throw new ErrnoError(errnoName(-result), `${op}: ${errnoName(-result)}`);
+    return {};
+  };
+  const call =
+    <T>(op: string) =>
+    (request: object, peer: Peer): Partial<T> =>
+      run(peer, op, request) as Partial<T>;
+  /** Calls of the dom0 kernel are for its own processes. */
+  const dom0 = (peer: Peer): Peer => {
+    if (!domainOf(peer).privileged) throw new ErrnoError('EPERM', 'for processes of dom0');
+    return peer;
+  };
+  return {
+    domctl_create: call('domctl.create'),
+    domctl_destroy: call('domctl.destroy'),
+    domctl_pause: call('domctl.pause'),
+    domctl_unpause: call('domctl.unpause'),
+    domctl_getdomaininfolist: call('domctl.getdomaininfolist'),
+    domctl_get_domain_state: call('domctl.get_domain_state'),
+    hvm_set_param: call('hvm.set_param'),
+    hvm_get_param: (request, peer) => ({ ...request, ...run(peer, 'hvm.get_param', request) }),
+    identify: call('identify'),
+
+    evtchn_alloc_unbound: call('evtchn.alloc_unbound'),
+    evtchn_bind_interdomain: call('evtchn.bind_interdomain'),
+    evtchn_bind_virq: call('evtchn.bind_virq'),
+    evtchn_bind_ipi: call('evtchn.bind_ipi'),
+    evtchn_close: call('evtchn.close'),
+    evtchn_send: call('evtchn.send'),
+    evtchn_status: (request, peer) => {
+      const { unbound_dom, remote_dom, remote_port, ...rest } = run(peer, 'evtchn.status', request);
+      return { ...rest, dom: (unbound_dom ?? remote_dom ?? 0) as number, port: (remote_port ?? 0) as number };
+    },
+    evtchn_bind_vcpu: call('evtchn.bind_vcpu'),
+    evtchn_unmask: call('evtchn.unmask'),
+    evtchn_reset: call('evtchn.reset'),
+
+    guest_attach: (request, peer) => attach(host, domainOf(peer), peer, request.entry, request.upcall),
+    sched_shutdown: call('sched.shutdown'),
+
+    dm_create_ioreq_server: call('dm.create_ioreq_server'),
+    // Pages are acquired as resources here, so nobody asks for frame numbers: no_gfns.
+    dm_get_ioreq_server_info: (request, peer) => run(peer, 'dm.get_ioreq_server_info', { ...request, flags: 1 }),
+    dm_map_io_range_to_ioreq_server: call('dm.map_io_range_to_ioreq_server'),
+    dm_unmap_io_range_from_ioreq_server: call('dm.unmap_io_range_from_ioreq_server'),
+    dm_set_ioreq_server_state: call('dm.set_ioreq_server_state'),
+    dm_destroy_ioreq_server: call('dm.destroy_ioreq_server'),
+    dm_evtchn_raise: call('dm.evtchn_raise'),
+    dm_remote_shutdown: call('dm.remote_shutdown'),
+    dm_nr_vcpus: call('dm.nr_vcpus'),
+    xenmem_acquire_resource: call('xenmem.acquire_resource'),
+
+    privcmd_map_foreign: ({ domid }, peer) => ({ file: kernel.mapForeign(dom0(peer), domid) }),
+    privcmd_unmap_foreign: ({ domid }, peer) => {
+      kernel.unmapForeign(dom0(peer), domid);
+      return {};
+    },
+    privcmd_ioeventfd: (request, peer) => {
+      const { domid, fd, addr, ports, vq, deassign } = request;
+      dom0(peer);
+      const domain = host.domains.find(domid);
+      if (domain === undefined) throw new ErrnoError('ESRCH', `no domain ${domid}`);
+      const server = domain.ioreqServers[request.server];
+      if (!server) throw new ErrnoError('EFAULT', `no ioreq server ${request.server}`);
+      const spec = { server, addr, addrLen: request.addr_len, vq, ports, handle: required(request.handle) };
+      kernel.ioeventfd(peer, fd, spec, deassign);
+      return {};
+    },
+    privcmd_irqfd: ({ domid, dm_op, deassign, handle }, peer) => {
+      dom0(peer);
+      if (deassign) {
+        kernel.irqfdDeassign(peer, required(handle));
+        return {};
+      }
+      const { op, args } = decodeStoredDmOp(dm_op);
+      const issue = (): number => {
+        const result = hypercall(host, host.dom0, op, { ...args, domid });
+        return typeof result === 'number' ? result : 0;
+      };
+      return { handle: kernel.irqfd(peer, domid, issue) };
+    },
+
+    dev_evtchn_open: ({ readable }, peer) => {
+      const file = kernel.open(dom0(peer), required(readable));
+      return { fd: file.fd, page: file.handle, written: file.written };
+    },
+    dev_evtchn_bind_interdomain: ({ fd, remote_dom, remote_port }, peer) => ({
+      local_port: check(kernel.bindInterdomain(dom0(peer), fd, remote_dom, remote_port)),
+    }),
+    dev_evtchn_bind_virq: ({ fd, virq }, peer) => ({ local_port: check(kernel.bindVirq(dom0(peer), fd, virq)) }),
+    dev_evtchn_bind_unbound_port: ({ fd, remote_dom }, peer) => ({
+      local_port: check(kernel.bindUnbound(dom0(peer), fd, remote_dom)),
+    }),
+    dev_evtchn_unbind: ({ fd, port }, peer) => {
+      check(kernel.file(dom0(peer), fd).unbind(port));
+      return {};
+    },
+    dev_evtchn_notify: ({ fd, port }, peer) => {
+      check(kernel.file(dom0(peer), fd).notify(port));
+      return {};
+    },
+    dev_evtchn_eventfd: ({ fd, port, direction, deassign, handle }, peer) => {
+      const made = kernel.eventfd(dom0(peer), fd, { port, direction, deassign, handle: optional(handle) });
+      return made === undefined ? {} : { handle: made };
+    },
+    dev_evtchn_reset: ({ fd }, peer) => {
+      kernel.file(dom0(peer), fd).reset();
+      return {};
+    },
+    dev_evtchn_close: ({ fd }, peer) => {
+      kernel.closeFile(dom0(peer), fd);
+      return {};
+    },
+
+    hypercall: ({ op, args }, peer) => {
+      const result = hypercall(host, domainOf(peer), op, parseJsonArgs(args));
+      return typeof result === 'number' ? { rc: result } : { rc: 0, out: JSON.stringify(result) };
+    },
+  };
+}
+
+function attach(host: Host, domain: Domain, peer: Peer, entry: BellHandle, upcall: BellHandle) {
+  const guest = host.guest(domain);
+  if (guest === undefined) throw new ErrnoError('EPERM', 'dom0 is run by the hypervisor itself');
+  if (domain.dying || domain.shutdownReason !== undefined)
+    throw new ErrnoError('EINVAL', `domain ${domain.domid} has ended`);
+  const exit = guest.attach(peer, required(entry), required(upcall));
+  guest.resume();
+  return {
+    domid: domain.domid,
+    unique_id: domain.uniqueId.toString(),
+    ...guest.pages(),
+    exit,
+    ...guestPorts(domain),
+  };
+}
+
+function parseJsonArgs(text: string): Record<string, unknown> {
+  if (text === '') return {};
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new ErrnoError('EINVAL', 'arguments are no JSON', { cause: error });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new ErrnoError('EINVAL', 'arguments are no JSON object');
+  return value as Record<string, unknown>;
+}
+
+/** A handle that a message may leave out. */
+function optional(handle: BellHandle | null | undefined): NotifyHandle | undefined {
+  return handle === null || handle === undefined || handle.bell === '' ? undefined : handle;
+}
+
+function required(handle: BellHandle | null | undefined): NotifyHandle {
+  const given = optional(handle);
+  if (given === undefined) throw new ErrnoError('EBADF', 'no doorbell handle given');
+  return given;
+}

@@ -1,0 +1,179 @@
+// Xen's half of the host: makes and ends domains, and ties event channels, ioreq servers and guests together. Pure: files,
+// doorbells, randomness and log are given to it. Leaves dom0's kernel to kernel-half.ts, names and classes of calls to
+// operations.ts.
+import { ERRNO } from '../../lib/core/errno.js';
+import { ErrnoError } from '../../lib/core/errors.js';
+import type { History } from '../../lib/core/history.js';
+import type { Log } from '../../lib/core/log.js';
+import type { Doorbell } from '../../lib/core/notify.js';
+import type { SharedFiles } from '../../lib/core/shared.js';
+import { SHUTDOWN, SHUTDOWN_MAX, VIRQ } from '../../lib/layout/evtchn.js';
+import type { Domain } from './domain.js';
+import { type DomainRequest, Domains, type Randomness } from './domains.js';
+import { EventChannels } from './event-channels.js';
+import { Guest, GuestFiles } from './guest.js';
+import { IoreqServers } from './ioreq-servers.js';
+
+const { EINVAL, ENOMEM } = ERRNO;
+
+export interface HostEnvironment {
+  readonly files: SharedFiles;
+  readonly doorbell: Doorbell;
+  readonly history: History;
+  readonly log: Log;
+  readonly random: Randomness;
+  /** The dm_op evtchn_raise exists: for the paths `dmop` and `irqfd`. */
+  readonly evtchnRaise: boolean;
+}
+
+export class Host {
+  readonly domains: Domains;
+  readonly channels: EventChannels;
+  readonly ioreq: IoreqServers;
+  readonly env: HostEnvironment;
+  readonly #guests = new Map<Domain, Guest>();
+  /** Told when a domain starts to die, before its memory goes. */
+  readonly #dying: ((domain: Domain) => void)[] = [];
+  /** Told when a domain stops by another's doing: crashed or shut down. */
+  readonly #stopped: ((domain: Domain) => void)[] = [];
+
+  constructor(env: HostEnvironment) {
+    this.env = env;
+    this.domains = new Domains(env.random);
+    this.channels = new EventChannels(this.domains, env.history);
+    this.ioreq = new IoreqServers({
+      channels: this.channels,
+      files: env.files,
+      history: env.history,
+      crash: (domain, why) => this.crash(domain, why),
+    });
+  }
+
+  get evtchnRaise(): boolean {
+    return this.env.evtchnRaise;
+  }
+
+  get dom0(): Domain {
+    return this.domains.hardwareDomain;
+  }
+
+  guest(domain: Domain): Guest | undefined {
+    return this.#guests.get(domain);
+  }
+
+  onDying(action: (domain: Domain) => void): void {
+    this.#dying.push(action);
+  }
+
+  onStopped(action: (domain: Domain) => void): void {
+    this.#stopped.push(action);
+  }
+
+  /** Makes a domain, paused. -errno when it may not be or there is no room. */
+  create(request: DomainRequest): Domain | number {
+    const domid = this.domains.check(request);
+    if (domid < 0) return domid;
+    let files: GuestFiles;
+    try {
+      files = new GuestFiles(this.env.files, domid, request.memoryMib);
+    } catch (error) {
+      if (!(error instanceof ErrnoError)) throw error;
+      this.env.log.warn({ error: error.message }, `no room for domain ${domid}`);
+      return -ENOMEM;
+    }
+    const domain = this.domains.create(domid, request, files.sharedInfo.bytes);
+    const { channels, ioreq } = this;
+    const { doorbell, history } = this.env;
+    const crash = (which: Domain, why: string): void => this.crash(which, why);
+    this.#guests.set(domain, new Guest(domain, files, { channels, ioreq, history, doorbell, crash }));
+    history.record('acquire', 'domain', domid, 0, domid);
+    return domain;
+  }
+
+  pause(domain: Domain): number {
+    if (domain === this.dom0) return -EINVAL;
+    domain.pauseCount++;
+    return 0;
+  }
+
+  unpause(domain: Domain): number {
+    if (domain === this.dom0 || domain.pauseCount === 0) return -EINVAL;
+    domain.pauseCount--;
+    if (domain.running) this.#guests.get(domain)?.resume();
+    return 0;
+  }
+
+  shutdown(domain: Domain, reason: number): number {
+    if (reason > SHUTDOWN_MAX || domain === this.dom0) return -EINVAL;
+    if (domain.dying || domain.shutdownReason !== undefined) return 0;
+    domain.shutdownReason = reason;
+    this.env.history.record('life', 'shutdown', reason, 0, domain.domid);
+    this.#changed(domain);
+    return 0;
+  }
+
+  /** domain_crash: the guest ends, its host goes on. */
+  crash(domain: Domain, why: string): void {
+    this.env.log.warn({ domid: domain.domid, why }, `domain ${domain.domid} crashed: ${why}`);
+    this.env.history.record('error', 'crash', 0, 0, domain.domid);
+    this.remoteShutdown(domain, SHUTDOWN.crash);
+  }
+
+  /** A shutdown that the domain did not ask for itself. */
+  remoteShutdown(domain: Domain, reason: number): number {
+    const before = domain.shutdownReason;
+    const rc = this.shutdown(domain, reason);
+    if (rc === 0 && before === undefined && !domain.dying) for (const action of this.#stopped) action(domain);
+    return rc;
+  }
+
+  /** Ends a domain: ports and servers go, peers' ports fall to unbound, files are removed. Its domid stays until nobody holds it. */
+  destroy(domain: Domain): number {
+    if (domain === this.dom0) return -EINVAL;
+    if (domain.life !== 'alive') return 0;
+    domain.life = 'dying';
+    this.domains.revoke(domain);
+    for (const action of this.#dying) action(domain);
+    this.ioreq.destroyAll(domain);
+    this.channels.destroy(domain);
+    this.#guests.get(domain)?.close();
+    this.#changed(domain);
+    this.forgetUnheld(domain);
+    return 0;
+  }
+
+  /** Somebody let go of a dying domain: the last one frees its domid. */
+  forgetUnheld(domain: Domain): void {
+    if (domain.life !== 'dying' || domain.holders > 0) return;
+    domain.life = 'gone';
+    this.#guests.delete(domain);
+    this.domains.forget(domain);
+    this.env.history.record('release', 'domain', domain.domid, 0, domain.domid);
+    this.channels.sendGlobalVirq(VIRQ.DOM_EXC);
+  }
+
+  /** The process of a guest ended: unless its domain had shut down, that is a crash. */
+  processEnded(process: object): void {
+    for (const guest of this.#guests.values()) {
+      if (guest.process !== process) continue;
+      guest.detach();
+      if (guest.domain.life === 'alive' && guest.domain.shutdownReason === undefined) {
+        this.crash(guest.domain, 'its process ended');
+      }
+      this.forgetUnheld(guest.domain);
+    }
+  }
+
+  /** Removes every domain: the host goes down. */
+  close(): void {
+    for (const guest of [...this.#guests.values()]) {
+      guest.detach();
+      this.destroy(guest.domain);
+    }
+  }
+
+  #changed(domain: Domain): void {
+    this.domains.markChanged(domain);
+    this.channels.sendGlobalVirq(VIRQ.DOM_EXC);
+  }
+}

@@ -1,0 +1,218 @@
+// privcmd IOEVENTFD and IRQFD (drivers/xen/privcmd.c; linux.md 5): the dom0 kernel answers a kick itself and signals an
+// event descriptor, and turns a signal into a stored dm_op. Their conditions are Linux's since 6.7.
+// Leaves interrupts to kernel-irqs.ts; slots to ioreq-page.ts.
+import { ErrnoError } from '../../lib/core/errors.js';
+import type { History } from '../../lib/core/history.js';
+import type { BoundBell, Doorbell, Notifier, NotifyHandle } from '../../lib/core/notify.js';
+import { PRIVCMD_IOEVENTFD_VCPUS_MAX } from '../../lib/layout/dm-op.js';
+import {
+  IOREQ_TYPE_COPY,
+  STATE_IOREQ_INPROCESS,
+  STATE_IOREQ_READY,
+  STATE_IORESP_READY,
+} from '../../lib/layout/ioreq.js';
+import { VIRTIO_MMIO_QUEUE_NOTIFY } from '../../lib/layout/virtio-mmio.js';
+import type { Domain } from './domain.js';
+import type { EventChannels } from './event-channels.js';
+import type { IoreqServer } from './ioreq-servers.js';
+import type { IrqHandler, KernelIrqs } from './kernel-irqs.js';
+
+export interface IoeventfdSpec {
+  readonly server: IoreqServer;
+  /** Device base; the kernel adds the offset of QueueNotify. */
+  readonly addr: number;
+  readonly addrLen: number;
+  readonly vq: number;
+  readonly handle: NotifyHandle;
+  /** Local ports, index = vCPU. */
+  readonly ports: readonly number[];
+}
+
+interface Ioeventfd {
+  readonly addrLow: number;
+  readonly addrHigh: number;
+  readonly addrLen: number;
+  readonly vq: number;
+  readonly handle: NotifyHandle;
+  readonly notifier: Notifier;
+}
+
+/** All ioeventfds of one ioreq server page: Linux's privcmd_kernel_ioreq. */
+class Group {
+  readonly owner: object;
+  readonly server: IoreqServer;
+  readonly ports: readonly number[];
+  readonly kicks: Ioeventfd[] = [];
+  readonly handlers: IrqHandler[];
+
+  constructor(
+    owner: object,
+    server: IoreqServer,
+    ports: readonly number[],
+    match: (group: Group, vcpu: number) => void,
+  ) {
+    this.owner = owner;
+    this.server = server;
+    this.ports = [...ports];
+    this.handlers = ports.map((_, vcpu) => ({
+      onEvent: () => {
+        match(this, vcpu);
+        // The late EOI is left to whoever shares the port through /dev/xen/evtchn: Linux's handler never gives it.
+        return false;
+      },
+    }));
+  }
+}
+
+export interface IoeventfdEnvironment {
+  readonly dom0: Domain;
+  readonly channels: EventChannels;
+  readonly irqs: KernelIrqs;
+  readonly doorbell: Doorbell;
+  readonly history: History;
+}
+
+export class Ioeventfds {
+  readonly #env: IoeventfdEnvironment;
+  readonly #groups: Group[] = [];
+
+  constructor(env: IoeventfdEnvironment) {
+    this.#env = env;
+  }
+
+  /** `owner`: the process; the same page of another process is another group. */
+  assign(owner: object, spec: IoeventfdSpec): void {
+    const { addr, addrLen, ports, server, handle } = spec;
+    if (addr + addrLen > Number.MAX_SAFE_INTEGER) throw new ErrnoError('EINVAL', 'address range wraps');
+    if (![1, 2, 4, 8].includes(addrLen)) throw new ErrnoError('EINVAL', `length ${addrLen}`);
+    if (ports.length === 0 || ports.length > PRIVCMD_IOEVENTFD_VCPUS_MAX)
+      throw new ErrnoError('EINVAL', `${ports.length} vCPUs`);
+    let group = this.#groups.find((each) => each.owner === owner && each.server === server);
+    if (group !== undefined && group.ports.length !== ports.length)
+      throw new ErrnoError('EINVAL', 'the page is known with another count of vCPUs');
+    if (group?.kicks.some((kick) => kick.handle.bell === handle.bell && kick.handle.bit === handle.bit))
+      throw new ErrnoError('EBUSY', 'that event descriptor is assigned already');
+    const notifier = this.#env.doorbell.open(handle);
+    if (group === undefined) {
+      group = new Group(owner, server, ports, (each, vcpu) => this.#match(each, vcpu));
+      this.#groups.push(group);
+      for (const [vcpu, port] of ports.entries()) this.#env.irqs.bind(port, group.handlers[vcpu]!, true);
+    }
+    const notify = addr + VIRTIO_MMIO_QUEUE_NOTIFY;
+    group.kicks.push({
+      addrLow: notify >>> 0,
+      addrHigh: Math.floor(notify / 2 ** 32),
+      addrLen,
+      vq: spec.vq,
+      handle,
+      notifier,
+    });
+    this.#env.history.record('acquire', 'ioeventfd', addr, spec.vq, server.domain.domid);
+  }
+
+  deassign(owner: object, spec: Pick<IoeventfdSpec, 'server' | 'handle' | 'ports'>): void {
+    const group = this.#groups.find((each) => each.owner === owner && each.server === spec.server);
+    const at =
+      group === undefined || group.ports.length !== spec.ports.length
+        ? -1
+        : group.kicks.findIndex((kick) => kick.handle.bell === spec.handle.bell && kick.handle.bit === spec.handle.bit);
+    if (group === undefined || at < 0) throw new ErrnoError('ENODEV', 'no such ioeventfd');
+    this.#drop(group, at);
+    if (group.kicks.length === 0) this.#close(group);
+  }
+
+  /** Everything a process assigned. */
+  release(owner: object): void {
+    for (const group of this.#groups.filter((each) => each.owner === owner)) this.#close(group);
+  }
+
+  /** The domain's memory and servers are gone. */
+  releaseDomain(domain: Domain): void {
+    for (const group of this.#groups.filter((each) => each.server.domain === domain)) this.#close(group);
+  }
+
+  /** Held things, for audits: "domid/server base". */
+  *held(): Iterable<string> {
+    for (const { server, kicks } of this.#groups)
+      for (const kick of kicks) yield `${server.domain.domid}/${server.id} vq ${kick.vq} at 0x${hex(kick)}`;
+  }
+
+  #drop(group: Group, at: number): void {
+    const [kick] = group.kicks.splice(at, 1);
+    kick?.notifier.close();
+    if (kick) this.#env.history.record('release', 'ioeventfd', kick.addrLow, kick.vq, group.server.domain.domid);
+  }
+
+  #close(group: Group): void {
+    this.#groups.splice(this.#groups.indexOf(group), 1);
+    while (group.kicks.length > 0) this.#drop(group, 0);
+    for (const [vcpu, port] of group.ports.entries()) this.#env.irqs.unbind(port, group.handlers[vcpu]!);
+  }
+
+  /** ioeventfd_interrupt: a kick of ours is answered here; everything else is left to the user of the port. */
+  #match(group: Group, vcpu: number): void {
+    const { page } = group.server;
+    if (page === undefined || page.state(vcpu) !== STATE_IOREQ_READY) return;
+    if (page.type(vcpu) !== IOREQ_TYPE_COPY || page.isRead(vcpu)) return;
+    const low = page.addrLow(vcpu);
+    const high = page.addrHigh(vcpu);
+    const size = page.size(vcpu);
+    const vq = page.dataLow(vcpu) & 0xffff;
+    for (const kick of group.kicks) {
+      if (kick.addrLow !== low || kick.addrHigh !== high || kick.addrLen !== size || kick.vq !== vq) continue;
+      page.setState(vcpu, STATE_IOREQ_INPROCESS);
+      this.#env.history.record('notify', 'kick', vq, kick.handle.bit, group.server.domain.domid);
+      kick.notifier.signal();
+      page.setState(vcpu, STATE_IORESP_READY);
+      this.#env.channels.send(this.#env.dom0, group.ports[vcpu]!);
+      return;
+    }
+  }
+}
+
+function hex(kick: Ioeventfd): string {
+  return (kick.addrHigh * 2 ** 32 + kick.addrLow).toString(16);
+}
+
+/** IRQFD: a signal issues a stored dm_op on behalf of dom0. */
+export class Irqfds {
+  readonly #doorbell: Doorbell;
+  readonly #history: History;
+  readonly #bound: { owner: object; domid: number; bell: BoundBell }[] = [];
+
+  constructor(doorbell: Doorbell, history: History) {
+    this.#doorbell = doorbell;
+    this.#history = history;
+  }
+
+  /** Answers what to signal. `issue` runs the stored operation; its errors are logged by it, nobody else hears. */
+  assign(owner: object, domid: number, issue: () => void): NotifyHandle {
+    const bell = this.#doorbell.bind(issue);
+    this.#bound.push({ owner, domid, bell });
+    this.#history.record('acquire', 'irqfd', bell.handle.bit, 0, domid);
+    return bell.handle;
+  }
+
+  /** An unknown event descriptor is no error, as on Linux. */
+  deassign(owner: object, handle: NotifyHandle): void {
+    this.#remove((each) => each.owner === owner && each.bell.handle.bit === handle.bit);
+  }
+
+  release(owner: object): void {
+    this.#remove((each) => each.owner === owner);
+  }
+
+  *held(): Iterable<string> {
+    for (const { domid, bell } of this.#bound) yield `domain ${domid} bit ${bell.handle.bit}`;
+  }
+
+  #remove(which: (each: { owner: object; bell: BoundBell }) => boolean): void {
+    for (let at = this.#bound.length - 1; at >= 0; at--) {
+      const each = this.#bound[at]!;
+      if (!which(each)) continue;
+      this.#bound.splice(at, 1);
+      each.bell.release();
+      this.#history.record('release', 'irqfd', each.bell.handle.bit, 0, each.domid);
+    }
+  }
+}

@@ -1,0 +1,229 @@
+// The dom0 kernel's half for user processes of dom0: their open files of /dev/xen/evtchn, their mappings of guests, their
+// ioeventfds and irqfds; and what becomes of all that when a process ends: given back (`fixed`), or left as Linux leaves
+// it (`linux`, linux.md 5.6). Leaves each device to its own file.
+import { errnoName } from '../../lib/core/errno.js';
+import { ErrnoError } from '../../lib/core/errors.js';
+import { DEV_EVTCHN_FILES_MAX } from '../../lib/core/limits.js';
+import type { NotifyHandle } from '../../lib/core/notify.js';
+import type { FileHandle } from '../../lib/core/proto-types.js';
+import { DevEvtchn, EVENTFD_FROM_PORT, EVENTFD_TO_PORT } from './dev-evtchn.js';
+import type { Domain } from './domain.js';
+import type { Host } from './host.js';
+import { type IoeventfdSpec, Ioeventfds, Irqfds } from './ioeventfds.js';
+import { KernelIrqs } from './kernel-irqs.js';
+
+export type Dom0Mode = 'fixed' | 'linux';
+
+/** One process of dom0, by its connection. */
+class KernelProcess {
+  readonly files = new Map<number, DevEvtchn>();
+  /** Count of mappings a domain. */
+  readonly mappings = new Map<Domain, number>();
+}
+
+export interface Held {
+  readonly kind: string;
+  readonly name: string;
+}
+
+export class KernelHalf {
+  readonly #host: Host;
+  readonly #mode: Dom0Mode;
+  readonly #irqs: KernelIrqs;
+  readonly #ioeventfds: Ioeventfds;
+  readonly #irqfds: Irqfds;
+  readonly #processes = new Map<object, KernelProcess>();
+  #nextFd = 3;
+
+  constructor(host: Host, mode: Dom0Mode) {
+    this.#host = host;
+    this.#mode = mode;
+    this.#irqs = new KernelIrqs(host.dom0, host.channels);
+    const { doorbell, history } = host.env;
+    this.#ioeventfds = new Ioeventfds({
+      dom0: host.dom0,
+      channels: host.channels,
+      irqs: this.#irqs,
+      doorbell,
+      history,
+    });
+    this.#irqfds = new Irqfds(doorbell, history);
+    host.onDying((domain) => this.#ioeventfds.releaseDomain(domain));
+  }
+
+  // --- /dev/xen/evtchn --------------------------------------------------------------------------------------------
+
+  open(process: object, readable: NotifyHandle): DevEvtchn {
+    let count = 0;
+    for (const each of this.#processes.values()) count += each.files.size;
+    if (count >= DEV_EVTCHN_FILES_MAX) throw new ErrnoError('ENOMEM', 'too many open event-channel files');
+    const { doorbell, files, history } = this.#host.env;
+    const { dom0, channels } = this.#host;
+    const fd = this.#nextFd;
+    const file = new DevEvtchn(fd, readable, { dom0, channels, irqs: this.#irqs, doorbell, files, history });
+    this.#nextFd++;
+    this.#of(process).files.set(fd, file);
+    return file;
+  }
+
+  /** An open file of that process; a number of somebody else's is as bad as none. */
+  file(process: object, fd: number): DevEvtchn {
+    const file = this.#processes.get(process)?.files.get(fd);
+    if (file === undefined) throw new ErrnoError('EBADF', `${fd} is no open event-channel file of this process`);
+    return file;
+  }
+
+  closeFile(process: object, fd: number): void {
+    this.file(process, fd).close(this.#mode === 'linux');
+    this.#processes.get(process)!.files.delete(fd);
+  }
+
+  bindInterdomain(process: object, fd: number, remoteDom: number, remotePort: number): number {
+    const file = this.file(process, fd);
+    return file.adopt(this.#host.channels.bindInterdomain(this.#host.dom0, remoteDom, remotePort));
+  }
+
+  bindUnbound(process: object, fd: number, remoteDom: number): number {
+    const file = this.file(process, fd);
+    return file.adopt(this.#host.channels.allocUnbound(this.#host.dom0, this.#host.dom0.domid, remoteDom));
+  }
+
+  bindVirq(process: object, fd: number, virq: number): number {
+    const file = this.file(process, fd);
+    return file.adopt(this.#host.channels.bindVirq(this.#host.dom0, virq, 0));
+  }
+
+  eventfd(
+    process: object,
+    fd: number,
+    spec: { port: number; direction: number; deassign: boolean; handle: NotifyHandle | undefined },
+  ): NotifyHandle | undefined {
+    const file = this.file(process, fd);
+    const { port, direction, deassign, handle } = spec;
+    if (direction !== EVENTFD_TO_PORT && direction !== EVENTFD_FROM_PORT)
+      throw new ErrnoError('EINVAL', `direction ${direction}`);
+    if (!deassign) return file.eventfd(port, direction, handle);
+    file.eventfdDeassign(port, direction);
+    return undefined;
+  }
+
+  // --- privcmd ----------------------------------------------------------------------------------------------------
+
+  /** Maps a whole guest: its memory is held until unmapped or until the process ends. */
+  mapForeign(process: object, domid: number): FileHandle {
+    const domain = this.#host.domains.find(domid);
+    const guest = domain === undefined ? undefined : this.#host.guest(domain);
+    if (domain === undefined || guest === undefined) throw new ErrnoError('ESRCH', `no domain ${domid}`);
+    if (domain.dying) throw new ErrnoError('EINVAL', `domain ${domid} is dying`);
+    const { mappings } = this.#of(process);
+    mappings.set(domain, (mappings.get(domain) ?? 0) + 1);
+    domain.holders++;
+    this.#host.env.history.record('acquire', 'mapping', domid, 0, domid);
+    return guest.files.ram.handle;
+  }
+
+  unmapForeign(process: object, domid: number): void {
+    const mappings = this.#processes.get(process)?.mappings;
+    for (const [domain, count] of mappings ?? []) {
+      if (domain.domid !== domid) continue;
+      if (count === 1) mappings!.delete(domain);
+      else mappings!.set(domain, count - 1);
+      this.#letGo(domain);
+      return;
+    }
+    throw new ErrnoError('EINVAL', `domain ${domid} is not mapped by this process`);
+  }
+
+  /** IOEVENTFD. `ports` must be bound on a file of that process. */
+  ioeventfd(process: object, fd: number, spec: IoeventfdSpec, deassign: boolean): void {
+    if (deassign) {
+      this.#ioeventfds.deassign(process, spec);
+      return;
+    }
+    if (spec.server.page === undefined) throw new ErrnoError('EFAULT', 'the page of the server is not mapped');
+    const file = this.file(process, fd);
+    if (spec.ports.some((port) => !file.holds(port)))
+      throw new ErrnoError('ENOTCONN', 'a port is not bound on that file');
+    this.#ioeventfds.assign(process, spec);
+  }
+
+  /** IRQFD. `issue` runs the stored dm_op: 0 or -errno, which nobody but the log hears. */
+  irqfd(process: object, domid: number, issue: () => number): NotifyHandle {
+    let failing = false;
+    return this.#irqfds.assign(process, domid, () => {
+      const rc = issue();
+      if (rc < 0 && !failing)
+        this.#host.env.log.warn({ domid, errno: errnoName(-rc) }, 'irqfd: the stored dm_op failed');
+      failing = rc < 0;
+    });
+  }
+
+  irqfdDeassign(process: object, handle: NotifyHandle): void {
+    this.#irqfds.deassign(process, handle);
+  }
+
+  // --- ends -------------------------------------------------------------------------------------------------------
+
+  /** A process of dom0 ended, by whatever cause. */
+  processEnded(process: object): void {
+    const held = this.#processes.get(process);
+    if (this.#mode === 'fixed') {
+      this.#ioeventfds.release(process);
+      this.#irqfds.release(process);
+    }
+    if (held === undefined) return;
+    this.#processes.delete(process);
+    for (const file of held.files.values()) file.close(this.#mode === 'linux');
+    for (const [domain, count] of held.mappings) for (let n = 0; n < count; n++) this.#letGo(domain);
+  }
+
+  /** The host goes down: nothing is left, whatever the mode. */
+  close(): void {
+    for (const process of [...this.#processes.keys()]) {
+      this.#ioeventfds.release(process);
+      this.#irqfds.release(process);
+      this.processEnded(process);
+    }
+  }
+
+  /** Whether a port of dom0 belongs to a file or is held by the kernel itself. */
+  holdsPort(port: number): boolean {
+    return this.#irqs.has(port);
+  }
+
+  *held(): Iterable<Held> {
+    for (const { files, mappings } of this.#processes.values()) {
+      for (const file of files.values()) {
+        yield { kind: 'file', name: `evtchn ${file.fd}` };
+        for (const port of file.ports) {
+          yield { kind: 'port', name: `0/${port}` };
+          if (file.hasEventfd(port)) yield { kind: 'eventfd', name: `0/${port}` };
+        }
+      }
+      for (const domain of mappings.keys()) yield { kind: 'mapping', name: `${domain.domid}` };
+    }
+    for (const name of this.#ioeventfds.held()) yield { kind: 'ioeventfd', name };
+    for (const name of this.#irqfds.held()) yield { kind: 'irqfd', name };
+  }
+
+  #of(process: object): KernelProcess {
+    let held = this.#processes.get(process);
+    if (held === undefined) {
+      held = new KernelProcess();
+      this.#processes.set(process, held);
+    }
+    return held;
+  }
+
+  #letGo(domain: Domain): void {
+    domain.holders--;
+    this.#host.env.history.record('release', 'mapping', domain.domid, 0, domain.domid);
+    this.#host.forgetUnheld(domain);
+  }
+}
+
+/** Throws what a hypercall refused; gives what it answered. */
+export function check(rc: number): number {
+  if (rc < 0) throw new ErrnoError(errnoName(-rc));
+  return rc;
+}

@@ -1,0 +1,20 @@
+// The hypervisor as a process: options and wiring only.
+import { Option } from '../../lib/node/cli.js';
+import { runService } from '../../lib/node/service.js';
+import { type HypervisorOptions, start } from './server.js';
+
+await runService<HypervisorOptions>({
+  program: 'hypervisor',
+  describe:
+    'Stands for Xen (domains, event channels, ioreq servers) and for the half of dom0’s kernel that serves\n' +
+    '/dev/xen/evtchn and privcmd. Its end is the end of the host.',
+  options: (command) =>
+    command
+      .addOption(
+        new Option('--dom0 <kernel>', 'what becomes of ports and event descriptors whose process died')
+          .choices(['fixed', 'linux'])
+          .default('fixed'),
+      )
+      .option('--dm-evtchn-raise', 'offer the dm_op evtchn_raise, which paths dmop and irqfd need', false),
+  start,
+});
