@@ -26,13 +26,16 @@ export interface DeviceStates {
   probeNs?: bigint;
 }
 
-export interface StateLine {
+/** A step to show: a state written, a key written (then without a state), or the guest's probe. */
+export interface StepLine {
   readonly ns: bigint;
   readonly who: string;
-  readonly state: number;
+  readonly state?: number;
   readonly key: string;
 }
 
+const PROBE = /^probe device\/[^/]+\/(\d+)$/;
+const KEY = /^(?:device\/[^/]+\/\d+|backend\/[^/]+\/\d+\/\d+)\/[^/=]+=/;
 const FRONT = /^device\/[^/]+\/(\d+)\/state$/;
 const BACK = /^backend\/[^/]+\/(\d+)\/(\d+)\/state$/;
 
@@ -41,7 +44,8 @@ export class Handshakes {
   readonly #devices = new Map<string, DeviceStates>();
 
   /** Takes one record; returns a line to show when it is a step of a handshake. */
-  take(record: StepRecord): StateLine | undefined {
+  take(record: StepRecord): StepLine | undefined {
+    if (record.kind === 'step') return this.#step(record);
     if (record.kind !== 'state') return undefined;
     const front = FRONT.exec(record.name);
     const back = front === null ? BACK.exec(record.name) : null;
@@ -56,9 +60,10 @@ export class Handshakes {
     return { ns: record.ns, who: record.process, state: record.b, key: record.name };
   }
 
-  /** The guest's core began to probe this device. */
-  probed(domid: number, devid: number, ns: bigint): void {
-    this.#device(domid, devid).probeNs ??= ns;
+  #step({ process: who, ns, domid, name }: StepRecord): StepLine | undefined {
+    const probe = PROBE.exec(name);
+    if (probe !== null && domid !== undefined) this.#device(domid, Number(probe[1])).probeNs ??= ns;
+    return probe !== null || KEY.test(name) ? { ns, who, key: name } : undefined;
   }
 
   #device(domid: number, devid: number): DeviceStates {
@@ -80,9 +85,10 @@ export class Handshakes {
 const CONNECTED: XenbusState = 4;
 
 /** `    12.3 ms  guest-1          Initialised   device/virtio-mmio/0/state` */
-export function showLine(line: StateLine, startNs: bigint): string {
+export function showLine(line: StepLine, startNs: bigint): string {
+  const what = line.state === undefined ? '' : xenbusStateName(line.state);
   const ms = (Number(line.ns - startNs) / 1e6).toFixed(1).padStart(8);
-  return `${ms} ms  ${line.who.padEnd(16)}  ${xenbusStateName(line.state).padEnd(12)}  ${line.key}`;
+  return `${ms} ms  ${line.who.padEnd(16)}  ${what.padEnd(12)}  ${line.key}`;
 }
 
 /** Milliseconds from the probe to the frontend's Connected; undefined while either has not been. */

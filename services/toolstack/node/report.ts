@@ -1,5 +1,5 @@
 // What `xenwire up` says: lines as things happen and a summary for a person, or one JSON object for a program.
-import { type DeviceStates, handshakeMs, type StateLine, showLine } from '../handshake.js';
+import { type DeviceStates, handshakeMs, type StepLine, showLine } from '../handshake.js';
 import type { ShownFrame } from './frames.js';
 
 export interface ReportSettings {
@@ -30,7 +30,7 @@ export class Report {
   }
 
   /** One step of a handshake, as it happens. */
-  step(line: StateLine): void {
+  step(line: StepLine): void {
     this.#say(showLine(line, this.#settings.startNs));
   }
 
