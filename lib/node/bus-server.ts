@@ -1,5 +1,6 @@
 // The answering end of the bus: one ROUTER, the peers behind it, and the handlers of the services it offers.
 // Leaves framing and pitfalls to bus-wire.ts, death to live.ts.
+import { rmSync } from 'node:fs';
 import * as zmq from 'zeromq';
 import type { EventBody, EventServiceName, Handlers, Peer, ServiceName } from '../core/bus.js';
 import { ERRNO } from '../core/errno.js';
@@ -131,6 +132,8 @@ export class ZmqBusServer implements BusServer {
     this.#queue.close();
     await this.#live.close();
     this.#socket.close();
+    // ZeroMQ's thread would unlink it too, but this process may end first; the name is still ours to remove.
+    rmSync(runPaths.bus(this.#setup.runDir, this.#setup.name), { force: true });
     for (const peer of this.#byId.values()) peer.close();
     this.#byId.clear();
     this.#peers.clear();
