@@ -59,6 +59,8 @@ export interface BackState {
   readonly failure?: BackFailure;
   /** The device itself is impossible (type, server): it stays closed until the toolstack makes it anew. */
   readonly refused?: true;
+  /** This process ends: connections close in order, and none begins. */
+  readonly stopping?: true;
   /** Where `releasing` goes; default `finishing`. */
   readonly after?: 'gone' | 'readingSetup';
 }
@@ -307,7 +309,7 @@ function enter(state: BackState): BackStep {
 
 /** What each move begins. */
 const MOVES: Readonly<Record<Exclude<Move, 'stay' | 'follow' | 'rest'>, (state: BackState) => BackState>> = {
-  begin: (state) => (state.refused ? state : { ...state, phase: 'readingSetup', goal: 'begin' }),
+  begin: (state) => (state.refused || state.stopping ? state : { ...state, phase: 'readingSetup', goal: 'begin' }),
   // From Closing there is no way but on to Closed.
   goOn: (state) => ({ ...state, phase: 'readingSetup', goal: state.back === S.Closing ? 'adopt' : 'goOn' }),
   adopt: (state) => ({ ...state, phase: 'readingSetup', goal: 'adopt' }),
@@ -317,10 +319,13 @@ const MOVES: Readonly<Record<Exclude<Move, 'stay' | 'follow' | 'rest'>, (state: 
   restart: ({ refused: _refused, failure: _failure, ...state }) => ({
     ...state,
     phase: 'releasing',
-    after: 'readingSetup',
+    ...(state.stopping ? {} : { after: 'readingSetup' }),
   }),
   vanish: (state) => ({ ...state, phase: 'releasing', after: 'gone' }),
 };
+
+/** Phases that a backend does not rest in when it stops. */
+const STOPPING: Partial<Record<BackRest, 'close'>> = { waiting: 'close', connected: 'close' };
 
 /** The resting phase of an own state that somebody else wrote. */
 const RESTING: Partial<Record<number, BackRest>> = { [S.Closing]: 'closing', [S.Closed]: 'closed' };
@@ -343,6 +348,8 @@ export function backStep(state: BackState, event: BackEvent): BackStep {
 
 function look(state: BackState, phase: BackRest, event: Extract<BackEvent, { type: 'look' }>): BackStep {
   const seen = { ...state, back: event.back };
+  const leave = state.stopping ? STOPPING[phase] : undefined;
+  if (leave !== undefined && event.back !== S.Unknown) return enter(MOVES[leave](seen));
   const own = OWN[phase][event.back as XenbusState] ?? 'stay';
   switch (own) {
     case 'stay':

@@ -1,0 +1,129 @@
+// The vhost-user device server, as a device here sees it: sessions on whatever connection there is now. When the server
+// ends, its sessions are lost and the next ones wait for the server that comes after it.
+// Leaves the order of messages to lib/vhost-user/frontend-session.ts.
+import type { Remote } from '../../lib/core/bus.js';
+import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
+import type { Log } from '../../lib/core/log.js';
+import type { NotifyHandle } from '../../lib/core/notify.js';
+import type { FileHandle, VhostUserHandle, VhostUserMessage } from '../../lib/core/proto-types.js';
+import type { BusClient } from '../../lib/core/service.js';
+import { VHOST_USER_BUS_NO_REPLY } from '../../lib/layout/vhost-user.js';
+import { type FrontendChannel, FrontendSession } from '../../lib/vhost-user/frontend-session.js';
+import { type BackendRequest, decodeBackendRequest } from '../../lib/vhost-user/messages.js';
+
+/** A descriptor's stand-in on this transport. */
+export type ServerHandle = VhostUserHandle;
+
+/** What a session tells of itself. */
+export interface SessionEvents {
+  /** The server ended: nothing of the session is left there. Runs once, not after close(). */
+  onLost(): void;
+  onBackendRequest(request: BackendRequest<ServerHandle>): void;
+}
+
+export interface ServerSession {
+  readonly frontend: FrontendSession<ServerHandle>;
+  /** Kick handles, index = queue: what an IOEVENTFD signals. */
+  readonly kicks: readonly NotifyHandle[];
+  memoryHandle(file: FileHandle): ServerHandle;
+  bellHandle(handle: NotifyHandle): ServerHandle;
+  close(): Promise<void>;
+}
+
+export interface DeviceServer {
+  /** Waits for the server. `queueCount`: rings that the device has. Rejects when the server refuses. */
+  open(name: string, queueCount: number, events: SessionEvents): Promise<ServerSession>;
+}
+
+const file = (handle: FileHandle) => ({ file: handle }) as VhostUserHandle;
+const bell = (handle: NotifyHandle) => ({ bell: handle }) as VhostUserHandle;
+
+/** One connection to the server and its sessions. */
+class Connection {
+  readonly #server: Remote<'VhostUser'>;
+  readonly #sessions = new Map<number, SessionEvents>();
+  readonly #log: Log;
+
+  constructor(client: BusClient, log: Log) {
+    this.#server = client.remote('VhostUser');
+    this.#log = log;
+    client.on('VhostUserEvents', 'backend_message', (message) => this.#backendMessage(message));
+    client.onLost(() => {
+      const lost = [...this.#sessions.values()];
+      this.#sessions.clear();
+      for (const session of lost) session.onLost();
+    });
+  }
+
+  async open(name: string, queueCount: number, events: SessionEvents): Promise<ServerSession> {
+    const { session, first_kick: first } = await this.#server.open({ name, queue_count: queueCount });
+    this.#sessions.set(session, events);
+    const channel: FrontendChannel<ServerHandle> = {
+      exchange: async ({ request, flags, payload, handles }) => {
+        const answer = await this.#server.message({ session, request, flags, payload, handles: [...handles] });
+        return answer.request === VHOST_USER_BUS_NO_REPLY ? undefined : answer;
+      },
+    };
+    const close = async (): Promise<void> => {
+      if (!this.#sessions.delete(session)) return;
+      await this.#server.close({ session });
+    };
+    const frontend = new FrontendSession(channel);
+    try {
+      await frontend.connect(queueCount);
+    } catch (error) {
+      await close().catch(() => {});
+      throw error;
+    }
+    const kicks = Array.from({ length: queueCount }, (_, index) => ({ bell: first.bell, bit: first.bit + index }));
+    return { frontend, kicks, memoryHandle: file, bellHandle: bell, close };
+  }
+
+  #backendMessage(message: VhostUserMessage): void {
+    const session = this.#sessions.get(message.session);
+    if (session === undefined) return;
+    try {
+      session.onBackendRequest(decodeBackendRequest(message));
+    } catch (error) {
+      this.#log.warn({ session: message.session }, `device server: ${errorMessage(error)}`);
+    }
+  }
+}
+
+/** The server on the bus. Connects at once, and again whenever it was lost, until `connect` rejects (we are ending). */
+export class BusDeviceServer implements DeviceServer {
+  readonly #connect: () => Promise<BusClient>;
+  readonly #log: Log;
+  #connection: Promise<Connection>;
+
+  constructor(connect: () => Promise<BusClient>, log: Log) {
+    this.#connect = connect;
+    this.#log = log;
+    this.#connection = this.#next();
+  }
+
+  #next(): Promise<Connection> {
+    const next = this.#connect().then((client) => {
+      const connection = new Connection(client, this.#log);
+      client.onLost(() => {
+        this.#log.warn('vhost-gpu ended; its devices need a reset');
+        this.#connection = this.#next();
+      });
+      return connection;
+    });
+    next.catch(() => {}); // whoever opens a session hears of it
+    return next;
+  }
+
+  async open(name: string, queueCount: number, events: SessionEvents): Promise<ServerSession> {
+    for (;;) {
+      const connection = await this.#connection;
+      try {
+        return await connection.open(name, queueCount, events);
+      } catch (error) {
+        // Lost in the middle of it: the next one. Anything else is the server's answer.
+        if (error instanceof ErrnoError || (await this.#connection) === connection) throw error;
+      }
+    }
+  }
+}

@@ -1,0 +1,345 @@
+// One backend device: runs the machine of lib/xenbus/backend.ts on what the store shows, and does its effects. One look or
+// one effect at a time; events that come meanwhile make it look again. Leaves the virtio half to virtio-link.ts.
+import { ErrnoError, errorMessage, PeerDiedError } from '../../lib/core/errors.js';
+import type { History } from '../../lib/core/history.js';
+import type { Log } from '../../lib/core/log.js';
+import {
+  backendNode,
+  errorKey,
+  frontendPath,
+  KIND_VIRTIO_MMIO,
+  VIRTIO_MMIO_KEY,
+  XENBUS_KEY,
+  XenbusState,
+  xenbusStateName,
+} from '../../lib/layout/xenbus.js';
+import {
+  BACK_START,
+  type BackEffect,
+  type BackEvent,
+  type BackState,
+  backStep,
+  isBackRest,
+} from '../../lib/xenbus/backend.js';
+import { parseDeviceType, parseDomid, parseOnline, parseState } from '../../lib/xenbus/keys.js';
+import type { StoreClient, StoreOps } from '../../lib/xenstore/api.js';
+import { DEVICE_TYPES, type DeviceType } from './device-types.js';
+import type { Guest } from './guest.js';
+import type { Guests } from './guests.js';
+import type { Ledger } from './ledger.js';
+import { type LinkDeps, VirtioLink } from './virtio-link.js';
+
+export interface DeviceDeps extends LinkDeps {
+  readonly store: StoreClient;
+  readonly guests: Guests;
+  readonly ledger: Ledger;
+  readonly history: History;
+  readonly log: Log;
+  /** The store or the hypervisor failed, or we did: this process cannot go on. */
+  onFailure(error: unknown): void;
+}
+
+export class Device {
+  readonly domid: number;
+  readonly devid: number;
+  readonly #deps: DeviceDeps;
+  /** Own directory, relative to dom0's home. */
+  readonly #node: string;
+  readonly #frontend: string;
+  readonly #onGone: (again: boolean) => void;
+  #state: BackState = BACK_START;
+  #dirty = false;
+  #pumping: Promise<void> | undefined;
+  /** The guest's domain ended: whatever its keys say, its frontend does nothing any more. */
+  #guestEnded = false;
+  #cancelOpen: ((error: Error) => void) | undefined;
+  #type: DeviceType | undefined;
+  #guest: Guest | undefined;
+  #link: VirtioLink | undefined;
+  #errorWritten = false;
+  #unwatched = (): void => {};
+  #rested = (): void => {};
+
+  /** `onGone` runs once nothing is held and the directory is gone; `again`: something happened there meanwhile. */
+  constructor(domid: number, devid: number, deps: DeviceDeps, onGone: (again: boolean) => void) {
+    this.domid = domid;
+    this.devid = devid;
+    this.#deps = deps;
+    this.#node = backendNode({ kind: KIND_VIRTIO_MMIO, domid, devid });
+    this.#frontend = frontendPath({ kind: KIND_VIRTIO_MMIO, domid, devid });
+    this.#onGone = onGone;
+  }
+
+  get #watchToken(): string {
+    return `front-${this.domid}-${this.devid}`;
+  }
+
+  /** Begins to follow both ends. */
+  async start(): Promise<void> {
+    const path = `${this.#frontend}/${XENBUS_KEY.state}`;
+    await this.#deps.store.watch(path, this.#watchToken, () => this.changed());
+    this.#unwatched = this.#deps.ledger.take('watch', this.devid, this.domid);
+    this.changed();
+  }
+
+  /** Something in one of the two directories changed. */
+  changed(): void {
+    this.#dirty = true;
+    if (this.#cancelOpen !== undefined) this.#stillWanted().catch(this.#deps.onFailure);
+    this.#pumping ??= this.#pump()
+      .catch(this.#deps.onFailure)
+      .finally(() => {
+        this.#pumping = undefined;
+        if (this.#dirty && this.#state.phase !== 'gone') this.changed();
+      });
+  }
+
+  /** The guest's domain is no more. */
+  guestEnded(): void {
+    this.#guestEnded = true;
+    this.changed();
+  }
+
+  /** This process ends: closes in order, as far as the guest goes along; resolves once nothing is held. */
+  async shutDown(): Promise<void> {
+    this.#state = { ...this.#state, stopping: true };
+    const closed = new Promise<void>((resolve) => {
+      this.#rested = () => {
+        if (!this.held) resolve();
+      };
+    });
+    this.changed();
+    await closed;
+  }
+
+  /** Gives back everything whatever the guest does; nothing is written. */
+  async abandon(): Promise<void> {
+    await this.#pumping;
+    if (isBackRest(this.#state.phase)) await this.#run({ type: 'look', front: 0, back: 0, online: false });
+  }
+
+  get held(): boolean {
+    return Object.keys(this.#state.held).length > 0;
+  }
+
+  async #pump(): Promise<void> {
+    while (this.#dirty && this.#state.phase !== 'gone') {
+      this.#dirty = false;
+      await this.#run(await this.#look());
+    }
+    this.#rested();
+  }
+
+  async #look(): Promise<BackEvent> {
+    const { store } = this.#deps;
+    const read = (path: string): Promise<string> => orMissing(store.read(path));
+    const [back, front, online] = await Promise.all([
+      read(`${this.#node}/${XENBUS_KEY.state}`),
+      read(`${this.#frontend}/${XENBUS_KEY.state}`),
+      read(`${this.#node}/${XENBUS_KEY.online}`),
+    ]);
+    // The toolstack made it anew, for a domain that lives.
+    if (parseState(back) === XenbusState.Initialising) this.#guestEnded = false;
+    return {
+      type: 'look',
+      front: this.#guestEnded ? XenbusState.Unknown : parseState(front),
+      back: parseState(back),
+      online: parseOnline(online),
+    };
+  }
+
+  async #run(first: BackEvent): Promise<void> {
+    let { state, effect } = backStep(this.#state, first);
+    this.#state = this.#keepStopping(state);
+    // Once work was done the world may have moved on: look again.
+    if (effect !== undefined) this.#dirty = true;
+    while (effect !== undefined) {
+      ({ state, effect } = backStep(this.#state, await this.#perform(effect)));
+      this.#state = this.#keepStopping(state);
+    }
+    if (state.phase === 'gone') await this.#gone();
+  }
+
+  /** shutDown() may have come while an effect was under way. */
+  #keepStopping(state: BackState): BackState {
+    return this.#state.stopping ? { ...state, stopping: true } : state;
+  }
+
+  async #perform(effect: BackEffect): Promise<BackEvent> {
+    this.#deps.history.step(`backend ${effect.type}`, this.devid, 0, this.domid);
+    try {
+      const value = await this.#effect(effect);
+      return value === undefined ? { type: 'done' } : { type: 'done', value };
+    } catch (error) {
+      // Without the hypervisor or the store this process ends; a state that cannot be written is our bug.
+      if ((error instanceof PeerDiedError && error.peer !== 'vhost-gpu') || effect.type === 'switchState') throw error;
+      const errno = error instanceof ErrnoError ? error.errno : EIO;
+      this.#deps.history.record('error', effect.type, errno, 0, this.domid);
+      this.#deps.log.warn({ device: this.#node, errno }, `${effect.type}: ${errorMessage(error)}`);
+      return { type: 'failed', errno, text: errorMessage(error) };
+    }
+  }
+
+  async #effect(effect: BackEffect): Promise<number | { base: string; eventChannel: string } | undefined> {
+    switch (effect.type) {
+      case 'readSetup':
+        this.#type = await this.#readSetup();
+        return undefined;
+      case 'openSession':
+        await this.#openSession(this.#type!);
+        return undefined;
+      case 'write':
+        this.#deps.history.step(`${this.#node}/${effect.key}`, 0, 0, this.domid);
+        await this.#deps.store.write(`${this.#node}/${effect.key}`, effect.value);
+        return undefined;
+      case 'readFrontend': {
+        const read = (key: string) => orMissing(this.#deps.store.read(`${this.#frontend}/${key}`));
+        const [base, eventChannel] = await Promise.all([
+          read(VIRTIO_MMIO_KEY.base),
+          read(VIRTIO_MMIO_KEY.eventChannel),
+        ]);
+        return { base, eventChannel };
+      }
+      case 'bindPort':
+        await this.#link!.bindPort(effect.port);
+        return undefined;
+      case 'claimRange':
+        await this.#link!.claim(effect.base, effect.size, effect.broken);
+        return undefined;
+      case 'wire':
+        await this.#link!.wire();
+        return undefined;
+      case 'switchState':
+        return this.#switchState(effect.from, effect.to);
+      case 'error':
+        await this.#writeError(effect.errno, effect.text);
+        return undefined;
+      case 'unwire':
+        await this.#link!.unwire();
+        return undefined;
+      case 'unclaimRange':
+        await this.#link!.unclaim();
+        return undefined;
+      case 'unbindPort':
+        await this.#link!.unbindPort();
+        return undefined;
+      case 'closeSession':
+        await this.#closeSession();
+        return undefined;
+    }
+  }
+
+  /** What the toolstack wrote; rejects with EINVAL or EOPNOTSUPP where this backend cannot do it. */
+  async #readSetup(): Promise<DeviceType> {
+    const read = (key: string) => orMissing(this.#deps.store.read(`${this.#node}/${key}`));
+    const [frontend, frontendId, type, transport, grants] = await Promise.all([
+      read(XENBUS_KEY.frontend),
+      read(XENBUS_KEY.frontendId),
+      read(VIRTIO_MMIO_KEY.type),
+      read(VIRTIO_MMIO_KEY.transport),
+      read(VIRTIO_MMIO_KEY.grantUsage),
+    ]);
+    if (frontend !== this.#frontend || parseDomid(frontendId) !== this.domid)
+      throw new ErrnoError('EINVAL', `frontend ${show(frontend)} of domain ${show(frontendId)} is not ours`);
+    if (transport !== 'mmio') throw new ErrnoError('EOPNOTSUPP', `transport ${show(transport)}; this backend has mmio`);
+    if (grants === '1') throw new ErrnoError('EOPNOTSUPP', 'grant_usage 1: this backend maps guest memory');
+    const id = parseDeviceType(type);
+    const known = id === undefined ? undefined : DEVICE_TYPES.get(id);
+    if (known === undefined) throw new ErrnoError('EINVAL', `type ${show(type)} is no device of this backend`);
+    return known;
+  }
+
+  async #openSession(type: DeviceType): Promise<void> {
+    const { guests } = this.#deps;
+    const cancelled = new Promise<never>((_, reject) => {
+      this.#cancelOpen = reject;
+    });
+    const guest = await guests.acquire(this.domid);
+    const link = new VirtioLink({ name: `${this.domid}/${this.devid}`, guest, type }, this.#deps);
+    try {
+      await Promise.race([link.open(), cancelled]);
+    } catch (error) {
+      await link.close().catch(() => {});
+      await guests.release(guest);
+      throw error;
+    } finally {
+      this.#cancelOpen = undefined;
+    }
+    this.#guest = guest;
+    this.#link = link;
+  }
+
+  async #closeSession(): Promise<void> {
+    const link = this.#link;
+    const guest = this.#guest;
+    this.#link = undefined;
+    this.#guest = undefined;
+    try {
+      await link?.close();
+    } finally {
+      if (guest !== undefined) await this.#deps.guests.release(guest);
+    }
+  }
+
+  /** While the device server is awaited: gives up once the device is not wanted any more. */
+  async #stillWanted(): Promise<void> {
+    const event = await this.#look();
+    if (event.type !== 'look') return;
+    const { Unknown, Closed } = XenbusState;
+    const over = event.back === Unknown || event.back === Closed || !event.online || event.front === Unknown;
+    if (over || this.#state.stopping) this.#cancelOpen?.(new ErrnoError('ENODEV', 'the device is not wanted any more'));
+  }
+
+  async #switchState(from: number, to: XenbusState): Promise<number> {
+    const { store, history, log } = this.#deps;
+    const path = `${this.#node}/${XENBUS_KEY.state}`;
+    const stands = await store.transaction(async (tx: StoreOps) => {
+      const found = parseState(await orMissing(tx.read(path)));
+      if (found !== from) return found;
+      await tx.write(path, String(to));
+      return to;
+    });
+    if (stands === to) {
+      history.record('state', path, from, to, this.domid);
+      log.info({ device: this.#node, from: xenbusStateName(from), to: xenbusStateName(to) }, 'state');
+    }
+    return stands;
+  }
+
+  async #writeError(errno: number, text: string): Promise<void> {
+    this.#errorWritten = true;
+    await this.#deps.store.write(errorKey(this.#node), `${errno} ${text}`);
+  }
+
+  /** Everything is given back: stop listening, and remove what was said of a device that is no more. */
+  async #gone(): Promise<void> {
+    const { store } = this.#deps;
+    await store.unwatch(`${this.#frontend}/${XENBUS_KEY.state}`, this.#watchToken).catch(() => {});
+    this.#unwatched();
+    if (this.#errorWritten) await removeWithParents(store, errorKey(this.#node), 'error');
+    this.#onGone(this.#dirty);
+  }
+}
+
+const EIO = 5;
+const show = (text: string): string => `"${text.slice(0, 40)}"`;
+
+/** A value that is not there reads as '', which no parser takes. */
+async function orMissing(value: Promise<string>): Promise<string> {
+  try {
+    return await value;
+  } catch (error) {
+    if (error instanceof ErrnoError && error.code === 'ENOENT') return '';
+    throw error;
+  }
+}
+
+/** Removes a node, and its parents below and with `top` as long as nothing else is in them. */
+async function removeWithParents(store: StoreClient, path: string, top: string): Promise<void> {
+  for (let at = path; at.startsWith(top); at = at.slice(0, at.lastIndexOf('/'))) {
+    const children = await store.directory(at).catch(() => ['?']);
+    if (children.length > 0) return;
+    await store.rm(at);
+    if (!at.includes('/')) return;
+  }
+}

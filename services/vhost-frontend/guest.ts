@@ -1,0 +1,220 @@
+// One guest as a device model sees it: an ioreq server with its page, the vCPUs' ports, the guest's memory; and the loop
+// that answers slots. Every slot that was taken is answered, whatever a device does: an unanswered one stops the vCPU for
+// ever. Leaves what an address means to the ranges that devices put in.
+import type { Remote } from '../../lib/core/bus.js';
+import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
+import type { History } from '../../lib/core/history.js';
+import type { Log } from '../../lib/core/log.js';
+import type { FileHandle } from '../../lib/core/proto-types.js';
+import type { SharedFiles } from '../../lib/core/shared.js';
+import {
+  HVMIO_MEMORY,
+  XENMEM_resource_ioreq_server,
+  XENMEM_resource_ioreq_server_frame_ioreq,
+} from '../../lib/layout/ioreq.js';
+import { overlaps } from '../../lib/xenbus/keys.js';
+import type { DevEvtchn } from './dev-evtchn.js';
+import { type IoRequest, IoreqSlots } from './ioreq-slots.js';
+import type { Ledger } from './ledger.js';
+
+/** Answers accesses of a range; `offset` from its base. Reads resolve with their value. */
+export interface RangeOwner {
+  access(offset: number, request: IoRequest): number | Promise<number>;
+}
+
+interface Range {
+  readonly base: number;
+  readonly size: number;
+  readonly owner: RangeOwner;
+  readonly giveBack: () => void;
+}
+
+export interface GuestDeps {
+  readonly hypervisor: Remote<'Hypervisor'>;
+  readonly evtchn: DevEvtchn;
+  readonly shared: SharedFiles;
+  readonly ledger: Ledger;
+  readonly history: History;
+  readonly log: Log;
+}
+
+export class Guest {
+  readonly domid: number;
+  /** Guest memory as a file that a device server may map. */
+  memory!: FileHandle;
+  /** Of the ioreq server. */
+  serverId = 0;
+  /** Local ports of the vCPUs' requests, index = vCPU. */
+  readonly vcpuPorts: number[] = [];
+  readonly #deps: GuestDeps;
+  readonly #ranges: Range[] = [];
+  #slots: IoreqSlots | undefined;
+  /** Requests whose answer is under way. */
+  readonly #pending = new Set<Promise<void>>();
+  /** What to do at the end, last first. */
+  readonly #undo: (() => Promise<unknown> | unknown)[] = [];
+
+  private constructor(domid: number, deps: GuestDeps) {
+    this.domid = domid;
+    this.#deps = deps;
+  }
+
+  /** Rejects with ErrnoError when there is no such domain, or Xen has no room; nothing is held then. */
+  static async open(domid: number, deps: GuestDeps): Promise<Guest> {
+    const guest = new Guest(domid, deps);
+    try {
+      await guest.#open();
+    } catch (error) {
+      await guest.close();
+      throw error;
+    }
+    return guest;
+  }
+
+  async #open(): Promise<void> {
+    const { domid } = this;
+    const { hypervisor, ledger, shared, evtchn } = this.#deps;
+    const { file } = await hypervisor.privcmd_map_foreign({ domid });
+    this.memory = file;
+    const unmapped = ledger.take('foreign map', domid, domid);
+    this.#undo.push(() => hypervisor.privcmd_unmap_foreign({ domid }).finally(unmapped));
+    const { vcpus } = await hypervisor.dm_nr_vcpus({ domid });
+    const { id } = await hypervisor.dm_create_ioreq_server({ domid, handle_bufioreq: 0 });
+    this.serverId = id;
+    const destroyed = ledger.take('ioreq server', id, domid);
+    this.#undo.push(() => hypervisor.dm_destroy_ioreq_server({ domid, id }).finally(destroyed));
+    // The page before enabling, the ports after: only enabling writes vp_eport, and only into a page that exists.
+    const page = await hypervisor.xenmem_acquire_resource({
+      domid,
+      type: XENMEM_resource_ioreq_server,
+      id,
+      frame: XENMEM_resource_ioreq_server_frame_ioreq,
+      nr_frames: 1,
+    });
+    const mapping = shared.map(page.file);
+    this.#undo.push(() => {
+      this.#slots = undefined;
+      mapping.close();
+    });
+    const slots = new IoreqSlots(mapping.bytes, vcpus);
+    this.#slots = slots;
+    await hypervisor.dm_set_ioreq_server_state({ domid, id, enabled: true });
+    for (let vcpu = 0; vcpu < vcpus; vcpu++) {
+      const port = await evtchn.bindInterdomain(domid, slots.port(vcpu), (local) => this.#serve(vcpu, local));
+      this.vcpuPorts.push(port);
+      this.#undo.push(() => evtchn.unbind(port));
+    }
+    this.#undo.push(() => this.#finish());
+  }
+
+  /**
+   * Claims a range of guest-physical addresses. Rejects with ErrnoError (EINVAL) where it meets RAM, (EEXIST) where it
+   * meets another one.
+   */
+  async addRange(base: number, size: number, owner: RangeOwner): Promise<void> {
+    if (base < this.memory.size) throw new ErrnoError('EINVAL', `base 0x${base.toString(16)} lies in RAM`);
+    if (this.#ranges.some((range) => overlaps(range, { base, size })))
+      throw new ErrnoError('EEXIST', `base 0x${base.toString(16)} meets another device`);
+    // In place first: an access may come before the call is answered.
+    const range = { base, size, owner, giveBack: this.#deps.ledger.take('range', base, this.domid) };
+    this.#ranges.push(range);
+    try {
+      await this.#deps.hypervisor.dm_map_io_range_to_ioreq_server(this.#ioRange(base, size));
+    } catch (error) {
+      this.#drop(range);
+      throw error;
+    }
+  }
+
+  /** Accesses under way are still answered. */
+  async removeRange(base: number): Promise<void> {
+    const range = this.#ranges.find((r) => r.base === base);
+    if (range === undefined) return;
+    try {
+      await this.#deps.hypervisor.dm_unmap_io_range_from_ioreq_server(this.#ioRange(base, range.size));
+    } finally {
+      this.#drop(range);
+    }
+  }
+
+  /** Gives back everything, the range owners' too. Never rejects: what cannot be given back is gone with the guest. */
+  async close(): Promise<void> {
+    for (const range of [...this.#ranges]) await this.removeRange(range.base).catch(() => {});
+    for (let undo = this.#undo.pop(); undo !== undefined; undo = this.#undo.pop()) {
+      try {
+        await undo();
+      } catch (error) {
+        this.#deps.log.debug({ domid: this.domid }, `giving back: ${errorMessage(error)}`);
+      }
+    }
+  }
+
+  #ioRange(base: number, size: number) {
+    return { domid: this.domid, id: this.serverId, type: HVMIO_MEMORY, start: base, end: base + size - 1 };
+  }
+
+  #drop(range: Range): void {
+    const at = this.#ranges.indexOf(range);
+    if (at >= 0) this.#ranges.splice(at, 1);
+    range.giveBack();
+  }
+
+  /** The server goes: new accesses are nobody's, those in its slots are answered first (xen.md 2.5). */
+  async #finish(): Promise<void> {
+    const { hypervisor, evtchn } = this.#deps;
+    await hypervisor
+      .dm_set_ioreq_server_state({ domid: this.domid, id: this.serverId, enabled: false })
+      .catch(() => {}); // the guest may be gone already
+    await Promise.all(this.#pending);
+    for (const [vcpu, port] of this.vcpuPorts.entries()) this.#serve(vcpu, port);
+    await Promise.all(this.#pending);
+    evtchn.flush();
+  }
+
+  /** An event on a vCPU's port. The kernel half may have taken the request; the port is written back all the same. */
+  #serve(vcpu: number, port: number): void {
+    const request = this.#slots?.take(vcpu);
+    if (request === undefined) {
+      this.#deps.evtchn.writeBack(port);
+      return;
+    }
+    this.#deps.history.step(request.read ? 'ioreq read' : 'ioreq write', request.addr, request.value, this.domid);
+    let value: number | undefined | Promise<number | undefined>;
+    try {
+      value = this.#access(request);
+    } catch (error) {
+      value = this.#failed(request, error);
+    }
+    if (!(value instanceof Promise)) {
+      this.#answer(request, port, value);
+      return;
+    }
+    const answered = value
+      .catch((error: unknown) => this.#failed(request, error))
+      .then((result) => {
+        this.#pending.delete(answered);
+        this.#answer(request, port, result);
+        this.#deps.evtchn.flush();
+      });
+    this.#pending.add(answered);
+  }
+
+  #access(request: IoRequest): number | undefined | Promise<number> {
+    const { addr, size, plain } = request;
+    const range = plain ? this.#ranges.find((r) => addr >= r.base && addr + size <= r.base + r.size) : undefined;
+    return range?.owner.access(addr - range.base, request);
+  }
+
+  #failed(request: IoRequest, error: unknown): undefined {
+    const addr = `0x${request.addr.toString(16)}`;
+    this.#deps.log.error({ domid: this.domid, addr }, `register access failed: ${errorMessage(error)}`);
+    return undefined;
+  }
+
+  #answer(request: IoRequest, port: number, value: number | undefined): void {
+    this.#deps.history.step('ioreq answered', request.addr, value ?? 0xffffffff, this.domid);
+    this.#slots?.answer(request, value);
+    this.#deps.evtchn.notify(port);
+    this.#deps.evtchn.writeBack(port);
+  }
+}
