@@ -41,3 +41,5 @@ export const GPU_RESOURCE_SIDE_MAX = 16384;
 /** What a device serves of one queue before others get a turn: commands, and pixel bytes copied by them. */
 export const GPU_COMMANDS_PER_TURN = 64;
 export const GPU_COPY_BYTES_PER_TURN = 16 << 20;
+/** Memory regions of one vhost-user connection; a guest has a handful. */
+export const GPU_MEMORY_REGIONS_MAX = 64;

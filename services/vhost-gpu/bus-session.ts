@@ -1,0 +1,115 @@
+// One vhost-user session over the bus: a device, its backend state machine, and what handles are here (files of the run
+// directory, bits of doorbells). Its kicks are consecutive bits of this process's doorbell, taken at open.
+// Leaves sessions as a set, and the bus itself, to server.ts.
+import type { Peer } from '../../lib/core/bus.js';
+import { ErrnoError } from '../../lib/core/errors.js';
+import type { Doorbell, NotifyHandle } from '../../lib/core/notify.js';
+import type { Held, VhostUserHandle, VhostUserMessage } from '../../lib/core/proto-types.js';
+import type { SharedFiles } from '../../lib/core/shared.js';
+import { VHOST_USER_BUS_NO_REPLY } from '../../lib/layout/vhost-user.js';
+import { BackendSession } from '../../lib/vhost-user/backend-session.js';
+import { encodeBackendRequest, type RawMessage } from '../../lib/vhost-user/messages.js';
+import { type BackendTransport, GpuBackend } from './backend.js';
+import { GpuDevice, type GpuDeviceSetup } from './device.js';
+
+export interface BusSessionSetup extends GpuDeviceSetup {
+  readonly session: number;
+  readonly peer: Peer;
+  /** Kicks to take; the front-end rings one a queue. */
+  readonly queueCount: number;
+  readonly doorbell: Doorbell;
+  readonly shared: SharedFiles;
+}
+
+export class BusSession {
+  readonly name: string;
+  readonly peer: Peer;
+  readonly device: GpuDevice;
+  readonly firstKick: NotifyHandle;
+  readonly #setup: BusSessionSetup;
+  readonly #backend: GpuBackend<VhostUserHandle>;
+  readonly #session: BackendSession<VhostUserHandle>;
+  readonly #kicks: (() => void)[] = [];
+  readonly #releaseKicks: () => void;
+  #closed = false;
+
+  /** Throws ErrnoError ENOSPC when the doorbell has no bits left. */
+  constructor(setup: BusSessionSetup) {
+    this.#setup = setup;
+    this.name = setup.name;
+    this.peer = setup.peer;
+    this.device = new GpuDevice(setup);
+    const bound = setup.doorbell.bind((index) => this.#kicks[index]?.(), setup.queueCount);
+    this.firstKick = bound.handle;
+    this.#releaseKicks = () => bound.release();
+    this.#backend = new GpuBackend(this.device, this.#transport());
+    this.#session = new BackendSession(this.#backend);
+    setup.history.record('acquire', `session ${setup.name}`, setup.session);
+  }
+
+  #transport(): BackendTransport<VhostUserHandle> {
+    const { shared, doorbell, session, peer } = this.#setup;
+    return {
+      map: ({ file }, size) => {
+        if (file == null || file.size < size)
+          throw new ErrnoError('EINVAL', 'memory region without a file as long as it');
+        return shared.map(file);
+      },
+      notifier: ({ bell }) => {
+        if (bell == null) throw new ErrnoError('EINVAL', 'call without a doorbell');
+        return doorbell.open(bell);
+      },
+      listen: ({ bell }, onKick) => {
+        const index = bell?.bell === this.firstKick.bell ? bell.bit - this.firstKick.bit : -1;
+        if (index < 0 || index >= this.#setup.queueCount)
+          throw new ErrnoError('EINVAL', 'kick is none of this session');
+        this.#kicks[index] = onKick;
+        return {
+          close: () => {
+            if (this.#kicks[index] === onKick) delete this.#kicks[index];
+          },
+        };
+      },
+      release: () => {}, // names of things, not the things
+      setBackendChannel: () => {}, // back-end requests travel as events of the bus
+      setDisplay: () => {},
+      ringFailed: (index) => {
+        const message = encodeBackendRequest<'VRING_ERR', VhostUserHandle>('VRING_ERR', { index, num: 0 });
+        peer.emit('VhostUserEvents', 'backend_message', { session, ...message, handles: [] });
+      },
+    };
+  }
+
+  /** Handles one message of the front-end. After a throw the session is over: the caller closes it. */
+  message({ request, flags, payload, handles }: VhostUserMessage): Partial<VhostUserMessage> {
+    const raw: RawMessage<VhostUserHandle> = { request, flags, payload, handles };
+    const reply = this.#session.handle(raw);
+    const { session } = this.#setup;
+    if (reply === undefined) return { session, request: VHOST_USER_BUS_NO_REPLY };
+    return { session, request: reply.request, flags: reply.flags, payload: reply.payload };
+  }
+
+  /** The driver is to look at the config space again. */
+  configChanged(): void {
+    const message = encodeBackendRequest<'CONFIG_CHANGE_MSG', VhostUserHandle>('CONFIG_CHANGE_MSG', {});
+    const { session, peer } = this.#setup;
+    peer.emit('VhostUserEvents', 'backend_message', { session, ...message, handles: [] });
+  }
+
+  held(): Held[] {
+    return [
+      { kind: 'session', name: this.name },
+      ...Array.from({ length: this.#backend.mappingCount }, () => ({ kind: 'mapping', name: this.name })),
+      ...[...this.device.resources.all()].map(({ id }) => ({ kind: 'resource', name: `${this.name} ${id}` })),
+    ];
+  }
+
+  /** Stops the queues, drops the guest's resources, unmaps its memory. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#session.close();
+    this.#releaseKicks();
+    this.#setup.history.record('release', `session ${this.name}`, this.#setup.session);
+  }
+}

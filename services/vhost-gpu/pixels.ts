@@ -1,0 +1,41 @@
+// What a viewer sees of a scanout: opaque pixels, red, green and blue from wherever the resource's format has them. Leaves
+// files to node/png.ts.
+import { VIRTIO_GPU_BYTES_PER_PIXEL, VIRTIO_GPU_FORMAT } from '../../lib/layout/virtio-gpu.js';
+import type { Scanout } from './scanouts.js';
+
+/** Offsets of red, green and blue in a pixel, read off the formats' names: bytes in memory order. */
+const COLOUR_OFFSETS = new Map<number, readonly [red: number, green: number, blue: number]>(
+  Object.entries(VIRTIO_GPU_FORMAT).map(([name, format]) => {
+    const order = [...name.slice('VIRTIO_GPU_FORMAT_'.length)].filter((letter) => 'RGBAX'.includes(letter)).slice(0, 4);
+    return [format, [order.indexOf('R'), order.indexOf('G'), order.indexOf('B')]];
+  }),
+);
+
+export interface Picture {
+  readonly width: number;
+  readonly height: number;
+  /** R G B A, rows from the top without padding. */
+  readonly rgba: Uint8Array;
+}
+
+/** A copy of what the scanout shows, without cursor; undefined when it shows nothing. Alpha is ignored, as on a screen. */
+export function pictureOf(scanout: Scanout): Picture | undefined {
+  if (scanout.shown === undefined) return undefined;
+  const { resource, rect } = scanout.shown;
+  const [red, green, blue] = COLOUR_OFFSETS.get(resource.format)!;
+  const { pixels } = resource;
+  const rgba = new Uint8Array(rect.width * rect.height * 4);
+  let to = 0;
+  for (let row = rect.y; row < rect.y + rect.height; row++) {
+    let from = (row * resource.width + rect.x) * VIRTIO_GPU_BYTES_PER_PIXEL;
+    for (let column = 0; column < rect.width; column++) {
+      rgba[to] = pixels[from + red]!;
+      rgba[to + 1] = pixels[from + green]!;
+      rgba[to + 2] = pixels[from + blue]!;
+      rgba[to + 3] = 255;
+      from += VIRTIO_GPU_BYTES_PER_PIXEL;
+      to += 4;
+    }
+  }
+  return { width: rect.width, height: rect.height, rgba };
+}
