@@ -1,0 +1,50 @@
+// Counts what the tests of some TAP files came to and shows those that failed or were skipped; the last line is
+// `N passed, N failed`. Usage: tap-summary.mjs STATUS FILE...; STATUS is not 0 when a step outside of the tests failed,
+// which counts as a failure. Exit status 0 only if nothing failed.
+import { readFileSync } from 'node:fs';
+
+// What tap prints: a file is a subtest at the margin, its tests stand four columns in.
+const FILE = /^# Subtest: (.*)$/;
+const TEST = /^ {4}(not )?ok \d+ - (.*?)(?: # (SKIP|TODO|time=)(.*))?$/;
+const FILE_RESULT = /^(not )?ok \d+ - (.*?)(?: # .*)?$/;
+
+const [status, ...paths] = process.argv.slice(2);
+let passed = 0;
+let failed = 0;
+for (const path of paths) {
+  let file = path;
+  let failedBefore = 0;
+  for (const line of readFileSync(path, 'utf8').split('\n')) {
+    const start = FILE.exec(line);
+    if (start !== null) {
+      file = start[1];
+      failedBefore = failed;
+    }
+    const test = TEST.exec(line);
+    if (test !== null) {
+      const [, not, title, directive, why] = test;
+      if (directive === 'SKIP') console.log(`skipped: ${file}: ${title}${why}`);
+      else if (not === undefined) passed++;
+      else {
+        failed++;
+        console.log(`FAILED: ${file}: ${title}`);
+      }
+    }
+    const result = FILE_RESULT.exec(line);
+    // A file that failed without a failing test of its own: it crashed, timed out or left something running.
+    if (result?.[1] !== undefined && failed === failedBefore) {
+      failed++;
+      console.log(`FAILED: ${result[2]}`);
+    }
+  }
+}
+if (paths.length === 0 || passed === 0) {
+  failed++;
+  console.log('FAILED: no test has run');
+}
+if (status !== '0' && failed === 0) {
+  failed++;
+  console.log('FAILED: a step outside of the tests; see above');
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
