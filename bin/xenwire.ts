@@ -8,6 +8,7 @@ import { command, EXIT, runCommand } from '../lib/node/cli.js';
 import { PACKAGE_ROOT } from '../lib/node/package-root.js';
 import { register as registerCreate } from './verbs/create.js';
 import { register as registerDestroy } from './verbs/destroy.js';
+import { register as registerHypercall } from './verbs/hypercall.js';
 import { register as registerList } from './verbs/list.js';
 import { register as registerPs } from './verbs/ps.js';
 import { register as registerServices, runServiceVerb } from './verbs/services.js';
@@ -30,6 +31,7 @@ for (const register of [
   registerList,
   registerPs,
   registerTrace,
+  registerHypercall,
   registerServices,
 ]) {
   register(program);

@@ -5,6 +5,7 @@
 // or {"rc":-22}. A recording's first line describes it; its domain N is made before, its "$k" is the port that the line
 // with "handle":"$k" gave, and ports of dom0 are offsets from its first free one.
 import { ERRNO } from '../../lib/core/errno.js';
+import { UserError } from '../../lib/core/errors.js';
 import { DOM0, DOMID_SELF } from '../../lib/core/ids.js';
 import type { Host } from './host.js';
 import type { Out } from './operation.js';
@@ -69,14 +70,14 @@ export interface ReplayResult {
   readonly differences: readonly ReplayDifference[];
 }
 
-/** Replays a recording from its beginning. Throws SyntaxError-like messages as UserError is the caller's business. */
-export function replay(text: string): ReplayResult {
+/** Replays a recording from its beginning. Throws UserError at a line that is no JSON; `name` is what it calls the file. */
+export function replay(text: string, name = 'recording'): ReplayResult {
   const run = new Replay();
   const differences: ReplayDifference[] = [];
   let lines = 0;
   for (const [index, line] of text.split('\n').entries()) {
     if (line.trim() === '') continue;
-    const recorded: unknown = JSON.parse(line);
+    const recorded = parseRecorded(line, `${name}:${index + 1}`);
     if (!isObject(recorded) || typeof recorded['op'] !== 'string') continue; // the line that describes the run
     lines++;
     const got = run.step(recorded);
@@ -87,6 +88,14 @@ export function replay(text: string): ReplayResult {
     }
   }
   return { lines, differences };
+}
+
+function parseRecorded(line: string, where: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch (error) {
+    throw new UserError(`${where} is no JSON`, { cause: error });
+  }
 }
 
 /** `handle` is the recording's own name for a port, nothing that Xen answered. */

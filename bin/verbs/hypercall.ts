@@ -1,0 +1,51 @@
+// `xenwire hypercall`: hypercalls as JSON lines on a host of their own inside this process, and recordings of real Xen
+// compared with it. Leaves the lines to services/hypervisor/hypercall-lines.ts.
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { errorMessage, UserError } from '../../lib/core/errors.js';
+import { type Command, EXIT } from '../../lib/node/cli.js';
+import { HypercallLines, replay } from '../../services/hypervisor/hypercall-lines.js';
+import { printJson } from './common.js';
+
+export function register(program: Command): void {
+  program
+    .command('hypercall')
+    .description(
+      'hypercalls as JSON lines: {"dom":0,"op":"evtchn.alloc_unbound","args":{"dom":0}} on standard input,\n' +
+        '{"rc":0,"out":{"port":1}} on standard output; domains are made by domctl.create',
+    )
+    .option('--replay <files...>', 'run recordings made on real Xen and print each line that differs')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  xenwire hypercall < calls.jsonl\n  xenwire hypercall --replay recording.jsonl',
+    )
+    .action(async (options: { replay?: string[] }) => {
+      if (options.replay !== undefined) replayAll(options.replay);
+      else await answerLines();
+    });
+}
+
+async function answerLines(): Promise<void> {
+  const lines = new HypercallLines();
+  for await (const line of createInterface({ input: process.stdin })) {
+    if (line.trim() !== '') printJson(lines.line(line));
+  }
+}
+
+/** Exit status 1 when any line differs. */
+function replayAll(files: readonly string[]): void {
+  for (const file of files) {
+    const { lines, differences } = replay(readText(file), file);
+    for (const { line, text, got } of differences) process.stdout.write(`${file}:${line}: ${text}\n  here: ${got}\n`);
+    process.stdout.write(`${file}: ${lines} calls, ${differences.length} differ\n`);
+    if (differences.length > 0) process.exitCode = EXIT.FAILED;
+  }
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new UserError(`cannot read ${file}: ${errorMessage(error)}`);
+  }
+}
