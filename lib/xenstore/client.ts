@@ -64,11 +64,12 @@ export class ChannelStoreClient implements StoreClient {
       this.#event(message);
       return;
     }
-    const waiting = this.#waiting.shift();
+    const [waiting] = this.#waiting;
     if (waiting === undefined || waiting.request.reqId !== message.reqId) {
       this.#end(new ProtocolError('unexpected-reply', `xenstored answered request ${message.reqId}, which is not due`));
       return;
     }
+    this.#waiting.shift();
     this.#history.step(`${waiting.step}.reply`);
     if (message.type === waiting.request.type) waiting.resolve(message.payload);
     else if (message.type === XS.XS_ERROR) {

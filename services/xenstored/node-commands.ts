@@ -71,12 +71,16 @@ export const rm: Handler = (call) => {
   return ACK;
 };
 
-/** Removes a node with all below it and takes it off its parent's list; fires watches deepest first. */
+/**
+ * Removes a node with all below it and takes it off its parent's list; fires watches deepest first. A transaction froze
+ * its nodes one by one and may see lists that do not fit each other: answered as the daemon does, and its commit is
+ * bound to conflict.
+ */
 export function removeTree(store: Call['store'], view: Call['view'], root: string): void {
   const { tree } = store;
-  const parent = view.read(parentPath(root)) as StoreNode;
+  const parent = view.read(parentPath(root)) ?? fail('EINVAL');
   const visit = (path: string, above: StoreNode): void => {
-    const node = view.read(path) as StoreNode;
+    const node = view.read(path) ?? fail('EIO');
     for (const name of [...node.children]) visit(childPath(path, name), node);
     tree.nextGeneration();
     view.countNodes(node.owner, -1);
@@ -87,6 +91,7 @@ export function removeTree(store: Call['store'], view: Call['view'], root: strin
   };
   visit(root, parent);
   const parentOfRoot = view.read(parentPath(root)) as StoreNode;
+  if (!parentOfRoot.children.has(baseName(root))) fail('EIO');
   view.write(parentPath(root), parentOfRoot.withoutChild(baseName(root), tree.nextGeneration()));
 }
 

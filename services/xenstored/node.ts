@@ -85,10 +85,12 @@ export class StoreNode {
     return new StoreNode({ ...this.#fields(), perms, generation });
   }
 
+  /** A transaction that saw the child missing may find its parent listing it: the name stands there once. */
   withChild(name: string, generation: number): StoreNode {
+    const bytes = this.children.has(name) ? 0 : name.length + 1;
     const childSet = this.childSet.forChange();
     childSet.names.add(name);
-    return new StoreNode({ ...this.#fields(), generation, childSet, childBytes: this.childBytes + name.length + 1 });
+    return new StoreNode({ ...this.#fields(), generation, childSet, childBytes: this.childBytes + bytes });
   }
 
   withoutChild(name: string, generation: number): StoreNode {
