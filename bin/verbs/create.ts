@@ -31,10 +31,9 @@ export function register(program: Command): void {
     .action(async (configPath: string, options: CreateOptions) => {
       const config = readConfig(configPath);
       const image = checkedImage(options.image);
-      const name = `create-${process.pid}`;
       const session = options.waitForLab
-        ? await openSession({ runDir: options.runDir, name })
-        : await openRunningSession(options.runDir, name);
+        ? await openSession({ runDir: options.runDir })
+        : await openRunningSession(options.runDir);
       try {
         const guest = await session.exclusively(() => createGuest(session, config));
         if (options.process) startDetached(options.runDir, guest.name, image);

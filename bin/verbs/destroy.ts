@@ -8,7 +8,7 @@ export function register(program: Command): void {
   labOption(program.command('destroy <guest>').description('remove a guest, by name or number, from a running lab'))
     .addHelpText('after', '\nExamples:\n  xenwire destroy gpu-guest\n  xenwire destroy 3')
     .action(async (name: string, options: { runDir: string }) => {
-      const session = await openRunningSession(options.runDir, `destroy-${process.pid}`);
+      const session = await openRunningSession(options.runDir);
       try {
         await session.exclusively(async () => {
           await finishUnfinished(session);

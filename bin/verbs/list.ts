@@ -9,7 +9,7 @@ export function register(program: Command): void {
     .option('--json', 'as a JSON array')
     .addHelpText('after', '\nExamples:\n  xenwire list\n  xenwire list --json')
     .action(async (options: { runDir: string; json?: boolean }) => {
-      const session = await openRunningSession(options.runDir, `list-${process.pid}`);
+      const session = await openRunningSession(options.runDir);
       try {
         const guests = (await listGuests(session)).map(({ name, domid, memory_mib, max_vcpus, state }) => ({
           name,

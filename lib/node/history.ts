@@ -20,6 +20,14 @@ const NO_DOMAIN = 0xffff;
 /** Names are few and repeat; past this many distinct ones the cache starts anew. */
 const NAME_CACHE_MAX = 4096;
 
+/** The steps at which this process shall stop: those of XENWIRE_GATES, one a line, that begin with its name. */
+export function gatesOf(process_: string): string[] {
+  return (process.env['XENWIRE_GATES'] ?? '')
+    .split('\n')
+    .filter((gate) => gate.startsWith(`${process_}:`))
+    .map((gate) => gate.slice(process_.length + 1));
+}
+
 export interface HistoryRing extends History {
   close(): void;
 }

@@ -11,7 +11,7 @@ import { type BusClientSetup, ZmqBusClient } from './bus-client.js';
 import { ZmqBusServer } from './bus-server.js';
 import { type Command, command, EXIT, Option, runCommand } from './cli.js';
 import { REAL_CLOCK } from './clock.js';
-import { createHistory } from './history.js';
+import { createHistory, gatesOf } from './history.js';
 import { LOG_LEVELS, type LogLevel, openLog } from './log.js';
 import { Poller } from './poller.js';
 import { defaultRunDir, lockName, prepareRunDir, removeProcessEntry, runPaths, writeProcessEntry } from './run-dir.js';
@@ -127,11 +127,7 @@ class RunningService<Options> {
       level: this.#options.logLevel,
       terminal: !SUPERVISED,
     });
-    const gates = (process.env['XENWIRE_GATES'] ?? '')
-      .split('\n')
-      .filter((gate) => gate.startsWith(`${name}:`))
-      .map((gate) => gate.slice(name.length + 1));
-    const history = createHistory(runPaths.history(runDir, name, incarnation), name, incarnation, gates);
+    const history = createHistory(runPaths.history(runDir, name, incarnation), name, incarnation, gatesOf(name));
     this.#own('history', () => history.close());
     const entry = { name, pid: process.pid, incarnation };
     writeProcessEntry(runDir, { ...entry, state: 'starting' });

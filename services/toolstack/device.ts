@@ -2,8 +2,10 @@
 // transaction, removal through `online` and Closing. Leaves whole domains to domain.ts.
 import { DeadlineError } from '../../lib/core/errors.js';
 import {
+  backendNode,
   backendPath,
   type DeviceId,
+  frontendNode,
   frontendPath,
   KIND_VIRTIO_MMIO,
   libxlPath,
@@ -34,7 +36,7 @@ export async function addVirtioDevice(toolstack: Toolstack, id: DeviceId, config
 }
 
 /** libxl__device_generic_add: one transaction, all of it again on EAGAIN. */
-async function addDevice({ store }: Toolstack, id: DeviceId, keys: Keys): Promise<void> {
+async function addDevice({ store, history }: Toolstack, id: DeviceId, keys: Keys): Promise<void> {
   const libxl = libxlPath(id);
   const front = { path: frontendPath(id), perms: [`n${id.domid}`, `r${id.backDomid}`] };
   const back = { path: backendPath(id), perms: [`n${id.backDomid}`, `r${id.domid}`] };
@@ -64,6 +66,14 @@ async function addDevice({ store }: Toolstack, id: DeviceId, keys: Keys): Promis
     for (const [key, value] of backKeys) await tx.write(`${back.path}/${key}`, value);
     for (const [key, value] of backKeys) await tx.write(`${libxl}/${key}`, value);
   });
+  history.record(
+    'state',
+    `${frontendNode(id.kind, id.devid)}/${XENBUS_KEY.state}`,
+    0,
+    XenbusState.Initialising,
+    id.domid,
+  );
+  history.record('state', `${backendNode(id)}/${XENBUS_KEY.state}`, 0, XenbusState.Initialising, id.domid);
 }
 
 async function freshDirectory(tx: StoreOps, path: string, perms: readonly string[]): Promise<void> {
@@ -110,15 +120,19 @@ async function close(toolstack: Toolstack, id: DeviceId, force: boolean, deadlin
   const statePath = `${backendPath(id)}/${XENBUS_KEY.state}`;
   const state = (ops: StoreOps): Promise<string | undefined> => readNode(ops, statePath);
   const closed = String(XenbusState.Closed);
-  const there = await toolstack.store.transaction(async (tx) => {
+  const before = await toolstack.store.transaction(async (tx) => {
     if (force) await removeNode(tx, frontendPath(id));
     const now = await state(tx);
-    if (now === undefined) return false;
+    if (now === undefined) return undefined;
     await tx.write(`${backendPath(id)}/${XENBUS_KEY.online}`, '0');
     if (now !== closed) await tx.write(statePath, String(XenbusState.Closing));
-    return true;
+    return now;
   });
-  if (!there) return true;
+  if (before === undefined) return true;
+  if (before !== closed) {
+    const name = `${backendNode(id)}/${XENBUS_KEY.state}`;
+    toolstack.history.record('state', name, Number(before), XenbusState.Closing, id.domid);
+  }
   try {
     return await whenStore(toolstack, statePath, deadlineMs, async () => {
       const now = await state(toolstack.store);

@@ -2,7 +2,7 @@
 // time, the states that both ends went through. Leaves reading the rings to node/feed.ts.
 
 import type { RecordKind } from '../../lib/core/history.js';
-import { type XenbusState, xenbusStateName } from '../../lib/layout/xenbus.js';
+import { XenbusState, xenbusStateName } from '../../lib/layout/xenbus.js';
 
 /** What is needed of a history record; `a` and `b` of a state record are the state before and after. */
 export interface StepRecord {
@@ -34,6 +34,8 @@ export interface StepLine {
   readonly key: string;
 }
 
+const UNKNOWN: number = XenbusState.Unknown;
+const CONNECTED: number = XenbusState.Connected;
 const PROBE = /^probe device\/[^/]+\/(\d+)$/;
 const KEY = /^(?:device\/[^/]+\/\d+|backend\/[^/]+\/\d+\/\d+)\/[^/=]+=/;
 const FRONT = /^device\/[^/]+\/(\d+)\/state$/;
@@ -54,7 +56,8 @@ export class Handshakes {
     if (domid === undefined) return undefined;
     const device = this.#device(domid, Number(front?.[1] ?? back?.[2]));
     const states = back === null ? device.frontend : device.backend;
-    if (states.length === 0 && record.a !== 0) states.push(record.a);
+    // The state it moved from may be another's work: a foreign toolstack's, or one that was killed before it said so.
+    if (record.a !== UNKNOWN && states.at(-1) !== record.a) states.push(record.a);
     states.push(record.b);
     if (back === null && record.b === CONNECTED) device.frontendConnectedNs ??= record.ns;
     return { ns: record.ns, who: record.process, state: record.b, key: record.name };
@@ -81,8 +84,6 @@ export class Handshakes {
     return [...this.#devices.values()].sort((a, b) => a.domid - b.domid || a.devid - b.devid);
   }
 }
-
-const CONNECTED: XenbusState = 4;
 
 /** `    12.3 ms  guest-1          Initialised   device/virtio-mmio/0/state` */
 export function showLine(line: StepLine, startNs: bigint): string {

@@ -1,8 +1,10 @@
 // What the sequences of the toolstack work with, and the small store habits that they share.
 // Leaves the sequences themselves to device.ts and domain.ts, and connections to node/.
+
 import type { Remote } from '../../lib/core/bus.js';
 import type { Clock } from '../../lib/core/clock.js';
 import { DeadlineError, ErrnoError } from '../../lib/core/errors.js';
+import type { History } from '../../lib/core/history.js';
 import type { StoreClient, StoreOps } from '../../lib/xenstore/api.js';
 
 /** Proofs of identity of the guests, where their processes find them. */
@@ -19,6 +21,7 @@ export interface Toolstack {
   >;
   readonly store: StoreClient;
   readonly clock: Clock;
+  readonly history: History;
   readonly tokens: TokenFiles;
   newUuid(): string;
 }

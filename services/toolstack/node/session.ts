@@ -4,17 +4,18 @@ import { randomUUID } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { PeerDiedError, UserError } from '../../../lib/core/errors.js';
-import { NO_HISTORY } from '../../../lib/core/history.js';
 import { NO_LOG } from '../../../lib/core/log.js';
 import type { BusClient, ServerName } from '../../../lib/core/service.js';
 import { ZmqBusClient } from '../../../lib/node/bus-client.js';
 import { REAL_CLOCK } from '../../../lib/node/clock.js';
+import { createHistory, gatesOf } from '../../../lib/node/history.js';
 import { isRunning, lockName, runPaths } from '../../../lib/node/run-dir.js';
 import { retryOnChange } from '../../../lib/node/wait.js';
 import { busStoreClient } from '../../../lib/xenstore/bus-client.js';
 import type { Toolstack } from '../toolstack.js';
 
-const LOCK_NAME = 'toolstack';
+/** Of a toolstack's process on the bus and in traces, and of the lock. */
+const NAME = 'toolstack';
 const LOCK_DEADLINE_MS = 60_000;
 
 export interface Session extends Toolstack {
@@ -30,24 +31,28 @@ export interface Session extends Toolstack {
 
 export interface SessionOptions {
   readonly runDir: string;
-  /** Of this process among the bus's clients. */
-  readonly name: string;
   /** Gives up waiting for servers. */
   readonly signal?: AbortSignal;
+  /** Leaves what it recorded in the run directory. */
+  readonly keepHistory?: boolean;
 }
 
 /** Connects as dom0, waiting for the servers. Rejects with PeerDiedError when aborted first. */
 export async function openSession(options: SessionOptions): Promise<Session> {
   const { runDir } = options;
   const clients: BusClient[] = [];
+  const incarnation = Date.now() * 4096 + (process.pid & 4095);
+  const historyPath = runPaths.history(runDir, NAME, incarnation);
+  const history = createHistory(historyPath, NAME, incarnation, gatesOf(NAME));
   const connect = async (server: ServerName): Promise<BusClient> => {
     const client = await ZmqBusClient.connect({
       ...options,
+      name: NAME,
       server,
       token: () => dom0Token(runDir, options.signal),
-      incarnation: Date.now() * 4096 + (process.pid & 4095),
+      incarnation,
       log: NO_LOG,
-      history: NO_HISTORY,
+      history,
       onActivity: () => {},
     });
     if (client === undefined) throw new PeerDiedError(server);
@@ -61,8 +66,9 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     storeClient,
     connect,
     hypervisor: hypervisorClient.remote('Hypervisor'),
-    store: busStoreClient(storeClient, NO_HISTORY),
+    store: busStoreClient(storeClient, history),
     clock: REAL_CLOCK,
+    history,
     newUuid: randomUUID,
     tokens: {
       write: (guest, text) => writeFileSync(runPaths.guestToken(runDir, guest), text, { mode: 0o600 }),
@@ -71,18 +77,21 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     exclusively: (sequence) => exclusively(runDir, sequence),
     close: async () => {
       await Promise.all(clients.map((client) => client.close()));
+      history.close();
+      // Of many commands in the life of a lab only those that were killed leave their ring.
+      if (!options.keepHistory) rmSync(historyPath, { force: true });
     },
   };
 }
 
 /** The same for a lab that must be running already: a user's mistake otherwise. */
-export async function openRunningSession(runDir: string, name: string): Promise<Session> {
+export async function openRunningSession(runDir: string): Promise<Session> {
   for (const server of ['hypervisor', 'xenstored']) {
     if (!isRunning(runDir, server)) {
       throw new UserError(`no ${server} runs in ${runDir}: start a lab with xenwire up, or name its --run-dir`);
     }
   }
-  return openSession({ runDir, name });
+  return openSession({ runDir });
 }
 
 async function dom0Token(runDir: string, signal?: AbortSignal): Promise<string> {
@@ -94,8 +103,8 @@ async function dom0Token(runDir: string, signal?: AbortSignal): Promise<string> 
 }
 
 async function exclusively<T>(runDir: string, sequence: () => Promise<T>): Promise<T> {
-  const path = runPaths.lock(runDir, LOCK_NAME);
-  const lock = await retryOnChange(path, () => lockName(runDir, LOCK_NAME), AbortSignal.timeout(LOCK_DEADLINE_MS));
+  const path = runPaths.lock(runDir, NAME);
+  const lock = await retryOnChange(path, () => lockName(runDir, NAME), AbortSignal.timeout(LOCK_DEADLINE_MS));
   if (lock === undefined) throw new UserError('another xenwire command is changing guests and does not end');
   try {
     return await sequence();

@@ -147,7 +147,7 @@ class Run {
   }
 
   async #showPictures(): Promise<void> {
-    const session = await openSession({ runDir: this.#runDir, name: 'up', signal: this.#abort.signal });
+    const session = await openSession({ runDir: this.#runDir, signal: this.#abort.signal, keepHistory: true });
     this.#session = session;
     for (let index = 0; index < this.#settings.guests; index++) await this.#startGuest(session, index);
     this.#display = await session.connect('vhost-gpu');

@@ -26,7 +26,6 @@ t.test('records of both ends become the states that a device went through', asyn
     state('guest-a', FRONT, 1, 3, 12_000_000),
     state('vhost-frontend', BACK, 2, 4, 14_000_000),
     state('guest-a', FRONT, 3, 4, 20_500_000),
-    state('vhost-frontend', BACK, 4, 5, 30_000_000),
     state('guest-a', FRONT, 4, 6, 31_000_000),
     state('vhost-frontend', BACK, 5, 6, 32_000_000),
   ];
@@ -34,7 +33,7 @@ t.test('records of both ends become the states that a device went through', asyn
   t.ok(lines.every((line) => line !== undefined));
   const [device] = handshakes.devices;
   t.same(device?.frontend, [1, 3, 4, 6]);
-  t.same(device?.backend, [1, 2, 4, 5, 6]);
+  t.same(device?.backend, [1, 2, 4, 5, 6], 'a state that somebody else wrote shows in what follows it');
   t.equal(handshakeMs(device!), 9.5);
   t.equal(showLine(lines[3]!, 10_000_000n), `     2.0 ms  guest-a           Initialised   ${FRONT}`);
   t.equal(
