@@ -43,3 +43,10 @@ export const GPU_COMMANDS_PER_TURN = 64;
 export const GPU_COPY_BYTES_PER_TURN = 16 << 20;
 /** Memory regions of one vhost-user connection; a guest has a handful. */
 export const GPU_MEMORY_REGIONS_MAX = 64;
+/** Requests of one socket client that xenstored does before others get a turn. */
+export const STORE_REQUESTS_PER_TURN = 64;
+/** Bytes that wait for one client of xenstored: past the first its requests wait, past the second it is dropped. */
+export const STORE_OUTBOX_BYTES_PAUSE = 1 << 20;
+export const STORE_OUTBOX_BYTES_MAX = 64 << 20;
+/** Clients on xenstored's socket at once. */
+export const STORE_SOCKETS_MAX = 1024;

@@ -67,6 +67,8 @@ export interface ServiceContext {
   connect(server: ServerName, options?: { token?: string; onLost?: 'end' | 'keep' }): Promise<BusClient>;
   /** Opens this process's own endpoint; call handle() before the event loop turns. */
   serve(options?: ServeOptions): Promise<BusServer>;
+  /** Says that a transport of the service's own just had work: the process polls for a while before it blocks. */
+  activity(): void;
   /** Something to give back at the end, in reverse order of owning, on every path that lets code run. */
   own(what: string, release: () => void | Promise<void>): void;
   /** Says that the process does its work now: registered for `xenwire ps`, logged, recorded. */

@@ -80,7 +80,7 @@ class RunningService<Options> {
   readonly #options: Options & CommonOptions;
   readonly #owned: { what: string; release: () => void | Promise<void> }[] = [];
   readonly #abort = new AbortController();
-  #context!: ServiceContext;
+  #context: ServiceContext | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(definition: ServiceDefinition<Options>, options: Options & CommonOptions) {
@@ -108,7 +108,8 @@ class RunningService<Options> {
   }
 
   async #startFailed(error: unknown): Promise<void> {
-    if (error instanceof UserError) {
+    // Without a context there is no log to say it in: whoever called runService says it.
+    if (error instanceof UserError || this.#context === undefined) {
       await this.#end();
       throw error;
     }
@@ -149,6 +150,7 @@ class RunningService<Options> {
         server.onPeer((peer) => peer.onClose(rescan));
         return server;
       },
+      activity: () => poller.activity(),
       own: (what, release) => this.#own(what, release),
       ready: (state = 'ready') => {
         writeProcessEntry(runDir, { ...entry, state });
