@@ -24,7 +24,13 @@ export async function start(context: ServiceContext): Promise<void> {
   const ledger = new Ledger(context.history);
   const evtchn = await DevEvtchn.open(context, hypervisor, ledger);
   const { log, history, shared, doorbell, clock } = context;
-  const server = new BusDeviceServer(() => context.connect('vhost-gpu', { onLost: 'keep' }), log);
+  // What is owned last is given back first: devices close before the connection that they need for it does.
+  let shutDown = async (): Promise<void> => {};
+  const server = new BusDeviceServer(async () => {
+    const client = await context.connect('vhost-gpu', { onLost: 'keep' });
+    context.own('devices', () => shutDown());
+    return client;
+  }, log);
   const guests = new Guests({ hypervisor, evtchn, shared, ledger, history, log });
   const onFailure = (error: unknown): void => {
     // Whoever lost the peer ends this process with a message of its own.
@@ -45,13 +51,16 @@ export async function start(context: ServiceContext): Promise<void> {
   });
   let lost = false;
   for (const client of [hypervisorClient, storeClient]) client.onLost(() => (lost = true));
-  context.own('devices', async () => {
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
     if (lost) return;
     await devices.shutDown();
     const left = ledger.held.map(({ what, number, domid }) => `${what} ${number} of domain ${domid}`);
     if (left.length === 0) log.info('everything is given back');
     else log.warn({ left }, 'not everything is given back');
-  });
+  };
+  shutDown = () => (closing ??= close());
+  context.own('devices', () => shutDown());
   await devices.watch();
   context.ready();
 }

@@ -351,7 +351,11 @@ export class VirtioLink implements RangeOwner {
     this.#deps.log.warn({ device: this.#id.name }, 'its device server ended');
     this.#needsReset();
     // The next one is there before the driver has reset the device, or DRIVER_OK waits for it.
-    this.open().catch((error) => this.#refused('next session', error));
+    this.open().then(
+      // A driver that has given up meanwhile is asked once more.
+      () => this.#mmio?.needsReset && this.#needsReset(),
+      (error) => this.#refused('next session', error),
+    );
   }
 
   #backendRequest(request: BackendRequest<ServerHandle>): void {
