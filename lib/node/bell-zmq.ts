@@ -3,15 +3,18 @@
 import { existsSync, unlinkSync } from 'node:fs';
 import * as zmq from 'zeromq';
 import { ErrnoError, ProtocolError } from '../core/errors.js';
-import { BELL_BITS } from '../core/limits.js';
+import { BELL_BITS, BUS_MESSAGE_BYTES_MAX, BUS_SEND_QUEUE_MAX } from '../core/limits.js';
 import type { Doorbell } from '../core/notify.js';
 import type { Ring } from '../core/proto-types.js';
 import { BellBits, bellPaths, bindBits, Senders } from './bell.js';
-import { busAddress, SOCKET_OPTIONS } from './bus-wire.js';
+import { busAddress } from './bus-wire.js';
 import type { Poller } from './poller.js';
 import { messageCodec } from './proto.js';
 
 const ringCodec = messageCodec('Ring');
+/** Each kind of socket takes the options of its direction only. */
+const SEND_OPTIONS = { linger: 0, sendTimeout: 0, sendHighWaterMark: BUS_SEND_QUEUE_MAX };
+const RECEIVE_OPTIONS = { linger: 0, receiveHighWaterMark: BUS_SEND_QUEUE_MAX, maxMessageSize: BUS_MESSAGE_BYTES_MAX };
 
 class MessageSender {
   readonly #socket: zmq.Push;
@@ -21,7 +24,7 @@ class MessageSender {
   constructor(runDir: string, bell: string) {
     const path = bellPaths(runDir, bell).zmq;
     if (!existsSync(path)) throw new ErrnoError('ENOENT', `no doorbell ${bell}`);
-    this.#socket = new zmq.Push(SOCKET_OPTIONS);
+    this.#socket = new zmq.Push(SEND_OPTIONS);
     this.#socket.connect(busAddress(path));
   }
 
@@ -57,7 +60,7 @@ export async function messageDoorbell(
 ): Promise<Doorbell & { close(): void }> {
   const bits = new BellBits();
   const path = bellPaths(runDir, name).zmq;
-  const socket = new zmq.Pull(SOCKET_OPTIONS);
+  const socket = new zmq.Pull(RECEIVE_OPTIONS);
   await socket.bind(busAddress(path));
   let open = true;
   const receive = async (): Promise<void> => {

@@ -97,11 +97,13 @@ class RunningService<Options> {
     const lock = lockName(runDir, name);
     if (lock === undefined) throw new UserError(`${name} is already running in ${runDir}`);
     this.#own('name', () => lock.release());
+    this.#listenToSignals();
     try {
-      this.#context = await this.#prepare(runDir, name);
-      this.#listenToSignals();
-      this.#context.history.record('life', 'start', process.pid);
-      await this.#definition.start(this.#context, this.#options);
+      const context = await this.#prepare(runDir, name);
+      this.#context = context;
+      if (this.#stopping !== undefined) return; // told to end before we had begun
+      context.history.record('life', 'start', process.pid);
+      await this.#definition.start(context, this.#options);
     } catch (error) {
       await this.#startFailed(error);
     }
@@ -222,7 +224,7 @@ class RunningService<Options> {
   /** A bug of ours: say so, and end; whoever started us decides what comes next. */
   async #crash(error: unknown): Promise<void> {
     if (this.#stopping !== undefined) {
-      this.#context.log.error({ error: stackOf(error) }, 'failed while stopping');
+      this.#context?.log.error({ error: stackOf(error) }, 'failed while stopping');
       process.exit(EXIT.FAILED);
     }
     await this.#stop(`internal error: ${stackOf(error)}`);
@@ -230,10 +232,14 @@ class RunningService<Options> {
 
   #stop(failure?: string): Promise<void> {
     this.#stopping ??= (async () => {
-      this.#context.history.record('life', failure === undefined ? 'stop' : 'failed', process.pid);
-      if (failure === undefined) this.#context.log.info('stopping');
-      else this.#context.log.error(`${this.#context.name} ends: ${failure}`);
-      if (failure !== undefined && SUPERVISED) process.stderr.write(`${this.#context.name} ends: ${failure}\n`);
+      const context = this.#context;
+      const name = context?.name ?? this.#definition.program;
+      context?.history.record('life', failure === undefined ? 'stop' : 'failed', process.pid);
+      if (failure === undefined) context?.log.info('stopping');
+      else context?.log.error(`${name} ends: ${failure}`);
+      // A log of our own on the terminal has said it already.
+      if (failure !== undefined && (SUPERVISED || context === undefined))
+        process.stderr.write(`${name} ends: ${failure}\n`);
       const whole = await this.#end();
       process.exit(failure === undefined && whole ? EXIT.OK : EXIT.FAILED);
     })();
