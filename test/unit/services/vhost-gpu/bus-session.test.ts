@@ -1,0 +1,213 @@
+import t, { type Test } from 'tap';
+import type { Peer } from '../../../../lib/core/bus.js';
+import { ErrnoError } from '../../../../lib/core/errors.js';
+import { NO_HISTORY } from '../../../../lib/core/history.js';
+import { NO_LOG } from '../../../../lib/core/log.js';
+import { RegionMemory } from '../../../../lib/core/memory.js';
+import type { Doorbell, NotifyHandle } from '../../../../lib/core/notify.js';
+import type { FileHandle, VhostUserHandle, VhostUserMessage } from '../../../../lib/core/proto-types.js';
+import type { SharedFiles } from '../../../../lib/core/shared.js';
+import { VHOST_USER_BACKEND_REQUEST, VHOST_USER_REQUEST } from '../../../../lib/layout/vhost-user.js';
+import { BusSession } from '../../../../services/vhost-gpu/bus-session.js';
+import { pictureOf } from '../../../../services/vhost-gpu/pixels.js';
+import { GpuFrontEnd } from '../../../fixtures/gpu-front-end.js';
+
+const RAM = 1 << 20;
+const FILE: FileHandle = { path: 'shm/dom1.ram', size: RAM, offset: 0 };
+
+/** Everything a session needs of its process, in memory, counting what is open. */
+class Host {
+  readonly ram = new Uint8Array(RAM);
+  readonly bits = new Map<number, () => void>();
+  readonly events: Partial<VhostUserMessage>[] = [];
+  readonly deferred: (() => void)[] = [];
+  mapped = 0;
+  notifiers = 0;
+  #nextBit = 7;
+
+  readonly doorbell: Doorbell = {
+    bind: (onRing, count = 1) => {
+      const first = this.#nextBit;
+      this.#nextBit += count;
+      for (let index = 0; index < count; index++) this.bits.set(first + index, () => onRing(index));
+      return {
+        handle: { bell: 'server', bit: first },
+        release: () => {
+          for (let index = 0; index < count; index++) this.bits.delete(first + index);
+        },
+      };
+    },
+    open: ({ bell, bit }) => {
+      if (bell !== 'front') throw new ErrnoError('ENOENT', `no doorbell ${bell}`);
+      this.notifiers++;
+      return {
+        signal: () => this.bits.get(1000 + bit)?.(),
+        close: () => {
+          this.notifiers--;
+        },
+      };
+    },
+  };
+
+  readonly shared: SharedFiles = {
+    create: () => {
+      throw new Error('nothing is created here');
+    },
+    map: (handle) => {
+      if (handle.path !== FILE.path) throw new ErrnoError('ENOENT', `cannot open ${handle.path}`);
+      this.mapped++;
+      return {
+        bytes: this.ram.subarray(0, handle.size),
+        close: () => {
+          this.mapped--;
+        },
+      };
+    },
+  };
+
+  session(): BusSession {
+    const peer: Peer = {
+      name: 'front',
+      domid: 0,
+      incarnation: 1,
+      pid: 1,
+      emit: (_service, _method, body) => void this.events.push(body as Partial<VhostUserMessage>),
+      onClose: () => {},
+    };
+    return new BusSession({
+      session: 3,
+      name: '1/0',
+      peer,
+      queueCount: 2,
+      doorbell: this.doorbell,
+      shared: this.shared,
+      log: NO_LOG,
+      history: NO_HISTORY,
+      clock: { nowNs: () => 5n, after: () => ({ cancel: () => {} }) },
+      defer: (action) => this.deferred.push(action),
+      displays: [{ width: 640, height: 480 }],
+    });
+  }
+
+  run(): void {
+    for (let action = this.deferred.shift(); action !== undefined; action = this.deferred.shift()) action();
+  }
+
+  async frontEnd(session: BusSession): Promise<GpuFrontEnd> {
+    const firstKick = session.firstKick;
+    const front = new GpuFrontEnd({
+      memory: new RegionMemory([{ base: 0, bytes: this.ram }]),
+      file: FILE,
+      exchange: async (message) => session.message({ session: 3, ...message }),
+      firstKick,
+      kick: (index) => {
+        this.bits.get(firstKick.bit + index)?.();
+        this.run();
+      },
+      call: (index) => {
+        this.bits.set(1000 + index, () => front.onCall(index));
+        return { bell: 'front', bit: index } as NotifyHandle;
+      },
+    });
+    await front.connect();
+    return front;
+  }
+}
+
+async function drawing(_t: Test) {
+  const host = new Host();
+  const session = host.session();
+  const front = await host.frontEnd(session);
+  await front.start();
+  host.run();
+  const pixels = Uint8Array.from({ length: 8 * 4 * 4 }, (_, index) => index);
+  await front.draw(1, 8, 4, pixels);
+  return { host, session, front, pixels };
+}
+
+t.test('a front-end brings up the device, and its driver draws', async (t) => {
+  const { session, pixels, host } = await drawing(t);
+  const picture = pictureOf(session.device.scanouts.get(0)!)!;
+  t.match(picture, { width: 8, height: 4 });
+  const [b, g, r] = pixels;
+  t.same([...picture.rgba.subarray(0, 4)], [r, g, b, 255]);
+  t.equal(host.mapped, 1);
+  t.same(session.held(), [
+    { kind: 'session', name: '1/0' },
+    { kind: 'mapping', name: '1/0' },
+    { kind: 'resource', name: '1/0 1' },
+  ]);
+});
+
+t.test('stopping all rings takes the resources; the next start begins anew on the same memory', async (t) => {
+  const { host, session, front, pixels } = await drawing(t);
+  await front.frontend.stop();
+  t.equal(session.device.resources.count, 0);
+  t.equal(host.notifiers, 0);
+  t.equal(host.mapped, 1, 'the memory stays until it is replaced');
+  await front.start();
+  host.run();
+  await front.draw(1, 8, 4, pixels);
+  t.equal(host.mapped, 1);
+});
+
+t.test('closing gives back memory, kicks, calls and resources, whatever ran', async (t) => {
+  const { host, session } = await drawing(t);
+  session.close();
+  session.close();
+  t.same([host.mapped, host.notifiers, session.device.resources.count], [0, 0, 0]);
+  t.notOk(host.bits.has(session.firstKick.bit));
+  t.throws(() => session.message({ session: 3, request: 1, flags: 1, payload: new Uint8Array(), handles: [] }));
+});
+
+t.test('a broken ring is told to the front-end, and the session goes on', async (t) => {
+  const { host, front, session } = await drawing(t);
+  front.rings[0]!.publish(99);
+  host.bits.get(session.firstKick.bit)!();
+  t.equal(host.events.length, 1);
+  t.match(host.events[0], { session: 3, request: VHOST_USER_BACKEND_REQUEST.VHOST_USER_BACKEND_VRING_ERR });
+  await front.frontend.stop();
+  t.equal(host.notifiers, 0);
+});
+
+t.test('what a front-end names wrongly is refused and leaves nothing open', async (t) => {
+  const host = new Host();
+  const session = host.session();
+  const front = await host.frontEnd(session);
+  const exchange = (request: number, payload: number[], handles: VhostUserHandle[]) =>
+    session.message({
+      session: 3,
+      request,
+      flags: 9,
+      payload: new Uint8Array(new BigUint64Array(payload.map(BigInt)).buffer),
+      handles,
+    });
+  const add = (guest: number, size: number, offset: number, handle: object) =>
+    exchange(VHOST_USER_REQUEST.VHOST_USER_ADD_MEM_REG, [0, guest, size, guest, offset], [handle as VhostUserHandle]);
+  const refused = (reply: Partial<VhostUserMessage>) => t.equal(new DataView(reply.payload!.buffer).getUint8(0), 1);
+  refused(add(0, RAM, 0, { file: { ...FILE, path: 'shm/other' } }));
+  refused(add(0, RAM, 4096, { file: FILE }));
+  refused(add(0, RAM, 0, { file: { ...FILE, size: 4096 } }));
+  refused(add(0, RAM, 0, {}));
+  refused(add(2 ** 60, RAM, 0, { file: FILE }));
+  t.equal(host.mapped, 0);
+  await front.start();
+  t.equal(host.mapped, 1);
+  const { bit } = session.firstKick;
+  for (const bell of [
+    { bell: 'server', bit: bit - 1 },
+    { bell: 'server', bit: bit + 2 },
+    { bell: 'other', bit },
+  ]) {
+    refused(exchange(VHOST_USER_REQUEST.VHOST_USER_SET_VRING_KICK, [0], [{ bell } as VhostUserHandle]));
+  }
+  session.close();
+  t.same([host.mapped, host.notifiers], [0, 0]);
+});
+
+t.test('a resize is told to the front-end', async (t) => {
+  const { host, session } = await drawing(t);
+  session.device.displays.set(0, { width: 100, height: 100 });
+  session.configChanged();
+  t.match(host.events, [{ session: 3, request: VHOST_USER_BACKEND_REQUEST.VHOST_USER_BACKEND_CONFIG_CHANGE_MSG }]);
+});
