@@ -9,6 +9,7 @@ await runService<XenstoredOptions>({
   describe: 'The configuration database: xenstore, as the C daemon of Xen serves it.',
   options: (command) =>
     command
+      .option('--socket <path>', 'serve unmodified Xen programs here (default: xenstored.socket in the run directory)')
       .option('--alone', 'serve without a hypervisor: every client is dom0, no other domain exists')
       .addOption(
         new Option('--compat <release>', "behave as that release's daemon")

@@ -1,13 +1,17 @@
 // xenstored as a process: one store, its transports, and the hypervisor that knows the domains. Wiring only; each part
 // is in node/, the store itself in store.ts.
+import { join, resolve } from 'node:path';
 import type { ServiceContext } from '../../lib/core/service.js';
 import { COMPAT, type CompatName } from './compat.js';
 import { serveBus } from './node/bus-transport.js';
 import { controlHost } from './node/control-host.js';
 import { HostDomains } from './node/host-domains.js';
+import { SocketTransport } from './node/socket-transport.js';
 import { Store, type StoreHost } from './store.js';
 
 export interface XenstoredOptions {
+  /** Where foreign programs connect; default: `xenstored.socket` in the run directory. */
+  readonly socket?: string;
   /** Without a hypervisor: every client is dom0, and no other domain exists. */
   readonly alone?: boolean;
   /** The release of the C daemon to behave as. */
@@ -38,8 +42,27 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
   const server = await context.serve(
     domains === undefined ? {} : { authenticate: ({ token }) => domains.identify(token) },
   );
-  flush = serveBus({ store, server, history: context.history, beforeSend: () => {} });
+  let socket: SocketTransport | undefined;
+  const flushBus = serveBus({
+    store,
+    server,
+    history: context.history,
+    beforeSend: () => {},
+    afterRequests: () => socket?.flush(),
+  });
   server.handle('Control', { audit: () => ({ held: store.audit() }) });
+  const path = resolve(options.socket ?? join(context.runDir, 'xenstored.socket'));
+  socket = await SocketTransport.listen({
+    store,
+    path,
+    log: context.log,
+    onActivity: () => context.activity(),
+    beforeSend: () => {},
+    afterRequests: flushBus,
+  });
+  context.own('xenstore socket', () => socket?.close());
+  flush = () => socket?.flush();
+  context.log.info(`XENSTORED_PATH=${path}`);
   await domains?.follow(context, (changes) => {
     store.domainsChanged(changes);
     flush();

@@ -107,11 +107,13 @@ export interface BusTransportOptions {
   readonly history: History;
   /** Before anything leaves: what it acknowledges must be written. */
   readonly beforeSend: () => void;
+  /** Requests were done: connections of other transports may have something to send. */
+  readonly afterRequests: () => void;
 }
 
 /** Serves the Xenstore service; returns what runs when outboxes of its connections may have filled. */
 export function serveBus(options: BusTransportOptions): () => void {
-  const { store, server, history, beforeSend } = options;
+  const { store, server, history, beforeSend, afterRequests } = options;
   const sessions = new Map<Peer, PeerSession>();
   const dirty = new Set<PeerSession>();
 
@@ -157,6 +159,7 @@ export function serveBus(options: BusTransportOptions): () => void {
       const reply = session.request(store, request);
       dirty.delete(session);
       flush();
+      afterRequests();
       return reply;
     },
   });
