@@ -212,6 +212,8 @@ export const WORK: Readonly<Record<FrontWork, WorkRule>> = {
   reopening: {
     effect: () => ({ type: 'switchState', state: S.Initialising }),
     done: (state) => ({ ...state, phase: state.backend === S.InitWait ? 'sizing' : 'waiting' }),
+    // Closed already: Closing would be no move from there.
+    failed: (state, failure) => ({ ...state, phase: 'closed', failure }),
   },
   givingUp: {
     effect: () => ({ type: 'error', errno: EIO, text: `${FRONT_ATTEMPTS_MAX} connections in a row came to nothing` }),
