@@ -66,7 +66,7 @@ export class BellBits {
 /** The receiving end over shared memory. */
 export class SharedBell implements PollSource {
   readonly name: string;
-  /** Bytes that woke us: at most one a sleep. */
+  /** Bytes that woke us: at most one for each time that we said we sleep. */
   wakeCount = 0;
   sleepCount = 0;
   readonly #paths: { page: string; fifo: string };
@@ -123,11 +123,9 @@ export class SharedBell implements PollSource {
 
   sleep(): boolean {
     if (!this.#open) return true;
+    this.sleepCount++;
     Atomics.store(this.#words, BELL_WORD.SLEEPING, 1); // R1
-    if (Atomics.load(this.#words, BELL_WORD.SUMMARY) === 0) {
-      this.sleepCount++;
-      return true; // R2
-    }
+    if (Atomics.load(this.#words, BELL_WORD.SUMMARY) === 0) return true; // R2
     // Awake again without a byte, unless a sender was quicker: then its byte comes and only makes us look once more.
     Atomics.compareExchange(this.#words, BELL_WORD.SLEEPING, 1, 0);
     return false;

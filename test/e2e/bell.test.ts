@@ -1,6 +1,6 @@
 // Doorbells between two real processes: no ring is lost in any phase of the receiver's falling asleep, and a sleep costs
 // one wake-up at most.
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { createPath } from '../../lib/node/shm.js';
@@ -8,7 +8,9 @@ import { startNode, temporaryRunDir } from '../fixtures/processes.js';
 
 const RECEIVER = new URL('../fixtures/bell-receiver.js', import.meta.url);
 const SENDER = new URL('../fixtures/bell-sender.js', import.meta.url);
+const MESSAGE_SENDER = new URL('../fixtures/bell-message-sender.js', import.meta.url);
 const RINGS = 1_000_000;
+const MESSAGE_RINGS = 100_000;
 
 t.test('a million rings: none is lost, and no more wake-ups than sleeps', async (t) => {
   const runDir = temporaryRunDir(t);
@@ -42,4 +44,19 @@ t.test('opening the doorbell of a process that was killed says so', async (t) =>
   t.throws(() => new BellSender(runDir, 'receiver'), { code: 'ENOENT' });
   t.throws(() => new BellSender(runDir, 'nobody'), { code: 'ENOENT' });
   t.throws(() => new BellSender(runDir, '../../etc/passwd'), { code: 'EINVAL' });
+});
+
+t.test('rings as messages: none is lost, and both ends leave nothing behind', async (t) => {
+  const runDir = temporaryRunDir(t);
+  mkdirSync(join(runDir, 'bell'));
+  const counters = join(runDir, 'counters');
+  createPath(counters, 4096).close();
+  const receiver = startNode(t, RECEIVER, [runDir, counters, String(MESSAGE_RINGS), 'zmq']);
+  const handle = JSON.parse((await receiver.line(/^bound/)).slice(6)) as { bit: number };
+  const sender = startNode(t, MESSAGE_SENDER, [runDir, counters, String(MESSAGE_RINGS), String(handle.bit)]);
+  t.equal(await sender.line(/^(sent|lost)/, 60_000), 'sent all');
+  t.match(await receiver.line(/^done/), `"seen":${MESSAGE_RINGS}`);
+  t.equal(await sender.ended(), 0);
+  t.equal(await receiver.ended(), 0);
+  t.same(readdirSync(join(runDir, 'bell')), []);
 });
