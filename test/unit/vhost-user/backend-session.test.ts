@@ -1,0 +1,357 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { ErrnoError, ProtocolError } from '../../../lib/core/errors.js';
+import { BackendSession } from '../../../lib/vhost-user/backend-session.js';
+import type { RingSetup, VhostUserDevice } from '../../../lib/vhost-user/device.js';
+import type { MappedRegion } from '../../../lib/vhost-user/memory-map.js';
+import {
+  type BodyOf,
+  decodeAck,
+  decodeReply,
+  encodeRequest,
+  REQUESTS,
+  type RequestType,
+} from '../../../lib/vhost-user/messages.js';
+import { RING_MOVES, type RingEvent, type RingState } from '../../../lib/vhost-user/ring-state.js';
+
+const FEATURES = (1n << 28n) | (1n << 32n) | 2n;
+const BIT30 = 1n << 30n;
+const REPLY_ACK = 1n << 3n;
+const SLOTS = 1n << 15n;
+const MEMORY = { guestAddr: 0n, size: 0x100000n, userAddr: 0x7f0000000000n, mmapOffset: 0n };
+const UVA = MEMORY.userAddr;
+
+/** A device that writes down what it is told, and which handles are open. */
+class FakeDevice implements VhostUserDevice<string> {
+  readonly features = FEATURES;
+  readonly protocolFeatures = SLOTS;
+  readonly queueCount = 2;
+  readonly queueSizeMax = 1024;
+  readonly memorySlotsMax = 3;
+  readonly calls: string[] = [];
+  readonly running = new Map<number, RingSetup<string>>();
+  readonly released = new Set<string>();
+  readonly bases = [0, 0];
+  memory: readonly MappedRegion<string>[] = [];
+  failMap = false;
+  setFeatures(features: bigint): void {
+    this.calls.push(`features ${features.toString(16)}`);
+  }
+  setMemory(regions: readonly MappedRegion<string>[]): void {
+    if (this.failMap) throw new ErrnoError('ENOMEM');
+    if (this.running.size > 0) throw new Error('memory changed under a running ring');
+    this.memory = regions;
+  }
+  startRing(index: number, setup: RingSetup<string>): void {
+    if (this.running.has(index)) throw new Error(`ring ${index} started twice`);
+    this.running.set(index, setup);
+    this.calls.push(`start ${index}`);
+  }
+  stopRing(index: number): number {
+    if (!this.running.delete(index)) throw new Error(`ring ${index} stopped twice`);
+    this.calls.push(`stop ${index}`);
+    return this.bases[index]!;
+  }
+  setCall(index: number, call: string | undefined): void {
+    this.calls.push(`call ${index} ${call}`);
+  }
+  reset(): void {
+    this.calls.push('reset');
+  }
+  readConfig(offset: number, size: number): Uint8Array | undefined {
+    return offset + size <= 16 ? new Uint8Array(size).fill(offset) : undefined;
+  }
+  writeConfig(offset: number, data: Uint8Array): void {
+    this.calls.push(`config ${offset} ${data.length}`);
+  }
+  setDisplay(handle: string): void {
+    this.calls.push(`display ${handle}`);
+  }
+  setBackendChannel(handle: string): void {
+    this.calls.push(`backend channel ${handle}`);
+  }
+  release(handle: string): void {
+    if (this.released.has(handle)) throw new Error(`${handle} released twice`);
+    this.released.add(handle);
+  }
+}
+
+let handleCount = 0;
+const handle = (what: string): string => `${what} ${++handleCount}`;
+
+class Front {
+  readonly device = new FakeDevice();
+  readonly session = new BackendSession<string>(this.device);
+  readonly given: string[] = [];
+  send<T extends RequestType>(type: T, body: BodyOf<T>, handles: string[] = [], needReply = false) {
+    this.given.push(...handles);
+    return this.session.handle(encodeRequest(type, body, { handles, needReply }));
+  }
+  ask<T extends RequestType>(type: T, body: BodyOf<T>) {
+    return decodeReply(type, this.send(type, body)!);
+  }
+  negotiate(protocol = REPLY_ACK | SLOTS | 0x201n): this {
+    this.send('SET_PROTOCOL_FEATURES', { value: protocol });
+    this.send('SET_OWNER', {});
+    this.send('SET_FEATURES', { value: FEATURES | BIT30 });
+    return this;
+  }
+  memory(): this {
+    this.send('SET_MEM_TABLE', { regions: [MEMORY] }, [handle('memory')]);
+    return this;
+  }
+  ring(index: number, base = 0): this {
+    this.send('SET_VRING_NUM', { index, num: 64 });
+    this.send('SET_VRING_BASE', { index, num: base });
+    const at = UVA + BigInt(index * 0x10000);
+    this.send('SET_VRING_ADDR', { index, flags: 0, desc: at, avail: at + 0x1000n, used: at + 0x2000n, log: 0n });
+    this.send('SET_VRING_CALL', { index, polled: false }, [handle('call')]);
+    this.send('SET_VRING_KICK', { index, polled: false }, [handle('kick')]);
+    return this;
+  }
+  enable(index: number, num = 1): this {
+    this.send('SET_VRING_ENABLE', { index, num });
+    return this;
+  }
+}
+
+t.test("QEMU's order starts both rings, with guest addresses", async (t) => {
+  const front = new Front();
+  t.equal(front.ask('GET_FEATURES', {}).value, FEATURES | BIT30);
+  t.equal(front.ask('GET_PROTOCOL_FEATURES', {}).value, SLOTS | REPLY_ACK | 0x201n);
+  front.send('SET_PROTOCOL_FEATURES', { value: SLOTS | REPLY_ACK | 0x201n });
+  t.equal(front.ask('GET_QUEUE_NUM', {}).value, 2n);
+  t.equal(front.ask('GET_MAX_MEM_SLOTS', {}).value, 3n);
+  front.send('SET_OWNER', {});
+  front.send('SET_VRING_CALL', { index: 0, polled: false }, [handle('early call')]);
+  t.same(front.ask('GET_CONFIG', { offset: 0, size: 16, flags: 0, data: new Uint8Array(16) }).data, new Uint8Array(16));
+  front.send('SET_FEATURES', { value: FEATURES | BIT30 });
+  t.equal(decodeAck('ADD_MEM_REG', front.send('ADD_MEM_REG', { region: MEMORY }, [handle('memory')], true)!), 0n);
+  front.ring(0, 5).ring(1).enable(0).enable(1);
+  t.same(front.device.calls, ['features 110000002', 'start 0', 'start 1']);
+  t.match(front.device.running.get(0), { size: 64, desc: 0n, avail: 0x1000n, used: 0x2000n, base: 5 });
+  t.match(front.device.running.get(1), { desc: 0x10000n });
+  front.device.bases[0] = 70;
+  t.same(front.ask('GET_VRING_BASE', { index: 0, num: 0 }), { index: 0, num: 70 });
+  t.notMatch(front.device.calls, ['reset'], 'one ring still runs');
+  front.ask('GET_VRING_BASE', { index: 1, num: 0 });
+  t.same(front.device.calls.slice(3), ['stop 0', 'stop 1', 'reset']);
+  front.session.close();
+  t.same(
+    [...front.device.released].sort(),
+    [...front.device.released].sort().filter((h) => h !== ''),
+  );
+});
+
+t.test('a disabled ring is left alone and goes on where it stopped', async (t) => {
+  const front = new Front().negotiate().memory().ring(0);
+  t.same(front.device.calls.slice(1), [], 'started, not enabled');
+  front.enable(0).enable(0);
+  front.device.bases[0] = 9;
+  front.enable(0, 0);
+  t.equal(front.session.ringState(0), 'started-disabled');
+  front.enable(0);
+  t.equal(front.device.running.get(0)?.base, 9);
+});
+
+t.test('without feature bit 30 rings are enabled from the start', async (t) => {
+  const front = new Front();
+  front.send('SET_FEATURES', { value: FEATURES });
+  front.memory().ring(0);
+  t.ok(front.device.running.has(0));
+  t.throws(() => front.enable(0), { code: 'features' });
+});
+
+t.test('memory that changes under running rings pauses them and translates them anew', async (t) => {
+  const front = new Front().negotiate().memory().ring(0).enable(0);
+  const moved = { ...MEMORY, guestAddr: 0x40000000n };
+  front.send('SET_MEM_TABLE', { regions: [moved] }, [handle('memory')]);
+  t.equal(front.device.running.get(0)?.desc, 0x40000000n);
+  const away = { ...MEMORY, userAddr: 0x1000n };
+  const ack = front.send('SET_MEM_TABLE', { regions: [away] }, [handle('memory')], true);
+  t.equal(decodeAck('SET_MEM_TABLE', ack!), 1n, 'the ring has no memory any more');
+  t.equal(front.device.running.size, 0);
+  t.equal(front.session.ringState(0), 'stopped-enabled');
+});
+
+t.test('memory that cannot be mapped leaves the old one, and rings running', async (t) => {
+  const front = new Front().negotiate().memory().ring(0).enable(0);
+  const before = front.device.memory;
+  front.device.failMap = true;
+  const fresh = handle('memory');
+  t.equal(decodeAck('SET_MEM_TABLE', front.send('SET_MEM_TABLE', { regions: [MEMORY] }, [fresh], true)!), 1n);
+  t.equal(front.device.memory, before);
+  t.ok(front.device.running.has(0));
+  t.ok(front.device.released.has(fresh));
+});
+
+t.test('regions come and go one by one', async (t) => {
+  const front = new Front().negotiate();
+  const region = (n: number) => ({
+    ...MEMORY,
+    size: 0x1000n,
+    guestAddr: BigInt(n) << 12n,
+    userAddr: UVA + (BigInt(n) << 12n),
+  });
+  for (const n of [0, 1, 2]) front.send('ADD_MEM_REG', { region: region(n) }, [handle('memory')]);
+  t.equal(front.device.memory.length, 3);
+  t.throws(() => front.send('ADD_MEM_REG', { region: region(3) }, [handle('memory')]), { code: 'regions' });
+  const tolerated = handle('memory');
+  front.send('REM_MEM_REG', { region: { ...region(1), mmapOffset: 77n } }, [tolerated]);
+  t.same(
+    front.device.memory.map((r) => r.guestAddr),
+    [0n, 0x2000n],
+  );
+  t.ok(front.device.released.has(tolerated));
+  t.throws(() => front.send('REM_MEM_REG', { region: region(1) }), { code: 'regions' });
+  t.throws(() => front.send('ADD_MEM_REG', { region: region(2) }, [handle('memory')]), /overlap/);
+});
+
+t.test('what a front-end may not do', async (t) => {
+  const refused = (name: string, act: (front: Front) => unknown, code: string) =>
+    t.throws(() => act(new Front().negotiate().memory()), { code }, name);
+  const set = (front: Front, num: number) => front.send('SET_VRING_NUM', { index: 0, num });
+  refused('ring of 0', (f) => set(f, 0), 'ring');
+  refused('ring of 3', (f) => set(f, 3), 'ring');
+  refused('ring over the maximum', (f) => set(f, 2048), 'ring');
+  refused('ring that is not there', (f) => f.send('SET_VRING_NUM', { index: 2, num: 64 }), 'ring');
+  refused('kick before size and address', (f) => f.send('SET_VRING_KICK', { index: 0, polled: false }, ['k']), 'ring');
+  refused('polled ring', (f) => f.ring(0).send('SET_VRING_KICK', { index: 0, polled: true }), 'ring');
+  refused('base over 16 bits', (f) => f.send('SET_VRING_BASE', { index: 0, num: 65536 }), 'ring');
+  refused('enable 2', (f) => f.enable(0, 2), 'ring');
+  const away = { index: 0, flags: 0, desc: 0n, avail: UVA, used: UVA, log: 0n };
+  refused('address outside memory', (f) => f.send('SET_VRING_ADDR', away), 'ring');
+  refused('size of a started ring', (f) => f.ring(0).send('SET_VRING_NUM', { index: 0, num: 64 }), 'ring');
+  refused('features while a ring runs', (f) => f.ring(0).enable(0).send('SET_FEATURES', { value: FEATURES }), 'ring');
+  refused('features not offered', (f) => f.send('SET_FEATURES', { value: 1n << 40n }), 'features');
+  refused('protocol features not offered', (f) => f.send('SET_PROTOCOL_FEATURES', { value: 1n << 12n }), 'features');
+  refused('owner twice', (f) => f.send('SET_OWNER', {}), 'owner');
+  refused('status without its feature', (f) => f.send('SET_STATUS', { value: 0n }), 'features');
+  const ended = new Front();
+  ended.session.close();
+  t.throws(() => ended.ask('GET_FEATURES', {}), { code: 'closed' });
+});
+
+t.test('a failure is acknowledged when asked for and negotiated, and thrown otherwise', async (t) => {
+  const bad = { index: 7, num: 64 };
+  const front = new Front().negotiate();
+  t.equal(decodeAck('SET_VRING_NUM', front.send('SET_VRING_NUM', bad, [], true)!), 1n);
+  t.throws(() => front.send('SET_VRING_NUM', bad), ProtocolError);
+  t.equal(front.send('SET_VRING_NUM', { index: 0, num: 64 }), undefined, 'no answer to success either');
+  const plain = new Front();
+  t.throws(() => plain.send('SET_VRING_NUM', bad, [], true), ProtocolError);
+  t.equal(plain.send('SET_OWNER', {}, [], true), undefined);
+});
+
+t.test('config space, display socket and back-end channel reach the device', async (t) => {
+  const front = new Front().negotiate();
+  t.equal(front.ask('GET_CONFIG', { offset: 8, size: 16, flags: 0, data: new Uint8Array(16) }).data, undefined);
+  front.send('SET_CONFIG', { offset: 4, size: 4, flags: 0, data: new Uint8Array(4) });
+  front.send('GPU_SET_SOCKET', {}, ['socket']);
+  t.same(front.device.calls.slice(1), ['config 4 4', 'display socket']);
+  t.throws(() => front.send('SET_BACKEND_REQ_FD', {}, ['channel']), { code: 'features' });
+  t.ok(front.device.released.has('channel'));
+});
+
+t.test('every ring state meets every event', async (t) => {
+  const to = (front: Front, state: RingState): void => {
+    if (state.startsWith('started')) front.ring(0);
+    if (state.endsWith('enabled')) front.enable(0);
+  };
+  const fire: Record<RingEvent, (front: Front) => void> = {
+    kick: (front) => void front.send('SET_VRING_KICK', { index: 0, polled: false }, [handle('kick')]),
+    stop: (front) => void front.ask('GET_VRING_BASE', { index: 0, num: 0 }),
+    enable: (front) => void front.enable(0),
+    disable: (front) => void front.enable(0, 0),
+  };
+  for (const state of Object.keys(RING_MOVES) as RingState[]) {
+    for (const event of Object.keys(fire) as RingEvent[]) {
+      const front = new Front().negotiate().memory();
+      if (state.startsWith('stopped')) {
+        front.ring(0);
+        front.ask('GET_VRING_BASE', { index: 0, num: 0 });
+      }
+      to(front, state);
+      t.equal(front.session.ringState(0), state);
+      fire[event](front);
+      t.equal(front.session.ringState(0), RING_MOVES[state][event], `${state} + ${event}`);
+      t.equal(front.device.running.has(0), front.session.ringState(0) === 'started-enabled');
+    }
+  }
+});
+
+t.test('whatever is sent, handles are released once, rings stop once, and the end leaves nothing', async () => {
+  const index = fc.integer({ min: 0, max: 2 });
+  const message = fc.oneof(
+    fc.record({
+      type: fc.constant('SET_VRING_NUM' as const),
+      body: fc.record({ index, num: fc.constantFrom(64, 0, 3) }),
+    }),
+    fc.record({
+      type: fc.constant('SET_VRING_ADDR' as const),
+      body: fc.record({
+        index,
+        flags: fc.constant(0),
+        desc: fc.constantFrom(UVA, 5n),
+        used: fc.constant(UVA),
+        avail: fc.constant(UVA),
+        log: fc.constant(0n),
+      }),
+    }),
+    fc.record({
+      type: fc.constantFrom('SET_VRING_KICK' as const, 'SET_VRING_CALL' as const, 'SET_VRING_ERR' as const),
+      body: fc.record({ index, polled: fc.boolean() }),
+    }),
+    fc.record({
+      type: fc.constantFrom('SET_VRING_ENABLE' as const, 'GET_VRING_BASE' as const, 'SET_VRING_BASE' as const),
+      body: fc.record({ index, num: fc.constantFrom(0, 1, 70000) }),
+    }),
+    fc.record({
+      type: fc.constant('SET_FEATURES' as const),
+      body: fc.record({ value: fc.constantFrom(FEATURES, FEATURES | BIT30, 1n << 50n) }),
+    }),
+    fc.record({
+      type: fc.constant('SET_MEM_TABLE' as const),
+      body: fc.constantFrom({ regions: [MEMORY] }, { regions: [MEMORY, MEMORY] }),
+    }),
+    fc.record({
+      type: fc.constantFrom('ADD_MEM_REG' as const, 'REM_MEM_REG' as const),
+      body: fc.constant({ region: MEMORY }),
+    }),
+    fc.record({
+      type: fc.constantFrom('RESET_OWNER' as const, 'SET_OWNER' as const, 'RESET_DEVICE' as const),
+      body: fc.constant({}),
+    }),
+  );
+  fc.assert(
+    fc.property(fc.array(fc.record({ message, needReply: fc.boolean() }), { maxLength: 60 }), (script) => {
+      const front = new Front().negotiate();
+      for (const { message, needReply } of script) {
+        const rule = REQUESTS[message.type].handles;
+        const polled = (message.body as { polled?: boolean }).polled;
+        const count =
+          rule === 'regions'
+            ? (message.body as { regions: unknown[] }).regions.length
+            : rule === 'unless-polled'
+              ? polled
+                ? 0
+                : 1
+              : rule === 'optional'
+                ? 0
+                : rule;
+        const handles = Array.from({ length: count }, () => handle('any'));
+        try {
+          front.send(message.type, message.body as never, handles, needReply);
+        } catch (error) {
+          if (!(error instanceof ProtocolError)) throw error;
+        }
+      }
+      front.session.close();
+      front.session.close();
+      if (front.device.running.size > 0) throw new Error('a ring still runs');
+      const left = front.given.filter((h) => !front.device.released.has(h));
+      if (left.length > 0) throw new Error(`never released: ${left.join()}`);
+    }),
+    { numRuns: 500 },
+  );
+});
