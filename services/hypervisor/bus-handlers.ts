@@ -65,7 +65,10 @@ export function hypervisorHandlers(env: HandlerEnvironment): Handlers<'Hyperviso
     guest_attach: (request, peer) => attach(host, domainOf(peer), peer, request.entry, request.upcall),
     sched_shutdown: call('sched.shutdown'),
 
-    dm_create_ioreq_server: call('dm.create_ioreq_server'),
+    dm_create_ioreq_server: (request, peer) => ({
+      domid: request.domid,
+      ...run(peer, 'dm.create_ioreq_server', request),
+    }),
     // Pages are acquired as resources here, so nobody asks for frame numbers: no_gfns.
     dm_get_ioreq_server_info: (request, peer) => run(peer, 'dm.get_ioreq_server_info', { ...request, flags: 1 }),
     dm_map_io_range_to_ioreq_server: call('dm.map_io_range_to_ioreq_server'),

@@ -43,7 +43,7 @@ export const DM_OPERATIONS: Readonly<Record<string, Operation>> = {
   'dm.create_ioreq_server': dm({ handle_bufioreq: 'u8', pad: 'u32' }, ({ host, caller, domain }, args) => {
     if (args.pad !== 0) return -EINVAL;
     const id = host.ioreq.create(caller, domain, args.handle_bufioreq);
-    return id < 0 ? id : { domid: domain.domid, id };
+    return id < 0 ? id : { id };
   }),
   'dm.get_ioreq_server_info': dm({ id: 'u16', flags: 'u16' }, ({ host, caller, domain }, { id, flags }) => {
     if ((flags & ~XEN_DMOP_no_gfns) !== 0) return -EINVAL;

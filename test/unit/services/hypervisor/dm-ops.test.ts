@@ -1,0 +1,128 @@
+import t from 'tap';
+import { HVMMEM } from '../../../../lib/layout/dm-op.js';
+import { makeLab } from '../../../fixtures/host-lab.js';
+
+t.test('every dm_op: unknown domain, oneself, not allowed, in that order', async (t) => {
+  const lab = makeLab();
+  const a = lab.domain();
+  const b = lab.domain();
+  for (const op of ['create_ioreq_server', 'nr_vcpus', 'set_ioreq_server_state', 'remote_shutdown', 'evtchn_raise']) {
+    t.equal(lab.number(0, `dm.${op}`, { domid: 99 }), -3, op);
+    t.equal(lab.number(0, `dm.${op}`, { domid: 0x7ff0 }), -3);
+    t.equal(lab.number(0, `dm.${op}`, { domid: 0 }), -1);
+    t.equal(lab.number(a.domid, `dm.${op}`, { domid: a.domid }), -1);
+    t.equal(lab.number(a.domid, `dm.${op}`, { domid: b.domid }), -1);
+    t.equal(lab.number(a.domid, `dm.${op}`, { domid: 0 }), -1);
+  }
+  t.ok(HVMMEM.ioreq_server);
+});
+
+t.test('create: padding, kind of buffering, eight servers, lowest free id', async (t) => {
+  const lab = makeLab();
+  const { domid } = lab.domain();
+  const create = (args = {}) => lab.number(0, 'dm.create_ioreq_server', { domid, ...args });
+  t.equal(create({ pad: 1 }), -22);
+  t.equal(create({ handle_bufioreq: 3 }), -22);
+  for (let id = 0; id < 8; id++) t.equal(create({ handle_bufioreq: id % 3 }), id);
+  t.equal(create(), -28);
+  t.equal(lab.number(0, 'dm.destroy_ioreq_server', { domid, id: 3 }), 0);
+  t.equal(create(), 3);
+});
+
+t.test('create fails whole when the guest has no port left', async (t) => {
+  const lab = makeLab();
+  const { domid } = lab.domain({ vcpus: 4, maxPort: 3 });
+  t.equal(lab.number(0, 'dm.create_ioreq_server', { domid }), -28);
+  for (let port = 1; port <= 3; port++) t.equal(lab.number(domid, 'evtchn.alloc_unbound', { dom: 0x7ff0 }), port);
+});
+
+t.test('ranges: order of checks, overlap in one server only, merging, splitting, 256 of a kind', async (t) => {
+  const lab = makeLab();
+  const { domid } = lab.domain();
+  const map = (args: object) => lab.number(0, 'dm.map_io_range_to_ioreq_server', { domid, id: 0, type: 1, ...args });
+  const unmap = (args: object) =>
+    lab.number(0, 'dm.unmap_io_range_from_ioreq_server', { domid, id: 0, type: 1, ...args });
+  t.equal(map({ start: 2, end: 1, id: 9 }), -22, 'order of ends before the id');
+  t.equal(map({ start: 0, end: 1 }), -2);
+  lab.call(0, 'dm.create_ioreq_server', { domid });
+  lab.call(0, 'dm.create_ioreq_server', { domid });
+  t.equal(map({ pad: 1, start: 0, end: 1 }), -22);
+  t.equal(map({ type: 3, start: 0, end: 1 }), -22);
+  t.equal(map({ start: 0x1000, end: 0x1fff }), 0);
+  t.equal(map({ start: 0x1fff, end: 0x2fff }), -17);
+  t.equal(map({ type: 0, start: 0x1fff, end: 0x2fff }), 0, 'another kind');
+  t.equal(map({ id: 1, start: 0x1fff, end: 0x2fff }), 0, 'another server');
+  t.equal(unmap({ start: 0x0fff, end: 0x1000 }), -2, 'not wholly inside');
+  t.equal(unmap({ start: 0x1100, end: 0x11ff }), 0, 'a part');
+  t.equal(map({ start: 0x1100, end: 0x11ff }), 0, 'and back');
+  t.equal(map({ start: '0x0', end: '0xffffffffffffffff' }), -17, 'all of it overlaps');
+  t.equal(map({ start: '0xfffffffffffff000', end: '0xffffffffffffffff' }), 0);
+  for (let n = 2; n < 256; n++) t.equal(map({ start: 0x10000 + n * 2, end: 0x10000 + n * 2 }), 0);
+  t.equal(map({ start: 0x20000, end: 0x20000 }), -12, 'ENOMEM past 256');
+  t.equal(unmap({ start: 0x1100, end: 0x11ff }), -12, 'a split needs one more');
+  t.equal(unmap({ start: 0x1000, end: 0x1fff }), 0);
+  t.equal(map({ start: 0x20000, end: 0x20000 }), 0);
+});
+
+t.test('info and pages: without frame numbers only; which frame when', async (t) => {
+  const lab = makeLab();
+  const { domid } = lab.domain();
+  const info = (args: object) => lab.call(0, 'dm.get_ioreq_server_info', { domid, ...args });
+  const acquire = (args: object) =>
+    lab.number(0, 'xenmem.acquire_resource', { domid, id: 0, frame: 1, nr_frames: 1, ...args });
+  t.equal(info({ id: 0, flags: 2 }), -22);
+  t.equal(info({ id: 0, flags: 1 }), -2);
+  lab.call(0, 'dm.create_ioreq_server', { domid });
+  t.same(info({ id: 0, flags: 1 }), {}, 'no buffering: nothing to say');
+  t.equal(info({ id: 0 }), -12, 'a PVH guest has no special frames');
+  t.equal(acquire({ pad: 1 }), -22);
+  t.equal(acquire({ frame: '0xffffffff' }), -22);
+  t.equal(acquire({ domid: 99 }), -3);
+  t.equal(acquire({ domid: 0x7ff0 }), -1);
+  t.equal(acquire({ type: 9 }), -22);
+  t.equal(acquire({ id: 0x10000 }), -22);
+  t.equal(acquire({ id: 1 }), -2);
+  t.equal(acquire({ frame: 0 }), -2, 'no buffered page');
+  t.equal(acquire({ frame: 2 }), -22);
+  t.equal(acquire({ frame: 1, nr_frames: 2 }), -5, 'the first came, the second not');
+  t.equal(acquire({ nr_frames: 0 }), 2, 'how many there are');
+  t.equal(info({ id: 0 }), -1, 'acquired as a resource');
+  lab.call(0, 'dm.create_ioreq_server', { domid, handle_bufioreq: 1 });
+  t.type((info({ id: 1, flags: 1 }) as { bufioreq_port: number }).bufioreq_port, 'number');
+  t.same(
+    lab.files.paths.filter((path) => path.includes('ioreq')),
+    ['shm/dom1.ioreq0'],
+  );
+  const both = lab.call(0, 'xenmem.acquire_resource', { domid, id: 1, frame: 0, nr_frames: 2 }) as { files: object[] };
+  t.equal(both.files.length, 2);
+});
+
+t.test('evtchn_raise: refused where it is not configured, and only for ports shared with the caller', async (t) => {
+  const off = makeLab();
+  const plain = off.domain();
+  t.equal(off.number(0, 'dm.evtchn_raise', { domid: plain.domid, port: 1 }), -95);
+  const lab = makeLab({ evtchnRaise: true });
+  const a = lab.domain();
+  const { domid } = a;
+  const raise = (port: number) => lab.number(0, 'dm.evtchn_raise', { domid, port });
+  const mine = lab.number(domid, 'evtchn.alloc_unbound', { dom: 0x7ff0, remote_dom: 0 });
+  const others = lab.number(domid, 'evtchn.alloc_unbound', { dom: 0x7ff0, remote_dom: 7 });
+  const ipi = lab.number(domid, 'evtchn.bind_ipi', { vcpu: 0 });
+  t.equal(raise(mine), 0);
+  t.ok(a.abi.isPending(a.ports.get(mine)!));
+  t.equal(raise(others), -22);
+  t.equal(raise(ipi), -22);
+  t.equal(raise(0), -22);
+  t.equal(raise(4096), -22);
+  lab.call(0, 'dm.create_ioreq_server', { domid });
+  t.equal(raise(4), -22, "Xen's own");
+});
+
+t.test('remote_shutdown and nr_vcpus', async (t) => {
+  const lab = makeLab();
+  const domain = lab.domain({ vcpus: 3 });
+  t.same(lab.call(0, 'dm.nr_vcpus', { domid: domain.domid }), { vcpus: 3 });
+  t.equal(lab.number(0, 'dm.remote_shutdown', { domid: domain.domid, reason: 6 }), -22);
+  t.equal(lab.number(0, 'dm.remote_shutdown', { domid: domain.domid, reason: 1 }), 0);
+  t.equal(domain.shutdownReason, 1);
+});
