@@ -1,18 +1,403 @@
 // The guest kernel as a whole, against the project's own store, GPU device and register file in one process.
-import t from 'tap';
-import { DOMID, FRONT_PATH, GuestMachine, rgbOf, testPicture } from '../../../fixtures/guest-machine.js';
+import t, { type Test } from 'tap';
+import type { History } from '../../../../lib/core/history.js';
+import { DATA_KEY } from '../../../../lib/layout/xenbus.js';
+import { CORE_VERSIONS } from '../../../../services/guest/core-rules.js';
+import {
+  BACK_PATH,
+  DOMID,
+  FRONT,
+  FRONT_PATH,
+  GuestMachine,
+  type MachineOptions,
+  rgbOf,
+  testPicture,
+} from '../../../fixtures/guest-machine.js';
+
+const HOME = `/local/domain/${DOMID}`;
+
+/** Counts what is taken and given back, by what it is. */
+function bookkeeper(): { history: History; out: Map<string, number> } {
+  const out = new Map<string, number>();
+  return {
+    out,
+    history: {
+      step: () => {},
+      record: (kind, name, _a, b = 0) => {
+        if (kind !== 'acquire' && kind !== 'release') return;
+        const size = name === 'pages' ? b : 1;
+        out.set(name, (out.get(name) ?? 0) + (kind === 'acquire' ? size : -size));
+      },
+    },
+  };
+}
+
+function machineOf(options: MachineOptions = {}): { machine: GuestMachine; nothingHeld: (t: Test) => void } {
+  const { history, out } = bookkeeper();
+  const machine = new GuestMachine({ history, ...options });
+  return {
+    machine,
+    nothingHeld(t) {
+      t.same(machine.kernel.held(), []);
+      t.equal(machine.ports.size, 0, 'no port is open');
+      for (const name of ['pages', 'port', 'range']) t.equal(out.get(name) ?? 0, 0, `every ${name} is back`);
+    },
+  };
+}
 
 t.test('a guest negotiates its display and shows the picture pixel for pixel', async (t) => {
   const picture = testPicture(300, 203);
-  const machine = new GuestMachine({ picture });
+  const { machine } = machineOf({ picture });
   await machine.connect();
   t.equal(machine.front, 4);
   t.equal(machine.read(`${FRONT_PATH}/base`), '0xf0000000');
   t.equal(machine.read(`${FRONT_PATH}/event-channel`), '2');
   const shown = machine.shown();
   t.match(shown, { width: 300, height: 203 });
-  t.same(Buffer.compare(Buffer.from(shown!.rgb), Buffer.from(rgbOf(picture))), 0);
-  t.equal(machine.read(`/local/domain/${DOMID}/data/xenwire/frame`), '1');
+  t.equal(Buffer.compare(Buffer.from(shown!.rgb), Buffer.from(rgbOf(picture))), 0);
+  t.equal(machine.read(`${HOME}/${DATA_KEY.frame}`), '1');
   t.same(machine.states, ['up', 'connected', 'shown']);
+  t.ok([...machine.gpu.resources.all()][0]!.backing, 'and its backing stays attached');
+  t.end();
+});
+
+t.test('nothing is read, written or taken before the backend publishes', async (t) => {
+  const { machine, nothingHeld } = machineOf();
+  machine.provision();
+  machine.boot();
+  await machine.settle();
+  nothingHeld(t);
+  t.equal(machine.front, 1);
+  t.notOk(machine.conversation.some((line) => line.includes(`${BACK_PATH}/size`)));
+  t.end();
+});
+
+t.test('removal goes through Closing and Closed, registers served to the end, and gives everything back', async (t) => {
+  const { machine, nothingHeld } = machineOf();
+  await machine.connect();
+  const before = machine.trace.length;
+  machine.write(`${BACK_PATH}/online`, '0');
+  machine.setBack(5);
+  await machine.settle();
+  t.equal(machine.front, 6);
+  nothingHeld(t);
+  t.equal(machine.gpu.resources.count, 0);
+  t.same(
+    machine.trace.slice(before).filter((line) => !/^(R 0x060|W 0x064)/.test(line)),
+    // Linux: reset; each queue disabled and read back; status read twice and acknowledged.
+    [
+      ...['W 0x070 0x0', 'W 0x030 0x0', 'W 0x044 0x0', 'R 0x044', 'W 0x030 0x1', 'W 0x044 0x0', 'R 0x044'],
+      ...['R 0x070', 'R 0x070', 'W 0x070 0x1'],
+    ],
+  );
+  machine.backendLetsGo();
+  await machine.settle();
+  t.equal(machine.front, 6, 'an unwanted device stays closed');
+  t.end();
+});
+
+t.test('a wanted device connects again, with a fresh picture', async (t) => {
+  const { machine } = machineOf();
+  await machine.connect();
+  machine.write(`${HOME}/${DATA_KEY.frame}`, '');
+  machine.setBack(5);
+  await machine.settle();
+  machine.backendLetsGo();
+  await machine.settle();
+  t.equal(machine.front, 1);
+  machine.setBack(2);
+  await machine.settle();
+  t.equal(machine.front, 3);
+  machine.backendConnects();
+  await machine.settle();
+  t.equal(machine.front, 4);
+  t.equal(machine.read(`${HOME}/${DATA_KEY.frame}`), '1');
+  t.ok(machine.shown());
+  t.end();
+});
+
+for (const core of CORE_VERSIONS) {
+  t.test(`core ${core}: a frontend directory that vanishes ends its device, everything given back`, async (t) => {
+    const { machine, nothingHeld } = machineOf({ core });
+    await machine.connect();
+    machine.remove(FRONT_PATH);
+    await machine.settle();
+    nothingHeld(t);
+    t.equal(machine.read(`${FRONT_PATH}/state`), 'ENOENT', 'and is not written anew');
+    machine.remove(BACK_PATH);
+    machine.addDevice();
+    await machine.settle();
+    machine.backendOffers();
+    await machine.settle();
+    t.equal(machine.front, 3, 'a directory made anew is a device anew');
+    t.end();
+  });
+
+  const anew = core === '7.2';
+  t.test(`core ${core}: state rewritten to 1 ${anew ? 'makes the device anew' : 'is not noticed'}`, async (t) => {
+    const { machine } = machineOf({ core });
+    await machine.connect();
+    machine.registers = undefined;
+    machine.write(`${BACK_PATH}/state`, '1');
+    machine.write(`${FRONT_PATH}/state`, '1');
+    await machine.settle();
+    // Nobody answers the driver's last commands: a second later it goes on without.
+    machine.clock.advance(1000);
+    await machine.settle();
+    machine.setBack(2);
+    await machine.settle();
+    // 6.12 goes by its cached state: the backend's 1 closed it, and it begins again by itself.
+    t.equal(machine.front, 3);
+    const probes = machine.conversation.filter((line) => line === `IN 2 ${FRONT}/backend `).length;
+    t.equal(probes, anew ? 2 : 1);
+    t.end();
+  });
+
+  t.test(`core ${core}: a directory removed and made again before the event is handled`, async (t) => {
+    const { machine } = machineOf({ core });
+    await machine.connect();
+    machine.remove(FRONT_PATH);
+    machine.addDevice();
+    await machine.settle();
+    const probes = machine.conversation.filter((line) => line === `IN 2 ${FRONT}/backend `).length;
+    t.equal(probes, anew ? 2 : 1, anew ? 'is noticed' : 'is missed, as by Linux');
+    t.end();
+  });
+}
+
+t.test('a backend directory that vanishes makes the guest let go', async (t) => {
+  const { machine, nothingHeld } = machineOf();
+  await machine.connect();
+  machine.remove(BACK_PATH);
+  await machine.settle();
+  t.equal(machine.front, 6);
+  nothingHeld(t);
+  t.end();
+});
+
+t.test('what the guest cannot use is reported where people and toolstacks look', async (t) => {
+  const { machine, nothingHeld } = machineOf();
+  machine.provision();
+  machine.boot();
+  await machine.settle();
+  machine.backendOffers('0x10');
+  await machine.settle();
+  t.equal(machine.front, 5);
+  t.match(machine.read(`${HOME}/error/${FRONT}/error`), /^22 reading size/);
+  t.match(machine.read(`${HOME}/${DATA_KEY.failure}`), /reading size/);
+  nothingHeld(t);
+  machine.setBack(5);
+  await machine.settle();
+  t.equal(machine.front, 6);
+  t.end();
+});
+
+t.test('a device that is none, or refuses, fails the connection and everything comes back', async (t) => {
+  const cases: [string, MachineOptions, (machine: GuestMachine) => void][] = [
+    ['no registers answer', {}, (machine) => (machine.registers = undefined)],
+    ['no VERSION_1', { features: 2n }, () => {}],
+    [
+      'queues larger than memory',
+      { queueSize: 32768, ramMib: 8 },
+      (machine) => machine.kernel.pages.scattered(machine.kernel.pages.free),
+    ],
+    ['queues of no size', { queueSize: 0 }, () => {}],
+  ];
+  for (const [name, options, spoil] of cases) {
+    const machine = new GuestMachine(options);
+    machine.provision();
+    machine.boot();
+    await machine.settle();
+    machine.backendOffers();
+    await machine.settle();
+    machine.backendConnects();
+    spoil(machine);
+    const pages = machine.kernel.pages.taken;
+    await machine.settle();
+    t.equal(machine.front, 5, name);
+    t.equal(machine.ports.size, 0);
+    t.equal(machine.kernel.ranges.count, 0);
+    t.equal(machine.kernel.pages.taken, pages);
+    t.match(machine.read(`${HOME}/error/${FRONT}/error`), /registering the device/);
+  }
+  t.end();
+});
+
+t.test('a picture larger than memory is a failure with a reason, not a crash', async (t) => {
+  const { machine } = machineOf({ ramMib: 8, picture: testPicture(2000, 1000) });
+  await machine.connect();
+  t.equal(machine.front, 4);
+  t.match(machine.read(`${HOME}/${DATA_KEY.failure}`), /the picture is not shown: no \d+ free pages/);
+  t.end();
+});
+
+t.test('poweroff resets the device, closes the frontend by the backend, and tells Xen', async (t) => {
+  const { machine } = machineOf();
+  await machine.connect();
+  machine.write(`${HOME}/control/shutdown`, 'poweroff');
+  await machine.settle();
+  t.equal(machine.read(`${HOME}/control/shutdown`), '', 'the command is acknowledged');
+  t.equal(machine.front, 5);
+  t.equal(machine.registers?.status, 0, 'the device is reset before its frontend closes');
+  t.equal(machine.halted, undefined, 'not before the frontend is closed');
+  machine.setBack(5);
+  await machine.settle();
+  t.equal(machine.front, 6);
+  t.equal(machine.halted, 0);
+  t.end();
+});
+
+t.test('a backend that does not answer holds a shutdown up for five seconds and no longer', async (t) => {
+  const { machine } = machineOf();
+  await machine.connect();
+  machine.write(`${HOME}/control/shutdown`, 'reboot');
+  await machine.settle();
+  machine.clock.advance(4999);
+  await machine.settle();
+  t.equal(machine.halted, undefined);
+  machine.clock.advance(1);
+  await machine.settle();
+  t.equal(machine.halted, 1);
+  t.end();
+});
+
+t.test('an unknown shutdown command is left alone', async (t) => {
+  const { machine } = machineOf();
+  await machine.connect();
+  machine.write(`${HOME}/control/shutdown`, 'dance');
+  await machine.settle();
+  t.equal(machine.read(`${HOME}/control/shutdown`), 'dance');
+  t.equal(machine.front, 4);
+  t.end();
+});
+
+t.test('frontends of an earlier kernel are walked back to 1 before devices are looked for', async (t) => {
+  const { machine } = machineOf();
+  machine.provision({ state: '4' });
+  machine.setBack(4);
+  machine.boot();
+  await machine.settle();
+  t.equal(machine.front, 5);
+  machine.setBack(5);
+  await machine.settle();
+  t.equal(machine.front, 6);
+  machine.setBack(6);
+  await machine.settle();
+  t.equal(machine.front, 1);
+  machine.backendOffers();
+  await machine.settle();
+  t.equal(machine.front, 3, 'and then probed');
+  t.end();
+});
+
+t.test('a backend that never follows the reset is waited for five seconds a step', async (t) => {
+  const { machine } = machineOf();
+  machine.provision({ state: '6' });
+  machine.setBack(6);
+  machine.boot();
+  await machine.settle();
+  t.equal(machine.front, 1);
+  t.same(machine.states, []);
+  machine.clock.advance(5000);
+  await machine.settle();
+  t.same(machine.states, ['up']);
+  t.end();
+});
+
+t.test('display info that does not come is done without after five seconds', async (t) => {
+  const { machine } = machineOf();
+  machine.provision();
+  machine.boot();
+  await machine.settle();
+  machine.backendOffers();
+  await machine.settle();
+  machine.backendConnects();
+  machine.gpuDeaf = true;
+  await machine.settle();
+  t.equal(machine.front, 3, 'the probe waits inside the watch callback');
+  machine.clock.advance(5000);
+  await machine.settle();
+  t.equal(machine.front, 4);
+  t.end();
+});
+
+t.test('while the domain is paused its kernel does nothing', async (t) => {
+  const { machine } = machineOf();
+  machine.provision();
+  machine.paused = true;
+  machine.boot();
+  await machine.settle();
+  t.same(machine.conversation, []);
+  machine.resume();
+  await machine.settle();
+  t.same(machine.states, ['up']);
+  t.end();
+});
+
+t.test('a device that loses its state is reset and the picture is back', async (t) => {
+  const picture = testPicture(200, 100);
+  const { machine, nothingHeld } = machineOf({ picture });
+  await machine.connect();
+  machine.loseDevice();
+  t.equal(machine.shown(), undefined);
+  await machine.settle();
+  t.equal(machine.registers?.needsReset, false);
+  t.equal(Buffer.compare(Buffer.from(machine.shown()!.rgb), Buffer.from(rgbOf(picture))), 0);
+  machine.setBack(5);
+  await machine.settle();
+  nothingHeld(t);
+  t.end();
+});
+
+t.test('a device lost while the frame is under way shows it after its reset', async (t) => {
+  const picture = testPicture(64, 64);
+  const { machine } = machineOf({ picture });
+  machine.provision();
+  machine.boot();
+  await machine.settle();
+  machine.backendOffers();
+  await machine.settle();
+  machine.backendConnects();
+  // Deaf from the frame on: display info has been answered then.
+  machine.onFront4 = () => {
+    machine.gpuDeaf = true;
+  };
+  await machine.settle();
+  t.equal(machine.front, 4);
+  t.equal(machine.read(`${HOME}/${DATA_KEY.frame}`), 'ENOENT');
+  machine.gpuDeaf = false;
+  machine.loseDevice();
+  await machine.settle();
+  t.equal(machine.read(`${HOME}/${DATA_KEY.frame}`), '1');
+  t.equal(Buffer.compare(Buffer.from(machine.shown()!.rgb), Buffer.from(rgbOf(picture))), 0);
+  t.end();
+});
+
+t.test("Linux's driver leaves a lost device lost", async (t) => {
+  const { machine, nothingHeld } = machineOf({ personality: 'linux' });
+  await machine.connect();
+  machine.loseDevice();
+  await machine.settle();
+  t.equal(machine.shown(), undefined);
+  t.equal(machine.registers?.needsReset, true);
+  machine.setBack(5);
+  await machine.settle();
+  machine.clock.advance(1000);
+  await machine.settle();
+  t.equal(machine.front, 6);
+  nothingHeld(t);
+  t.end();
+});
+
+t.test('a changed display is asked for again, and the event is cleared after that', async (t) => {
+  const { machine } = machineOf();
+  await machine.connect();
+  const before = machine.trace.length;
+  machine.gpu.displays.set(0, { width: 800, height: 600 });
+  machine.performAll(machine.registers!.configChanged(machine.gpu.displays.readConfig(0, 16)!));
+  await machine.settle();
+  const seen = machine.trace.slice(before).filter((line) => /0x10[04]/.test(line));
+  t.same(seen, ['R 0x100', 'W 0x104 0x1']);
+  t.equal(machine.registers!.read(0x100, 4), 0);
   t.end();
 });
