@@ -1,0 +1,142 @@
+// The hypervisor as a process, with a guest process and device-model processes that are killed on the way.
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { type Owner, startNode, type TestProcess, temporaryRunDir } from '../fixtures/processes.js';
+
+const HYPERVISOR = new URL('../../services/hypervisor/main.js', import.meta.url);
+const GUEST = new URL('../fixtures/hv-guest.js', import.meta.url);
+const DEVICE_MODEL = new URL('../fixtures/hv-device-model.js', import.meta.url);
+
+async function ask<T = Record<string, unknown>>(process: TestProcess, line: string): Promise<T> {
+  process.say(line);
+  const verb = line.split(' ')[0];
+  const answer = (await process.line(new RegExp(`^${verb}: `))).slice(verb!.length + 2);
+  try {
+    return JSON.parse(answer) as T;
+  } catch {
+    throw new Error(`${line}: ${answer}`);
+  }
+}
+
+async function host(t: Owner, ...options: string[]) {
+  const runDir = temporaryRunDir(t);
+  const hypervisor = startNode(t, HYPERVISOR, ['--run-dir', runDir, ...options]);
+  const start = async (name: string): Promise<TestProcess> => {
+    const running = startNode(t, DEVICE_MODEL, ['--run-dir', runDir, '--as', name]);
+    await running.line(/^ready/);
+    return running;
+  };
+  const dm = await start('dm-1');
+  const { domid, token } = await ask<{ domid: number; token: string }>(dm, 'create');
+  const guest = startNode(t, GUEST, ['--run-dir', runDir, '--token', token]);
+  await guest.line(/^ready 1$/);
+  return { runDir, hypervisor, dm, guest, domid, start };
+}
+
+type Audit = { held: { kind: string; name: string }[] };
+const kinds = ({ held }: Audit): string[] => held.map(({ kind }) => kind).sort();
+
+t.test('an access, a kick and a call cross three processes', async (t) => {
+  const { runDir, hypervisor, dm, guest, domid } = await host(t);
+  t.equal(statSync(join(runDir, 'dom0.token')).mode & 0o777, 0o600);
+  await ask(dm, `serve ${domid}`);
+  guest.say('read 0xf0000008');
+  await ask(dm, `unpause ${domid}`);
+  t.equal(await dm.line(/^request/), 'request 0xf0000008', 'held until the domain ran');
+  t.equal(await guest.line(/^entry/), 'entry 0x8 0');
+  await ask(dm, 'assign 1');
+  guest.say('write 0xf0000050 1');
+  t.equal(await dm.line(/^kick/), 'kick 1');
+  t.equal(await guest.line(/^entry/), 'entry 0x0 0');
+  guest.say('read 0xf0001000');
+  t.equal(await guest.line(/^entry/), 'entry 0xffffffff 0');
+  guest.say('alloc');
+  const { port } = JSON.parse((await guest.line(/^alloc/)).slice(6)) as { port: number };
+  await ask(dm, `call ${domid} ${port}`);
+  t.equal(await guest.line(/^upcall/), `upcall ${port}`);
+  t.same(kinds(await ask<Audit>(dm, 'audit')), [
+    'domain',
+    'eventfd',
+    'file',
+    'ioeventfd',
+    'ioreq-server',
+    'port',
+    'port',
+    'port',
+    'range',
+  ]);
+  hypervisor.child.kill('SIGTERM');
+  t.equal(await hypervisor.ended(), 0);
+  t.equal(await dm.ended(), 1, 'the host is gone');
+  t.equal(await guest.ended(), 1);
+  t.same(readdirSync(join(runDir, 'shm')), []);
+  t.notOk(existsSync(join(runDir, 'dom0.token')));
+});
+
+t.test('a guest is refused what is dom0’s, and a forged token everything', async (t) => {
+  const { runDir, guest, domid } = await host(t);
+  for (const verb of [`destroy ${domid}`, 'open', `map ${domid}`, `kick ${domid}`]) {
+    guest.say(verb);
+    t.equal(await guest.line(new RegExp(`^${verb.split(' ')[0]}`)), `${verb.split(' ')[0]} EPERM`);
+  }
+  const forged = startNode(t, GUEST, ['--run-dir', runDir, '--as', 'forger', '--token', 'f'.repeat(64)]);
+  t.equal(await forged.ended(), 1);
+  t.match(forged.stderr, /no token/);
+});
+
+t.test("a killed guest is a crash: VIRQ_DOM_EXC, its domain's memory freed at destruction", async (t) => {
+  const { runDir, dm, guest, domid } = await host(t);
+  await ask(dm, 'virq');
+  await ask(dm, `unpause ${domid}`);
+  guest.child.kill('SIGKILL');
+  await dm.line(/^dom-exc/, 1000);
+  t.match(await ask(dm, `state ${domid}`), { state: 3 });
+  t.match(await ask(dm, 'list'), { domains: [{ name: 'Domain-0' }, { domid, state: 'shutdown', shutdown_reason: 3 }] });
+  await ask(dm, `destroy ${domid}`);
+  t.match(await ask(dm, 'list'), { domains: [{ name: 'Domain-0' }] });
+  t.same(
+    readdirSync(join(runDir, 'shm')).filter((name) => name.startsWith('dom')),
+    [],
+  );
+});
+
+t.test('a guest that leaves with nonsense is told that its domain is gone', async (t) => {
+  const { dm, guest, domid } = await host(t);
+  await ask(dm, `unpause ${domid}`);
+  guest.say('bad');
+  t.equal(await guest.line(/^gone/), 'gone shutdown 3');
+  await ask(dm, `destroy ${domid}`);
+  t.equal(await guest.line(/^gone/), 'gone dying 3');
+});
+
+t.test(
+  'a killed device model: all of its is given back, and the next one answers the request that waited',
+  async (t) => {
+    const { dm, guest, domid, start } = await host(t);
+    const { id } = await ask<{ id: number }>(dm, `serve ${domid}`);
+    await ask(dm, 'assign 0');
+    await ask(dm, `map ${domid}`);
+    await ask(dm, 'mute');
+    await ask(dm, `unpause ${domid}`);
+    guest.say('read 0xf0000010');
+    dm.child.kill('SIGKILL');
+    await dm.ended();
+    const next = await start('dm-2');
+    t.same(kinds(await ask<Audit>(next, 'audit')), ['domain', 'file', 'ioreq-server', 'range']);
+    await ask(next, `adopt ${domid} ${id}`);
+    t.equal(await next.line(/^request/), 'request 0xf0000010');
+    t.equal(await guest.line(/^entry/), 'entry 0x10 0');
+  },
+);
+
+t.test('--dom0 linux: the ioeventfd of a dead device model stays, and a successor cannot bind its port', async (t) => {
+  const { dm, domid, start } = await host(t, '--dom0', 'linux');
+  const { id } = await ask<{ id: number }>(dm, `serve ${domid}`);
+  await ask(dm, 'assign 0');
+  dm.child.kill('SIGKILL');
+  await dm.ended();
+  const next = await start('dm-2');
+  t.ok(kinds(await ask<Audit>(next, 'audit')).includes('ioeventfd'));
+  await t.rejects(ask(next, `adopt ${domid} ${id}`), { message: /EINVAL/ });
+});
