@@ -132,10 +132,20 @@ export class RegionMemory implements GuestMemory {
   }
 
   read(addr: number, target: Uint8Array): void {
+    const { base, end, bytes } = this.#last;
+    if (addr >= base && addr + target.length <= end) {
+      target.set(bytes.subarray(addr - base, addr - base + target.length));
+      return;
+    }
     this.#walk(addr, target.length, (bytes, done) => target.set(bytes, done));
   }
 
   write(addr: number, source: Uint8Array): void {
+    const { base, end, bytes } = this.#last;
+    if (addr >= base && addr + source.length <= end) {
+      bytes.set(source, addr - base);
+      return;
+    }
     this.#walk(addr, source.length, () => {});
     this.#walk(addr, source.length, (bytes, done) => bytes.set(source.subarray(done, done + bytes.length)));
   }

@@ -176,9 +176,12 @@ const RESPONSE_NAMES = new Map<number, GpuResponseName>(
   ]),
 );
 
+const answer = new Uint8Array(VIRTIO_GPU_CTRL_HDR.size);
+const answerView = new DataView(answer.buffer);
+
 /**
  * The bytes of a response to the request that had `request` as its header. A fence is echoed with its id and context,
- * in errors too; flags other than FENCE are not, as QEMU's devices do (a 2D device has no ring_idx).
+ * in errors too; flags other than FENCE are not, as QEMU's devices do (a 2D device has no ring_idx). The bytes are good until the next call.
  */
 export function encodeResponse(response: GpuResponse, request: GpuHeader): Uint8Array {
   const fenced = (request.flags & VIRTIO_GPU_FLAG_FENCE) !== 0;
@@ -195,7 +198,8 @@ export function encodeResponse(response: GpuResponse, request: GpuHeader): Uint8
     case 'OK_EDID':
       return VIRTIO_GPU_RESP_EDID.bytes({ hdr, size: response.edid.length, edid: response.edid });
     default:
-      return VIRTIO_GPU_CTRL_HDR.bytes(hdr);
+      VIRTIO_GPU_CTRL_HDR.set(answerView, 0, hdr);
+      return answer;
   }
 }
 

@@ -20,7 +20,7 @@ import {
 } from '../../lib/layout/virtio-ring.js';
 import { Chain, VirtqError } from '../../lib/virtio/chain.js';
 import { DeviceQueue, type QueueLayout } from '../../lib/virtio/device-queue.js';
-import { decodeCommand, encodeResponse } from '../../lib/virtio/gpu-codec.js';
+import { decodeCommand, encodeResponse, GPU_COMMANDS, type GpuCommand } from '../../lib/virtio/gpu-codec.js';
 import { executeControl, executeCursor, type GpuState } from './commands.js';
 import { type DisplaySize, Displays } from './display.js';
 import { ResourceTable } from './resources.js';
@@ -44,6 +44,8 @@ export interface GpuDeviceSetup {
   readonly defer: (action: () => void) => void;
   readonly displays: readonly DisplaySize[];
   readonly hostBytesMax?: number;
+  /** Zeroed bytes for pixels; throws RangeError when there is no room. */
+  readonly allocate?: (bytes: number) => Uint8Array;
 }
 
 /** Who is told about a queue. */
@@ -53,6 +55,11 @@ export interface QueueEnds {
   /** The driver broke the ring; the queue has stopped. */
   readonly error: () => void;
 }
+
+/** Made once: a step's name is looked up by its text. */
+const STEPS = Object.fromEntries(
+  [...Object.keys(GPU_COMMANDS), 'INVALID'].map((name) => [name, `gpu.${name}`]),
+) as Readonly<Record<GpuCommand['name'], string>>;
 
 interface RunningQueue {
   readonly index: number;
@@ -87,7 +94,8 @@ export class GpuDevice implements GpuState {
     this.#defer = setup.defer;
     this.displays = new Displays(setup.displays);
     this.scanouts = new Scanouts(this.displays.count);
-    this.resources = new ResourceTable(setup.hostBytesMax ?? GPU_HOST_BYTES_DEFAULT, setup.history);
+    const allocate = setup.allocate ?? ((bytes) => new Uint8Array(bytes));
+    this.resources = new ResourceTable(setup.hostBytesMax ?? GPU_HOST_BYTES_DEFAULT, setup.history, allocate);
   }
 
   get features(): bigint {
@@ -195,7 +203,7 @@ export class GpuDevice implements GpuState {
     const command = decodeCommand(chain);
     const { type } = command.hdr;
     const resource = 'resource_id' in command ? command.resource_id : 0;
-    this.#history.step(`gpu.${command.name}`, type, resource);
+    this.#history.step(STEPS[command.name], type, resource);
     const control = queue.index === VIRTIO_GPU_QUEUE_CONTROL;
     const response = control ? executeControl(this, command) : executeCursor(this, command);
     this.#history.record('command', command.name, type, resource);

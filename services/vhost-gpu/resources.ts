@@ -32,13 +32,16 @@ export interface Resource {
 export class ResourceTable {
   readonly #hostBytesMax: number;
   readonly #history: History;
+  readonly #allocate: (bytes: number) => Uint8Array;
   readonly #resources = new Map<number, Resource>();
   #hostBytes = 0;
   #entriesHeld = 0;
 
-  constructor(hostBytesMax: number, history: History) {
+  /** `allocate` gives zeroed bytes, or throws RangeError. */
+  constructor(hostBytesMax: number, history: History, allocate: (bytes: number) => Uint8Array) {
     this.#hostBytesMax = hostBytesMax;
     this.#history = history;
+    this.#allocate = allocate;
   }
 
   get count(): number {
@@ -64,9 +67,10 @@ export class ResourceTable {
     if (Math.max(width, height) > GPU_RESOURCE_SIDE_MAX) return undefined;
     let pixels: Uint8Array;
     try {
-      pixels = new Uint8Array(bytes);
-    } catch {
-      return undefined; // RangeError: the host has no room for it
+      pixels = this.#allocate(bytes);
+    } catch (error) {
+      if (error instanceof RangeError) return undefined; // the host has no room for it
+      throw error;
     }
     const resource: Resource = { id, format, width, height, pixels, backing: undefined };
     this.#resources.set(id, resource);

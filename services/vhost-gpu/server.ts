@@ -9,6 +9,7 @@ import type { VhostUserOpen } from '../../lib/core/proto-types.js';
 import type { ServiceContext } from '../../lib/core/service.js';
 import { VHOST_USER_REQUEST } from '../../lib/layout/vhost-user.js';
 import { VIRTIO_GPU_QUEUE_COUNT } from '../../lib/layout/virtio-gpu.js';
+import { pageAlignedBytes } from '../../lib/node/libc.js';
 import { runPaths } from '../../lib/node/run-dir.js';
 import { BusSession } from './bus-session.js';
 import { DISPLAY_PIXELS_MAX, type DisplaySize, validSize } from './display.js';
@@ -49,6 +50,7 @@ export async function start(context: ServiceContext, options: VhostGpuOptions): 
       defer: setImmediate,
       displays: options.displays,
       hostBytesMax: options.maxHostmem << 20,
+      allocate: pageAlignedBytes,
     });
     sessions.set(id, session);
     log.info({ device: name, session: id, peer: peer.name }, 'session opened');
