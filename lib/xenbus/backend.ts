@@ -62,7 +62,7 @@ export interface BackState {
   /** This process ends: connections close in order, and none begins. */
   readonly stopping?: true;
   /** Where `releasing` goes; default `finishing`. */
-  readonly after?: 'gone' | 'readingSetup';
+  readonly after?: 'gone' | 'readingSetup' | 'found';
 }
 
 export type BackEvent =
@@ -129,6 +129,9 @@ type Row = Readonly<Record<XenbusState, Move>>;
 const row = (moves: Partial<Record<XenbusState, Move>>, otherwise: Move): Row =>
   Object.fromEntries(Object.values(XenbusState).map((s) => [s, moves[s] ?? otherwise])) as unknown as Row;
 
+/** The directory was removed, or made anew. */
+const TAKEN_AWAY = { [S.Unknown]: 'vanish', [S.Initialising]: 'restart' } as const;
+
 /**
  * (resting phase, own state) first: what the toolstack, or an earlier life, left there. `follow` goes on with REST.
  * A state that is nobody's to write is left alone.
@@ -145,16 +148,10 @@ export const OWN: Readonly<Record<BackRest, Row>> = {
     },
     'stay',
   ),
-  waiting: row(
-    { [S.Unknown]: 'vanish', [S.Initialising]: 'restart', [S.Closing]: 'rest', [S.Closed]: 'rest' },
-    'follow',
-  ),
-  connected: row(
-    { [S.Unknown]: 'vanish', [S.Initialising]: 'restart', [S.Closing]: 'rest', [S.Closed]: 'finish' },
-    'follow',
-  ),
-  closing: row({ [S.Unknown]: 'vanish', [S.Initialising]: 'restart', [S.Closed]: 'finish' }, 'follow'),
-  closed: row({ [S.Unknown]: 'vanish', [S.Initialising]: 'restart', [S.Closing]: 'finish' }, 'follow'),
+  waiting: row({ ...TAKEN_AWAY, [S.InitWait]: 'follow', [S.Closing]: 'rest', [S.Closed]: 'finish' }, 'stay'),
+  connected: row({ ...TAKEN_AWAY, [S.Connected]: 'follow', [S.Closing]: 'rest', [S.Closed]: 'finish' }, 'stay'),
+  closing: row({ ...TAKEN_AWAY, [S.Closing]: 'follow', [S.Closed]: 'finish' }, 'stay'),
+  closed: row({ ...TAKEN_AWAY, [S.Closing]: 'rest', [S.Closed]: 'follow' }, 'stay'),
   gone: row({}, 'stay'),
 };
 
@@ -319,13 +316,13 @@ const MOVES: Readonly<Record<Exclude<Move, 'stay' | 'follow' | 'rest'>, (state: 
   restart: ({ refused: _refused, failure: _failure, ...state }) => ({
     ...state,
     phase: 'releasing',
-    ...(state.stopping ? {} : { after: 'readingSetup' }),
+    after: state.stopping ? 'found' : 'readingSetup',
   }),
   vanish: (state) => ({ ...state, phase: 'releasing', after: 'gone' }),
 };
 
 /** Phases that a backend does not rest in when it stops. */
-const STOPPING: Partial<Record<BackRest, 'close'>> = { waiting: 'close', connected: 'close' };
+const STOPPING: ReadonlySet<BackRest> = new Set(['waiting', 'connected']);
 
 /** The resting phase of an own state that somebody else wrote. */
 const RESTING: Partial<Record<number, BackRest>> = { [S.Closing]: 'closing', [S.Closed]: 'closed' };
@@ -348,8 +345,6 @@ export function backStep(state: BackState, event: BackEvent): BackStep {
 
 function look(state: BackState, phase: BackRest, event: Extract<BackEvent, { type: 'look' }>): BackStep {
   const seen = { ...state, back: event.back };
-  const leave = state.stopping ? STOPPING[phase] : undefined;
-  if (leave !== undefined && event.back !== S.Unknown) return enter(MOVES[leave](seen));
   const own = OWN[phase][event.back as XenbusState] ?? 'stay';
   switch (own) {
     case 'stay':
@@ -361,7 +356,7 @@ function look(state: BackState, phase: BackRest, event: Extract<BackEvent, { typ
       return front({ ...seen, phase: closed }, closed, event);
     }
     case 'follow':
-      return front(seen, phase, event);
+      return state.stopping && STOPPING.has(phase) ? enter(MOVES.close(seen)) : front(seen, phase, event);
     default:
       return enter(MOVES[own](seen));
   }
