@@ -72,7 +72,9 @@ class Run {
   readonly #feed: HistoryFeed;
   readonly #lab: Lab | undefined;
   readonly #abort = new AbortController();
-  readonly #interrupted: Promise<'interrupted'>;
+  readonly #interrupted: Promise<void>;
+  /** Rejects when a process of the lab ends that nobody asked to. */
+  readonly #failed: Promise<never>;
   #image: Picture | undefined;
   #session: Session | undefined;
   #display: BusClient | undefined;
@@ -86,13 +88,22 @@ class Run {
     this.#interrupted = this.#listenToSignals();
     this.#lab = settings.attach ? undefined : new Lab({ ...settings, runDir: this.#runDir });
     this.#lab?.startGuest(settings.config.name, settings.image);
+    const failure: Promise<string> = this.#lab?.failed ?? new Promise(() => {});
+    this.#failed = failure.then((sentence) => {
+      throw new LabFailedError(sentence);
+    });
+    this.#failed.catch(() => {}); // looked at when something waits
     this.#feed = new HistoryFeed(this.#runDir);
   }
 
   async run(): Promise<boolean> {
     let reason: string | undefined;
     try {
-      await this.#unlessFailed(this.#showPictures());
+      const interrupted = this.#interrupted.then(() => {
+        throw new LabFailedError('interrupted before the first frame');
+      });
+      interrupted.catch(() => {}); // it may come later, when it is no failure
+      await this.#unlessFailed(Promise.race([this.#showPictures(), interrupted]));
       if (!this.#settings.once) {
         this.#report.stayingUp();
         await this.#unlessFailed(this.#interrupted);
@@ -113,11 +124,11 @@ class Run {
     return errorMessage(error);
   }
 
-  #listenToSignals(): Promise<'interrupted'> {
+  #listenToSignals(): Promise<void> {
     return new Promise((resolve) => {
       let count = 0;
       const onSignal = (): void => {
-        resolve('interrupted');
+        resolve();
         // Whoever asks twice does not want to wait for order.
         if (++count === 2) void this.#lab?.abandon();
       };
@@ -126,22 +137,14 @@ class Run {
     });
   }
 
-  /** `work`, or what ends it early: a process that failed, or the user. */
+  /** What `work` gives, or a rejection that says which process failed meanwhile. */
   async #unlessFailed<T>(work: Promise<T>): Promise<T> {
     work.catch(() => {}); // it may lose the race and fail later
-    const failed = this.#lab?.failed.then((sentence) => {
-      throw new LabFailedError(sentence);
-    });
-    const interrupted = this.#interrupted.then((): T => {
-      throw new LabFailedError('interrupted before the first frame');
-    });
-    const isInterrupt = (work as Promise<unknown>) === this.#interrupted;
-    const racers = [work, ...(isInterrupt ? [] : [interrupted]), ...(failed === undefined ? [] : [failed])];
     try {
-      return await Promise.race(racers as Promise<T>[]);
+      return await Promise.race([work, this.#failed]);
     } catch (error) {
       // A server's death shows on our connections before its exit status is known: the process is the reason.
-      if (error instanceof PeerDiedError && failed !== undefined) return await (failed as Promise<T>);
+      if (error instanceof PeerDiedError && this.#lab !== undefined) return await this.#failed;
       throw error;
     }
   }
