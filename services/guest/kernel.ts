@@ -85,6 +85,7 @@ export class Kernel {
         if (driver instanceof VirtioGpu) vcpu.run(() => void this.#useDisplay(driver));
       },
       onFailed: (_device, reason) => void this.#reportFailure(reason),
+      onReleased: () => this.#checkHeld(),
     });
     this.#xenbus = new XenbusCore({ ...parts, store: this.#store, xenwatch: this.#xenwatch, drivers: [this.#front] });
   }
@@ -100,6 +101,14 @@ export class Kernel {
     if (this.events.boundCount > 0) held.push(`${this.events.boundCount} ports`);
     if (this.ranges.count > 0) held.push(`${this.ranges.count} ranges`);
     return held;
+  }
+
+  /** A device let go: with no other there, everything must be back. */
+  #checkHeld(): void {
+    const held = this.held();
+    if (this.#front.held().length > 0 || held.length === 0) return;
+    this.#parts.history.record('error', 'leak', held.length, 0, this.#parts.domid);
+    this.#parts.log.error({ held }, 'not everything was given back');
   }
 
   /** Runs behind the vCPU's gate; resolves when the kernel is up and lives by its watches. */

@@ -1,7 +1,7 @@
 // The guest as a process: finds its token, takes its domain's pages, and lets the kernel run on them. What comes from sockets
 // and doorbells is handed to the vCPU; everything else is in the pure files beside this one.
 import { readFile } from 'node:fs/promises';
-import { UserError } from '../../lib/core/errors.js';
+import { ErrnoError, UserError } from '../../lib/core/errors.js';
 import { DOMID_SELF } from '../../lib/core/ids.js';
 import { RegionMemory } from '../../lib/core/memory.js';
 import type { GuestPages } from '../../lib/core/proto-types.js';
@@ -37,8 +37,10 @@ export async function start(context: ServiceContext, options: GuestOptions): Pro
   const picture = readPicture(options.image, PIXELS_MAX);
   const token = options.token ?? (await findToken(context, options.name));
   if (token === undefined) return; // stopped meanwhile
-  const hypervisor = await context.connect('hypervisor', { token });
-  const xenstored = await context.connect('xenstored', { token });
+  const [hypervisor, xenstored] = await Promise.all([
+    context.connect('hypervisor', { token }),
+    context.connect('xenstored', { token }),
+  ]);
   hypervisor.on('HypervisorEvents', 'domain_gone', () => {
     context.log.info('the domain is gone');
     void context.stop();
@@ -60,7 +62,12 @@ export async function start(context: ServiceContext, options: GuestOptions): Pro
     onHalted: () => void context.stop(),
   });
   context.log.info({ domid: pages.domid, memory: memory.size }, 'attached');
-  vcpu.run(() => void kernel.boot());
+  vcpu.run(() => {
+    kernel.boot().catch((error: unknown) => {
+      if (!(error instanceof ErrnoError)) throw error;
+      void context.stop(`the kernel cannot boot: ${error.message}`);
+    });
+  });
 }
 
 async function findToken(context: ServiceContext, name: string): Promise<string | undefined> {

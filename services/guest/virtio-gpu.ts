@@ -2,7 +2,7 @@
 // (drivers/gpu/drm/virtio), hot-plug, removal; and, unlike Linux's, the way back after DEVICE_NEEDS_RESET.
 // Leaves queues and registers to virtio-mmio.ts, buffers and fences to gpu-channel.ts, pictures to workload.ts.
 import type { Clock } from '../../lib/core/clock.js';
-import { DeadlineError, ErrnoError, errorMessage } from '../../lib/core/errors.js';
+import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
@@ -12,11 +12,7 @@ import {
   VIRTIO_GPU_CTRL_HDR,
   VIRTIO_GPU_EVENT_DISPLAY,
   VIRTIO_GPU_F_EDID,
-  VIRTIO_GPU_MAX_SCANOUTS,
   VIRTIO_GPU_QUEUE_CONTROL,
-  VIRTIO_GPU_RESP,
-  VIRTIO_GPU_RESP_DISPLAY_INFO,
-  VIRTIO_GPU_RESP_EDID,
   VIRTIO_GPU_RESP_ERR_FIRST,
   VIRTIO_GPU_SHM_ID_HOST_VISIBLE,
   VIRTIO_ID_GPU,
@@ -24,6 +20,7 @@ import {
 import { featureBits, hasFeature } from '../../lib/layout/virtio-ring.js';
 import { type Framebuffer, freeFramebuffer, makeFramebuffer } from './framebuffer.js';
 import { GpuChannel, type GpuCommand, type GpuFence, type GpuPending } from './gpu-channel.js';
+import { GpuOutputs, type Output } from './gpu-outputs.js';
 import type { Rect } from './gpu-requests.js';
 import * as requests from './gpu-requests.js';
 import type { Heap } from './heap.js';
@@ -32,22 +29,11 @@ import type { Vcpu } from './vcpu.js';
 import type { VirtioDriver, VirtioMmio } from './virtio-mmio.js';
 import { Completion } from './wait.js';
 
-/** virtio_gpu_init waits so long for display info, and goes on without. */
-const DISPLAY_INFO_MS = 5000;
 /** Removal waits so long for the replies to its last commands; the reset then ends them. */
-const REMOVAL_MS = 1000;
-/** What an output shows before the device said anything. */
-const DEFAULT_MODE = { enabled: true, width: 1024, height: 768 };
+const REMOVAL_MS = 250;
 
 /** `linux` ignores DEVICE_NEEDS_RESET, as Linux's driver does; `restore` resets the device and puts its pictures back. */
 export type GpuPersonality = 'restore' | 'linux';
-
-export interface Output {
-  readonly enabled: boolean;
-  readonly width: number;
-  readonly height: number;
-  readonly edid?: Uint8Array;
-}
 
 export interface GpuParts {
   readonly vcpu: Vcpu;
@@ -67,7 +53,7 @@ export class VirtioGpu implements VirtioDriver {
   readonly #framebuffers = new Map<number, { framebuffer: Framebuffer; scanout: number | undefined }>();
   #device: VirtioMmio | undefined;
   #control: GpuChannel | undefined;
-  #outputs: Output[] = [];
+  readonly #outputs: GpuOutputs;
   /** Counter of resource ids; Linux's never come back, and its first is 2. */
   #lastResource = 1;
   #lastFence = 0n;
@@ -79,10 +65,11 @@ export class VirtioGpu implements VirtioDriver {
 
   constructor(parts: GpuParts) {
     this.#parts = parts;
+    this.#outputs = new GpuOutputs(parts.clock, parts.log);
   }
 
   get outputs(): readonly Output[] {
-    return this.#outputs;
+    return this.#outputs.all;
   }
 
   /** Removed for good: nothing can be drawn any more. */
@@ -99,9 +86,7 @@ export class VirtioGpu implements VirtioDriver {
       const scanouts = await device.readConfig(VIRTIO_GPU_CONFIG.offset.num_scanouts);
       // Capsets matter to rendering contexts only; Linux reads their number all the same.
       await device.readConfig(VIRTIO_GPU_CONFIG.offset.num_capsets);
-      this.#outputs = Array.from({ length: Math.min(scanouts, VIRTIO_GPU_MAX_SCANOUTS) }, (_, index) =>
-        index === 0 ? DEFAULT_MODE : { enabled: false, width: 0, height: 0 },
-      );
+      this.#outputs.preset(scanouts);
       await device.ready();
       if (scanouts > 0) await this.#askDisplay();
     } catch (error) {
@@ -117,39 +102,8 @@ export class VirtioGpu implements VirtioDriver {
     this.#control = new GpuChannel({ queue: control!, kick, vcpu, memory, heap, history });
   }
 
-  /** EDIDs and display info in one batch; silence is not an error, an error reply switches every output off. */
   async #askDisplay(): Promise<void> {
-    const channel = this.#channel();
-    const edid = hasFeature(this.#device!.features, VIRTIO_GPU_F_EDID);
-    const edids: Completion<Uint8Array>[] = [];
-    if (edid) {
-      for (let index = 0; index < this.#outputs.length; index++) {
-        edids.push((await channel.submit(requests.getEdid(index))).reply);
-      }
-    }
-    const { reply } = await channel.submit(requests.getDisplayInfo());
-    await channel.notify();
-    try {
-      const info = await reply.wait({ clock: this.#parts.clock, ms: DISPLAY_INFO_MS, what: 'display info' });
-      const { pmodes } = VIRTIO_GPU_RESP_DISPLAY_INFO.decode(info);
-      this.#outputs = this.#outputs.map((_output, index) => {
-        const { r, enabled } = pmodes[index]!;
-        return { enabled: enabled !== 0, width: r.width, height: r.height };
-      });
-    } catch (error) {
-      if (!(error instanceof DeadlineError)) throw error;
-      this.#parts.log.warn(error.message);
-      return;
-    }
-    // Asked first, answered first: they are here unless the device reorders.
-    for (const [index, one] of edids.entries()) if (one.done) this.#takeEdid(index, await one.wait());
-  }
-
-  #takeEdid(index: number, reply: Uint8Array): void {
-    const { hdr, size, edid } = VIRTIO_GPU_RESP_EDID.decode(reply);
-    const output = this.#outputs[index];
-    if (hdr.type !== VIRTIO_GPU_RESP.VIRTIO_GPU_RESP_OK_EDID || output === undefined) return;
-    this.#outputs[index] = { ...output, edid: edid.slice(0, Math.min(size, edid.length)) };
+    await this.#outputs.ask(this.#channel(), hasFeature(this.#device!.features, VIRTIO_GPU_F_EDID));
   }
 
   /** A frame buffer that the device does not know yet. Throws ENOMEM, ENODEV. */
@@ -244,6 +198,23 @@ export class VirtioGpu implements VirtioDriver {
     });
   }
 
+  /** While probe is still under way: a device that lost its state must not hold it up. */
+  configChangedEarly(): void {
+    if (this.#parts.personality !== 'restore') return;
+    this.#parts.vcpu.run(() => void this.#lostEarly());
+  }
+
+  async #lostEarly(): Promise<void> {
+    const device = this.#device;
+    if (device !== undefined && this.#control !== undefined && (await device.needsReset())) this.#lost();
+  }
+
+  /** Every command and fence under way fails, once; whoever needs the device waits for whenRestored(). */
+  #lost(): void {
+    if (this.#restored === undefined || this.#restored.done) this.#restored = new Completion(this.#parts.vcpu);
+    this.#control?.fail(new ErrnoError('ESTALE', 'the device was reset'));
+  }
+
   async #configChangedWork(): Promise<void> {
     const device = this.#device;
     if (device === undefined || this.#control === undefined) return;
@@ -253,24 +224,24 @@ export class VirtioGpu implements VirtioDriver {
     }
     const events = await device.readConfig(VIRTIO_GPU_CONFIG.offset.events_read);
     const display = events & VIRTIO_GPU_EVENT_DISPLAY;
-    if (display !== 0 && this.#outputs.length > 0) await this.#askDisplay();
+    if (display !== 0 && this.#outputs.all.length > 0) await this.#askDisplay();
     // Cleared after the fetch, as Linux does it: an event set again meanwhile is cleared with it.
     await device.writeConfig(VIRTIO_GPU_CONFIG.offset.events_clear, display);
   }
 
-  /** The device lost its state: every fence under way fails once, then everything is made anew under the same ids. */
+  /** The device lost its state: everything is made anew under the same ids. */
   async #restore(device: VirtioMmio): Promise<void> {
     this.#parts.history.step('gpu.restore');
     this.#parts.log.warn('the device asks for a reset');
-    const restored = new Completion(this.#parts.vcpu);
-    this.#restored = restored;
+    this.#lost();
     const old = this.#channel();
-    old.fail(new ErrnoError('ESTALE', 'the device was reset'));
+    const restored = this.#restored!;
     try {
       await device.renegotiate();
       old.close();
       await this.#openQueues(device);
       await device.ready();
+      if (!this.#outputs.answered && this.#outputs.all.length > 0) await this.#askDisplay();
       const channel = this.#channel();
       for (const { framebuffer, scanout } of this.#framebuffers.values()) {
         await this.#createResource(channel, framebuffer);
@@ -301,6 +272,7 @@ export class VirtioGpu implements VirtioDriver {
     if (this.#control === undefined || this.#framebuffers.size === 0) return;
     const channel = this.#control;
     try {
+      if (this.#parts.personality === 'restore' && (await this.#device!.needsReset())) return;
       const replies: Completion<Uint8Array>[] = [];
       for (const id of this.#framebuffers.keys()) {
         replies.push((await channel.submit(requests.resourceUnref(id))).reply);

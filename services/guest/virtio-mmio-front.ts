@@ -36,6 +36,8 @@ export interface FrontParts {
   readonly onConnected: (driver: VirtioDriver) => void;
   /** The frontend gave up on this device. */
   readonly onFailed: (device: XenbusDevice, reason: string) => void;
+  /** A device has given back what it held. */
+  readonly onReleased: () => void;
 }
 
 interface Info {
@@ -85,6 +87,7 @@ export class VirtioMmioFront implements XenbusDriver {
       info.state = step.state;
     }
     if (before.phase !== 'connected' && info.state.phase === 'connected') this.#parts.onConnected(info.driver!);
+    if (Object.keys(before.held).length > 0 && Object.keys(info.state.held).length === 0) this.#parts.onReleased();
     if (before.failure === undefined && info.state.failure !== undefined) {
       this.#parts.onFailed(device, info.state.failure.text);
     }

@@ -63,8 +63,10 @@ export interface VirtioDriver {
   probe(device: VirtioMmio): Promise<void>;
   /** Ends all traffic and calls reset and deleteQueues. */
   remove(device: VirtioMmio): Promise<void>;
-  /** In interrupt context. */
+  /** In interrupt context; not before probe has returned. */
   configChanged(): void;
+  /** In interrupt context, while probe is under way; configChanged follows. */
+  configChangedEarly?(): void;
 }
 
 export interface TransportParts {
@@ -326,7 +328,10 @@ export class VirtioMmio {
     await this.write(VIRTIO_MMIO_INTERRUPT_ACK, status);
     if ((status & VIRTIO_MMIO_INT_CONFIG) !== 0) {
       if (this.#ready) this.#driver?.configChanged();
-      else this.#configPending = true;
+      else {
+        this.#configPending = true;
+        this.#driver?.configChangedEarly?.();
+      }
     }
     if ((status & VIRTIO_MMIO_INT_VRING) === 0) return;
     for (const { ring, onUsed } of this.#queues) if (ring.hasUsed()) onUsed?.();

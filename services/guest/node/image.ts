@@ -22,6 +22,7 @@ export function readPicture(path: string, pixelsMax: number): Picture {
     file = readFileSync(path);
   } catch (error) {
     if (error instanceof UserError) throw error;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw new UserError(`there is no picture ${path}`);
     throw new UserError(`cannot read the picture ${path}: ${errorMessage(error)}`);
   }
   if (file.length < IHDR_END || !file.subarray(0, SIGNATURE.length).equals(SIGNATURE)) {
