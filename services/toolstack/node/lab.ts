@@ -1,6 +1,9 @@
 // The processes of a lab under one supervisor: started together, watched, ended in order. The first unexpected end is
 // the lab's failure, put down to the process that caused it. Leaves what runs on them to up.ts.
+import { join } from 'node:path';
+import { listProcesses, type ProcessEntry } from '../../../lib/node/run-dir.js';
 import type { NotifyMode } from '../../../lib/node/service.js';
+import { retryOnChange } from '../../../lib/node/wait.js';
 import { type Exit, howItEnded, LabProcess } from './child.js';
 
 /** In the order in which they are ended: users before what they use. */
@@ -84,7 +87,7 @@ export class Lab {
     return this.#stop(this.services.get(name)!, STOP_DEADLINE_MS);
   }
 
-  /** Waits for the guests' processes, which end with their domains; returns those that had to be ended. */
+  /** Waits for the guests' processes, which end with their domains; returns those that did not. */
   async awaitGuests(): Promise<string[]> {
     const found = await Promise.all(
       [...this.guests.values()].map(async (guest) => {
@@ -95,7 +98,17 @@ export class Lab {
         return [`process ${guest.pid}: ${guest.label} outlived its domain`];
       }),
     );
-    return found.flat();
+    return [...found.flat(), ...(await this.#awaitOtherGuests())];
+  }
+
+  /** Guests that `xenwire create` started are no children of ours: the registry tells when they have ended. */
+  async #awaitOtherGuests(): Promise<string[]> {
+    const living = (): ProcessEntry[] =>
+      listProcesses(this.#settings.runDir).filter(({ name, state }) => name.startsWith('guest-') && state !== 'dead');
+    const signal = AbortSignal.timeout(STOP_DEADLINE_MS);
+    const anyFile = join(this.#settings.runDir, 'proc', '*');
+    await retryOnChange(anyFile, () => (living().length === 0 ? true : undefined), signal);
+    return living().map(({ pid, name }) => `process ${pid}: ${name} outlived its domain`);
   }
 
   /** Ends everything at once, by force where need be: for a lab that has failed. */

@@ -1,0 +1,179 @@
+// The command line beside `up`: each process by its own command in any order, guests added and removed in a running lab,
+// the examples that --help gives, and what a user gets wrong.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { PACKAGE_ROOT } from '../../lib/node/package-root.js';
+import {
+  examplesOf,
+  leftovers,
+  registered,
+  startLab,
+  startXenwire,
+  temporaryLabDir,
+  xenwire,
+} from '../fixtures/lab.js';
+
+const CONFIG = join(PACKAGE_ROOT, 'examples', 'gpu-guest.cfg');
+
+const SERVICES: Readonly<Record<string, readonly string[]>> = {
+  hypervisor: ['hypervisor'],
+  xenstored: ['xenstored'],
+  'vhost-gpu': ['vhost-gpu'],
+  'vhost-frontend': ['vhost-frontend'],
+  'guest-gpu-guest': ['guest', '--name', 'gpu-guest'],
+};
+const NAMES = Object.keys(SERVICES);
+
+for (const order of [NAMES, [...NAMES].reverse(), [2, 4, 1, 3, 0].map((index) => NAMES[index]!)]) {
+  t.test(`processes started alone find each other: ${order.join(', ')}`, async (t) => {
+    const runDir = temporaryLabDir(t);
+    const running = [];
+    for (const name of order) {
+      running.push(startXenwire(t, [...SERVICES[name]!, '--run-dir', runDir]));
+      // Each has begun, and looks for what it needs, before the next one starts.
+      await registered(runDir, name, /./);
+    }
+    const args = ['create', CONFIG, '--no-process', '--wait', '--wait-for-lab', '--run-dir', runDir];
+    const created = await xenwire(t, args);
+    t.equal(created.status, 0, created.stderr);
+    t.match(created.stdout, /picture equal: 1024x768 pixels/);
+    t.equal((await xenwire(t, ['destroy', 'gpu-guest', '--run-dir', runDir])).status, 0);
+    const guest = running[order.indexOf('guest-gpu-guest')]!;
+    t.equal(await guest.ended(), 0, 'the guest ends with its domain');
+  });
+}
+
+t.test('guests come and go in a running lab, and ps and list show it', async (t) => {
+  const runDir = temporaryLabDir(t);
+  const lab = await startLab(t, runDir);
+  const names = async (): Promise<string[]> => {
+    const { stdout } = await xenwire(t, ['ps', '--json', '--run-dir', runDir]);
+    return (JSON.parse(stdout) as { name: string }[]).map(({ name }) => name);
+  };
+  const guests = async (): Promise<string[]> => {
+    const { stdout } = await xenwire(t, ['list', '--json', '--run-dir', runDir]);
+    return (JSON.parse(stdout) as { name: string; state: string }[]).map(({ name, state }) => `${name} ${state}`);
+  };
+  t.same(await names(), ['guest-gpu-guest', 'hypervisor', 'vhost-frontend', 'vhost-gpu', 'xenstored']);
+  const config = join(runDir, 'second.cfg');
+  writeFileSync(config, 'name = "second"\nmemory = 32\nvirtio = [ "type=virtio,device10,transport=mmio" ]\n');
+  const created = await xenwire(t, ['create', config, '--wait', '--run-dir', runDir]);
+  t.equal(created.status, 0, created.stderr);
+  t.match(created.stdout, /^guest second is domain 2\npicture equal: /);
+  t.ok((await names()).includes('guest-second'));
+  t.same(await guests(), ['gpu-guest running', 'second running']);
+  const again = await xenwire(t, ['create', config, '--run-dir', runDir]);
+  t.same([again.status, again.stderr], [2, 'xenwire: there is a guest second already: domain 2\n']);
+  t.equal((await xenwire(t, ['destroy', 'second', '--run-dir', runDir])).status, 0);
+  t.same(await guests(), ['gpu-guest running']);
+  t.equal((await xenwire(t, ['create', config, '--run-dir', runDir])).status, 0, 'and again, as another domain');
+  await registered(runDir, 'guest-second', /shown/);
+  lab.child.kill('SIGINT');
+  t.equal(await lab.ended(), 0, lab.stderr);
+  t.same(leftovers(runDir), [], 'the lab took along what others had added');
+});
+
+t.test('the examples of --help do what they say', async (t) => {
+  const runDir = temporaryLabDir(t);
+  const env = { XENWIRE_RUN_DIR: runDir };
+  const verbs = ['up', 'ps', 'list', 'trace', 'destroy', 'create'];
+  const examples = (await Promise.all(verbs.map((verb) => examplesOf(t, verb)))).flat();
+  const run = async (line: string, status = 0): Promise<void> => {
+    const at = examples.findIndex((args) => args.join(' ') === line);
+    t.not(at, -1, `${line} is an example`);
+    const result = await xenwire(t, examples.splice(at, 1)[0]!, env);
+    t.equal(result.status, status, `${line}: ${result.stderr}`);
+  };
+  process.chdir(PACKAGE_ROOT); // they name files of the project
+  await run('up --once --json');
+  await run('up --once --guests 2 --image examples/test-card.png');
+  const lab = startXenwire(
+    t,
+    examples.splice(
+      examples.findIndex((args) => args.join() === 'up'),
+      1,
+    )[0]!,
+    env,
+  );
+  await lab.line(/until Ctrl-C/);
+  for (const line of ['ps', 'ps --json', 'ps --check hypervisor', 'list', 'list --json']) await run(line);
+  for (const line of ['trace --kind state', 'trace --process guest-gpu-guest --last 50', 'trace --domid 1 --json']) {
+    await run(line);
+  }
+  await run('destroy gpu-guest');
+  await run('create examples/gpu-guest.cfg');
+  t.equal((await xenwire(t, ['destroy', 'gpu-guest'], env)).status, 0);
+  await run('create examples/gpu-guest.cfg --image examples/test-card.png --wait');
+  await run('destroy 3');
+  t.same(examples, [], 'no example is left out');
+  lab.child.kill('SIGINT');
+  t.equal(await lab.ended(), 0, lab.stderr);
+});
+
+t.test('what a user gets wrong is one sentence and status 2', async (t) => {
+  const runDir = temporaryLabDir(t);
+  const dir = join(runDir, '..');
+  const file = (name: string, text: string): string => {
+    writeFileSync(join(dir, name), text);
+    return join(dir, name);
+  };
+  const bad = file('bad.cfg', 'name = "g"\nmemory = "much"\n');
+  const noGpu = file('no-gpu.cfg', 'name = "g"\n');
+  const notPng = file('picture.png', 'this is text');
+  const other = join(dir, 'other');
+  mkdirSync(other);
+  file('other/letter.txt', 'dear sir');
+  const long = join(dir, 'x'.repeat(100));
+  const cases: readonly (readonly [args: string[], message: RegExp])[] = [
+    [[], /^xenwire: no command given; see --help$/],
+    [['fly'], /^xenwire: unknown command 'fly'$/],
+    [['up', '--fast'], /^xenwire: unknown option '--fast'$/],
+    [
+      ['up', '--guests', 'many'],
+      /^xenwire: option '--guests <count>' argument 'many' is invalid: It must be a whole number/,
+    ],
+    [['up', '--notify', 'pigeon'], /^xenwire: .*'pigeon' is invalid: Allowed choices are doorbell, zmq$/],
+    [['up', '--image', join(dir, 'none.png')], /^xenwire: cannot read the image .*none\.png: ENOENT/],
+    [['up', '--image', notPng], /^xenwire: .*picture\.png is not a PNG image$/],
+    [['up', '--image', dir], /^xenwire: cannot read the image /],
+    [['up', '--config', join(dir, 'none.cfg')], /^xenwire: cannot read the configuration .*none\.cfg: ENOENT/],
+    [['up', '--config', bad], /^xenwire: .*bad\.cfg:2: memory is a number from 8 to 3840, not "much"$/],
+    [['up', '--config', noGpu], /^xenwire: .*no-gpu\.cfg has no GPU as its device 0/],
+    [
+      ['up', '--run-dir', long],
+      /^xenwire: run directory .* is too long for the sockets in it: \d+ bytes, at most \d+$/,
+    ],
+    [['up', '--run-dir', other], /^xenwire: .*other holds other things \(letter\.txt\): name a new or empty folder$/],
+    [['up', '--run-dir', join(bad, 'lab')], /^xenwire: cannot use .* as run directory: ENOTDIR/],
+    [['create'], /^xenwire: missing required argument 'config'$/],
+    [['create', CONFIG], /^xenwire: no hypervisor runs in .*: start a lab with xenwire up, or name its --run-dir$/],
+    [['destroy', 'g'], /^xenwire: no hypervisor runs in /],
+    [['trace', '--kind', 'noise'], /^xenwire: .*'noise' is invalid: Kinds are step, send/],
+    [['guest', '--run-dir', runDir], /^xenwire guest: required option '--name <name>' not specified$/],
+    [['hypervisor', '--warp'], /^xenwire hypervisor: unknown option '--warp'$/],
+    [['hypervisor', '--run-dir', long], /^xenwire hypervisor: run directory .* is too long/],
+  ];
+  for (const [args, message] of cases) {
+    const named = args.includes('--run-dir') || args[0] === undefined || args[0] === 'fly';
+    const result = await xenwire(t, named ? args : [...args, '--run-dir', runDir]);
+    t.equal(result.status, 2, args.join(' '));
+    t.match(result.stderr.trimEnd(), message);
+    t.notMatch(result.stderr.trimEnd(), '\n', 'one line');
+    t.equal(result.stdout, '');
+  }
+});
+
+t.test('a run directory in use is refused, to a second lab and to a second process of a name', async (t) => {
+  const runDir = temporaryLabDir(t);
+  const lab = await startLab(t, runDir);
+  const second = await xenwire(t, ['up', '--once', '--run-dir', runDir]);
+  t.equal(second.status, 2);
+  t.match(second.stderr, /^xenwire: another xenwire up uses .*: name another --run-dir, or --attach to it\n$/);
+  const process_ = await xenwire(t, ['xenstored', '--run-dir', runDir]);
+  t.same([process_.status, process_.stderr], [2, `xenwire xenstored: xenstored is already running in ${runDir}\n`]);
+  const destroyed = await xenwire(t, ['destroy', 'nobody', '--run-dir', runDir]);
+  t.same([destroyed.status, destroyed.stderr], [2, 'xenwire: there is no guest "nobody"; there is gpu-guest\n']);
+  lab.child.kill('SIGINT');
+  t.equal(await lab.ended(), 0, 'nobody disturbed it');
+});
