@@ -13,6 +13,14 @@ export interface Compat {
   readonly watchQuotaError: XsdError;
   /** May everybody watch @releaseDomain? */
   readonly releaseDomainReadable: boolean;
+  /** Domids are read by atoi, junk counting as 0; otherwise the whole string must be a number up to 65535. */
+  readonly looseDomids: boolean;
+  /** @introduceDomain and @releaseDomain are nodes: GET_PERMS reads them, SET_PERMS on them fires watches. */
+  readonly specialsAreNodes: boolean;
+  /** UNWATCH of a path that is none answers EINVAL, otherwise ENOENT. */
+  readonly unwatchChecksPath: boolean;
+  /** A domain's end takes its entries out of other nodes' permissions. */
+  readonly deadLosePermissions: boolean;
 }
 
 export const COMPAT = {
@@ -24,6 +32,10 @@ export const COMPAT = {
     quotaReachedIsTooMuch: true,
     watchQuotaError: 'ENOSPC',
     releaseDomainReadable: true,
+    looseDomids: false,
+    specialsAreNodes: true,
+    unwatchChecksPath: true,
+    deadLosePermissions: true,
   },
   '4.17': {
     name: '4.17',
@@ -32,6 +44,10 @@ export const COMPAT = {
     quotaReachedIsTooMuch: false,
     watchQuotaError: 'E2BIG',
     releaseDomainReadable: false,
+    looseDomids: true,
+    specialsAreNodes: false,
+    unwatchChecksPath: false,
+    deadLosePermissions: false,
   },
 } as const satisfies Record<string, Compat>;
 export type CompatName = keyof typeof COMPAT;

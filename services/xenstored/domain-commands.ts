@@ -7,7 +7,8 @@ import { fail, Unanswered } from './failure.js';
 import { domainPath } from './path.js';
 import { type Limits, type QuotaKey, quotaKeys } from './quota.js';
 
-function domidOf(text: string | undefined): number {
+function domidOf(call: Call, text: string | undefined): number {
+  if (text !== undefined && call.store.compat.looseDomids) return atoi(text) >>> 0;
   return (text === undefined ? undefined : parseDomid(text)) ?? fail('EINVAL');
 }
 
@@ -17,7 +18,7 @@ function introducedDomain(call: Call, domid: number): Domain {
 
 /** The domain of RELEASE and RESUME: neither the control domain nor the store's own. */
 function guestOf(call: Call): Domain {
-  const domid = domidOf(oneString(call.payload));
+  const domid = domidOf(call, oneString(call.payload));
   if (domid === DOM0) fail('EINVAL');
   return introducedDomain(call, domid);
 }
@@ -25,7 +26,7 @@ function guestOf(call: Call): Domain {
 /** A domain that has a record here or exists in the host. */
 function existingDomain(call: Call, text: string): Domain {
   const { connection, store } = call;
-  const domid = domidOf(text);
+  const domid = domidOf(call, text);
   return store.domains.existing(domid, connection.domainAnswers, store.tree.generation) ?? fail('ENOENT');
 }
 
@@ -33,7 +34,7 @@ function existingDomain(call: Call, text: string): Domain {
 export const introduce: Handler = (call) => {
   const strings = splitStrings(call.payload);
   if (strings.length < 3) fail('EINVAL');
-  const domid = domidOf(strings[0]);
+  const domid = domidOf(call, strings[0]);
   const port = atoi(strings[2] as string);
   if (port <= 0) fail('EINVAL');
   const answer = call.connection.introduceAnswers.get(domid);
@@ -58,17 +59,17 @@ export const resume: Handler = (call) => {
 export const setTarget: Handler = (call) => {
   const strings = splitStrings(call.payload);
   if (strings.length < 2) fail('EINVAL');
-  const [domid, target] = [domidOf(strings[0]), domidOf(strings[1])];
+  const [domid, target] = [domidOf(call, strings[0]), domidOf(call, strings[1])];
   const domain = introducedDomain(call, domid);
   domain.targetDomid = introducedDomain(call, target).domid;
   call.store.journal.domain(domain);
   return ACK;
 };
 
-export const getDomainPath: Handler = (call) => `${domainPath(domidOf(oneString(call.payload)))}\0`;
+export const getDomainPath: Handler = (call) => `${domainPath(domidOf(call, oneString(call.payload)))}\0`;
 
 export const isDomainIntroduced: Handler = (call) => {
-  const domid = domidOf(oneString(call.payload));
+  const domid = domidOf(call, oneString(call.payload));
   const known = domid === DOMID_SELF || call.store.domains.introduced(domid) !== undefined;
   return known ? 'T\0' : 'F\0';
 };

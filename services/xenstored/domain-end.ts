@@ -37,6 +37,7 @@ export function dropNodesOf(store: Store, domid: number): void {
 }
 
 function dropEntries(store: Store, path: string, node: StoreNode, domid: number): void {
+  if (!store.compat.deadLosePermissions) return;
   const kept = node.perms.filter((perm, index) => index === 0 || perm.domid !== domid);
   if (kept.length < node.perms.length) store.view.write(path, node.withPerms(kept, node.generation));
 }

@@ -1,5 +1,5 @@
 // The xenstored process: its command line. What it does is in server.ts.
-import { Option } from '../../lib/node/cli.js';
+import { integerBetween, Option } from '../../lib/node/cli.js';
 import { runService } from '../../lib/node/service.js';
 import { COMPAT } from './compat.js';
 import { start, type XenstoredOptions } from './server.js';
@@ -11,6 +11,11 @@ await runService<XenstoredOptions>({
     command
       .option('--socket <path>', 'serve unmodified Xen programs here (default: xenstored.socket in the run directory)')
       .option('--alone', 'serve without a hypervisor: every client is dom0, no other domain exists')
+      .addOption(
+        new Option('--domids <list>', 'with --alone: these domains exist, "1,2,5"')
+          .argParser((text) => (text === '' ? [] : text.split(',').map(integerBetween(1, 32751))))
+          .default([]),
+      )
       .addOption(
         new Option('--compat <release>', "behave as that release's daemon")
           .choices(Object.keys(COMPAT))

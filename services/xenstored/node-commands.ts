@@ -7,7 +7,7 @@ import { ACK, absolutePath, type Call, exceeds, findNode, type Handler, onlyPath
 import { fail } from './failure.js';
 import { nodeSize, StoreNode } from './node.js';
 import { baseName, childPath, parentPath } from './path.js';
-import { formatPerm, PERM_OWNER, PERM_READ, PERM_WRITE, type Perm, parsePerm } from './perms.js';
+import { formatPerm, grantedTo, PERM_OWNER, PERM_READ, PERM_WRITE, type Perm, parsePerm } from './perms.js';
 
 export const read: Handler = (call) => requireNode(call, onlyPath(call), PERM_READ).value;
 
@@ -163,7 +163,7 @@ function checkMemory(call: Call, owner: number, bytes: number): void {
 }
 
 export const getPerms: Handler = (call) =>
-  joinStrings(requireNode(call, onlyPath(call, true), PERM_READ).perms.map(formatPerm));
+  joinStrings(requireNode(call, onlyPath(call, call.store.compat.specialsAreNodes), PERM_READ).perms.map(formatPerm));
 
 export const setPerms: Handler = (call) => {
   const { connection, store, view } = call;
@@ -173,6 +173,7 @@ export const setPerms: Handler = (call) => {
   const perms = entries.map((entry) => parsePerm(entry) ?? fail('EINVAL')).map((perm) => resolvePerm(call, perm));
   const owner = perms[0] as Perm;
   if (owner.ignored) fail('ENOENT');
+  if (!store.compat.specialsAreNodes && spelled.startsWith('@')) return setSpecialPerms(call, spelled, perms);
   const path = absolutePath(call, spelled, true);
   const node = requireNode(call, path, PERM_WRITE | PERM_OWNER);
   if (!connection.privileged && owner.domid !== node.owner) fail('EPERM');
@@ -182,6 +183,18 @@ export const setPerms: Handler = (call) => {
   view.fire(path, 'subtree', view.read(path), undefined, node.perms);
   return ACK;
 };
+
+/** Where special nodes are no nodes: outside of any transaction, and nobody is told. */
+function setSpecialPerms(call: Call, name: string, perms: readonly Perm[]): string {
+  const { connection, store } = call;
+  const node = store.tree.get(name);
+  if (node === undefined) fail('EINVAL');
+  if ((grantedTo(connection, node.perms) & PERM_OWNER) === 0) fail('EACCES');
+  store.view.write(name, node.withPerms(perms, store.tree.nextGeneration()));
+  store.view.countNodes(node.owner, -1);
+  store.view.countNodes((perms[0] as Perm).domid, 1);
+  return ACK;
+}
 
 /** Marks an entry for a domain that does not exist, or for all domains where the writer may not say so. */
 function resolvePerm(call: Call, perm: Perm): Perm {

@@ -14,6 +14,8 @@ export interface XenstoredOptions {
   readonly socket?: string;
   /** Without a hypervisor: every client is dom0, and no other domain exists. */
   readonly alone?: boolean;
+  /** The domains that exist when alone. */
+  readonly domids?: readonly number[];
   /** The release of the C daemon to behave as. */
   readonly compat?: CompatName;
 }
@@ -21,6 +23,7 @@ export interface XenstoredOptions {
 export async function start(context: ServiceContext, options: XenstoredOptions): Promise<void> {
   const { host: control } = controlHost(context.log);
   const domains = options.alone === true ? undefined : new HostDomains(await context.connect('hypervisor'));
+  const exists = (domid: number): boolean => options.domids?.includes(domid) === true;
   let flush = (): void => {};
   const host: StoreHost = {
     control,
@@ -32,7 +35,7 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
         else store.answerIntroduce(connection, domid, found === null ? 'ENOENT' : 'ok');
         flush();
       };
-      if (domains === undefined) answer(question.kind === 'introduce' ? { uniqueId: '' } : null);
+      if (domains === undefined) answer(question.kind === 'introduce' || exists(domid) ? { uniqueId: '' } : null);
       else domains.lookUp(domid).then(answer, (error) => void context.stop(String(error)));
     },
   };

@@ -1,7 +1,7 @@
 // The operations on what a connection holds: watches and transactions.
 import { XENSTORE_SERVER_FEATURE } from '../../lib/layout/xs-wire.js';
 import { atoi, oneString, splitStrings } from '../../lib/xenstore/payload.js';
-import { ACK, absolutePath, exceeds, type Handler } from './call.js';
+import { ACK, absolutePath, type Call, exceeds, type Handler } from './call.js';
 import { fail } from './failure.js';
 import { isRelative } from './path.js';
 import { Watches } from './watch.js';
@@ -30,12 +30,18 @@ export const watch: Handler = (call) => {
 export const unwatch: Handler = (call) => {
   const strings = splitStrings(call.payload);
   if (strings.length !== 2) fail('EINVAL');
-  const path = absolutePath(call, strings[0], true);
+  const path = unwatchedPath(call, strings[0] as string);
   const found = call.connection.watches.get(Watches.key(path, strings[1] as string));
   if (found === undefined) fail('ENOENT');
   call.store.removeWatch(found);
   return ACK;
 };
+
+function unwatchedPath(call: Call, spelled: string): string {
+  const { compat } = call.store;
+  if (compat.unwatchChecksPath) return absolutePath(call, spelled, true);
+  return isRelative(spelled) ? `${call.connection.home}/${spelled}` : spelled;
+}
 
 export const resetWatches: Handler = (call) => {
   call.store.dropHeld(call.connection);
