@@ -10,6 +10,7 @@ import { parseDomid } from '../../lib/xenbus/keys.js';
 import type { CoreRules } from './core-rules.js';
 import type { GuestStore } from './guest-store.js';
 import type { Vcpu } from './vcpu.js';
+import { Completion } from './wait.js';
 import { asErrno, readState, XenbusDevice, type XenbusDriver } from './xenbus-device.js';
 import { resetFrontends } from './xenbus-reset.js';
 import type { Xenwatch } from './xenwatch.js';
@@ -221,6 +222,8 @@ export class XenbusCore {
     const { clock, log } = this.#parts;
     for (const device of this.devices) {
       if (device.state !== XenbusState.Connected) continue;
+      // A device that was closed before and came back is to be down anew.
+      device.down = new Completion(this.#parts.vcpu);
       await device.switchState(XenbusState.Closing);
       try {
         await device.down.wait({ clock, ms: SHUTDOWN_MS, what: `closing of ${device.nodename}` });

@@ -247,6 +247,27 @@ t.test('poweroff resets the device, closes the frontend by the backend, and tell
   t.end();
 });
 
+t.test('poweroff waits for a frontend that was closed before and connected again', async (t) => {
+  const { machine } = machineOf();
+  await machine.connect();
+  machine.setBack(5);
+  await machine.settle();
+  machine.backendLetsGo();
+  await machine.settle();
+  machine.setBack(2);
+  await machine.settle();
+  machine.backendConnects();
+  await machine.settle();
+  machine.write(`${HOME}/control/shutdown`, 'poweroff');
+  await machine.settle();
+  t.equal(machine.front, 5);
+  t.equal(machine.halted, undefined);
+  machine.setBack(5);
+  await machine.settle();
+  t.equal(machine.halted, 0);
+  t.end();
+});
+
 t.test('a backend that does not answer holds a shutdown up for five seconds and no longer', async (t) => {
   const { machine } = machineOf();
   await machine.connect();
