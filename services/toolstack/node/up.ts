@@ -40,6 +40,9 @@ export interface UpSettings {
   readonly startNs: bigint;
 }
 
+/** A signal this long after the first is another one. */
+const SECOND_SIGNAL_MS = 500;
+
 /** Something in the lab failed; the message says what. */
 class LabFailedError extends Error {
   override readonly name = 'LabFailedError';
@@ -126,11 +129,13 @@ class Run {
 
   #listenToSignals(): Promise<void> {
     return new Promise((resolve) => {
-      let count = 0;
+      let firstMs: number | undefined;
       const onSignal = (): void => {
         resolve();
-        // Whoever asks twice does not want to wait for order.
-        if (++count === 2) void this.#lab?.abandon();
+        // One Ctrl-C can come twice: from the terminal, and from an npm that passes it on. Whoever asks again later does
+        // not want to wait for order.
+        firstMs ??= performance.now();
+        if (performance.now() - firstMs > SECOND_SIGNAL_MS) void this.#lab?.abandon();
       };
       process.on('SIGINT', onSignal);
       process.on('SIGTERM', onSignal);
