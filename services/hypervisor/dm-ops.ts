@@ -76,6 +76,6 @@ export const DM_OPERATIONS: Readonly<Record<string, Operation>> = {
   'dm.map_mem_type_to_ioreq_server': dm({ id: 'u16', type: 'u16', flags: 'u32', opaque: 'u64' }, () => -EOPNOTSUPP),
   /** The operation of the thread's first patches: refused unless the host is configured for a path that needs it. */
   'dm.evtchn_raise': dm({ port: 'u32' }, ({ host, caller, domain }, { port }) =>
-    host.evtchnRaise ? host.channels.raise(caller, domain, port) : -EOPNOTSUPP,
+    host.evtchnRaise ? host.events.raise(caller, domain, port) : -EOPNOTSUPP,
   ),
 };

@@ -1,6 +1,7 @@
 // What a domain is made of: identity, vCPUs, event-channel ports, ioreq servers, life. Data with the little that keeps it
 // whole; the rules are in event-channels.ts, ioreq-servers.ts and domains.ts.
 import type { DomId } from '../../lib/core/ids.js';
+import type { RegionMemory } from '../../lib/core/memory.js';
 import { SHARED_INFO_PAGE_SIZE } from '../../lib/layout/evtchn.js';
 import { MAX_NR_IOREQ_SERVERS } from '../../lib/layout/ioreq.js';
 import type { EventAbi } from './event-abi.js';
@@ -24,6 +25,8 @@ export interface DomainSpec {
   readonly privileged: boolean;
   /** shared_info, one page, zeroed. */
   readonly sharedInfo: Uint8Array;
+  /** Guest-physical 0 onwards; dom0's is not ours. */
+  readonly memory: RegionMemory | undefined;
 }
 
 export class Domain {
@@ -41,6 +44,7 @@ export class Domain {
   /** How events reach this domain; set by whoever makes the domain, changed by init_control and reset. */
   abi!: EventAbi;
   sharedInfo: Uint8Array;
+  memory: RegionMemory | undefined;
   life: Life = 'alive';
   /** Reason of a shutdown, while the domain exists shut down. */
   shutdownReason: number | undefined;
@@ -61,6 +65,7 @@ export class Domain {
     this.memoryMib = spec.memoryMib;
     this.privileged = spec.privileged;
     this.sharedInfo = spec.sharedInfo;
+    this.memory = spec.memory;
     this.vcpus = Array.from({ length: spec.maxVcpus }, (_, id) => new Vcpu(this, id));
     this.ports = new PortTable(spec.maxEvtchnPort);
   }
@@ -74,9 +79,11 @@ export class Domain {
     return this.life === 'alive' && this.pauseCount === 0 && this.shutdownReason === undefined;
   }
 
-  /** After this, whoever still holds the domain writes into a page of its own instead of unmapped memory. */
-  dropSharedInfo(): void {
+  /** Before its files are unmapped: whoever still holds the domain writes into a page of its own, or nowhere. */
+  dropMemory(): void {
     this.sharedInfo = new Uint8Array(SHARED_INFO_PAGE_SIZE);
+    this.memory?.close();
+    this.memory = undefined;
     this.abi.rebase();
   }
 }

@@ -3,6 +3,7 @@
 import { ERRNO } from '../../lib/core/errno.js';
 import { DOM0, DOMID_FIRST_RESERVED, DomId } from '../../lib/core/ids.js';
 import { DOMAINS_MAX, GUEST_MEMORY_MIB_MAX, GUEST_MEMORY_MIB_MIN, VCPUS_MAX } from '../../lib/core/limits.js';
+import type { RegionMemory } from '../../lib/core/memory.js';
 import {
   DOMCAP_CONTROL,
   DOMCAP_HARDWARE,
@@ -69,6 +70,7 @@ export class Domains implements DomainLookup {
       maxEvtchnPort: EVTCHN_FIFO_NR_CHANNELS - 1,
       privileged: true,
       sharedInfo: new Uint8Array(SHARED_INFO_PAGE_SIZE),
+      memory: undefined,
     });
     this.hardwareDomain.pauseCount = 0;
     this.#changed.delete(DOM0);
@@ -97,7 +99,7 @@ export class Domains implements DomainLookup {
   }
 
   /** Makes the domain that check() allowed under that domid. */
-  create(domid: number, request: DomainRequest, sharedInfo: Uint8Array): Domain {
+  create(domid: number, request: DomainRequest, pages: { sharedInfo: Uint8Array; memory: RegionMemory }): Domain {
     if (request.domid === 0) this.#nextDomid = domid + 1;
     const { maxEvtchnPort } = request;
     const maxPort =
@@ -113,7 +115,7 @@ export class Domains implements DomainLookup {
       maxVcpus: Math.max(1, request.maxVcpus),
       maxEvtchnPort: maxPort,
       privileged: false,
-      sharedInfo,
+      ...pages,
     });
   }
 

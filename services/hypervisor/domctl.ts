@@ -70,7 +70,7 @@ export const DOMCTL_OPERATIONS = {
     run: (host, caller, { domid }) => {
       const next = domid === DOMID_INVALID;
       if (!next && host.domains.find(domid) === undefined) return -ESRCH;
-      const state = host.domains.state(next ? undefined : domid, host.channels.handlesDomExc(caller));
+      const state = host.domains.state(next ? undefined : domid, host.events.handlesDomExc(caller));
       return typeof state === 'number' ? state : { ...state };
     },
   }),

@@ -5,14 +5,22 @@
 // falls back to unbound, reserved for the domain that closed, and nobody is told: its owner must close it, or it leaks.
 // Leaves how an event reaches a domain to its EventAbi, and which domains exist to domains.ts.
 import { ERRNO } from '../../lib/core/errno.js';
-import type { History } from '../../lib/core/history.js';
 import { DOMID_SELF } from '../../lib/core/ids.js';
-import { EVTCHNSTAT, NR_VIRQS, VIRQ, VIRQS_PER_DOMAIN, VIRQS_PER_VCPU } from '../../lib/layout/evtchn.js';
+import {
+  EVTCHN_FIFO_CONTROL_BLOCK,
+  EVTCHNSTAT,
+  NR_VIRQS,
+  VIRQS_PER_DOMAIN,
+  VIRQS_PER_VCPU,
+} from '../../lib/layout/evtchn.js';
 import type { Domain } from './domain.js';
 import { TwoLevel } from './event-2l.js';
+import { Fifo } from './event-fifo.js';
+import type { PortMoves } from './port-moves.js';
 import { PORT_STATE, type Port } from './ports.js';
 
-const { EBUSY, EAGAIN, EEXIST, EINVAL, ENOENT, EPERM, ESRCH } = ERRNO;
+const { EACCES, EAGAIN, EBUSY, EEXIST, EINVAL, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, ESRCH } = ERRNO;
+const FIFO_PAGE_SIZE = 4096;
 
 export interface EvtchnStatusOut {
   readonly status: number;
@@ -33,23 +41,16 @@ export interface DomainLookup {
 
 export class EventChannels {
   readonly #domains: DomainLookup;
-  readonly #history: History;
+  readonly #moves: PortMoves;
 
-  constructor(domains: DomainLookup, history: History) {
+  constructor(domains: DomainLookup, moves: PortMoves) {
     this.#domains = domains;
-    this.#history = history;
+    this.#moves = moves;
   }
 
   /** `dom` as a caller names it: DOMID_SELF is the caller. */
   #target(caller: Domain, dom: number): Domain | undefined {
     return dom === DOMID_SELF ? caller : this.#domains.find(dom);
-  }
-
-  /** Takes a port that takeFree gave: no way back after this. */
-  #take(port: Port, state: Port['state']): void {
-    port.state = state;
-    port.domain.abi.init(port);
-    this.#history.record('acquire', 'port', port.number, state, port.domain.domid);
   }
 
   /** Where a port of the caller may be acted on by the caller itself: the checks that close, send and bind_vcpu share. */
@@ -65,7 +66,7 @@ export class EventChannels {
     const port = domain.ports.takeFree(domain);
     if (typeof port === 'number') return port;
     if (!mayTarget(caller, domain)) return -EPERM;
-    this.#take(port, PORT_STATE.unbound);
+    this.#moves.take(port, PORT_STATE.unbound);
     // Not checked to exist; DOMID_SELF is whoever calls, not `dom`.
     port.remoteDomid = remoteDom === DOMID_SELF ? caller.domid : remoteDom;
     return port.number;
@@ -79,7 +80,7 @@ export class EventChannels {
     const remote = remoteDomain.ports.get(remotePort);
     if (remote === undefined) return -EINVAL;
     if (remote.state !== PORT_STATE.unbound || remote.remoteDomid !== caller.domid) return -EINVAL;
-    this.#take(local, PORT_STATE.interdomain);
+    this.#moves.take(local, PORT_STATE.interdomain);
     local.remote = remote;
     remote.state = PORT_STATE.interdomain;
     remote.remote = local;
@@ -97,7 +98,7 @@ export class EventChannels {
     if (vcpu.virqPorts[virq] !== 0) return -EEXIST;
     const port = caller.ports.takeFree(caller);
     if (typeof port === 'number') return port;
-    this.#take(port, PORT_STATE.virq);
+    this.#moves.take(port, PORT_STATE.virq);
     port.virq = virq;
     port.vcpu = vcpuId;
     vcpu.virqPorts[virq] = port.number;
@@ -108,7 +109,7 @@ export class EventChannels {
     if (caller.vcpus[vcpuId] === undefined) return -ENOENT;
     const port = caller.ports.takeFree(caller);
     if (typeof port === 'number') return port;
-    this.#take(port, PORT_STATE.ipi);
+    this.#moves.take(port, PORT_STATE.ipi);
     port.vcpu = vcpuId;
     return port.number;
   }
@@ -122,22 +123,8 @@ export class EventChannels {
     const port = this.#own(caller, number);
     if (typeof port === 'number') return port;
     if (port.state <= PORT_STATE.reserved) return -EINVAL;
-    this.#free(port);
+    this.#moves.free(port);
     return 0;
-  }
-
-  #free(port: Port): void {
-    const { domain, remote } = port;
-    if (port.state === PORT_STATE.interdomain) {
-      remote!.state = PORT_STATE.unbound;
-      remote!.remote = null;
-      remote!.remoteDomid = domain.domid;
-    } else if (port.state === PORT_STATE.virq) {
-      for (const vcpu of domain.vcpus) if (vcpu.virqPorts[port.virq] === port.number) vcpu.virqPorts[port.virq] = 0;
-    }
-    domain.abi.clearPending(port);
-    domain.ports.free(port);
-    this.#history.record('release', 'port', port.number, 0, domain.domid);
   }
 
   send(caller: Domain, number: number): number {
@@ -145,7 +132,7 @@ export class EventChannels {
     if (typeof port === 'number') return port;
     switch (port.state) {
       case PORT_STATE.interdomain:
-        this.#raise(port.remote!);
+        this.#moves.raise(port.remote!);
         return 0;
       case PORT_STATE.ipi:
         caller.abi.setPending(port);
@@ -155,13 +142,6 @@ export class EventChannels {
       default:
         return -EINVAL;
     }
-  }
-
-  /** An event arrives at a port: at Xen's own handler when Xen consumes it, else at the guest. */
-  #raise(port: Port): void {
-    this.#history.record('notify', 'evtchn', port.number, 0, port.domain.domid);
-    if (port.consumer !== null) port.consumer();
-    else port.domain.abi.setPending(port);
   }
 
   status(caller: Domain, dom: number, number: number): EvtchnStatusOut | number {
@@ -234,54 +214,30 @@ export class EventChannels {
     return 0;
   }
 
-  // --- what Xen itself does ---------------------------------------------------------------------------------------
-
-  /** A port that Xen consumes: its events run `consumer` and never reach the guest. Its number, or -errno. */
-  allocXenPort(domain: Domain, vcpuId: number, remoteDomid: number, consumer: () => void): number {
-    const port = domain.ports.takeFree(domain);
-    if (typeof port === 'number') return port;
-    this.#take(port, PORT_STATE.unbound);
-    port.consumer = consumer;
-    port.vcpu = vcpuId;
-    port.remoteDomid = remoteDomid;
-    return port.number;
-  }
-
-  freeXenPort(domain: Domain, number: number): void {
-    const port = domain.ports.get(number);
-    if (port !== undefined && port.state > PORT_STATE.reserved) this.#free(port);
-  }
-
-  /** Signals the other end of a port of Xen's; dropped when nobody bound it. */
-  notifyXenPort(domain: Domain, number: number): void {
-    const port = domain.ports.get(number);
-    if (port?.state === PORT_STATE.interdomain) this.#raise(port.remote!);
-  }
-
-  /** Raises a virtual interrupt of one vCPU; of a domain or global one, that of vCPU 0. */
-  sendVirq(domain: Domain, vcpuId: number, virq: number): void {
-    const port = domain.ports.get(domain.vcpus[vcpuId]?.virqPorts[virq] ?? 0);
-    if (port?.state === PORT_STATE.virq) this.#raise(port);
-  }
-
-  sendGlobalVirq(virq: number): void {
-    this.sendVirq(this.#domains.hardwareDomain, 0, virq);
-  }
-
-  /** Whether the domain gets VIRQ_DOM_EXC: only it may ask whose state changed. */
-  handlesDomExc(domain: Domain): boolean {
-    return domain.vcpus[0]!.virqPorts[VIRQ.DOM_EXC] !== 0;
-  }
-
-  /** evtchn_raise (design 5): an event for a port that the guest shares with the caller, as if the other end had sent. */
-  raise(caller: Domain, domain: Domain, number: number): number {
-    const port = domain.ports.get(number);
-    if (port === undefined || !port.usable) return -EINVAL;
-    const peer = port.state === PORT_STATE.interdomain ? port.remote!.domain.domid : port.remoteDomid;
-    if ((port.state !== PORT_STATE.interdomain && port.state !== PORT_STATE.unbound) || peer !== caller.domid)
-      return -EINVAL;
-    this.#raise(port);
+  /** A vCPU's control block; the first one switches the domain to the FIFO ABI. 0 or -errno. */
+  initControl(caller: Domain, gfn: bigint, offset: number, vcpuId: number): number {
+    if (caller.vcpus[vcpuId] === undefined) return -ENOENT;
+    if (offset > FIFO_PAGE_SIZE - EVTCHN_FIFO_CONTROL_BLOCK.size || offset % 8 !== 0) return -EINVAL;
+    if (caller.abi instanceof Fifo) return caller.abi.mapControlBlock(vcpuId, gfn, offset);
+    if (caller.memory === undefined) return -EINVAL; // dom0's kernel lives here, on the 2-level words
+    const fifo = new Fifo(caller, caller.memory);
+    const rc = fifo.mapControlBlock(vcpuId, gfn, offset);
+    if (rc < 0) return rc;
+    const before = caller.abi;
+    caller.abi = fifo;
+    fifo.takeOver(before);
     return 0;
+  }
+
+  expandArray(caller: Domain, gfn: bigint): number {
+    return caller.abi instanceof Fifo ? caller.abi.addPage(gfn) : -EOPNOTSUPP;
+  }
+
+  setPriority(caller: Domain, number: number, priority: number): number {
+    const port = caller.ports.get(number);
+    if (port === undefined) return -EINVAL;
+    if (!(caller.abi instanceof Fifo)) return -ENOSYS;
+    return port.usable ? caller.abi.setPriority(port, priority) : -EACCES;
   }
 
   /** SCHEDOP_poll: 0 when it returns at once, 'blocked' when the vCPU now waits, or -errno. */
@@ -296,14 +252,6 @@ export class EventChannels {
     if (pending) return 0;
     vcpu.poll(ports);
     return 'blocked';
-  }
-
-  /** Domain destruction: every port, from the highest down; peers fall to unbound, nobody is told. */
-  destroy(domain: Domain): void {
-    for (let number = domain.ports.validCount - 1; number > 0; number--) {
-      const port = domain.ports.get(number)!;
-      if (port.state > PORT_STATE.reserved) this.#free(port);
-    }
   }
 }
 

@@ -1,6 +1,6 @@
 // The event-channel and scheduler hypercalls as named operations. Leaves their rules to event-channels.ts.
 import { ERRNO } from '../../lib/core/errno.js';
-import { SCHED_POLL_PORTS_MAX } from '../../lib/layout/evtchn.js';
+import { EVTCHN_FIFO_LINK_BITS, SCHED_POLL_PORTS_MAX } from '../../lib/layout/evtchn.js';
 import { operation } from './operation.js';
 
 const { EINVAL } = ERRNO;
@@ -65,6 +65,24 @@ export const EVTCHN_OPERATIONS = {
     caller: 'any',
     args: { dom: 'u16' },
     run: (host, caller, { dom }) => host.channels.reset(caller, dom),
+  }),
+  'evtchn.init_control': operation({
+    caller: 'any',
+    args: { control_gfn: 'u64', offset: 'u32', vcpu: 'u32' },
+    run: (host, caller, { control_gfn, offset, vcpu }) => {
+      const rc = host.channels.initControl(caller, control_gfn, offset, vcpu);
+      return rc < 0 ? rc : { link_bits: EVTCHN_FIFO_LINK_BITS };
+    },
+  }),
+  'evtchn.expand_array': operation({
+    caller: 'any',
+    args: { array_gfn: 'u64' },
+    run: (host, caller, { array_gfn }) => host.channels.expandArray(caller, array_gfn),
+  }),
+  'evtchn.set_priority': operation({
+    caller: 'any',
+    args: { port: 'u32', priority: 'u32' },
+    run: (host, caller, args) => host.channels.setPriority(caller, args.port, args.priority),
   }),
   'sched.shutdown': operation({
     caller: 'any',

@@ -124,7 +124,7 @@ export class Guest {
   close(): void {
     this.#releaseBells();
     this.#page.drop();
-    this.domain.dropSharedInfo();
+    this.domain.dropMemory();
     this.files.remove();
   }
 

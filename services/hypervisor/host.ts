@@ -5,6 +5,7 @@ import { ERRNO } from '../../lib/core/errno.js';
 import { ErrnoError } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
+import { RegionMemory } from '../../lib/core/memory.js';
 import type { Doorbell } from '../../lib/core/notify.js';
 import type { SharedFiles } from '../../lib/core/shared.js';
 import { SHUTDOWN, SHUTDOWN_MAX, VIRQ } from '../../lib/layout/evtchn.js';
@@ -13,6 +14,8 @@ import { type DomainRequest, Domains, type Randomness } from './domains.js';
 import { EventChannels } from './event-channels.js';
 import { Guest, GuestFiles } from './guest.js';
 import { IoreqServers } from './ioreq-servers.js';
+import { PortMoves } from './port-moves.js';
+import { XenEvents } from './xen-events.js';
 
 const { EINVAL, ENOMEM } = ERRNO;
 
@@ -29,6 +32,7 @@ export interface HostEnvironment {
 export class Host {
   readonly domains: Domains;
   readonly channels: EventChannels;
+  readonly events: XenEvents;
   readonly ioreq: IoreqServers;
   readonly env: HostEnvironment;
   readonly #guests = new Map<Domain, Guest>();
@@ -40,9 +44,11 @@ export class Host {
   constructor(env: HostEnvironment) {
     this.env = env;
     this.domains = new Domains(env.random);
-    this.channels = new EventChannels(this.domains, env.history);
+    const moves = new PortMoves(env.history);
+    this.channels = new EventChannels(this.domains, moves);
+    this.events = new XenEvents(this.domains, moves);
     this.ioreq = new IoreqServers({
-      channels: this.channels,
+      events: this.events,
       files: env.files,
       history: env.history,
       crash: (domain, why) => this.crash(domain, why),
@@ -81,7 +87,10 @@ export class Host {
       this.env.log.warn({ error: error.message }, `no room for domain ${domid}`);
       return -ENOMEM;
     }
-    const domain = this.domains.create(domid, request, files.sharedInfo.bytes);
+    const domain = this.domains.create(domid, request, {
+      sharedInfo: files.sharedInfo.bytes,
+      memory: new RegionMemory([{ base: 0, bytes: files.ram.bytes }]),
+    });
     const { channels, ioreq } = this;
     const { doorbell, history } = this.env;
     const crash = (which: Domain, why: string): void => this.crash(which, why);
@@ -135,7 +144,7 @@ export class Host {
     this.domains.revoke(domain);
     for (const action of this.#dying) action(domain);
     this.ioreq.destroyAll(domain);
-    this.channels.destroy(domain);
+    this.events.closeAll(domain);
     this.#guests.get(domain)?.close();
     this.#changed(domain);
     this.forgetUnheld(domain);
@@ -149,7 +158,7 @@ export class Host {
     this.#guests.delete(domain);
     this.domains.forget(domain);
     this.env.history.record('release', 'domain', domain.domid, 0, domain.domid);
-    this.channels.sendGlobalVirq(VIRQ.DOM_EXC);
+    this.events.sendGlobalVirq(VIRQ.DOM_EXC);
   }
 
   /** The process of a guest ended: unless its domain had shut down, that is a crash. */
@@ -174,6 +183,6 @@ export class Host {
 
   #changed(domain: Domain): void {
     this.domains.markChanged(domain);
-    this.channels.sendGlobalVirq(VIRQ.DOM_EXC);
+    this.events.sendGlobalVirq(VIRQ.DOM_EXC);
   }
 }

@@ -28,10 +28,10 @@ import {
   XENMEM_resource_ioreq_server_frame_ioreq,
 } from '../../lib/layout/ioreq.js';
 import type { Domain } from './domain.js';
-import type { EventChannels } from './event-channels.js';
 import { IoreqBuffer } from './ioreq-buffer.js';
 import { type IoRequest, IoreqPage } from './ioreq-page.js';
 import { RangeSet } from './rangeset.js';
+import type { XenEvents } from './xen-events.js';
 
 const { EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM } = ERRNO;
 
@@ -74,7 +74,7 @@ export class IoreqServer {
 }
 
 export interface IoreqEnvironment {
-  readonly channels: EventChannels;
+  readonly events: XenEvents;
   readonly files: SharedFiles;
   readonly history: History;
   /** Ends a guest that a device model drove into an impossible state. */
@@ -102,9 +102,7 @@ export class IoreqServers {
     if (id < 0) return -ENOSPC;
     const server = new IoreqServer(domain, id, caller, bufferMode);
     for (const vcpu of domain.vcpus) {
-      const port = this.#env.channels.allocXenPort(domain, vcpu.id, caller.domid, () =>
-        this.#signalled(server, vcpu.id),
-      );
+      const port = this.#env.events.allocPort(domain, vcpu.id, caller.domid, () => this.#signalled(server, vcpu.id));
       if (port < 0) {
         this.#freePorts(server);
         return port;
@@ -112,7 +110,7 @@ export class IoreqServers {
       server.ports[vcpu.id] = port;
     }
     if (server.buffered) {
-      const port = this.#env.channels.allocXenPort(domain, 0, caller.domid, () => {});
+      const port = this.#env.events.allocPort(domain, 0, caller.domid, () => {});
       if (port < 0) {
         this.#freePorts(server);
         return port;
@@ -172,8 +170,8 @@ export class IoreqServers {
   }
 
   #freePorts(server: IoreqServer): void {
-    for (const port of server.ports) if (port !== 0) this.#env.channels.freeXenPort(server.domain, port);
-    if (server.bufferPort !== 0) this.#env.channels.freeXenPort(server.domain, server.bufferPort);
+    for (const port of server.ports) if (port !== 0) this.#env.events.freePort(server.domain, port);
+    if (server.bufferPort !== 0) this.#env.events.freePort(server.domain, server.bufferPort);
     server.ports.fill(0);
     server.bufferPort = 0;
   }
@@ -232,14 +230,14 @@ export class IoreqServers {
     server.waiting[vcpuId] = done;
     server.seen[vcpuId] = STATE_IOREQ_READY;
     page.setState(vcpuId, STATE_IOREQ_READY);
-    this.#env.channels.notifyXenPort(server.domain, server.ports[vcpuId]!);
+    this.#env.events.notifyPort(server.domain, server.ports[vcpuId]!);
     return true;
   }
 
   /** Puts a request into the buffered page; false when it cannot go there. */
   sendBuffered(server: IoreqServer, request: IoRequest): boolean {
     if (server.buffer === undefined || !server.buffer.put(request)) return false;
-    this.#env.channels.notifyXenPort(server.domain, server.bufferPort);
+    this.#env.events.notifyPort(server.domain, server.bufferPort);
     return true;
   }
 
