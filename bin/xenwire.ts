@@ -38,6 +38,12 @@ for (const register of [
 }
 for (const verb of program.commands) verb.exitOverride().configureOutput({ writeErr: () => {} });
 
+// A reader of our output that has seen enough is no failure: `xenwire trace | head`.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(EXIT.OK);
+});
+
 const argv = process.argv.slice(2);
 try {
   // A service reads its command line by itself, --help included.
