@@ -30,8 +30,9 @@ export type HostAnswers = ReadonlyMap<number, { readonly uniqueId: string } | nu
 export class Domains {
   /** Limits that a domain gets when it is first heard of. */
   readonly limits: Limits;
-  /** Most that any unprivileged domain ever used, by quota, since the last reset. */
   readonly #byDomid = new Map<number, Domain>();
+  /** A record was made. */
+  onMade: (domain: Domain) => void = () => {};
   readonly #compat: Compat;
 
   constructor(limits: Limits, compat: Compat) {
@@ -68,6 +69,7 @@ export class Domains {
         port: 0,
       };
       this.#byDomid.set(domid, domain);
+      this.onMade(domain);
     } else if (uniqueId !== '') domain.uniqueId = uniqueId;
     return domain;
   }

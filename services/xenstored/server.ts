@@ -1,11 +1,16 @@
 // xenstored as a process: one store, its transports, and the hypervisor that knows the domains. Wiring only; each part
 // is in node/, the store itself in store.ts.
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { errorMessage } from '../../lib/core/errors.js';
 import type { ServiceContext } from '../../lib/core/service.js';
+import { runPaths } from '../../lib/node/run-dir.js';
 import { COMPAT, type CompatName } from './compat.js';
 import { serveBus } from './node/bus-transport.js';
 import { controlHost } from './node/control-host.js';
 import { HostDomains } from './node/host-domains.js';
+import { JournalFile } from './node/journal-file.js';
 import { SocketTransport } from './node/socket-transport.js';
 import { Store, type StoreHost } from './store.js';
 
@@ -40,7 +45,23 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
     },
   };
   const store = new Store(host, COMPAT[options.compat ?? '4.22']);
-  store.plant();
+  const journal = JournalFile.open(
+    join(context.runDir, 'xenstored.journal'),
+    bootId(context.runDir, domains !== undefined),
+    store,
+    context.log,
+  );
+  context.own('store file', () => journal.close());
+  const beforeSend = (): void => {
+    try {
+      journal.flush();
+    } catch (error) {
+      // Nothing may be acknowledged any more.
+      void context.stop(`cannot write the store: ${errorMessage(error)}`);
+      throw error;
+    }
+  };
+  if (domains !== undefined) await dropTheDead(store, domains);
 
   const server = await context.serve(
     domains === undefined ? {} : { authenticate: ({ token }) => domains.identify(token) },
@@ -50,7 +71,7 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
     store,
     server,
     history: context.history,
-    beforeSend: () => {},
+    beforeSend,
     afterRequests: () => socket?.flush(),
   });
   server.handle('Control', { audit: () => ({ held: store.audit() }) });
@@ -60,7 +81,7 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
     path,
     log: context.log,
     onActivity: () => context.activity(),
-    beforeSend: () => {},
+    beforeSend,
     afterRequests: flushBus,
   });
   context.own('xenstore socket', () => socket?.close());
@@ -71,4 +92,24 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
     flush();
   });
   context.ready();
+}
+
+/** The host's boot: a store of another one means nothing here. The token of dom0 is made at each start of the hypervisor. */
+function bootId(runDir: string, withHypervisor: boolean): string {
+  const secret = withHypervisor
+    ? readFileSync(runPaths.dom0Token(runDir))
+    : readFileSync('/proc/sys/kernel/random/boot_id');
+  return createHash('sha256').update(secret).digest('hex');
+}
+
+/** Ends domains that died while nobody looked. */
+async function dropTheDead(store: Store, domains: HostDomains): Promise<void> {
+  const known = [...store.domains.all()].filter(({ domid }) => domid !== 0);
+  const changes = await Promise.all(
+    known.map(async ({ domid }) => {
+      const found = await domains.lookUp(domid);
+      return { domid, uniqueId: found?.uniqueId ?? '', shutdown: false, dead: false };
+    }),
+  );
+  store.domainsChanged(changes);
 }

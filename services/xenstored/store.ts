@@ -56,6 +56,7 @@ export class Store {
     this.tree.onChange = (path, node) => this.journal.node(path, node);
     this.view = new DirectView(this.tree, this.watches, (domid, nodes, bytes) => this.account(domid, nodes, bytes));
     this.domains.make(DOM0, '', 0).introduced = true;
+    this.domains.onMade = (domain) => this.journal.domain(domain);
   }
 
   /** Makes the first nodes of an empty store. */
@@ -281,7 +282,11 @@ export class Store {
     }
     dropNodesOf(this, domid);
     this.domains.forget(domid);
-    for (const other of this.domains.all()) if (other.targetDomid === domid) other.targetDomid = undefined;
+    for (const other of this.domains.all()) {
+      if (other.targetDomid !== domid) continue;
+      other.targetDomid = undefined;
+      this.journal.domain(other);
+    }
     if (domain.introduced) this.#fireSpecial(XS_RELEASE_DOMAIN, domid, { plain: true, withDomid: true });
     this.journal.domainGone(domid);
   }
