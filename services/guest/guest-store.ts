@@ -1,5 +1,6 @@
 // The store as the guest's kernel reaches it: answers and watch events enter through the vCPU's gate, as the interrupt of the
 // store's port would bring them. Steps of the history are the client's (lib/xenstore/steps.ts).
+import type { History } from '../../lib/core/history.js';
 import type { StoreClient, StoreOps } from '../../lib/xenstore/api.js';
 import type { Vcpu } from './vcpu.js';
 
@@ -26,10 +27,12 @@ export class GuestStoreOps {
 
 export class GuestStore extends GuestStoreOps {
   readonly #client: StoreClient;
+  readonly #history: History;
 
-  constructor(client: StoreClient, vcpu: Vcpu) {
+  constructor(client: StoreClient, vcpu: Vcpu, history: History) {
     super(client, vcpu);
     this.#client = client;
+    this.#history = history;
   }
 
   /** Like StoreClient.transaction: the body is repeated on EAGAIN; what it throws aborts. */
@@ -43,11 +46,13 @@ export class GuestStore extends GuestStoreOps {
   }
 
   /** Events come one by one through the gate, in the store's order. */
-  watch(path: string, token: string, onEvent: (path: string) => void): Promise<void> {
-    return this.vcpu.enter(this.#client.watch(path, token, (changed) => this.vcpu.run(() => onEvent(changed))));
+  async watch(path: string, token: string, onEvent: (path: string) => void): Promise<void> {
+    await this.vcpu.enter(this.#client.watch(path, token, (changed) => this.vcpu.run(() => onEvent(changed))));
+    this.#history.record('acquire', `watch ${path}`);
   }
-  unwatch(path: string, token: string): Promise<void> {
-    return this.vcpu.enter(this.#client.unwatch(path, token));
+  async unwatch(path: string, token: string): Promise<void> {
+    await this.vcpu.enter(this.#client.unwatch(path, token));
+    this.#history.record('release', `watch ${path}`);
   }
   resetWatches(): Promise<void> {
     return this.vcpu.enter(this.#client.resetWatches());

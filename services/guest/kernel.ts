@@ -73,7 +73,7 @@ export class Kernel {
     this.#heap = new Heap(this.pages);
     this.ranges = new MmioRanges(history);
     this.events = new Events({ ...parts, calls: parts.calls });
-    this.#store = new GuestStore(parts.store, vcpu);
+    this.#store = new GuestStore(parts.store, vcpu, history);
     this.#xenwatch = new Xenwatch(log);
     const { events, pages, ranges } = this;
     this.#front = new VirtioMmioFront({

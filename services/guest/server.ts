@@ -100,7 +100,10 @@ async function attach(context: ServiceContext, hypervisor: BusClient): Promise<A
   const pages = await hypervisor.remote('Hypervisor').guest_attach({ entry: entry.handle, upcall: upcall.handle });
   const map = (what: string, handle: GuestPages['ram']): Uint8Array => {
     const mapping = shared.map(handle);
-    context.own(what, () => mapping.close());
+    context.own(what, () => {
+      mapping.close();
+      history.record('release', `map ${what}`, handle.size);
+    });
     history.record('acquire', `map ${what}`, handle.size);
     return mapping.bytes;
   };
