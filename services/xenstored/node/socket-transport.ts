@@ -191,7 +191,7 @@ export class SocketTransport {
       transport.#server.once('error', (error) => {
         reject(new UserError(`cannot listen on ${path}: ${errorMessage(error)}`));
       });
-      transport.#server.listen(path, resolve);
+      transport.#server.listen({ path, backlog: STORE_SOCKETS_MAX }, resolve);
     });
     chmodSync(path, 0o600);
     return transport;

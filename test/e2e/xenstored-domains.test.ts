@@ -1,0 +1,115 @@
+// xenstored beside a hypervisor: who a guest is, when it is served, and what its death leaves.
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import { NO_HISTORY } from '../../lib/core/history.js';
+import { NO_LOG } from '../../lib/core/log.js';
+import { ZmqBusClient } from '../../lib/node/bus-client.js';
+import { runPaths } from '../../lib/node/run-dir.js';
+import { withDeadline } from '../../lib/node/wait.js';
+import { busStoreClient } from '../../lib/xenstore/bus-client.js';
+import { type Owner, startNode, temporaryRunDir } from '../fixtures/processes.js';
+
+const HYPERVISOR = new URL('../../services/hypervisor/main.js', import.meta.url);
+const XENSTORED = new URL('../../services/xenstored/main.js', import.meta.url);
+const EVENT_MS = 5000;
+
+async function connect(t: Owner, runDir: string, server: string, name: string, token?: string): Promise<ZmqBusClient> {
+  const client = await ZmqBusClient.connect({
+    runDir,
+    server,
+    name,
+    incarnation: Date.now() * 4096,
+    token: async () => token ?? readFileSync(runPaths.dom0Token(runDir), 'utf8'),
+    log: NO_LOG,
+    history: NO_HISTORY,
+    onActivity: () => {},
+  });
+  t.teardown(() => client?.close());
+  return client as ZmqBusClient;
+}
+
+/** Counts events on a path, for whoever waits for the next. */
+function listener(): { onEvent: () => void; next: () => Promise<void> } {
+  let count = 0;
+  let wake: () => void = () => {};
+  return {
+    onEvent: () => {
+      count++;
+      wake();
+    },
+    next: async () => {
+      const wait = async (): Promise<void> => {
+        while (count === 0) {
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+        }
+        count--;
+      };
+      await withDeadline(wait(), EVENT_MS, 'a watch event');
+    },
+  };
+}
+
+t.test('a guest is known by its token, served once introduced, and gone with its domain', async (t) => {
+  const runDir = temporaryRunDir(t);
+  startNode(t, HYPERVISOR, ['--run-dir', runDir]);
+  let xenstored = startNode(t, XENSTORED, ['--run-dir', runDir]);
+  const hypervisor = (await connect(t, runDir, 'hypervisor', 'toolstack')).remote('Hypervisor');
+  const dom0 = busStoreClient(await connect(t, runDir, 'xenstored', 'toolstack'));
+  const release = listener();
+  await dom0.watch('@releaseDomain', 'r', release.onEvent);
+  await release.next();
+
+  const { domid, token } = await hypervisor.domctl_create({ name: 'vm', memory_mib: 16 });
+  const home = `/local/domain/${domid}`;
+  await dom0.write(`${home}/name`, 'vm');
+  await dom0.setPerms(home, ['n0', `r${domid}`]);
+  await dom0.mkdir(`${home}/data`);
+  await dom0.setPerms(`${home}/data`, [`n${domid}`]);
+  await t.rejects(dom0.setPerms('/tool', ['n77']), { code: 'ENOENT' }, 'no domain 77');
+  await t.rejects(dom0.introduce(77, 1, 1), { code: 'ENOENT' });
+  await t.rejects(connect(t, runDir, 'xenstored', 'stranger', 'no such token'), { name: 'ErrnoError' });
+
+  const guestBus = await connect(t, runDir, 'xenstored', 'guest', token);
+  const guest = busStoreClient(guestBus);
+  t.equal(guestBus.domid, domid);
+  const order: string[] = [];
+  const early = guest.write('data/x', '1').then(() => order.push('guest served'));
+  // The server has the guest's request before it answers this one, and does not serve it.
+  await dom0.read('/tool');
+  order.push('introduced');
+  await dom0.introduce(domid, 1, 1);
+  await early;
+  t.same(order, ['introduced', 'guest served']);
+  t.same(await dom0.getPerms(`${home}/data/x`), [`n${domid}`]);
+  await t.rejects(guest.write('name', 'other'), { code: 'EACCES' });
+  await t.rejects(guest.introduce(domid, 1, 1), { code: 'EACCES' });
+
+  await hypervisor.domctl_destroy({ domid });
+  await release.next();
+  await t.rejects(dom0.read(`${home}/data/x`), { code: 'ENOENT' });
+  t.equal(await dom0.read(`${home}/name`), 'vm', "dom0's own nodes stay");
+  t.equal(await dom0.isDomainIntroduced(domid), false);
+
+  // A domain that dies while xenstored is dead is gone when it comes back; the others are as they were.
+  const [dies, lives] = [
+    await hypervisor.domctl_create({ name: 'dies', memory_mib: 16 }),
+    await hypervisor.domctl_create({ name: 'lives', memory_mib: 16 }),
+  ];
+  for (const each of [dies, lives]) {
+    await dom0.write(`/of/${each.domid}`, 'x');
+    await dom0.setPerms(`/of/${each.domid}`, [`n${each.domid}`]);
+    await dom0.introduce(each.domid, 1, 1);
+  }
+  xenstored.child.kill('SIGKILL');
+  await xenstored.ended();
+  await hypervisor.domctl_destroy({ domid: dies.domid });
+  xenstored = startNode(t, XENSTORED, ['--run-dir', runDir]);
+  const again = busStoreClient(await connect(t, runDir, 'xenstored', 'toolstack-b'));
+  t.same(await again.directory('/of'), [String(lives.domid)]);
+  t.equal(await again.isDomainIntroduced(lives.domid), true);
+  t.equal(await again.isDomainIntroduced(dies.domid), false);
+  const lively = busStoreClient(await connect(t, runDir, 'xenstored', 'lives', lives.token));
+  t.equal(await lively.read(`/of/${lives.domid}`), 'x', 'served without another introduction');
+});
