@@ -35,7 +35,7 @@ t.test('files named alone in the architecture exist somewhere below services or 
       readdirSync(join(PACKAGE_ROOT, dir), { recursive: true }).map((path) => String(path).split('/').at(-1)),
     ),
   );
-  for (const [, name] of text('docs/architecture.md').matchAll(/`([\w-]+\.ts)`/g)) t.ok(all.has(name), name);
+  for (const [, name] of text('docs/architecture.md').matchAll(/`([\w-]+\.ts)`/g)) t.ok(all.has(name), name!);
 });
 
 t.test('the code map names every service and every part of lib', async (t) => {
