@@ -2,6 +2,7 @@
 // and doorbells is handed to the vCPU; everything else is in the pure files beside this one.
 import { readFile } from 'node:fs/promises';
 import { ErrnoError, UserError } from '../../lib/core/errors.js';
+import type { History } from '../../lib/core/history.js';
 import { DOMID_SELF } from '../../lib/core/ids.js';
 import { RegionMemory } from '../../lib/core/memory.js';
 import type { GuestPages } from '../../lib/core/proto-types.js';
@@ -45,18 +46,18 @@ export async function start(context: ServiceContext, options: GuestOptions): Pro
     context.log.info('the domain is gone');
     void context.stop();
   });
-  const { vcpu, pages, memory, sharedInfo } = await attach(context, hypervisor);
+  const { vcpu, pages, memory, sharedInfo, history } = await attach(context, hypervisor);
   checkMemory(picture, memory.size, options.image, context);
   const kernel = new Kernel({
     ...{ vcpu, memory, sharedInfo, picture },
     domid: pages.domid,
     storePort: pages.store_port,
-    store: busStoreClient(xenstored, context.history),
+    store: busStoreClient(xenstored, history),
     calls: hypercalls(hypervisor, vcpu),
     rules: CORES[options.core],
     personality: options.driver,
     clock: context.clock,
-    history: context.history,
+    history,
     log: context.log,
     onState: (state) => context.ready(state),
     onHalted: () => void context.stop(),
@@ -87,10 +88,19 @@ interface Attached {
   readonly pages: GuestPages;
   readonly memory: RegionMemory;
   readonly sharedInfo: Uint8Array;
+  readonly history: History;
+}
+
+/** Everything that this process records concerns its domain. */
+function historyOf(history: History, domid: number): History {
+  return {
+    record: (kind, name, a, b, of = domid) => history.record(kind, name, a, b, of),
+    step: (name, a, b, of = domid) => history.step(name, a, b, of),
+  };
 }
 
 async function attach(context: ServiceContext, hypervisor: BusClient): Promise<Attached> {
-  const { doorbell, shared, history } = context;
+  const { doorbell, shared } = context;
   // The bells come before the pages: what they ring for is set below, before anything can ring.
   let vcpu: Vcpu | undefined;
   const entry = doorbell.bind(() => vcpu?.entered());
@@ -98,6 +108,7 @@ async function attach(context: ServiceContext, hypervisor: BusClient): Promise<A
   const upcall = doorbell.bind(() => vcpu?.wantUpcall());
   context.own('upcall bell', () => upcall.release());
   const pages = await hypervisor.remote('Hypervisor').guest_attach({ entry: entry.handle, upcall: upcall.handle });
+  const history = historyOf(context.history, pages.domid);
   const map = (what: string, handle: GuestPages['ram']): Uint8Array => {
     const mapping = shared.map(handle);
     context.own(what, () => {
@@ -120,7 +131,7 @@ async function attach(context: ServiceContext, hypervisor: BusClient): Promise<A
   });
   const running = vcpu;
   context.own('vCPU', () => running.stop());
-  return { vcpu, pages, memory, sharedInfo };
+  return { vcpu, pages, memory, sharedInfo, history };
 }
 
 function checkMemory(picture: Picture, ramBytes: number, image: string, { history }: ServiceContext): void {

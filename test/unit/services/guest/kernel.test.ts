@@ -223,6 +223,70 @@ t.test('a device that is none, or refuses, fails the connection and everything c
   t.end();
 });
 
+t.test('a state that conflicts in the store is written again, without limit', async (t) => {
+  const { machine } = machineOf();
+  machine.provision();
+  machine.boot();
+  await machine.settle();
+  let conflicts = 5;
+  machine.onStateWritten = () => {
+    if (conflicts-- > 0) machine.write(`${FRONT_PATH}/state`, '1');
+  };
+  machine.backendOffers();
+  await machine.settle();
+  t.equal(machine.front, 3);
+  t.equal(conflicts, -1, 'five attempts failed, the sixth stood');
+  t.end();
+});
+
+t.test('a directory that the guest may not write ends the connection without a crash, all given back', async (t) => {
+  const { machine, nothingHeld } = machineOf();
+  machine.provision();
+  machine.boot();
+  await machine.settle();
+  machine.store.expectOk('dom0', 'SET_PERMS', `${FRONT_PATH}|n0|r${DOMID}|`);
+  machine.store.expectOk('dom0', 'SET_PERMS', `${FRONT_PATH}/state|n0|r${DOMID}|`);
+  machine.backendOffers();
+  await machine.settle();
+  t.equal(machine.front, 1, 'it cannot even say that it closes');
+  t.match(machine.read(`${HOME}/error/${FRONT}/error`), /^13 writing new state/);
+  nothingHeld(t);
+  t.end();
+});
+
+t.test('a frontend whose backend cannot be found closes and says so', async (t) => {
+  const cases: [Record<string, string>, RegExp][] = [
+    [{ 'backend-id': 'x' }, /^22 reading other end details/],
+    [{ backend: '' }, /^2 unable to read other end/],
+    [{ backend: '/local/domain/0/backend/vif/9/9' }, /^2 unable to read other end/],
+  ];
+  for (const [front, error] of cases) {
+    const { machine, nothingHeld } = machineOf();
+    machine.provision(front);
+    machine.boot();
+    await machine.settle();
+    t.equal(machine.front, 5);
+    t.match(machine.read(`${HOME}/error/${FRONT}/error`), error);
+    nothingHeld(t);
+  }
+  t.end();
+});
+
+t.test('nodes that are no devices for this bus are left alone', async (t) => {
+  const { machine } = machineOf();
+  machine.provision({ state: '2' });
+  machine.write(`${HOME}/device/vif/0/state`, '1');
+  machine.write(`${HOME}/device/console/0/state`, '1');
+  machine.write(`${HOME}/device/much-too-long-a-kind/0/state`, '1');
+  machine.boot();
+  await machine.settle();
+  t.same(machine.states, ['up']);
+  t.equal(machine.front, 2, 'only a node at 1 becomes a device');
+  const written = machine.conversation.filter((line) => line.startsWith('IN 11 device/'));
+  t.same(written, []);
+  t.end();
+});
+
 t.test('a picture larger than memory is a failure with a reason, not a crash', async (t) => {
   const { machine } = machineOf({ ramMib: 8, picture: testPicture(2000, 1000) });
   await machine.connect();
@@ -380,8 +444,8 @@ t.test('a device lost while the frame is under way shows it after its reset', as
   await machine.settle();
   machine.backendConnects();
   // Deaf from the frame on: display info has been answered then.
-  machine.onFront4 = () => {
-    machine.gpuDeaf = true;
+  machine.onStateWritten = (state) => {
+    machine.gpuDeaf = state === 4;
   };
   await machine.settle();
   t.equal(machine.front, 4);
