@@ -2,33 +2,14 @@
 // those of each in Xen's order. Leaves servers, ranges and slots to ioreq-servers.ts.
 import { ERRNO } from '../../lib/core/errno.js';
 import { NR_IO_RANGE_TYPES } from '../../lib/layout/ioreq.js';
-import type { Domain } from './domain.js';
-import type { Host } from './host.js';
-import { type ArgSpec, type ArgValues, type Operation, type Out, operation } from './operation.js';
+import { dm } from './dm-op.js';
+import { X86_DM_OPERATIONS } from './dm-ops-x86.js';
+import type { Operation } from './operation.js';
 
-const { EINVAL, ENOMEM, EOPNOTSUPP, EPERM, ESRCH } = ERRNO;
+const { EINVAL, ENOMEM, EOPNOTSUPP, EPERM } = ERRNO;
 
 /** HVM_IOREQSRV flag: only the port of the buffered page is asked for. */
 const XEN_DMOP_no_gfns = 1;
-
-/** A dm_op: `domid` is its target, which exists, is another domain than the caller, and is the caller's to serve. */
-function dm<const S extends ArgSpec>(
-  args: S,
-  run: (context: { host: Host; caller: Domain; domain: Domain }, args: ArgValues<S>) => Out | number,
-): Operation {
-  return operation({
-    caller: 'any',
-    args: { ...args, domid: 'u16' },
-    run: (host, caller, values) => {
-      const { domid } = values as unknown as { domid: number };
-      const domain = host.domains.find(domid);
-      if (domain === undefined) return -ESRCH;
-      if (domain === caller) return -EPERM;
-      if (!caller.privileged) return -EPERM;
-      return run({ host, caller, domain }, values as unknown as ArgValues<S>);
-    },
-  });
-}
 
 const range = (act: 'mapRange' | 'unmapRange') =>
   dm({ id: 'u16', pad: 'u16', type: 'u32', start: 'u64', end: 'u64' }, ({ host, caller, domain }, args) => {
@@ -74,6 +55,7 @@ export const DM_OPERATIONS: Readonly<Record<string, Operation>> = {
   'dm.set_irq_level': dm({ irq: 'u32', level: 'u8' }, () => -EOPNOTSUPP),
   /** Needs hardware paging's write protection. */
   'dm.map_mem_type_to_ioreq_server': dm({ id: 'u16', type: 'u16', flags: 'u32', opaque: 'u64' }, () => -EOPNOTSUPP),
+  ...X86_DM_OPERATIONS,
   /** The operation of the thread's first patches: refused unless the host is configured for a path that needs it. */
   'dm.evtchn_raise': dm({ port: 'u32' }, ({ host, caller, domain }, { port }) =>
     host.evtchnRaise ? host.events.raise(caller, domain, port) : -EOPNOTSUPP,

@@ -6,6 +6,7 @@ import { SHARED_INFO_PAGE_SIZE } from '../../lib/layout/evtchn.js';
 import { MAX_NR_IOREQ_SERVERS } from '../../lib/layout/ioreq.js';
 import type { EventAbi } from './event-abi.js';
 import type { IoreqServer } from './ioreq-servers.js';
+import { Platform } from './platform.js';
 import { PortTable } from './ports.js';
 import { Vcpu } from './vcpu.js';
 
@@ -39,6 +40,7 @@ export class Domain {
   readonly vcpus: readonly Vcpu[];
   readonly ports: PortTable;
   readonly ioreqServers: (IoreqServer | null)[] = new Array(MAX_NR_IOREQ_SERVERS).fill(null);
+  readonly platform = new Platform();
   /** HVM params set by the toolstack, by index. */
   readonly params = new Map<number, number>();
   /** How events reach this domain; set by whoever makes the domain, changed by init_control and reset. */

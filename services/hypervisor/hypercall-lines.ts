@@ -11,6 +11,7 @@ import type { Host } from './host.js';
 import type { Out } from './operation.js';
 import { hypercall } from './operations.js';
 import { sandbox } from './sandbox.js';
+import { ScriptActors } from './script-actors.js';
 
 export interface HypercallAnswer {
   readonly rc: number;
@@ -29,8 +30,12 @@ function isObject(value: unknown): value is Record<string, unknown> {
 export class HypercallLines {
   readonly host: Host;
 
+  readonly #actors: ScriptActors;
+
   constructor() {
-    this.host = sandbox({ evtchnRaise: true }).host;
+    const box = sandbox({ evtchnRaise: true });
+    this.host = box.host;
+    this.#actors = new ScriptActors(box);
   }
 
   /** Runs one line of text; never throws for what the text holds. */
@@ -52,7 +57,7 @@ export class HypercallLines {
     const caller = this.host.domains.find(dom);
     if (caller === undefined) return { rc: -ERRNO.ESRCH };
     const given = op === 'domctl.create' ? { memory_mib: MEMORY_MIB_DEFAULT, ...args } : args;
-    const result = hypercall(this.host, caller, op, given);
+    const result = this.#actors.run(caller, op, given) ?? hypercall(this.host, caller, op, given);
     if (typeof result === 'number') return { rc: result };
     return Object.keys(result).length === 0 ? { rc: 0 } : { rc: 0, out: result };
   }

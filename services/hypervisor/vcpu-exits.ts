@@ -136,6 +136,7 @@ export class VcpuExits {
     this.#held = false;
     this.#outstanding = false;
     this.#env.history.record('entry', 'entry', low, rc, this.#vcpu.domain.domid);
+    this.#vcpu.domain.platform.entered(this.#vcpu.id);
     this.#page.enter(low, high, rc);
     this.#ringEntry();
   }
