@@ -64,11 +64,12 @@ export async function startOurs(
   t: Owner,
   args: readonly string[] = [],
   domids: readonly number[] = [],
+  main: URL = MAIN,
 ): Promise<Daemon> {
   const dir = folder(t);
   const socket = join(dir, 'socket');
   const all = ['--alone', '--run-dir', join(dir, 'run'), '--socket', socket, '--domids', domids.join(','), ...args];
-  return accepting({ dir, socket, process: startNode(t, MAIN, all) });
+  return accepting({ dir, socket, process: startNode(t, main, all) });
 }
 
 /** The C daemon of Debian's xen-utils-4.17. */
