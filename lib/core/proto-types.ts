@@ -241,6 +241,32 @@ export interface PrivcmdIrqfd {
 export interface PrivcmdIrqfdReply {
   handle: BellHandle;
 }
+export interface GnttabSetup {
+  nr_frames: number;
+}
+export interface GnttabTable {
+  file: FileHandle;
+  nr_frames: number;
+}
+export interface GntdevMap {
+  domid: number;
+  refs: number[];
+  readonly: boolean;
+}
+export interface GntdevMapped {
+  status: number;
+  handle: number;
+  gfn: number;
+}
+export interface GntdevMapReply {
+  mapped: GntdevMapped[];
+}
+export interface GntdevUnmap {
+  handles: number[];
+}
+export interface GntdevUnmapReply {
+  statuses: number[];
+}
 export interface Hypercall {
   op: string;
   args: string;
@@ -356,6 +382,9 @@ export interface Services {
     dev_evtchn_eventfd: { req: DevEvtchnEventfd; res: DevEvtchnEventfdReply };
     dev_evtchn_reset: { req: DevFd; res: Empty };
     dev_evtchn_close: { req: DevFd; res: Empty };
+    gnttab_setup_table: { req: GnttabSetup; res: GnttabTable };
+    gntdev_map: { req: GntdevMap; res: GntdevMapReply };
+    gntdev_unmap: { req: GntdevUnmap; res: GntdevUnmapReply };
     hypercall: { req: Hypercall; res: HypercallReply };
   };
   HypervisorEvents: {

@@ -5,6 +5,7 @@ import { errnoName } from '../../lib/core/errno.js';
 import { ErrnoError } from '../../lib/core/errors.js';
 import type { NotifyHandle } from '../../lib/core/notify.js';
 import type { BellHandle } from '../../lib/core/proto-types.js';
+import { GNTMAP_host_map, GNTMAP_readonly } from '../../lib/layout/grant-table.js';
 import { decodeStoredDmOp } from './dm-op-bytes.js';
 import type { Domain } from './domain.js';
 import { guestPorts } from './domctl.js';
@@ -141,6 +142,21 @@ export function hypervisorHandlers(env: HandlerEnvironment): Handlers<'Hyperviso
       kernel.closeFile(dom0(peer), fd);
       return {};
     },
+
+    gnttab_setup_table: ({ nr_frames }, peer) => {
+      const file = host.grants.setup(domainOf(peer), nr_frames);
+      if (typeof file === 'number') throw new ErrnoError('ENOMEM', 'no grant table of that size');
+      return { file, nr_frames: host.grants.frames(domainOf(peer)) };
+    },
+    gntdev_map: ({ domid, refs, readonly }, peer) => {
+      const flags = GNTMAP_host_map | (readonly ? GNTMAP_readonly : 0);
+      const granter = host.domains.find(domid);
+      const caller = domainOf(dom0(peer));
+      return { mapped: refs.map((ref) => host.grants.map(peer, caller, granter, ref, flags)) };
+    },
+    gntdev_unmap: ({ handles }, peer) => ({
+      statuses: handles.map((handle) => host.grants.unmap(dom0(peer), handle, (domain) => host.forgetUnheld(domain))),
+    }),
 
     hypercall: ({ op, args }, peer) => {
       const result = hypercall(host, domainOf(peer), op, parseJsonArgs(args));

@@ -12,6 +12,7 @@ import { SHUTDOWN, SHUTDOWN_MAX, VIRQ } from '../../lib/layout/evtchn.js';
 import type { Domain } from './domain.js';
 import { type DomainRequest, Domains, type Randomness } from './domains.js';
 import { EventChannels } from './event-channels.js';
+import { Grants } from './grants.js';
 import { Guest, GuestFiles } from './guest.js';
 import { IoreqServers } from './ioreq-servers.js';
 import { PortMoves } from './port-moves.js';
@@ -34,6 +35,7 @@ export class Host {
   readonly channels: EventChannels;
   readonly events: XenEvents;
   readonly ioreq: IoreqServers;
+  readonly grants: Grants;
   readonly env: HostEnvironment;
   readonly #guests = new Map<Domain, Guest>();
   /** Told when a domain starts to die, before its memory goes. */
@@ -47,6 +49,7 @@ export class Host {
     const moves = new PortMoves(env.history);
     this.channels = new EventChannels(this.domains, moves);
     this.events = new XenEvents(this.domains, moves);
+    this.grants = new Grants(env.files, env.history);
     this.ioreq = new IoreqServers({
       events: this.events,
       files: env.files,
@@ -145,6 +148,8 @@ export class Host {
     for (const action of this.#dying) action(domain);
     this.ioreq.destroyAll(domain);
     this.events.closeAll(domain);
+    this.grants.release(domain, (granter) => this.forgetUnheld(granter));
+    this.grants.drop(domain);
     this.#guests.get(domain)?.close();
     this.#changed(domain);
     this.forgetUnheld(domain);

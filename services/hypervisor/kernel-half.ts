@@ -166,6 +166,7 @@ export class KernelHalf {
 
   /** A process of dom0 ended, by whatever cause. */
   processEnded(process: object): void {
+    this.#host.grants.release(process, (domain) => this.#host.forgetUnheld(domain));
     const held = this.#processes.get(process);
     if (this.#mode === 'fixed') {
       this.#ioeventfds.release(process);
@@ -179,6 +180,7 @@ export class KernelHalf {
 
   /** The host goes down: nothing is left, whatever the mode. */
   close(): void {
+    this.#host.grants.release(this.#host.dom0, () => {});
     for (const process of [...this.#processes.keys()]) {
       this.#ioeventfds.release(process);
       this.#irqfds.release(process);
@@ -202,6 +204,7 @@ export class KernelHalf {
       }
       for (const domain of mappings.keys()) yield { kind: 'mapping', name: `${domain.domid}` };
     }
+    for (const name of this.#host.grants.held()) yield { kind: 'grant', name };
     for (const name of this.#ioeventfds.held()) yield { kind: 'ioeventfd', name };
     for (const name of this.#irqfds.held()) yield { kind: 'irqfd', name };
   }

@@ -5,13 +5,14 @@ import { DM_OPERATIONS } from './dm-ops.js';
 import type { Domain } from './domain.js';
 import { DOMCTL_OPERATIONS } from './domctl.js';
 import { EVTCHN_OPERATIONS } from './evtchn-ops.js';
+import { GNTTAB_OPERATIONS } from './gnttab-ops.js';
 import type { Host } from './host.js';
 import { type Operation, type Out, parseArgs } from './operation.js';
 
 const { EINVAL, ENOSYS, EPERM } = ERRNO;
 
 export const OPERATIONS: ReadonlyMap<string, Operation> = new Map<string, Operation>(
-  Object.entries({ ...EVTCHN_OPERATIONS, ...DOMCTL_OPERATIONS, ...DM_OPERATIONS }),
+  Object.entries({ ...EVTCHN_OPERATIONS, ...DOMCTL_OPERATIONS, ...DM_OPERATIONS, ...GNTTAB_OPERATIONS }),
 );
 
 /** Runs one operation: 0 or more, or an object, when it succeeded; minus an error number when not. */

@@ -38,7 +38,10 @@ const WILD = [
 /** Calls that end the stage or make ever more domains; they have tests of their own. */
 const LEFT_OUT = new Set(['domctl.create', 'domctl.destroy', 'domctl.pause', 'dm.remote_shutdown']);
 
-t.test(`${CALLS} random hypercalls and scribbles, seed ${SEED}`, async (t) => {
+const timeout = 30_000 + CALLS;
+t.setTimeout(timeout);
+
+t.test(`${CALLS} random hypercalls and scribbles, seed ${SEED}`, { timeout }, async (t) => {
   const pick = random(SEED);
   const of = <T>(list: readonly T[]): T => list[pick(list.length)]!;
   const lab = makeLab({ evtchnRaise: true });
