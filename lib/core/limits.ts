@@ -54,3 +54,5 @@ export const STORE_SOCKETS_MAX = 1024;
 export const STORE_JOURNAL_SMALL = 4 << 20;
 export const STORE_JOURNAL_GROWTH = 4;
 export const STORE_JOURNAL_SLICE = 512;
+/** A viewer of vhost-user's display protocol answers a question within this; the guest's control queue waits for it. */
+export const VIEWER_ANSWER_MS = 2000;

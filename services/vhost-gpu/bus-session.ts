@@ -31,11 +31,13 @@ export class BusSession {
   readonly #session: BackendSession<VhostUserHandle>;
   readonly #kicks: (() => void)[] = [];
   readonly #releaseKicks: () => void;
+  readonly #onClose: (reason: string) => void;
   #closed = false;
 
-  /** Throws ErrnoError ENOSPC when the doorbell has no bits left. */
-  constructor(setup: BusSessionSetup) {
+  /** `onClose` runs once, after everything was given back. Throws ErrnoError ENOSPC when the doorbell has no bits left. */
+  constructor(setup: BusSessionSetup, onClose: (reason: string) => void) {
     this.#setup = setup;
+    this.#onClose = onClose;
     this.name = setup.name;
     this.peer = setup.peer;
     this.device = new GpuDevice(setup);
@@ -105,11 +107,12 @@ export class BusSession {
   }
 
   /** Stops the queues, drops the guest's resources, unmaps its memory. */
-  close(): void {
+  close(reason: string): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#session.close();
     this.#releaseKicks();
     this.#setup.history.record('release', `session ${this.name}`, this.#setup.session);
+    this.#onClose(reason);
   }
 }

@@ -8,7 +8,7 @@ import { VIRTIO_GPU_CURSOR_SIZE, VIRTIO_GPU_F_EDID, VIRTIO_GPU_FORMAT } from '..
 import { hasFeature } from '../../lib/layout/virtio-ring.js';
 import type { GpuCommand, GpuCommandName, GpuErrorName, GpuResponse } from '../../lib/virtio/gpu-codec.js';
 import type { Displays } from './display.js';
-import { type ResourceTable, rectFits, transferToHost } from './resources.js';
+import { type Rect, type ResourceTable, rectFits, transferToHost } from './resources.js';
 import type { Scanout, Scanouts } from './scanouts.js';
 
 /** What commands act on. */
@@ -19,8 +19,12 @@ export interface GpuState {
   readonly memory: GuestMemory;
   /** Negotiated. */
   readonly features: bigint;
-  /** Some of a scanout was flushed: what is shown there is whole. */
-  onFlush(scanout: Scanout, resourceId: number): void;
+  /** `rect` of a resource that the scanout shows some of was flushed: what is shown there is whole. */
+  onFlush(scanout: Scanout, resourceId: number, rect: Rect): void;
+  /** The scanout shows something else, or nothing. */
+  onScanout(scanout: Scanout): void;
+  /** The cursor moved or vanished; `image`: it has another image too. */
+  onCursor(scanout: Scanout, image: boolean): void;
   /** Pixel bytes were copied. */
   onCopy(bytes: number): void;
 }
@@ -50,11 +54,11 @@ const CONTROL: { readonly [N in ControlName]: Handler<N> } = {
     return OK;
   },
 
-  RESOURCE_UNREF: ({ resources, scanouts }, { resource_id }) => {
-    const resource = resources.get(resource_id);
+  RESOURCE_UNREF: (gpu, { resource_id }) => {
+    const resource = gpu.resources.get(resource_id);
     if (resource === undefined) return fail('ERR_INVALID_RESOURCE_ID');
-    scanouts.disableAllOf(resource);
-    resources.remove(resource);
+    for (const scanout of gpu.scanouts.disableAllOf(resource)) gpu.onScanout(scanout);
+    gpu.resources.remove(resource);
     return OK;
   },
 
@@ -85,19 +89,21 @@ const CONTROL: { readonly [N in ControlName]: Handler<N> } = {
     return OK;
   },
 
-  SET_SCANOUT: ({ resources, scanouts }, { scanout_id, resource_id, r }) => {
-    const scanout = scanouts.get(scanout_id);
+  SET_SCANOUT: (gpu, { scanout_id, resource_id, r }) => {
+    const scanout = gpu.scanouts.get(scanout_id);
     if (scanout === undefined) return fail('ERR_INVALID_SCANOUT_ID');
     if (resource_id === 0) {
       scanout.shown = undefined;
+      gpu.onScanout(scanout);
       return OK;
     }
-    const resource = resources.get(resource_id);
+    const resource = gpu.resources.get(resource_id);
     if (resource === undefined) return fail('ERR_INVALID_RESOURCE_ID');
     if (r.width === 0 || r.height === 0 || !rectFits(r, resource.width, resource.height)) {
       return fail('ERR_INVALID_PARAMETER');
     }
     scanout.shown = { resource, rect: r };
+    gpu.onScanout(scanout);
     return OK;
   },
 
@@ -105,34 +111,37 @@ const CONTROL: { readonly [N in ControlName]: Handler<N> } = {
     const resource = gpu.resources.get(resource_id);
     if (resource === undefined) return fail('ERR_INVALID_RESOURCE_ID');
     if (!rectFits(r, resource.width, resource.height)) return fail('ERR_INVALID_PARAMETER');
-    for (const scanout of gpu.scanouts.showing(resource, r)) gpu.onFlush(scanout, resource_id);
+    for (const scanout of gpu.scanouts.showing(resource, r)) gpu.onFlush(scanout, resource_id, r);
     return OK;
   },
 };
 
 const CURSOR: { readonly [N in CursorName]: Handler<N> } = {
-  UPDATE_CURSOR: ({ resources, scanouts }, { pos, resource_id, hot_x, hot_y }) => {
-    const scanout = scanouts.get(pos.scanout_id);
+  UPDATE_CURSOR: (gpu, { pos, resource_id, hot_x, hot_y }) => {
+    const scanout = gpu.scanouts.get(pos.scanout_id);
     if (scanout === undefined) return fail('ERR_INVALID_SCANOUT_ID');
     const placed = { ...scanout.cursor, x: pos.x, y: pos.y, hotX: hot_x, hotY: hot_y };
     if (resource_id === 0) {
       scanout.cursor = { ...placed, visible: false };
+      gpu.onCursor(scanout, false);
       return OK;
     }
-    const resource = resources.get(resource_id);
+    const resource = gpu.resources.get(resource_id);
     if (resource === undefined) return fail('ERR_INVALID_RESOURCE_ID');
     if (resource.width !== VIRTIO_GPU_CURSOR_SIZE || resource.height !== VIRTIO_GPU_CURSOR_SIZE) {
       return fail('ERR_INVALID_PARAMETER');
     }
     scanout.cursor = { ...placed, image: resource.pixels.slice(), visible: true };
+    gpu.onCursor(scanout, true);
     return OK;
   },
 
   // By the specification a position only; QEMU's devices hide the cursor when the id is 0, and Linux repeats the id.
-  MOVE_CURSOR: ({ scanouts }, { pos, resource_id }) => {
-    const scanout = scanouts.get(pos.scanout_id);
+  MOVE_CURSOR: (gpu, { pos, resource_id }) => {
+    const scanout = gpu.scanouts.get(pos.scanout_id);
     if (scanout === undefined) return fail('ERR_INVALID_SCANOUT_ID');
     scanout.cursor = { ...scanout.cursor, x: pos.x, y: pos.y, visible: scanout.cursor.visible && resource_id !== 0 };
+    gpu.onCursor(scanout, false);
     return OK;
   },
 };

@@ -20,10 +20,16 @@ import {
 } from '../../lib/layout/virtio-ring.js';
 import { Chain, VirtqError } from '../../lib/virtio/chain.js';
 import { DeviceQueue, type QueueLayout } from '../../lib/virtio/device-queue.js';
-import { decodeCommand, encodeResponse, GPU_COMMANDS, type GpuCommand } from '../../lib/virtio/gpu-codec.js';
+import {
+  decodeCommand,
+  encodeResponse,
+  GPU_COMMANDS,
+  type GpuCommand,
+  type GpuResponse,
+} from '../../lib/virtio/gpu-codec.js';
 import { executeControl, executeCursor, type GpuState } from './commands.js';
 import { type DisplaySize, Displays } from './display.js';
-import { ResourceTable } from './resources.js';
+import { type Rect, ResourceTable } from './resources.js';
 import { type Scanout, Scanouts } from './scanouts.js';
 
 /** Features offered. */
@@ -42,7 +48,7 @@ export interface GpuDeviceSetup {
   readonly clock: Clock;
   /** Runs an action later from the event loop, after others had their turn. */
   readonly defer: (action: () => void) => void;
-  readonly displays: readonly DisplaySize[];
+  readonly displays: readonly (DisplaySize | undefined)[];
   readonly hostBytesMax?: number;
   /** Zeroed bytes for pixels; throws RangeError when there is no room. */
   readonly allocate?: (bytes: number) => Uint8Array;
@@ -61,9 +67,23 @@ const STEPS = Object.fromEntries(
   [...Object.keys(GPU_COMMANDS), 'INVALID'].map((name) => [name, `gpu.${name}`]),
 ) as Readonly<Record<GpuCommand['name'], string>>;
 
+/** Somebody who shows the picture as it comes, and who may know the displays better than we do. */
+export interface Viewer {
+  scanout(scanout: Scanout): void;
+  flush(scanout: Scanout, rect: Rect): void;
+  cursor(scanout: Scanout, image: boolean): void;
+  /** What the guest is to be told of the displays; undefined: the viewer does not know. The queue waits for it. */
+  ask(command: DisplayQuestion, done: (answer: GpuResponse | undefined) => void): void;
+}
+export type DisplayQuestion = Extract<GpuCommand, { name: 'GET_DISPLAY_INFO' | 'GET_EDID' }>;
+
 interface RunningQueue {
   readonly index: number;
   readonly ring: DeviceQueue;
+  /** The chain that is executed. */
+  readonly chain: Chain;
+  /** A command whose answer is still to come from the viewer: its chain is kept, nothing more is taken. */
+  waiting: DisplayQuestion | undefined;
   ends: QueueEnds;
   /** A turn is due from the event loop. */
   deferred: boolean;
@@ -81,7 +101,7 @@ export class GpuDevice implements GpuState {
   readonly #clock: Clock;
   readonly #defer: (action: () => void) => void;
   readonly #queues: (RunningQueue | undefined)[] = new Array(VIRTIO_GPU_QUEUE_COUNT).fill(undefined);
-  readonly #chain = new Chain();
+  #viewer: Viewer | undefined;
   #memory: GuestMemory | undefined;
   #features = 0n;
   #copiedBytes = 0;
@@ -122,7 +142,15 @@ export class GpuDevice implements GpuState {
   startQueue(index: number, layout: QueueLayout, ends: QueueEnds): void {
     if (this.#memory === undefined) throw new VirtqError('QUEUE_LAYOUT', `queue ${index} starts without memory`);
     const ring = new DeviceQueue(this.#memory, layout, this.#features);
-    const queue: RunningQueue = { index, ring, ends, deferred: false, broken: false };
+    const queue: RunningQueue = {
+      index,
+      ring,
+      ends,
+      chain: new Chain(),
+      waiting: undefined,
+      deferred: false,
+      broken: false,
+    };
     this.#queues[index] = queue;
     // Kicks may have been lost before we listened.
     this.#serveLater(queue);
@@ -137,27 +165,50 @@ export class GpuDevice implements GpuState {
   stopQueue(index: number): number {
     const queue = this.#queues[index];
     this.#queues[index] = undefined;
-    return queue?.ring.nextAvail ?? 0;
+    if (queue === undefined) return 0;
+    // A chain whose answer is still to come was not given back: the next run takes it again.
+    return queue.waiting === undefined ? queue.ring.nextAvail : (queue.ring.nextAvail - 1) & 0xffff;
   }
 
   /** The driver may have made chains available. */
   kick(index: number): void {
     const queue = this.#queues[index];
-    if (queue === undefined || queue.broken || queue.deferred) return;
+    if (queue === undefined || queue.broken || queue.deferred || queue.waiting !== undefined) return;
     this.#serve(queue);
   }
 
   /** Everything that the guest made is gone, every display dark; displays stay plugged in. No queue runs. */
   reset(): void {
+    const shown = this.scanouts.all().filter((scanout) => scanout.shown !== undefined);
     this.scanouts.clear();
+    for (const scanout of shown) this.onScanout(scanout);
     this.resources.clear();
     this.displays.reset();
   }
 
-  onFlush(scanout: Scanout, resourceId: number): void {
+  /** Another viewer, or none; it is told what is shown now. */
+  setViewer(viewer: Viewer | undefined): void {
+    this.#viewer = viewer;
+    for (const scanout of this.scanouts.all()) {
+      if (scanout.shown === undefined) continue;
+      viewer?.scanout(scanout);
+      viewer?.flush(scanout, scanout.shown.rect);
+    }
+  }
+
+  onFlush(scanout: Scanout, resourceId: number, rect: Rect): void {
     scanout.flushCount++;
     if (scanout.firstFlushNs === 0n) scanout.firstFlushNs = this.#clock.nowNs();
     this.#history.record('frame', this.name, scanout.index, resourceId);
+    this.#viewer?.flush(scanout, rect);
+  }
+
+  onScanout(scanout: Scanout): void {
+    this.#viewer?.scanout(scanout);
+  }
+
+  onCursor(scanout: Scanout, image: boolean): void {
+    this.#viewer?.cursor(scanout, image);
   }
 
   onCopy(bytes: number): void {
@@ -181,8 +232,9 @@ export class GpuDevice implements GpuState {
       ring.disableKicks();
       let commands = 0;
       for (;;) {
-        while (ring.pop(this.#chain)) {
+        while (ring.pop(queue.chain)) {
           this.#execute(queue);
+          if (queue.waiting !== undefined) return;
           commands++;
           if (commands >= GPU_COMMANDS_PER_TURN || this.#copiedBytes >= GPU_COPY_BYTES_PER_TURN) {
             this.#serveLater(queue);
@@ -199,13 +251,29 @@ export class GpuDevice implements GpuState {
   }
 
   #execute(queue: RunningQueue): void {
-    const chain = this.#chain;
-    const command = decodeCommand(chain);
-    const { type } = command.hdr;
-    const resource = 'resource_id' in command ? command.resource_id : 0;
-    this.#history.step(STEPS[command.name], type, resource);
+    const command = decodeCommand(queue.chain);
+    this.#history.step(STEPS[command.name], command.hdr.type, resourceOf(command));
     const control = queue.index === VIRTIO_GPU_QUEUE_CONTROL;
-    const response = control ? executeControl(this, command) : executeCursor(this, command);
+    if (this.#viewer !== undefined && control && isDisplayQuestion(command)) this.#ask(queue, this.#viewer, command);
+    else this.#answer(queue, command, control ? executeControl(this, command) : executeCursor(this, command));
+  }
+
+  #ask(queue: RunningQueue, viewer: Viewer, command: DisplayQuestion): void {
+    queue.waiting = command;
+    viewer.ask(command, (answer) => {
+      // Stopped since: the command is taken again by the next run.
+      if (this.#queues[queue.index] !== queue || queue.waiting !== command) return;
+      queue.waiting = undefined;
+      const own = executeControl(this, command);
+      this.#answer(queue, command, own.name.startsWith('ERR_') ? own : (answer ?? own));
+      this.#serveLater(queue);
+    });
+  }
+
+  #answer(queue: RunningQueue, command: GpuCommand, response: GpuResponse): void {
+    const { chain } = queue;
+    const { type } = command.hdr;
+    const resource = resourceOf(command);
     this.#history.record('command', command.name, type, resource);
     if (response.name.startsWith('ERR_')) {
       this.#history.record('error', command.name, VIRTIO_GPU_RESP[`VIRTIO_GPU_RESP_${response.name}`], resource);
@@ -224,4 +292,12 @@ export class GpuDevice implements GpuState {
     this.#log.error({ device: this.name, queue: queue.index, code }, `queue stopped: ${errorMessage(error)}`);
     queue.ends.error();
   }
+}
+
+function resourceOf(command: GpuCommand): number {
+  return 'resource_id' in command ? command.resource_id : 0;
+}
+
+function isDisplayQuestion(command: GpuCommand): command is DisplayQuestion {
+  return command.name === 'GET_DISPLAY_INFO' || command.name === 'GET_EDID';
 }

@@ -25,8 +25,8 @@ export class Displays {
   readonly #sizes: (DisplaySize | undefined)[];
   #eventsRead = 0;
 
-  /** One display a scanout, 1 to VIRTIO_GPU_MAX_SCANOUTS of them. */
-  constructor(sizes: readonly DisplaySize[]) {
+  /** One a scanout, 1 to VIRTIO_GPU_MAX_SCANOUTS of them; undefined: nothing is plugged in there. */
+  constructor(sizes: readonly (DisplaySize | undefined)[]) {
     this.#sizes = [...sizes];
   }
 

@@ -22,17 +22,34 @@ function displaySizes(text: string): DisplaySize[] {
   return sizes;
 }
 
-await runService<VhostGpuOptions>({
-  program: 'vhost-gpu',
-  describe:
-    'A virtio-gpu device server over vhost-user. It knows no hypervisor: memory, kicks and calls are handed to it.',
-  options: (command) =>
-    command
-      .addOption(
-        new Option('--displays <sizes>', 'the displays of each device, a comma between them')
-          .argParser(displaySizes)
-          .default([DISPLAY_SIZE_DEFAULT], `${DISPLAY_SIZE_DEFAULT.width}x${DISPLAY_SIZE_DEFAULT.height}`),
-      )
-      .option('--max-hostmem <MiB>', 'host memory for the resources of one device', integerBetween(1, 2047), 256),
-  start,
-});
+/** Of QEMU's vhost-user.json; a 2D device has none of the optional ones. */
+const CAPABILITIES = { type: 'gpu', features: [] };
+
+// By the conventions for back-end programs it prints this and ends, whatever else was asked of it.
+if (process.argv.includes('--print-capabilities')) {
+  process.stdout.write(`${JSON.stringify(CAPABILITIES, null, 2)}\n`);
+} else {
+  await runService<VhostGpuOptions>({
+    program: 'vhost-gpu',
+    describe:
+      'A virtio-gpu device server over vhost-user. It knows no hypervisor: memory, kicks and calls are handed to it.',
+    options: (command) =>
+      command
+        .addOption(
+          new Option('--displays <sizes>', 'the displays of each device, a comma between them')
+            .argParser(displaySizes)
+            .default([DISPLAY_SIZE_DEFAULT], `${DISPLAY_SIZE_DEFAULT.width}x${DISPLAY_SIZE_DEFAULT.height}`),
+        )
+        .option('--max-hostmem <MiB>', 'host memory for the resources of one device', integerBetween(1, 2047), 256)
+        .option('--socket-path <path>', 'serve vhost-user front-ends on this unix socket too')
+        .addOption(
+          new Option('--fd <number>', 'serve the vhost-user front-end on this descriptor, and end with it')
+            .argParser(integerBetween(3, 65535))
+            .conflicts('socketPath'),
+        )
+        .option('--print-capabilities', 'print what a front-end may want to know, and end'),
+    // One for each virtual machine may run beside the lab's.
+    name: ({ socketPath, fd }) => ((socketPath ?? fd) === undefined ? 'vhost-gpu' : `vhost-gpu-${process.pid}`),
+    start,
+  });
+}

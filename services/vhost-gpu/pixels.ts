@@ -1,6 +1,7 @@
 // What a viewer sees of a scanout: opaque pixels, red, green and blue from wherever the resource's format has them. Leaves
-// files to node/png.ts.
+// files to node/png.ts, the display socket to display-link.ts.
 import { VIRTIO_GPU_BYTES_PER_PIXEL, VIRTIO_GPU_FORMAT } from '../../lib/layout/virtio-gpu.js';
+import type { Rect, Resource } from './resources.js';
 import type { Scanout } from './scanouts.js';
 
 /** Offsets of red, green and blue in a pixel, read off the formats' names: bytes in memory order. */
@@ -38,4 +39,29 @@ export function pictureOf(scanout: Scanout): Picture | undefined {
     }
   }
   return { width: rect.width, height: rect.height, rgba };
+}
+
+const FORMAT_IS_BGRX: ReadonlySet<number> = new Set([
+  VIRTIO_GPU_FORMAT.VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM,
+  VIRTIO_GPU_FORMAT.VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM,
+]);
+
+/** Writes `rect` of a resource to `target` from `at` on: B G R x, rows tightly packed. */
+export function writeBgrx(resource: Resource, rect: Rect, target: Uint8Array, at: number): void {
+  const rowBytes = rect.width * VIRTIO_GPU_BYTES_PER_PIXEL;
+  const stride = resource.width * VIRTIO_GPU_BYTES_PER_PIXEL;
+  const { pixels } = resource;
+  for (let row = 0; row < rect.height; row++) {
+    const from = (rect.y + row) * stride + rect.x * VIRTIO_GPU_BYTES_PER_PIXEL;
+    target.set(pixels.subarray(from, from + rowBytes), at + row * rowBytes);
+  }
+  if (FORMAT_IS_BGRX.has(resource.format)) return;
+  const [red, green, blue] = COLOUR_OFFSETS.get(resource.format)!;
+  for (let pixel = at; pixel < at + rect.height * rowBytes; pixel += VIRTIO_GPU_BYTES_PER_PIXEL) {
+    const [r, g, b] = [target[pixel + red]!, target[pixel + green]!, target[pixel + blue]!];
+    target[pixel] = b;
+    target[pixel + 1] = g;
+    target[pixel + 2] = r;
+    target[pixel + 3] = 255;
+  }
 }

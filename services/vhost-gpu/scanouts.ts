@@ -48,9 +48,15 @@ export class Scanouts {
     return this.#scanouts.length;
   }
 
-  /** A resource is about to go: whatever shows it goes dark first. */
-  disableAllOf(resource: Resource): void {
-    for (const scanout of this.#scanouts) if (scanout.shown?.resource === resource) scanout.shown = undefined;
+  /** A resource is about to go: whatever shows it goes dark first. Answers which those were. */
+  disableAllOf(resource: Resource): Scanout[] {
+    const dark = this.#scanouts.filter(({ shown }) => shown?.resource === resource);
+    for (const scanout of dark) scanout.shown = undefined;
+    return dark;
+  }
+
+  all(): readonly Scanout[] {
+    return this.#scanouts;
   }
 
   /** The scanouts that show some of `rect` of `resource`: those that a flush is for. */

@@ -5,15 +5,19 @@ import { readFile } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import type { Peer } from '../../lib/core/bus.js';
 import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
-import type { VhostUserOpen } from '../../lib/core/proto-types.js';
+import type { Held, VhostUserOpen } from '../../lib/core/proto-types.js';
 import type { ServiceContext } from '../../lib/core/service.js';
 import { VHOST_USER_REQUEST } from '../../lib/layout/vhost-user.js';
 import { VIRTIO_GPU_QUEUE_COUNT } from '../../lib/layout/virtio-gpu.js';
 import { pageAlignedBytes } from '../../lib/node/libc.js';
 import { runPaths } from '../../lib/node/run-dir.js';
+import type { OwnedFd } from '../../lib/node/unix-fds.js';
 import { BusSession } from './bus-session.js';
+import type { GpuDevice, GpuDeviceSetup } from './device.js';
 import { DISPLAY_PIXELS_MAX, type DisplaySize, validSize } from './display.js';
 import { writePng } from './node/png.js';
+import { inheritedConnection, listenOn } from './node/unix-server.js';
+import { UnixSession } from './node/unix-session.js';
 import { pictureOf } from './pixels.js';
 import type { Scanout } from './scanouts.js';
 
@@ -22,55 +26,73 @@ export interface VhostGpuOptions {
   readonly displays: readonly DisplaySize[];
   /** Host memory for the resources of one device, in MiB. */
   readonly maxHostmem: number;
+  /** Listen there too, for front-ends that are no part of the lab. */
+  readonly socketPath?: string;
+  /** Serve this one connection too, and end with it. */
+  readonly fd?: number;
+}
+
+/** A device that somebody has a session with, on whatever transport. */
+interface DeviceSession {
+  readonly name: string;
+  readonly device: GpuDevice;
+  configChanged(): void;
+  held(): Held[];
+  close(reason: string): void;
 }
 
 const DEVICE_NAME = /^[\x21-\x7e]{1,64}$/;
 
 export async function start(context: ServiceContext, options: VhostGpuOptions): Promise<void> {
   const { log, history, clock, doorbell, shared } = context;
+  const devices = new Map<string, DeviceSession>();
   const sessions = new Map<number, BusSession>();
   let lastSession = 0;
 
+  const setupOf = (name: string): GpuDeviceSetup => ({
+    name,
+    log,
+    history,
+    clock,
+    defer: setImmediate,
+    displays: options.displays,
+    hostBytesMax: options.maxHostmem << 20,
+    allocate: pageAlignedBytes,
+  });
   const open = ({ name, queue_count }: VhostUserOpen, peer: Peer): BusSession => {
     if (!DEVICE_NAME.test(name)) throw new ErrnoError('EINVAL', 'bad device name');
     if (queue_count !== VIRTIO_GPU_QUEUE_COUNT)
       throw new ErrnoError('EINVAL', `a GPU has ${VIRTIO_GPU_QUEUE_COUNT} queues`);
-    if (named(name) !== undefined) throw new ErrnoError('EEXIST', `device ${name} has a session`);
+    if (devices.has(name)) throw new ErrnoError('EEXIST', `device ${name} has a session`);
     const id = ++lastSession;
-    const session = new BusSession({
-      session: id,
-      name,
-      peer,
-      queueCount: queue_count,
-      doorbell,
-      shared,
-      log,
-      history,
-      clock,
-      defer: setImmediate,
-      displays: options.displays,
-      hostBytesMax: options.maxHostmem << 20,
-      allocate: pageAlignedBytes,
+    const setup = { ...setupOf(name), session: id, peer, queueCount: queue_count, doorbell, shared };
+    const session = new BusSession(setup, (reason) => {
+      sessions.delete(id);
+      devices.delete(name);
+      log.info({ device: name }, `session closed: ${reason}`);
     });
     sessions.set(id, session);
-    log.info({ device: name, session: id, peer: peer.name }, 'session opened');
+    devices.set(name, session);
+    log.info({ device: name, peer: peer.name }, 'session opened');
     return session;
   };
-  const close = (id: number, why: string): void => {
-    const session = sessions.get(id);
-    if (session === undefined) return;
-    sessions.delete(id);
-    session.close();
-    log.info({ device: session.name, session: id }, `session closed: ${why}`);
+  const accept = (fd: OwnedFd, onClose = () => {}): void => {
+    const name = `socket-${++lastSession}`;
+    const session = new UnixSession(setupOf(name), fd, (reason) => {
+      devices.delete(name);
+      log.info({ device: name }, `session closed: ${reason}`);
+      onClose();
+    });
+    devices.set(name, session);
+    log.info({ device: name }, 'session opened');
   };
-  const named = (name: string): BusSession | undefined => [...sessions.values()].find((one) => one.name === name);
   const owned = (id: number, peer: Peer): BusSession => {
     const session = sessions.get(id);
     if (session?.peer !== peer) throw new ErrnoError('EBADF', `no session ${id}`);
     return session;
   };
-  const scanoutOf = (name: string, index: number): { session: BusSession; scanout: Scanout } => {
-    const session = named(name);
+  const scanoutOf = (name: string, index: number): { session: DeviceSession; scanout: Scanout } => {
+    const session = devices.get(name);
     if (session === undefined) throw new ErrnoError('ENOENT', `no device ${name}`);
     const scanout = session.device.scanouts.get(index);
     if (scanout === undefined) throw new ErrnoError('EINVAL', `device ${name} has no scanout ${index}`);
@@ -80,7 +102,7 @@ export async function start(context: ServiceContext, options: VhostGpuOptions): 
   const server = await context.serve({ authenticate: ({ token }) => dom0Only(context.runDir, token) });
   server.onPeer((peer) =>
     peer.onClose(() => {
-      for (const [id, session] of [...sessions]) if (session.peer === peer) close(id, `${peer.name} ended`);
+      for (const session of [...sessions.values()]) if (session.peer === peer) session.close(`${peer.name} ended`);
     }),
   );
   server.handle('VhostUser', {
@@ -95,14 +117,13 @@ export async function start(context: ServiceContext, options: VhostGpuOptions): 
       try {
         return session.message(message);
       } catch (error) {
-        close(message.session, errorMessage(error));
+        session.close(errorMessage(error));
         if (error instanceof ErrnoError) throw error;
         throw new ErrnoError('EINVAL', errorMessage(error), { cause: error });
       }
     },
     close: ({ session }, peer) => {
-      owned(session, peer);
-      close(session, 'closed by its front-end');
+      owned(session, peer).close('closed by its front-end');
       return {};
     },
   });
@@ -127,10 +148,16 @@ export async function start(context: ServiceContext, options: VhostGpuOptions): 
       return {};
     },
   });
-  server.handle('Control', { audit: () => ({ held: [...sessions.values()].flatMap((session) => session.held()) }) });
+  server.handle('Control', { audit: () => ({ held: [...devices.values()].flatMap((device) => device.held()) }) });
   context.own('sessions', () => {
-    for (const id of [...sessions.keys()]) close(id, 'the server ends');
+    for (const device of [...devices.values()]) device.close('the server ends');
   });
+  if (options.socketPath !== undefined) {
+    const listener = await listenOn(options.socketPath, (fd) => accept(fd));
+    context.own('vhost-user socket', () => listener.close());
+    log.info({ socket: options.socketPath }, 'listening for vhost-user front-ends');
+  }
+  if (options.fd !== undefined) accept(inheritedConnection(options.fd), () => void context.stop());
   context.ready();
 }
 

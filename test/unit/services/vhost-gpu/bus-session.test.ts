@@ -21,6 +21,7 @@ class Host {
   readonly bits = new Map<number, () => void>();
   readonly events: Partial<VhostUserMessage>[] = [];
   readonly deferred: (() => void)[] = [];
+  readonly closed: string[] = [];
   mapped = 0;
   notifiers = 0;
   #nextBit = 7;
@@ -74,19 +75,22 @@ class Host {
       emit: (_service, _method, body) => void this.events.push(body as Partial<VhostUserMessage>),
       onClose: () => {},
     };
-    return new BusSession({
-      session: 3,
-      name: '1/0',
-      peer,
-      queueCount: 2,
-      doorbell: this.doorbell,
-      shared: this.shared,
-      log: NO_LOG,
-      history: NO_HISTORY,
-      clock: { nowNs: () => 5n, after: () => ({ cancel: () => {} }) },
-      defer: (action) => this.deferred.push(action),
-      displays: [{ width: 640, height: 480 }],
-    });
+    return new BusSession(
+      {
+        session: 3,
+        name: '1/0',
+        peer,
+        queueCount: 2,
+        doorbell: this.doorbell,
+        shared: this.shared,
+        log: NO_LOG,
+        history: NO_HISTORY,
+        clock: { nowNs: () => 5n, after: () => ({ cancel: () => {} }) },
+        defer: (action) => this.deferred.push(action),
+        displays: [{ width: 640, height: 480 }],
+      },
+      (reason) => this.closed.push(reason),
+    );
   }
 
   run(): void {
@@ -153,9 +157,10 @@ t.test('stopping all rings takes the resources; the next start begins anew on th
 
 t.test('closing gives back memory, kicks, calls and resources, whatever ran', async (t) => {
   const { host, session } = await drawing(t);
-  session.close();
-  session.close();
+  session.close('the test');
+  session.close('the test');
   t.same([host.mapped, host.notifiers, session.device.resources.count], [0, 0, 0]);
+  t.same(host.closed, ['the test'], 'said once');
   t.notOk(host.bits.has(session.firstKick.bit));
   t.throws(() => session.message({ session: 3, request: 1, flags: 1, payload: new Uint8Array(), handles: [] }));
 });
@@ -201,7 +206,7 @@ t.test('what a front-end names wrongly is refused and leaves nothing open', asyn
   ]) {
     refused(exchange(VHOST_USER_REQUEST.VHOST_USER_SET_VRING_KICK, [0], [{ bell } as VhostUserHandle]));
   }
-  session.close();
+  session.close('the test');
   t.same([host.mapped, host.notifiers], [0, 0]);
 });
 
