@@ -190,7 +190,7 @@ export class Device {
         return undefined;
       case 'write':
         this.#deps.history.step(`${this.#node}/${effect.key}`, 0, 0, this.domid);
-        await this.#deps.store.write(`${this.#node}/${effect.key}`, effect.value);
+        await this.#write(effect.key, effect.value);
         return undefined;
       case 'readFrontend': {
         const read = (key: string) => orMissing(this.#deps.store.read(`${this.#frontend}/${key}`));
@@ -251,10 +251,12 @@ export class Device {
 
   async #openSession(type: DeviceType): Promise<void> {
     const { guests } = this.#deps;
+    const guest = await guests.acquire(this.domid);
     const cancelled = new Promise<never>((_, reject) => {
       this.#cancelOpen = reject;
     });
-    const guest = await guests.acquire(this.domid);
+    // What happened while the guest was opened.
+    if (this.#dirty) this.#stillWanted().catch(this.#deps.onFailure);
     const link = new VirtioLink({ name: `${this.domid}/${this.devid}`, guest, type }, this.#deps);
     try {
       await Promise.race([link.open(), cancelled]);
@@ -288,6 +290,15 @@ export class Device {
     const { Unknown, Closed } = XenbusState;
     const over = event.back === Unknown || event.back === Closed || !event.online || event.front === Unknown;
     if (over || this.#state.stopping) this.#cancelOpen?.(new ErrnoError('ENODEV', 'the device is not wanted any more'));
+  }
+
+  /** A key of our directory, which must not come back by it after the toolstack has removed it. */
+  async #write(key: string, value: string): Promise<void> {
+    await this.#deps.store.transaction(async (tx: StoreOps) => {
+      if ((await orMissing(tx.read(`${this.#node}/${XENBUS_KEY.state}`))) === '')
+        throw new ErrnoError('ENODEV', 'the device was removed');
+      await tx.write(`${this.#node}/${key}`, value);
+    });
   }
 
   async #switchState(from: number, to: XenbusState): Promise<number> {
