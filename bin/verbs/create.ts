@@ -6,7 +6,7 @@ import { createGuest, type Guest } from '../../services/toolstack/domain.js';
 import { builtProgram } from '../../services/toolstack/node/child.js';
 import { checkFrame, firstFrame } from '../../services/toolstack/node/frames.js';
 import { readPng } from '../../services/toolstack/node/png.js';
-import { openRunningSession, openSession, type Session } from '../../services/toolstack/node/session.js';
+import type { Session } from '../../services/toolstack/node/session.js';
 import { fail, labOption } from './common.js';
 import { checkedImage, DEFAULT_IMAGE, readConfig } from './guest-source.js';
 
@@ -31,6 +31,8 @@ export function register(program: Command): void {
     .action(async (configPath: string, options: CreateOptions) => {
       const config = readConfig(configPath);
       const image = checkedImage(options.image);
+      // Loaded when all is checked: ZeroMQ takes a while.
+      const { openRunningSession, openSession } = await import('../../services/toolstack/node/session.js');
       const session = options.waitForLab
         ? await openSession({ runDir: options.runDir })
         : await openRunningSession(options.runDir);

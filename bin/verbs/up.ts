@@ -2,11 +2,10 @@
 // here, before anything starts; the run itself is services/toolstack/node/up.ts.
 import { resolve } from 'node:path';
 import { UserError } from '../../lib/core/errors.js';
+import { LOG_LEVELS } from '../../lib/core/log.js';
+import { NOTIFY_MODES, type NotifyMode } from '../../lib/core/notify.js';
 import { type Command, EXIT, integerBetween, Option } from '../../lib/node/cli.js';
-import { LOG_LEVELS } from '../../lib/node/log.js';
-import { NOTIFY_MODES, type NotifyMode } from '../../lib/node/service.js';
 import { virtioDeviceNumber } from '../../services/toolstack/guest-config.js';
-import { up } from '../../services/toolstack/node/up.js';
 import { labOption } from './common.js';
 import { checkedImage, DEFAULT_CONFIG, DEFAULT_IMAGE, readConfig } from './guest-source.js';
 
@@ -55,6 +54,7 @@ export function register(program: Command): void {
         );
       }
       const { runDir, guests, notify, logLevel } = options;
+      const { up } = await import('../../services/toolstack/node/up.js');
       const ok = await up({
         runDir,
         guests,

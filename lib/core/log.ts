@@ -14,3 +14,7 @@ export interface Log {
 
 const quiet = (() => {}) as LogMethod;
 export const NO_LOG: Log = { debug: quiet, info: quiet, warn: quiet, error: quiet };
+
+/** What is logged: this and what is worse. */
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];

@@ -30,3 +30,7 @@ export interface Doorbell {
   /** Opens the sending end of anybody's handle. Throws ENOENT when its receiver does not exist (any more). */
   open(handle: NotifyHandle): Notifier;
 }
+
+/** How wake-ups travel between processes: bits in shared pages, or messages. */
+export const NOTIFY_MODES = ['doorbell', 'zmq'] as const;
+export type NotifyMode = (typeof NOTIFY_MODES)[number];

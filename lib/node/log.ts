@@ -3,10 +3,7 @@
 import { openSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import pino from 'pino';
-import type { Log } from '../core/log.js';
-
-export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
+import type { Log, LogLevel } from '../core/log.js';
 
 export interface LogSetup {
   readonly name: string;

@@ -3,7 +3,8 @@
 import { rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { DeadlineError, ErrnoError, errorMessage, PeerDiedError, UserError } from '../core/errors.js';
-import type { Doorbell } from '../core/notify.js';
+import { LOG_LEVELS, type LogLevel } from '../core/log.js';
+import { type Doorbell, NOTIFY_MODES, type NotifyMode } from '../core/notify.js';
 import type { ServiceContext } from '../core/service.js';
 import { sharedDoorbell } from './bell.js';
 import { messageDoorbell } from './bell-zmq.js';
@@ -12,14 +13,11 @@ import { ZmqBusServer } from './bus-server.js';
 import { type Command, command, EXIT, Option, runCommand } from './cli.js';
 import { REAL_CLOCK } from './clock.js';
 import { createHistory, gatesOf } from './history.js';
-import { LOG_LEVELS, type LogLevel, openLog } from './log.js';
+import { openLog } from './log.js';
 import { Poller } from './poller.js';
 import { defaultRunDir, lockName, prepareRunDir, removeProcessEntry, runPaths, writeProcessEntry } from './run-dir.js';
 import { sharedFiles } from './shm.js';
 import { retryOnChange, withDeadline } from './wait.js';
-
-export const NOTIFY_MODES = ['doorbell', 'zmq'] as const;
-export type NotifyMode = (typeof NOTIFY_MODES)[number];
 
 /** Options that every service has. */
 export interface CommonOptions {

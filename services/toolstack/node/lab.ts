@@ -1,8 +1,8 @@
 // The processes of a lab under one supervisor: started together, watched, ended in order. The first unexpected end is
 // the lab's failure, put down to the process that caused it. Leaves what runs on them to up.ts.
 import { join } from 'node:path';
+import type { NotifyMode } from '../../../lib/core/notify.js';
 import { listProcesses, type ProcessEntry } from '../../../lib/node/run-dir.js';
-import type { NotifyMode } from '../../../lib/node/service.js';
 import { retryOnChange } from '../../../lib/node/wait.js';
 import { type Exit, howItEnded, LabProcess } from './child.js';
 
@@ -87,11 +87,15 @@ export class Lab {
     return this.#stop(this.services.get(name)!, STOP_DEADLINE_MS);
   }
 
+  /** From now on guests' processes end because their domains do. */
+  expectGuestsToEnd(): void {
+    for (const guest of this.guests.values()) guest.expectEnd();
+  }
+
   /** Waits for the guests' processes, which end with their domains; returns those that did not. */
   async awaitGuests(): Promise<string[]> {
     const found = await Promise.all(
       [...this.guests.values()].map(async (guest) => {
-        guest.expectEnd();
         const late = new Promise<undefined>((resolve) => setTimeout(resolve, STOP_DEADLINE_MS, undefined).unref());
         if ((await Promise.race([guest.exited, late])) !== undefined) return [];
         await guest.stop(FAILED_STOP_DEADLINE_MS);

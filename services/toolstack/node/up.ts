@@ -4,9 +4,9 @@
 import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ErrnoError, errorMessage, PeerDiedError } from '../../../lib/core/errors.js';
+import type { NotifyMode } from '../../../lib/core/notify.js';
 import type { BusClient } from '../../../lib/core/service.js';
 import { homePath } from '../../../lib/layout/xenbus.js';
-import type { NotifyMode } from '../../../lib/node/service.js';
 import { createGuest, destroyGuest, type Guest, listGuests } from '../domain.js';
 import type { GuestConfig } from '../guest-config.js';
 import { Handshakes } from '../handshake.js';
@@ -18,7 +18,7 @@ import { Lab } from './lab.js';
 import { auditLeaks, fileLeaks } from './leaks.js';
 import { readPng, writePng } from './png.js';
 import { Report } from './report.js';
-import { openSession, type Session } from './session.js';
+import type { Session } from './session.js';
 
 export interface UpSettings {
   readonly runDir: string;
@@ -155,6 +155,8 @@ class Run {
   }
 
   async #showPictures(): Promise<void> {
+    // Loaded while the processes start: ZeroMQ takes a while.
+    const { openSession } = await import('./session.js');
     const session = await openSession({ runDir: this.#runDir, signal: this.#abort.signal, keepHistory: true });
     this.#session = session;
     for (let index = 0; index < this.#settings.guests; index++) await this.#startGuest(session, index);
@@ -233,6 +235,7 @@ class Run {
   }
 
   async #destroyGuests(session: Session, leaks: string[]): Promise<void> {
+    this.#lab?.expectGuestsToEnd();
     // In a lab of our own all guests go, those that `xenwire create` added too.
     const own = new Set(this.#guests.map(({ domid }) => domid));
     await session.exclusively(async () => {
