@@ -24,6 +24,32 @@ export interface ConnectionOptions {
 /** Why no request is taken from a connection just now. */
 export type Stall = 'introduce' | 'question' | 'live-update';
 
+/**
+ * A guest's request as the quota of outstanding ones counts it: until its reply, and every event that it caused, has been
+ * consumed.
+ */
+export class Outstanding {
+  #open = 0;
+  readonly #onDone: () => void;
+  constructor(onDone: () => void) {
+    this.#onDone = onDone;
+  }
+  add(): void {
+    this.#open++;
+  }
+  done(): void {
+    if (--this.#open === 0) this.#onDone();
+  }
+}
+
+/** A message on its way out; done() once the client has it. */
+export interface Outgoing {
+  readonly message: XsMessage;
+  done(): void;
+}
+
+const NOBODY_COUNTS = (): void => {};
+
 export class Connection implements Subject {
   readonly name: string;
   readonly domid: number;
@@ -42,7 +68,7 @@ export class Connection implements Subject {
   readonly domainAnswers = new Map<number, { readonly uniqueId: string } | null>();
   readonly introduceAnswers = new Map<number, XsdError | 'ok'>();
   closed = false;
-  #outbox: XsMessage[] = [];
+  #outbox: Outgoing[] = [];
   #outboxBytes = 0;
   readonly #queuedEvents = new Set<string>();
   readonly #onOutput: (connection: Connection) => void;
@@ -63,24 +89,26 @@ export class Connection implements Subject {
     return this.domain?.targetDomid;
   }
 
-  reply(message: XsMessage): void {
-    this.#queue(message);
+  /** `cause`: the guest's request that it answers. */
+  reply(message: XsMessage, cause?: Outstanding): void {
+    this.#queue(message, cause);
   }
 
   /** Queues a watch event unless the same one (path and token) still waits; those of special nodes always count. */
-  event(path: string, token: string): boolean {
+  event(path: string, token: string, cause?: Outstanding): boolean {
     const payload = `${path}\0${token}\0`;
     if (path.charCodeAt(0) !== 0x40) {
       if (this.#queuedEvents.has(payload)) return false;
       this.#queuedEvents.add(payload);
     }
-    this.#queue({ type: XS.XS_WATCH_EVENT, reqId: 0, txId: 0, payload });
+    this.#queue({ type: XS.XS_WATCH_EVENT, reqId: 0, txId: 0, payload }, cause);
     return true;
   }
 
-  #queue(message: XsMessage): void {
+  #queue(message: XsMessage, cause: Outstanding | undefined): void {
     if (this.closed) return;
-    this.#outbox.push(message);
+    cause?.add();
+    this.#outbox.push(cause === undefined ? { message, done: NOBODY_COUNTS } : { message, done: () => cause.done() });
     this.#outboxBytes += message.payload.length;
     this.#onOutput(this);
   }
@@ -93,12 +121,29 @@ export class Connection implements Subject {
     return this.#outboxBytes;
   }
 
-  /** Hands all waiting messages over, in order; from here on they count as sent. */
+  /** Hands all waiting messages over, in order; from here on they count as sent and consumed. */
   take(): XsMessage[] {
+    return this.takeAll().map((outgoing) => {
+      outgoing.done();
+      return outgoing.message;
+    });
+  }
+
+  /** As take(), for a transport that tells of each message when its client has it. */
+  takeAll(): Outgoing[] {
     const messages = this.#outbox;
     this.#outbox = [];
     this.#outboxBytes = 0;
     this.#queuedEvents.clear();
     return messages;
+  }
+
+  /** The oldest waiting message; those behind it still merge with identical events. */
+  takeFirst(): Outgoing | undefined {
+    const first = this.#outbox.shift();
+    if (first === undefined) return undefined;
+    this.#outboxBytes -= first.message.payload.length;
+    if (first.message.type === XS.XS_WATCH_EVENT) this.#queuedEvents.delete(first.message.payload);
+    return first;
   }
 }

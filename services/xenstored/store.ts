@@ -14,7 +14,7 @@ import {
 import type { Call } from './call.js';
 import { COMMANDS } from './commands.js';
 import { COMPAT, type Compat } from './compat.js';
-import { Connection, type ConnectionOptions } from './connection.js';
+import { Connection, type ConnectionOptions, Outstanding } from './connection.js';
 import type { ControlHost } from './control-commands.js';
 import { type DomainChange, dropNodesOf } from './domain-end.js';
 import { type Domain, Domains, isPrivileged } from './domains.js';
@@ -39,10 +39,12 @@ export class Store {
   readonly domains: Domains;
   readonly tree: Tree;
   readonly connections = new Set<Connection>();
-  readonly watches = new Watches();
+  readonly watches = new Watches(() => this.#cause);
   readonly view: DirectView;
   /** Told of everything that must outlive the process. */
   journal: Journal = NO_JOURNAL;
+  /** The guest's request that is being done: what it causes is counted against it. */
+  #cause: Outstanding | undefined;
   #connectionSeq = 0;
 
   constructor(host: StoreHost, compat: Compat = COMPAT['4.22']) {
@@ -197,6 +199,7 @@ export class Store {
     };
     let type = message.type;
     let payload: string;
+    this.#cause = this.#countOutstanding(connection);
     try {
       payload = this.#run(call, message);
       if (payload.length > XENSTORE_PAYLOAD_MAX) fail('E2BIG');
@@ -204,6 +207,8 @@ export class Store {
       if (thrown instanceof Unanswered) {
         connection.inbox.unshift(message);
         connection.stall = 'question';
+        connection.domain?.account.add('outstanding', this.#cause === undefined ? 0 : -1);
+        this.#cause = undefined;
         this.host.ask(connection, thrown.question);
         return;
       }
@@ -212,10 +217,26 @@ export class Store {
       payload = `${thrown.error}\0`;
       call.after = undefined;
     }
-    connection.reply({ type, reqId: message.reqId, txId: message.txId, payload });
+    connection.reply({ type, reqId: message.reqId, txId: message.txId, payload }, this.#cause);
+    this.#cause = undefined;
     connection.domainAnswers.clear();
     connection.introduceAnswers.clear();
     call.after?.();
+  }
+
+  /** A guest's request counts until its reply and its events are consumed; nobody else's does. */
+  #countOutstanding(connection: Connection): Outstanding | undefined {
+    if (connection.privileged) return undefined;
+    const { domain } = connection;
+    domain?.account.add('outstanding', 1);
+    return new Outstanding(() => domain?.account.add('outstanding', -1));
+  }
+
+  /** True while a guest has as many requests under way, or as much memory, as its quota allows: it is not read from. */
+  isStalled({ domain }: Connection): boolean {
+    if (domain === undefined) return false;
+    const { account } = domain;
+    return (['outstanding', 'memory'] as const).some((quota) => this.exceedsQuota(domain, quota, account.used(quota)));
   }
 
   #run(call: Call, message: XsMessage): string {

@@ -1,6 +1,6 @@
 // Watches: registered by path, found by walking up from the changed path, told in xenstored's order (connections by age,
 // then registration). Finding costs the depth of the path, not the number of watches. Leaves sending to connection.ts.
-import type { Connection } from './connection.js';
+import type { Connection, Outstanding } from './connection.js';
 import type { StoreNode } from './node.js';
 import { levelsBelow, parentPath } from './path.js';
 import { grantedTo, PERM_READ, type Perm } from './perms.js';
@@ -36,7 +36,13 @@ export interface Visible {
 
 export class Watches {
   readonly #byPath = new Map<string, Set<Watch>>();
+  readonly #cause: () => Outstanding | undefined;
   #seq = 0;
+
+  /** `cause`: the request that events are to be counted against. */
+  constructor(cause: () => Outstanding | undefined = () => undefined) {
+    this.#cause = cause;
+  }
 
   static key(path: string, token: string): string {
     return `${path}\0${token}`;
@@ -64,12 +70,13 @@ export class Watches {
     const watches = this.#matching(path, match);
     let connection: Connection | undefined;
     let allowed = false;
+    const cause = this.#cause();
     for (const watch of watches) {
       if (watch.connection !== connection) {
         connection = watch.connection;
         allowed = maySee(connection, visible);
       }
-      if (allowed) watch.connection.event(watch.cut === 0 ? path : path.slice(watch.cut), watch.token);
+      if (allowed) watch.connection.event(watch.cut === 0 ? path : path.slice(watch.cut), watch.token, cause);
     }
   }
 

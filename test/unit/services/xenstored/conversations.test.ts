@@ -396,6 +396,9 @@ t.test('an older release lacks what came later', async (t) => {
     ['dom0', 'GET_FEATURE', '', ['ERROR ENOSYS|']],
     ['dom0', 'SET_QUOTA', 'nodes|1|', ['ERROR ENOSYS|']],
     ['dom0', 'WATCH', '/a|t|1|', ['ERROR EINVAL|']],
-    ['dom0', 'GET_PERMS', '@releaseDomain|', ['GET_PERMS n0|']],
+    ['dom0', 'GET_PERMS', '@releaseDomain|', ['ERROR EINVAL|']],
+    ['dom0', 'SET_PERMS', '@releaseDomain|n0|r0|', ['SET_PERMS OK|']],
+    ['dom0', 'IS_DOMAIN_INTRODUCED', '0x|', ['IS_DOMAIN_INTRODUCED T|']],
+    ['dom0', 'UNWATCH', '//|t|', ['ERROR ENOENT|']],
   ]);
 });

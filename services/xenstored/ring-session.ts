@@ -1,0 +1,128 @@
+// A guest on its ring page: requests out of one stream, replies and events into the other, as the C daemon does it: one
+// message at a time each way, and a guest that breaks the rules is ignored until it is introduced anew. Pure: the page,
+// and how to tell the guest, are given.
+import { ProtocolError } from '../../lib/core/errors.js';
+import { XENSTORE_ERROR_COMM, XENSTORE_ERROR_PROTO, XENSTORE_ERROR_RINGIDX } from '../../lib/layout/xs-ring.js';
+import { XENSTORE_SERVER_FEATURE, type XsMessage } from '../../lib/layout/xs-wire.js';
+import { encodeMessage, MessageReader } from '../../lib/xenstore/framing.js';
+import { type RingEnd, RingIndexError } from '../../lib/xenstore/ring-stream.js';
+import type { Connection, Outgoing } from './connection.js';
+import type { Store } from './store.js';
+
+const NOTHING = new Uint8Array(0);
+
+export interface RingSessionOptions {
+  readonly store: Store;
+  readonly ring: RingEnd;
+  /** Signals the guest's event channel. */
+  readonly notify: () => void;
+  /** Before anything leaves: what it acknowledges must be written. */
+  readonly beforeSend: () => void;
+}
+
+export class RingSession {
+  readonly connection: Connection;
+  readonly #options: RingSessionOptions;
+  #reader = new MessageReader();
+  /** Requests read and not done. */
+  readonly #requests: XsMessage[] = [];
+  /** Bytes of the message that is being sent, and what to say once it is. */
+  #sending: Uint8Array = NOTHING;
+  #sent: Outgoing | undefined;
+  #ignored = false;
+
+  constructor(domid: number, name: string, options: RingSessionOptions, onOutput: () => void, onDropped: () => void) {
+    this.#options = options;
+    this.connection = options.store.connectGuest(domid, { name, onOutput, onDropped });
+  }
+
+  /** INTRODUCE: both streams begin anew. A guest that waits for a connection is told that it has one. */
+  introduced(): void {
+    const { ring, notify } = this.#options;
+    ring.features = this.connection.domain?.features ?? 0;
+    this.#reader = new MessageReader();
+    this.#drop();
+    ring.reset();
+    if (!ring.wantsReconnect) return;
+    ring.confirmConnected();
+    notify();
+  }
+
+  #drop(): void {
+    for (const message of this.connection.takeAll()) message.done();
+    this.connection.inbox.length = 0;
+    this.#requests.length = 0;
+    this.#sent?.done();
+    this.#sent = undefined;
+    this.#sending = NOTHING;
+  }
+
+  /** Takes and sends what it can. True when something moved: there may be more to do. */
+  turn(): boolean {
+    if (this.#ignored || this.connection.closed) return false;
+    try {
+      const received = this.#receive();
+      return this.#send() || received;
+    } catch (error) {
+      if (error instanceof RingIndexError) this.#ignore(XENSTORE_ERROR_RINGIDX);
+      else if (error instanceof ProtocolError) this.#ignore(XENSTORE_ERROR_PROTO);
+      else throw error;
+      return false;
+    }
+  }
+
+  #receive(): boolean {
+    const { store, ring, notify } = this.#options;
+    let moved = false;
+    // A guest that has too much under way is not served, nor read from: its ring fills, and it waits.
+    while (this.connection.stall === undefined && !store.isStalled(this.connection)) {
+      const request = this.#requests.shift();
+      if (request !== undefined) store.receive(this.connection, request);
+      else if (ring.readable === 0) break;
+      else {
+        const chunk = ring.read();
+        notify();
+        this.#reader.push(chunk, (message) => this.#requests.push(message));
+      }
+      moved = true;
+    }
+    return moved;
+  }
+
+  #send(): boolean {
+    const { ring, notify, beforeSend } = this.#options;
+    let moved = false;
+    for (;;) {
+      if (this.#sending.length === 0) {
+        this.#sent?.done();
+        this.#sent = this.connection.takeFirst();
+        if (this.#sent === undefined) return moved;
+        beforeSend();
+        this.#sending = encodeMessage(this.#sent.message);
+      }
+      if (ring.writable === 0) return moved;
+      this.#sending = this.#sending.subarray(ring.write(this.#sending));
+      moved = true;
+      notify();
+    }
+  }
+
+  /** The guest broke the transport: all that it held is dropped, and it is not heard until it is introduced anew. */
+  #ignore(error: number): void {
+    const { store, ring } = this.#options;
+    const features = this.connection.domain?.features ?? 0;
+    if ((features & XENSTORE_SERVER_FEATURE.XENSTORE_SERVER_FEATURE_ERROR) !== 0) ring.error = error;
+    this.#ignored = true;
+    store.dropHeld(this.connection);
+    this.#drop();
+  }
+
+  /** The page or the event channel cannot be used any more. */
+  lost(): void {
+    this.#ignore(XENSTORE_ERROR_COMM);
+  }
+
+  get ignored(): boolean {
+    return this.#ignored;
+  }
+}
