@@ -1,11 +1,10 @@
-// One virtio-gpu device: two queues served in bounded turns, and the state that commands act on. Knows guest memory, queues
-// and what to call; not whose guest it is nor how messages reach it (backend.ts).
+// One virtio-gpu device: its queues (pump.ts) and the state that commands act on (commands.ts). Knows guest memory, queues and
+// what to call; not whose guest it is nor how messages reach it (backend.ts).
 import type { Clock } from '../../lib/core/clock.js';
-import { errorMessage } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
-import { GPU_COMMANDS_PER_TURN, GPU_COPY_BYTES_PER_TURN, GPU_HOST_BYTES_DEFAULT } from '../../lib/core/limits.js';
+import { GPU_HOST_BYTES_DEFAULT } from '../../lib/core/limits.js';
 import type { Log } from '../../lib/core/log.js';
-import { type GuestMemory, GuestMemoryError } from '../../lib/core/memory.js';
+import type { GuestMemory, GuestMemoryError } from '../../lib/core/memory.js';
 import {
   VIRTIO_GPU_F_EDID,
   VIRTIO_GPU_QUEUE_CONTROL,
@@ -18,8 +17,8 @@ import {
   VIRTIO_F_INDIRECT_DESC,
   VIRTIO_F_VERSION_1,
 } from '../../lib/layout/virtio-ring.js';
-import { Chain, VirtqError } from '../../lib/virtio/chain.js';
-import { DeviceQueue, type QueueLayout } from '../../lib/virtio/device-queue.js';
+import { type Chain, VirtqError } from '../../lib/virtio/chain.js';
+import type { QueueLayout } from '../../lib/virtio/device-queue.js';
 import {
   decodeCommand,
   encodeResponse,
@@ -29,6 +28,7 @@ import {
 } from '../../lib/virtio/gpu-codec.js';
 import { executeControl, executeCursor, type GpuState } from './commands.js';
 import { type DisplaySize, Displays } from './display.js';
+import { type PumpWork, type QueueEnds, QueuePump } from './pump.js';
 import { type Rect, ResourceTable } from './resources.js';
 import { type Scanout, Scanouts } from './scanouts.js';
 
@@ -54,14 +54,6 @@ export interface GpuDeviceSetup {
   readonly allocate?: (bytes: number) => Uint8Array;
 }
 
-/** Who is told about a queue. */
-export interface QueueEnds {
-  /** Used buffers: the driver wants to know. */
-  readonly call: () => void;
-  /** The driver broke the ring; the queue has stopped. */
-  readonly error: () => void;
-}
-
 /** Made once: a step's name is looked up by its text. */
 const STEPS = Object.fromEntries(
   [...Object.keys(GPU_COMMANDS), 'INVALID'].map((name) => [name, `gpu.${name}`]),
@@ -77,20 +69,6 @@ export interface Viewer {
 }
 export type DisplayQuestion = Extract<GpuCommand, { name: 'GET_DISPLAY_INFO' | 'GET_EDID' }>;
 
-interface RunningQueue {
-  readonly index: number;
-  readonly ring: DeviceQueue;
-  /** The chain that is executed. */
-  readonly chain: Chain;
-  /** A command whose answer is still to come from the viewer: its chain is kept, nothing more is taken. */
-  waiting: DisplayQuestion | undefined;
-  ends: QueueEnds;
-  /** A turn is due from the event loop. */
-  deferred: boolean;
-  /** The driver broke a rule: not touched any more until it is stopped and started. */
-  broken: boolean;
-}
-
 export class GpuDevice implements GpuState {
   readonly name: string;
   readonly resources: ResourceTable;
@@ -100,7 +78,7 @@ export class GpuDevice implements GpuState {
   readonly #history: History;
   readonly #clock: Clock;
   readonly #defer: (action: () => void) => void;
-  readonly #queues: (RunningQueue | undefined)[] = new Array(VIRTIO_GPU_QUEUE_COUNT).fill(undefined);
+  readonly #queues: (QueuePump | undefined)[] = new Array(VIRTIO_GPU_QUEUE_COUNT).fill(undefined);
   #viewer: Viewer | undefined;
   #memory: GuestMemory | undefined;
   #features = 0n;
@@ -141,40 +119,25 @@ export class GpuDevice implements GpuState {
   /** Serves a queue from now on, what is in it already included. Throws VirtqError when it does not lie in memory. */
   startQueue(index: number, layout: QueueLayout, ends: QueueEnds): void {
     if (this.#memory === undefined) throw new VirtqError('QUEUE_LAYOUT', `queue ${index} starts without memory`);
-    const ring = new DeviceQueue(this.#memory, layout, this.#features);
-    const queue: RunningQueue = {
-      index,
-      ring,
-      ends,
-      chain: new Chain(),
-      waiting: undefined,
-      deferred: false,
-      broken: false,
+    const work: PumpWork = {
+      execute: (chain) => this.#execute(index, chain),
+      takeCopied: () => this.#takeCopied(),
+      broken: (error) => this.#broken(index, error),
+      defer: this.#defer,
     };
-    this.#queues[index] = queue;
-    // Kicks may have been lost before we listened.
-    this.#serveLater(queue);
-  }
-
-  setEnds(index: number, ends: QueueEnds): void {
-    const queue = this.#queues[index];
-    if (queue !== undefined) queue.ends = ends;
+    this.#queues[index] = new QueuePump(this.#memory, layout, this.#features, ends, work);
   }
 
   /** The queue is not touched any more once this returns; answers the available index to go on from. */
   stopQueue(index: number): number {
     const queue = this.#queues[index];
     this.#queues[index] = undefined;
-    if (queue === undefined) return 0;
-    // A chain whose answer is still to come was not given back: the next run takes it again.
-    return queue.waiting === undefined ? queue.ring.nextAvail : (queue.ring.nextAvail - 1) & 0xffff;
+    return queue?.stop() ?? 0;
   }
 
   /** The driver may have made chains available. */
   kick(index: number): void {
-    const queue = this.#queues[index];
-    if (queue === undefined || queue.broken || queue.deferred || queue.waiting !== undefined) return;
-    this.#serve(queue);
+    this.#queues[index]?.kick();
   }
 
   /** Everything that the guest made is gone, every display dark; displays stay plugged in. No queue runs. */
@@ -215,63 +178,31 @@ export class GpuDevice implements GpuState {
     this.#copiedBytes += bytes;
   }
 
-  #serveLater(queue: RunningQueue): void {
-    queue.deferred = true;
-    this.#defer(() => {
-      queue.deferred = false;
-      // Stopped, or stopped and started anew, since.
-      if (this.#queues[queue.index] === queue && !queue.broken) this.#serve(queue);
-    });
-  }
-
-  /** One turn: until the queue is empty, or the turn is over and the rest waits for the next. */
-  #serve(queue: RunningQueue): void {
-    const { ring } = queue;
+  #takeCopied(): number {
+    const copied = this.#copiedBytes;
     this.#copiedBytes = 0;
-    try {
-      ring.disableKicks();
-      let commands = 0;
-      for (;;) {
-        while (ring.pop(queue.chain)) {
-          this.#execute(queue);
-          if (queue.waiting !== undefined) return;
-          commands++;
-          if (commands >= GPU_COMMANDS_PER_TURN || this.#copiedBytes >= GPU_COPY_BYTES_PER_TURN) {
-            this.#serveLater(queue);
-            return;
-          }
-        }
-        if (!ring.enableKicks()) return;
-        ring.disableKicks();
-      }
-    } catch (error) {
-      if (!(error instanceof VirtqError || error instanceof GuestMemoryError)) throw error;
-      this.#breakQueue(queue, error);
-    }
+    return copied;
   }
 
-  #execute(queue: RunningQueue): void {
-    const command = decodeCommand(queue.chain);
+  #execute(index: number, chain: Chain): number | 'later' {
+    const command = decodeCommand(chain);
     this.#history.step(STEPS[command.name], command.hdr.type, resourceOf(command));
-    const control = queue.index === VIRTIO_GPU_QUEUE_CONTROL;
-    if (this.#viewer !== undefined && control && isDisplayQuestion(command)) this.#ask(queue, this.#viewer, command);
-    else this.#answer(queue, command, control ? executeControl(this, command) : executeCursor(this, command));
-  }
-
-  #ask(queue: RunningQueue, viewer: Viewer, command: DisplayQuestion): void {
-    queue.waiting = command;
-    viewer.ask(command, (answer) => {
+    const control = index === VIRTIO_GPU_QUEUE_CONTROL;
+    if (this.#viewer === undefined || !control || !isDisplayQuestion(command)) {
+      return this.#answer(chain, command, control ? executeControl(this, command) : executeCursor(this, command));
+    }
+    const queue = this.#queues[index];
+    this.#viewer.ask(command, (answer) => {
       // Stopped since: the command is taken again by the next run.
-      if (this.#queues[queue.index] !== queue || queue.waiting !== command) return;
-      queue.waiting = undefined;
+      if (queue === undefined || this.#queues[index] !== queue) return;
       const own = executeControl(this, command);
-      this.#answer(queue, command, own.name.startsWith('ERR_') ? own : (answer ?? own));
-      this.#serveLater(queue);
+      queue.complete(this.#answer(chain, command, own.name.startsWith('ERR_') ? own : (answer ?? own)));
     });
+    return 'later';
   }
 
-  #answer(queue: RunningQueue, command: GpuCommand, response: GpuResponse): void {
-    const { chain } = queue;
+  /** Writes the response where the driver left room; answers how many bytes. */
+  #answer(chain: Chain, command: GpuCommand, response: GpuResponse): number {
     const { type } = command.hdr;
     const resource = resourceOf(command);
     this.#history.record('command', command.name, type, resource);
@@ -280,17 +211,12 @@ export class GpuDevice implements GpuState {
       this.#log.debug({ device: this.name, command: command.name, type, resource }, `answered ${response.name}`);
     }
     // Linux leaves no room for an answer on the cursor queue; anybody's room may be too small: cut, as QEMU does.
-    const written = chain.writableBytes === 0 ? 0 : chain.write(0, encodeResponse(response, command.hdr));
-    queue.ring.pushUsed(chain.head, written);
-    if (queue.ring.needsCall()) queue.ends.call();
+    return chain.writableBytes === 0 ? 0 : chain.write(0, encodeResponse(response, command.hdr));
   }
 
-  #breakQueue(queue: RunningQueue, error: unknown): void {
-    queue.broken = true;
-    const code = error instanceof VirtqError ? error.code : 'EFAULT';
-    this.#history.record('error', `queue ${queue.index} ${code}`, queue.index);
-    this.#log.error({ device: this.name, queue: queue.index, code }, `queue stopped: ${errorMessage(error)}`);
-    queue.ends.error();
+  #broken(index: number, error: VirtqError | GuestMemoryError): void {
+    this.#history.record('error', `queue ${index} ${error.code}`, index);
+    this.#log.error({ device: this.name, queue: index, code: error.code }, `queue stopped: ${error.message}`);
   }
 }
 
