@@ -23,7 +23,7 @@ function stage() {
   const grant = (ref: number, flags: number, frame: number, to = 0) =>
     GRANT_ENTRY_V1.encode({ flags, domid: to, frame }, bytes, ref * GRANT_ENTRY_V1.size);
   const flags = (ref: number) => GRANT_ENTRY_V1.decode(bytes, ref * GRANT_ENTRY_V1.size).flags;
-  const map = (ref: number, how = HOST, dom = domid) =>
+  const map = (ref: number, how = HOST, dom: number = domid) =>
     lab.call(0, 'gnttab.map_grant_ref', { dom, ref, flags: how }) as { status: number; handle: number; gfn: number };
   const unmap = (handle: number) => (lab.call(0, 'gnttab.unmap_grant_ref', { handle }) as { status: number }).status;
   return { lab, domain, domid, grant, flags, map, unmap };
@@ -68,7 +68,8 @@ t.test('statuses of what may not be mapped, in order', async (t) => {
 
 t.test('table size: grows to 64 pages, of oneself or by dom0', async (t) => {
   const { lab, domid, map, grant } = stage();
-  const setup = (dom: number, args: object) => (lab.call(dom, 'gnttab.setup_table', args) as { status: number }).status;
+  const setup = (dom: number, args: Record<string, unknown>) =>
+    (lab.call(dom, 'gnttab.setup_table', args) as { status: number }).status;
   t.equal(setup(domid, { dom: 0x7ff0, nr_frames: 65 }), -1);
   t.equal(setup(domid, { dom: 99 }), -2);
   const other = lab.domain();
