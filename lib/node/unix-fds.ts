@@ -53,7 +53,9 @@ const MSGHDR = struct(
 );
 const IOVEC = struct('iovec', { base: u64, len: u64 }, { size: 16 });
 const CMSGHDR = struct('cmsghdr', { len: u64, level: u32, type: u32 }, { size: 16 });
-/** What one message may bring: SCM_MAX_FD is 253, nobody sends more than 32. */
+/** Descriptors that one read may bring: rust-vmm's bound, the largest among vhost-user implementations. */
+const FDS_RECEIVED_MAX = 32;
+/** Room for those that one write may carry. */
 const FDS_PER_MESSAGE_MAX = 64;
 const CONTROL = struct(
   'control',
@@ -194,7 +196,7 @@ export class FdSocket {
 
   /** Fills at most `target`; 'end' when the peer closed, undefined when there is nothing now. Descriptors are the caller's. */
   read(target: Uint8Array): { readonly count: number; readonly fds: OwnedFd[] } | 'end' | undefined {
-    this.#prepare(target, CONTROL.size);
+    this.#prepare(target, CMSGHDR.size + 4 * FDS_RECEIVED_MAX);
     const count = call(() => recvmsgFn(this.#owned.fd, this.#message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) as number);
     if (count === -EAGAIN) return undefined;
     if (count <= 0) return 'end'; // an error of the connection is its end

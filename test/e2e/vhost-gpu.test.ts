@@ -1,18 +1,19 @@
 // The GPU device server as a process: sessions over the bus, memory and doorbells shared for real, pictures as files.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PNG } from 'pngjs';
 import t from 'tap';
 import { NO_HISTORY } from '../../lib/core/history.js';
 import { NO_LOG } from '../../lib/core/log.js';
 import { RegionMemory } from '../../lib/core/memory.js';
-import type { VhostUserMessage } from '../../lib/core/proto-types.js';
+import type { VhostUserHandle, VhostUserMessage } from '../../lib/core/proto-types.js';
 import { sharedDoorbell } from '../../lib/node/bell.js';
 import { ZmqBusClient } from '../../lib/node/bus-client.js';
 import { Poller } from '../../lib/node/poller.js';
 import { runPaths } from '../../lib/node/run-dir.js';
 import { sharedFiles } from '../../lib/node/shm.js';
+import { bellHandles, busChannel, fileHandle } from '../fixtures/bus-channel.js';
 import { GpuFrontEnd } from '../fixtures/gpu-front-end.js';
+import { mismatches, picture } from '../fixtures/gpu-pictures.js';
 import { type Owner, startNode, type TestProcess, temporaryRunDir } from '../fixtures/processes.js';
 
 const SERVER = new URL('../../services/vhost-gpu/main.js', import.meta.url);
@@ -56,31 +57,17 @@ async function frontEnd(test: Owner, runDir: string, client: ZmqBusClient, name:
   const { session, first_kick } = await server.open({ name, queue_count: 2 });
   const kicks = [0, 1].map((index) => bell.open({ bell: first_kick.bell, bit: first_kick.bit + index }));
   const calls = bell.bind((index) => front.onCall(index), 2);
-  const front: GpuFrontEnd = new GpuFrontEnd({
+  const front: GpuFrontEnd<VhostUserHandle> = new GpuFrontEnd({
     memory: new RegionMemory([{ base: 0, bytes: ram.bytes }]),
-    file: ram.handle,
-    exchange: (message): Promise<VhostUserMessage> => server.message({ session, ...message }),
-    firstKick: first_kick,
+    file: { handle: fileHandle(ram.handle), size: RAM },
+    channel: busChannel((message) => server.message({ session, ...message })),
+    kicks: bellHandles(first_kick),
+    calls: bellHandles(calls.handle),
     kick: (index) => kicks[index]!.signal(),
-    call: (index) => ({ bell: calls.handle.bell, bit: calls.handle.bit + index }),
   });
   await front.connect();
   await front.start();
   return { front, session, kick: (index: number) => kicks[index]!.signal() };
-}
-
-const picture = (width: number, height: number, seed: number): Uint8Array =>
-  Uint8Array.from({ length: width * height * 4 }, (_, index) => (index % 4 === 3 ? 0 : (index * 7 + seed) & 255));
-
-function mismatches(path: string, width: number, height: number, pixels: Uint8Array): number {
-  const png = PNG.sync.read(readFileSync(path));
-  if (png.width !== width || png.height !== height) throw new Error(`${png.width} x ${png.height}`);
-  let wrong = 0;
-  for (let at = 0; at < pixels.length; at += 4) {
-    const same = [0, 1, 2].every((colour) => png.data[at + colour] === pixels[at + 2 - colour]);
-    if (!same || png.data[at + 3] !== 255) wrong++;
-  }
-  return wrong;
 }
 
 t.test('two devices of one front-end draw beside each other, and the screenshots equal the pictures', async (t) => {

@@ -4,12 +4,13 @@ import { ErrnoError } from '../../../../lib/core/errors.js';
 import { NO_HISTORY } from '../../../../lib/core/history.js';
 import { NO_LOG } from '../../../../lib/core/log.js';
 import { RegionMemory } from '../../../../lib/core/memory.js';
-import type { Doorbell, NotifyHandle } from '../../../../lib/core/notify.js';
+import type { Doorbell } from '../../../../lib/core/notify.js';
 import type { FileHandle, VhostUserHandle, VhostUserMessage } from '../../../../lib/core/proto-types.js';
 import type { SharedFiles } from '../../../../lib/core/shared.js';
 import { VHOST_USER_BACKEND_REQUEST, VHOST_USER_REQUEST } from '../../../../lib/layout/vhost-user.js';
 import { BusSession } from '../../../../services/vhost-gpu/bus-session.js';
 import { pictureOf } from '../../../../services/vhost-gpu/pixels.js';
+import { bellHandles, busChannel, fileHandle } from '../../../fixtures/bus-channel.js';
 import { GpuFrontEnd } from '../../../fixtures/gpu-front-end.js';
 
 const RAM = 1 << 20;
@@ -97,22 +98,20 @@ class Host {
     for (let action = this.deferred.shift(); action !== undefined; action = this.deferred.shift()) action();
   }
 
-  async frontEnd(session: BusSession): Promise<GpuFrontEnd> {
-    const firstKick = session.firstKick;
-    const front = new GpuFrontEnd({
+  async frontEnd(session: BusSession): Promise<GpuFrontEnd<VhostUserHandle>> {
+    const { firstKick } = session;
+    const front: GpuFrontEnd<VhostUserHandle> = new GpuFrontEnd({
       memory: new RegionMemory([{ base: 0, bytes: this.ram }]),
-      file: FILE,
-      exchange: async (message) => session.message({ session: 3, ...message }),
-      firstKick,
+      file: { handle: fileHandle(FILE), size: FILE.size },
+      channel: busChannel(async (message) => session.message({ session: 3, ...message })),
+      kicks: bellHandles(firstKick),
+      calls: bellHandles({ bell: 'front', bit: 0 }),
       kick: (index) => {
         this.bits.get(firstKick.bit + index)?.();
         this.run();
       },
-      call: (index) => {
-        this.bits.set(1000 + index, () => front.onCall(index));
-        return { bell: 'front', bit: index } as NotifyHandle;
-      },
     });
+    for (const index of [0, 1]) this.bits.set(1000 + index, () => front.onCall(index));
     await front.connect();
     return front;
   }

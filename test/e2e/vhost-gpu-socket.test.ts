@@ -1,0 +1,251 @@
+// vhost-user on a unix socket: a front-end of no lab brings memory and eventfds as descriptors, and a display socket.
+import { execFile } from 'node:child_process';
+import { existsSync, openSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import t, { type Test } from 'tap';
+import { NO_HISTORY } from '../../lib/core/history.js';
+import { NO_LOG } from '../../lib/core/log.js';
+import { RegionMemory } from '../../lib/core/memory.js';
+import { VHOST_USER_REQUEST } from '../../lib/layout/vhost-user.js';
+import { ZmqBusClient } from '../../lib/node/bus-client.js';
+import { mapFile } from '../../lib/node/libc.js';
+import {
+  connectUnix,
+  listenEventFd,
+  makeEventFd,
+  OwnedFd,
+  signalEventFd,
+  socketPair,
+} from '../../lib/node/unix-fds.js';
+import { VhostUserSocket } from '../../lib/node/vhost-user-socket.js';
+import { withDeadline } from '../../lib/node/wait.js';
+import type { RawMessage } from '../../lib/vhost-user/messages.js';
+import { GpuFrontEnd } from '../fixtures/gpu-front-end.js';
+import { mismatches, picture } from '../fixtures/gpu-pictures.js';
+import { startNode, type TestProcess, temporaryRunDir } from '../fixtures/processes.js';
+
+const SERVER = new URL('../../services/vhost-gpu/main.js', import.meta.url);
+const RAM = 4 << 20;
+const DEADLINE_MS = 10_000;
+
+async function startServer(t: Test): Promise<{ server: TestProcess; runDir: string; path: string }> {
+  const runDir = temporaryRunDir(t);
+  const path = join(temporaryRunDir(t), 'gpu.sock');
+  const server = startNode(t, SERVER, ['--run-dir', runDir, '--socket-path', path]);
+  await server.logged(/ready/);
+  return { server, runDir, path };
+}
+
+/** Takes over a connection to the server as a front-end. */
+function frontEnd(t: Test, connection: OwnedFd) {
+  const ramPath = join(temporaryRunDir(t), 'ram');
+  writeFileSync(ramPath, '');
+  truncateSync(ramPath, RAM);
+  const ram = new OwnedFd(openSync(ramPath, 'r+'));
+  const mapping = mapFile(ram.fd, RAM, true);
+  const kicks = [makeEventFd(), makeEventFd()];
+  const calls = [makeEventFd(), makeEventFd()];
+  const answers: ((message: RawMessage<OwnedFd> | Error) => void)[] = [];
+  let onEnd = (): void => {};
+  const ended = new Promise<void>((resolve) => (onEnd = resolve));
+  const socket = new VhostUserSocket(connection, {
+    onMessage: (message) => answers.shift()?.(message),
+    onEnd: (reason) => {
+      for (const answer of answers.splice(0)) answer(new Error(reason));
+      onEnd();
+    },
+  });
+  const front: GpuFrontEnd<OwnedFd> = new GpuFrontEnd({
+    memory: new RegionMemory([{ base: 0, bytes: new Uint8Array(mapping.buffer) }]),
+    file: { handle: ram, size: RAM },
+    channel: {
+      exchange: (message, answered) => {
+        socket.send(message);
+        if (!answered) return Promise.resolve(undefined);
+        const answer = new Promise<RawMessage<OwnedFd>>((resolve, reject) =>
+          answers.push((got) => (got instanceof Error ? reject(got) : resolve(got))),
+        );
+        return withDeadline(answer, DEADLINE_MS, 'answer');
+      },
+    },
+    kicks,
+    calls,
+    kick: (index) => signalEventFd(kicks[index]!.fd),
+  });
+  const listeners = calls.map(({ fd }, index) => listenEventFd(fd, () => front.onCall(index)));
+  t.teardown(() => {
+    for (const listener of listeners) listener.close();
+    socket.close();
+    for (const fd of [...kicks, ...calls, ram]) fd.close();
+    mapping.unmap();
+  });
+  return { front, socket, ended: () => withDeadline(ended, DEADLINE_MS, 'end of the connection') };
+}
+
+async function display(t: Test, runDir: string, server: TestProcess) {
+  const client = await ZmqBusClient.connect({
+    runDir,
+    server: `vhost-gpu-${server.pid}`,
+    name: 'viewer',
+    incarnation: Date.now() * 4096,
+    token: async () => '',
+    log: NO_LOG,
+    history: NO_HISTORY,
+    onActivity: () => {},
+  });
+  t.teardown(() => client!.close());
+  return client!;
+}
+
+t.test('a front-end with descriptors draws, stops, starts again and leaves nothing', async (t) => {
+  const { server, runDir, path } = await startServer(t);
+  const { front, socket } = frontEnd(t, await connectUnix(path));
+  await front.connect();
+  await front.start();
+  const pixels = picture(200, 100, 3);
+  await front.draw(1, 200, 100, pixels);
+  const client = await display(t, runDir, server);
+  const shot = join(runDir, 'shot.png');
+  await client.remote('Display').screenshot({ name: 'socket-1', scanout: 0, path: shot });
+  t.equal(mismatches(shot, 200, 100, pixels), 0);
+  await front.frontend.stop();
+  await t.rejects(client.remote('Display').screenshot({ name: 'socket-1', scanout: 0, path: shot }), {
+    code: 'ENODATA',
+  });
+  await front.start();
+  await front.draw(1, 200, 100, pixels);
+  const descriptors = () => readdirSync(`/proc/${server.pid}/fd`).length;
+  const during = descriptors();
+  socket.close();
+  await server.logged(/session closed/);
+  t.same(await client.remote('Control').audit({}), { held: [] });
+  t.ok(descriptors() <= during - 7, 'the connection, a memory file, kicks and calls are closed');
+  server.child.kill('SIGTERM');
+  t.equal(await server.ended(), 0);
+  t.notOk(existsSync(path), 'the socket goes with the server');
+});
+
+t.test('two front-ends at once; one that breaks the protocol loses its connection only', async (t) => {
+  const { path } = await startServer(t);
+  const good = frontEnd(t, await connectUnix(path));
+  const bad = frontEnd(t, await connectUnix(path));
+  await good.front.connect();
+  await bad.front.connect();
+  await bad.front.start();
+  bad.socket.send({ request: 99, flags: 1, payload: new Uint8Array(0), handles: [] });
+  await t.resolves(bad.ended());
+  await good.front.start();
+  await t.resolves(good.front.draw(1, 20, 20, picture(20, 20, 1)));
+});
+
+t.test('memory that is not what was announced is refused', async (t) => {
+  const { path } = await startServer(t);
+  const { front, socket, ended } = frontEnd(t, await connectUnix(path));
+  await front.connect();
+  const region = new Uint8Array(new BigUint64Array([0n, 0n, BigInt(RAM), 0n, 0n]).buffer);
+  const short = new OwnedFd(openSync(join(temporaryRunDir(t), 'short'), 'w+'));
+  t.teardown(() => short.close());
+  socket.send({ request: VHOST_USER_REQUEST.VHOST_USER_ADD_MEM_REG, flags: 1, payload: region, handles: [short] });
+  await t.resolves(ended());
+});
+
+t.test('the display socket is asked about displays and gets the picture', async (t) => {
+  const { path } = await startServer(t);
+  const { front, socket } = frontEnd(t, await connectUnix(path));
+  await front.connect();
+  const [mine, theirs] = socketPair();
+  socket.send({
+    request: VHOST_USER_REQUEST.VHOST_USER_GPU_SET_SOCKET,
+    flags: 1,
+    payload: new Uint8Array(0),
+    handles: [theirs],
+  });
+  theirs.close();
+  const viewer = new Socket({ fd: mine.fd });
+  t.teardown(() => viewer.destroy());
+  let bytes = Buffer.alloc(0);
+  let wake = (): void => {};
+  viewer.on('data', (more: Buffer) => {
+    bytes = Buffer.concat([bytes, more]);
+    wake();
+  });
+  const take = async (size: number): Promise<Buffer> => {
+    while (bytes.length < size) {
+      const more = new Promise<void>((resolve) => (wake = resolve));
+      await withDeadline(more, DEADLINE_MS, 'display message');
+    }
+    const taken = bytes.subarray(0, size);
+    bytes = bytes.subarray(size);
+    return taken;
+  };
+  const next = async () => {
+    const header = await take(12);
+    return { request: header.readUInt32LE(0), payload: await take(header.readUInt32LE(8)) };
+  };
+  t.equal((await next()).request, 1);
+  viewer.write(Uint8Array.of(1, 0, 0, 0, 4, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
+  t.equal((await next()).request, 2);
+  await front.start();
+  const info = front.send('GET_DISPLAY_INFO', {});
+  t.equal((await next()).request, 3);
+  const reply = Buffer.alloc(12 + 408);
+  for (const [at, value] of [
+    [0, 3],
+    [4, 4],
+    [8, 408],
+    [12 + 24 + 8, 555],
+    [12 + 24 + 12, 333],
+    [12 + 24 + 16, 1],
+  ] as const)
+    reply.writeUInt32LE(value, at);
+  viewer.write(reply);
+  t.match(await info, { name: 'OK_DISPLAY_INFO', pmodes: { 0: { r: { width: 555, height: 333 }, enabled: 1 } } });
+  const pixels = picture(40, 30, 5);
+  await front.draw(1, 40, 30, pixels);
+  t.equal((await next()).request, 7);
+  const update = await next();
+  t.equal(update.request, 8);
+  t.ok(update.payload.subarray(20).equals(pixels));
+});
+
+t.test('the conventions for back-end programs', async (t) => {
+  const run = promisify(execFile);
+  const file = fileURLToPath(SERVER);
+  const { stdout } = await run(process.execPath, [
+    file,
+    '--print-capabilities',
+    '--socket-path',
+    '/nowhere',
+    '--bogus',
+  ]);
+  t.same(JSON.parse(stdout), { type: 'gpu', features: [] });
+
+  const { path } = await startServer(t);
+  const mistakes: [string[], RegExp][] = [
+    [['--socket-path', path, '--fd', '3'], /cannot be used with/],
+    [['--socket-path', path], /listens on .* already/],
+    [['--socket-path', join('/no/such/folder', 'x')], /cannot listen on/],
+    [['--socket-path', `/tmp/${'x'.repeat(110)}`], /longer than 107/],
+    [['--fd', '77'], /77 is not open/],
+  ];
+  for (const [args, said] of mistakes) {
+    const server = startNode(t, SERVER, ['--run-dir', temporaryRunDir(t), ...args]);
+    t.equal(await server.ended(), 2, args.join(' '));
+    t.match(server.stderr, said);
+  }
+});
+
+t.test('an inherited connection is served, and the server ends with it', async (t) => {
+  const [mine, theirs] = socketPair();
+  const server = startNode(t, SERVER, ['--run-dir', temporaryRunDir(t), '--fd', '3'], {}, [theirs.fd]);
+  theirs.close();
+  const { front, socket } = frontEnd(t, mine);
+  await front.connect();
+  await front.start();
+  await front.draw(1, 20, 20, picture(20, 20, 1));
+  socket.close();
+  t.equal(await server.ended(), 0);
+});
