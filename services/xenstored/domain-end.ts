@@ -12,6 +12,8 @@ export interface DomainChange {
   /** Decimal u64; '' when the domain does not exist any more. */
   readonly uniqueId: string;
   readonly shutdown: boolean;
+  /** It ends, once nobody holds any of its memory. */
+  readonly dying?: boolean;
   readonly dead: boolean;
 }
 

@@ -48,6 +48,20 @@ export class RingSession {
     notify();
   }
 
+  /** The page was mapped after the introduction: what the guest already wrote is served, unless it waits to reconnect. */
+  begin(): void {
+    const { ring } = this.#options;
+    if (ring.wantsReconnect) this.introduced();
+    else ring.features = this.connection.domain?.features ?? 0;
+  }
+
+  /** The domain is introduced anew, or gone: the streams begin at 0 for whoever comes next. */
+  end(): void {
+    this.#drop();
+    this.#options.ring.reset();
+    this.#options.store.close(this.connection);
+  }
+
   #drop(): void {
     for (const message of this.connection.takeAll()) message.done();
     this.connection.inbox.length = 0;

@@ -7,10 +7,13 @@ import { errorMessage } from '../../lib/core/errors.js';
 import type { ServiceContext } from '../../lib/core/service.js';
 import { runPaths } from '../../lib/node/run-dir.js';
 import { COMPAT, type CompatName } from './compat.js';
+import type { Connection } from './connection.js';
+import type { Question } from './failure.js';
 import { serveBus } from './node/bus-transport.js';
 import { controlHost } from './node/control-host.js';
 import { HostDomains } from './node/host-domains.js';
 import { JournalFile } from './node/journal-file.js';
+import { RingTransport } from './node/ring-transport.js';
 import { SocketTransport } from './node/socket-transport.js';
 import { Store, type StoreHost } from './store.js';
 
@@ -27,22 +30,29 @@ export interface XenstoredOptions {
 
 export async function start(context: ServiceContext, options: XenstoredOptions): Promise<void> {
   const { host: control } = controlHost(context.log);
-  const domains = options.alone === true ? undefined : new HostDomains(await context.connect('hypervisor'));
-  const exists = (domid: number): boolean => options.domids?.includes(domid) === true;
+  const hypervisor = options.alone === true ? undefined : await context.connect('hypervisor');
+  const domains = hypervisor === undefined ? undefined : new HostDomains(hypervisor);
+  let rings: RingTransport | undefined;
   let flush = (): void => {};
+  const existsAlone = (domid: number): boolean => options.domids?.includes(domid) === true;
+  const lookUp = async (domid: number): Promise<{ uniqueId: string } | null> => {
+    if (domains !== undefined) return domains.lookUp(domid);
+    return existsAlone(domid) ? { uniqueId: '' } : null;
+  };
+  const answer = async (connection: Connection, question: Question): Promise<void> => {
+    const { domid } = question;
+    if (question.kind === 'domain') store.answerDomain(connection, domid, await lookUp(domid));
+    else if (domains === undefined) store.answerIntroduce(connection, domid, 'ok');
+    else if ((await lookUp(domid)) === null) store.answerIntroduce(connection, domid, 'ENOENT');
+    else store.answerIntroduce(connection, domid, (await rings?.introduce(domid, question.port)) ?? 'ok');
+    flush();
+  };
   const host: StoreHost = {
     control,
-    ask(connection, question) {
-      const { domid } = question;
-      const answer = (found: { uniqueId: string } | null): void => {
-        if (question.kind === 'domain') store.answerDomain(connection, domid, found);
-        // Over the bus there is no ring to map: an introduction needs the domain to exist, and no more.
-        else store.answerIntroduce(connection, domid, found === null ? 'ENOENT' : 'ok');
-        flush();
-      };
-      if (domains === undefined) answer(question.kind === 'introduce' || exists(domid) ? { uniqueId: '' } : null);
-      else domains.lookUp(domid).then(answer, (error) => void context.stop(String(error)));
+    ask: (connection, question) => {
+      answer(connection, question).catch((error) => void context.stop(errorMessage(error)));
     },
+    onRemoved: (domid) => rings?.drop(domid),
   };
   const store = new Store(host, COMPAT[options.compat ?? '4.22']);
   const journal = JournalFile.open(
@@ -63,6 +73,13 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
   };
   if (domains !== undefined) await dropTheDead(store, domains);
 
+  if (hypervisor !== undefined) {
+    rings = await RingTransport.open({ context, hypervisor, store, beforeSend, afterRequests: () => flush() });
+    for (const domain of [...store.domains.all()]) {
+      if (domain.introduced && domain.domid !== 0) await rings.introduce(domain.domid, domain.port);
+    }
+  }
+
   const server = await context.serve(
     domains === undefined ? {} : { authenticate: ({ token }) => domains.identify(token) },
   );
@@ -82,12 +99,16 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
     log: context.log,
     onActivity: () => context.activity(),
     beforeSend,
-    afterRequests: flushBus,
+    afterRequests: () => {
+      flushBus();
+      rings?.flush();
+    },
   });
   context.own('xenstore socket', () => socket?.close());
   flush = () => socket?.flush();
   context.log.info(`XENSTORED_PATH=${path}`);
   await domains?.follow(context, (changes) => {
+    for (const { domid, dying } of changes) if (dying === true) rings?.drop(domid);
     store.domainsChanged(changes);
     flush();
   });

@@ -31,6 +31,8 @@ export interface StoreHost {
   /** Answered, now or later, by answerDomain or answerIntroduce. */
   ask(connection: Connection, question: Question): void;
   readonly control: ControlHost;
+  /** A domain was released or died: its transport can be given back. */
+  onRemoved?(domid: number): void;
 }
 
 export class Store {
@@ -310,6 +312,7 @@ export class Store {
     }
     if (domain.introduced) this.#fireSpecial(XS_RELEASE_DOMAIN, domid, { plain: true, withDomid: true });
     this.journal.domainGone(domid);
+    this.host.onRemoved?.(domid);
   }
 
   /** What the hypervisor says of domains after it signalled a change; one @releaseDomain for all that shut down. */

@@ -3,10 +3,16 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { NO_HISTORY } from '../../lib/core/history.js';
 import { NO_LOG } from '../../lib/core/log.js';
+import type { FileHandle } from '../../lib/core/proto-types.js';
+import { GNTTAB_RESERVED_XENSTORE, GRANT_ENTRY_V1, GTF_permit_access } from '../../lib/layout/grant-table.js';
 import { ZmqBusClient } from '../../lib/node/bus-client.js';
 import { runPaths } from '../../lib/node/run-dir.js';
+import { sharedFiles } from '../../lib/node/shm.js';
 import { withDeadline } from '../../lib/node/wait.js';
 import { busStoreClient } from '../../lib/xenstore/bus-client.js';
+import { ChannelStoreClient } from '../../lib/xenstore/client.js';
+import { ringStoreChannel } from '../../lib/xenstore/ring-client.js';
+import { RingEnd } from '../../lib/xenstore/ring-stream.js';
 import { type Owner, startNode, temporaryRunDir } from '../fixtures/processes.js';
 
 const HYPERVISOR = new URL('../../services/hypervisor/main.js', import.meta.url);
@@ -79,7 +85,9 @@ t.test('a guest is known by its token, served once introduced, and gone with its
   // The server has the guest's request before it answers this one, and does not serve it.
   await dom0.read('/tool');
   order.push('introduced');
-  await dom0.introduce(domid, 1, 1);
+  await t.rejects(dom0.introduce(domid, 1, 1), { code: 'EINVAL' }, 'nobody allocated port 1');
+  const { port } = await hypervisor.evtchn_alloc_unbound({ dom: domid, remote_dom: 0 });
+  await dom0.introduce(domid, 1, port);
   await early;
   t.same(order, ['introduced', 'guest served']);
   t.same(await dom0.getPerms(`${home}/data/x`), [`n${domid}`]);
@@ -100,7 +108,8 @@ t.test('a guest is known by its token, served once introduced, and gone with its
   for (const each of [dies, lives]) {
     await dom0.write(`/of/${each.domid}`, 'x');
     await dom0.setPerms(`/of/${each.domid}`, [`n${each.domid}`]);
-    await dom0.introduce(each.domid, 1, 1);
+    const store = await hypervisor.evtchn_alloc_unbound({ dom: each.domid, remote_dom: 0 });
+    await dom0.introduce(each.domid, 1, store.port);
   }
   xenstored.child.kill('SIGKILL');
   await xenstored.ended();
@@ -112,4 +121,73 @@ t.test('a guest is known by its token, served once introduced, and gone with its
   t.equal(await again.isDomainIntroduced(dies.domid), false);
   const lively = busStoreClient(await connect(t, runDir, 'xenstored', 'lives', lives.token));
   t.equal(await lively.read(`/of/${lives.domid}`), 'x', 'served without another introduction');
+});
+
+t.test('a guest can use its ring page, as on real Xen', async (t) => {
+  const runDir = temporaryRunDir(t);
+  startNode(t, HYPERVISOR, ['--run-dir', runDir]);
+  startNode(t, XENSTORED, ['--run-dir', runDir]);
+  const hypervisor = (await connect(t, runDir, 'hypervisor', 'toolstack')).remote('Hypervisor');
+  const dom0Bus = await connect(t, runDir, 'xenstored', 'toolstack');
+  const dom0 = busStoreClient(dom0Bus);
+  const { domid, token } = await hypervisor.domctl_create({ name: 'vm', memory_mib: 16 });
+  const { port } = await hypervisor.evtchn_alloc_unbound({ dom: domid, remote_dom: 0 });
+  await dom0.mkdir(`/local/domain/${domid}/data`);
+  await dom0.setPerms(`/local/domain/${domid}/data`, [`n${domid}`]);
+  await dom0.introduce(domid, 1, port);
+
+  // The guest: its RAM, its grant table, its half of the event channel.
+  const guest = (await connect(t, runDir, 'hypervisor', 'guest', token)).remote('Hypervisor');
+  const files = sharedFiles(runDir);
+  const ram = files.map({ path: `shm/dom${domid}.ram`, size: 16 << 20, offset: 0 });
+  const { file } = await guest.gnttab_setup_table({ nr_frames: 1 });
+  const grants = files.map(file as FileHandle);
+  const frame = 4095;
+  GRANT_ENTRY_V1.encode(
+    { flags: GTF_permit_access, domid: 0, frame },
+    grants.bytes,
+    GNTTAB_RESERVED_XENSTORE * GRANT_ENTRY_V1.size,
+  );
+  const channel = ringStoreChannel(new RingEnd(ram.bytes.subarray(frame * 4096, (frame + 1) * 4096), 'guest'), () => {
+    guest.evtchn_send({ port }).catch(() => {});
+  });
+  const store = new ChannelStoreClient(channel);
+  let open = true;
+  const poll = (): void => {
+    channel.poll();
+    if (open) setImmediate(poll);
+  };
+  poll();
+  t.teardown(() => {
+    // In this order: a look at unmapped memory ends the process.
+    open = false;
+    ram.close();
+    grants.close();
+  });
+
+  await store.write('data/x', 'y'.repeat(1500));
+  t.equal(await dom0.read(`/local/domain/${domid}/data/x`), 'y'.repeat(1500));
+  t.equal((await store.read('data/x')).length, 1500);
+  const heard = listener();
+  await store.watch('data', 'w', heard.onEvent);
+  await heard.next();
+  await dom0.write(`/local/domain/${domid}/data/z`, '1');
+  await heard.next();
+  await t.rejects(store.write('/tool/x', '1'), { code: 'EACCES' });
+  const held = async (): Promise<string[]> =>
+    (await dom0Bus.remote('Control').audit({})).held.filter(({ kind }) => kind === 'watch').map(({ name }) => name);
+  t.same(await held(), [`ring-${domid} /local/domain/${domid}/data w`]);
+
+  const release = listener();
+  await dom0.watch('@releaseDomain', 'r', release.onEvent);
+  await release.next();
+  await hypervisor.domctl_destroy({ domid });
+  await release.next();
+  t.same(await held(), ['toolstack @releaseDomain r']);
+  const { domains } = await hypervisor.domctl_getdomaininfolist({});
+  t.same(
+    domains.map((domain) => domain.domid),
+    [0],
+    'the page was given back, so the domain could go',
+  );
 });

@@ -4,7 +4,7 @@ import { ErrnoError } from '../../../lib/core/errors.js';
 import { DOMID_INVALID } from '../../../lib/core/ids.js';
 import type { DomainState } from '../../../lib/core/proto-types.js';
 import type { BusClient, ServiceContext } from '../../../lib/core/service.js';
-import { DOMSTATE_DEAD, DOMSTATE_EXIST, DOMSTATE_SHUTDOWN, VIRQ } from '../../../lib/layout/evtchn.js';
+import { DOMSTATE_DEAD, DOMSTATE_DYING, DOMSTATE_EXIST, DOMSTATE_SHUTDOWN, VIRQ } from '../../../lib/layout/evtchn.js';
 import type { DomainChange } from '../domain-end.js';
 
 export class HostDomains {
@@ -67,6 +67,7 @@ export class HostDomains {
           domid: state.domid,
           uniqueId: exists(state) ? state.unique_id : '',
           shutdown: (state.state & DOMSTATE_SHUTDOWN) !== 0,
+          dying: (state.state & DOMSTATE_DYING) !== 0,
           dead: (state.state & DOMSTATE_DEAD) !== 0,
         });
       } catch (error) {

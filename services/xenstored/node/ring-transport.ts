@@ -1,0 +1,179 @@
+// Guests on ring pages, as in real Xen: the store's event channel is bound when a domain is introduced; the page, which
+// the domain grants under the reference that is reserved for it, is mapped when that channel first fires, so that a
+// guest which uses another transport needs none. Leaves the ring's rules to ring-session.ts.
+import { ErrnoError } from '../../../lib/core/errors.js';
+import { STORE_REQUESTS_PER_TURN } from '../../../lib/core/limits.js';
+import type { Notifier } from '../../../lib/core/notify.js';
+import type { BusClient, ServiceContext } from '../../../lib/core/service.js';
+import type { Mapping } from '../../../lib/core/shared.js';
+import { GNTST, GNTTAB_RESERVED_XENSTORE } from '../../../lib/layout/grant-table.js';
+import { XENSTORE_DOMAIN_INTERFACE } from '../../../lib/layout/xs-ring.js';
+import { type XsdError, xsdError } from '../../../lib/layout/xs-wire.js';
+import { RingEnd } from '../../../lib/xenstore/ring-stream.js';
+import { RingSession } from '../ring-session.js';
+import type { Store } from '../store.js';
+
+const PAGE_SIZE = 4096;
+
+interface Ring {
+  readonly domid: number;
+  readonly port: number;
+  readonly notifier: Notifier;
+  release(): void;
+  /** Once the page is mapped. */
+  session: RingSession | undefined;
+  mapping: Mapping | undefined;
+  grant: number | undefined;
+  mappingNow: boolean;
+}
+
+export interface RingTransportOptions {
+  readonly context: ServiceContext;
+  readonly hypervisor: BusClient;
+  readonly store: Store;
+  /** Before anything leaves: what it acknowledges must be written. */
+  readonly beforeSend: () => void;
+  /** Requests were done: connections of other transports may have something to send. */
+  readonly afterRequests: () => void;
+}
+
+export class RingTransport {
+  readonly #options: RingTransportOptions;
+  readonly #hypervisor;
+  readonly #rings = new Map<number, Ring>();
+  readonly #dirty = new Set<Ring>();
+  readonly #fd: number;
+
+  private constructor(options: RingTransportOptions, fd: number) {
+    this.#options = options;
+    this.#hypervisor = options.hypervisor.remote('Hypervisor');
+    this.#fd = fd;
+  }
+
+  static async open(options: RingTransportOptions): Promise<RingTransport> {
+    const { context } = options;
+    // Ports of rings signal bells of their own; the file's read ring stays empty.
+    const readable = context.doorbell.bind(() => {});
+    context.own('ring event channels bell', () => readable.release());
+    const hypervisor = options.hypervisor.remote('Hypervisor');
+    const { fd } = await hypervisor.dev_evtchn_open({ readable: readable.handle });
+    const transport = new RingTransport(options, fd);
+    context.own('ring event channels', async () => {
+      for (const domid of [...transport.#rings.keys()]) transport.drop(domid);
+      await hypervisor.dev_evtchn_close({ fd }).catch(() => {});
+    });
+    return transport;
+  }
+
+  /** INTRODUCE: binds the domain's port, anew if it had one. Answers what the client is told. */
+  async introduce(domid: number, remotePort: number): Promise<XsdError | 'ok'> {
+    this.drop(domid);
+    const { context } = this.#options;
+    let bound: number | undefined;
+    try {
+      const { local_port: port } = await this.#hypervisor.dev_evtchn_bind_interdomain({
+        fd: this.#fd,
+        remote_dom: domid,
+        remote_port: remotePort,
+      });
+      bound = port;
+      const bell = context.doorbell.bind(() => this.#event(ring));
+      const { handle } = await this.#hypervisor.dev_evtchn_eventfd({ fd: this.#fd, port, direction: 0 });
+      if (handle === undefined) throw new ErrnoError('EIO', 'no handle for the port');
+      await this.#hypervisor.dev_evtchn_eventfd({ fd: this.#fd, port, direction: 1, handle: bell.handle });
+      const ring: Ring = {
+        domid,
+        port,
+        notifier: context.doorbell.open(handle),
+        release: () => bell.release(),
+        session: undefined,
+        mapping: undefined,
+        grant: undefined,
+        mappingNow: false,
+      };
+      this.#rings.set(domid, ring);
+      return 'ok';
+    } catch (error) {
+      if (bound !== undefined) await this.#hypervisor.dev_evtchn_unbind({ fd: this.#fd, port: bound }).catch(() => {});
+      if (error instanceof ErrnoError) return xsdError(error.code);
+      throw error;
+    }
+  }
+
+  #event(ring: Ring): void {
+    this.#options.context.activity();
+    if (ring.session === undefined) void this.#map(ring);
+    else this.#turn(ring);
+  }
+
+  /** Maps the page that the domain grants; one that grants none is served by another transport. */
+  async #map(ring: Ring): Promise<void> {
+    if (ring.mappingNow) return;
+    ring.mappingNow = true;
+    const { context, store, beforeSend } = this.#options;
+    const refs = [GNTTAB_RESERVED_XENSTORE];
+    const reply = await this.#hypervisor
+      .gntdev_map({ domid: ring.domid, refs, readonly: false })
+      .catch(() => undefined);
+    ring.mappingNow = false;
+    const mapped = reply?.mapped[0];
+    if (mapped === undefined || mapped.status !== GNTST.okay) return;
+    if (this.#rings.get(ring.domid) !== ring) {
+      await this.#hypervisor.gntdev_unmap({ handles: [mapped.handle] }).catch(() => undefined);
+      return;
+    }
+    ring.grant = mapped.handle;
+    const at = mapped.gfn * PAGE_SIZE;
+    ring.mapping = context.shared.map({ path: `shm/dom${ring.domid}.ram`, size: at + PAGE_SIZE, offset: 0 });
+    const page = ring.mapping.bytes.subarray(at, at + Math.max(PAGE_SIZE, XENSTORE_DOMAIN_INTERFACE.size));
+    ring.session = new RingSession(
+      ring.domid,
+      `ring-${ring.domid}`,
+      { store, ring: new RingEnd(page, 'server'), notify: () => ring.notifier.signal(), beforeSend },
+      () => this.#dirty.add(ring),
+      () => this.drop(ring.domid),
+    );
+    context.history.record('acquire', 'store ring', ring.port, 0, ring.domid);
+    ring.session.begin();
+    this.#turn(ring);
+  }
+
+  /** Bounded, so that a guest which never stops asking does not keep the others waiting. */
+  #turn(ring: Ring): void {
+    this.#dirty.delete(ring);
+    for (let count = 0; count < STORE_REQUESTS_PER_TURN; count++) {
+      if (ring.session?.turn()) continue;
+      this.#options.afterRequests();
+      return;
+    }
+    this.#options.afterRequests();
+    setImmediate(() => this.#turn(ring));
+  }
+
+  /** Sends what waits. */
+  flush(): void {
+    for (const ring of this.#dirty) {
+      this.#dirty.delete(ring);
+      ring.session?.turn();
+    }
+  }
+
+  /** The domain was released, or is dying: its port and page are given back at once, or it could never be gone. */
+  drop(domid: number): void {
+    const ring = this.#rings.get(domid);
+    if (ring === undefined) return;
+    this.#rings.delete(domid);
+    this.#dirty.delete(ring);
+    const { session } = ring;
+    ring.session = undefined;
+    session?.end();
+    ring.notifier.close();
+    ring.release();
+    ring.mapping?.close();
+    if (ring.grant !== undefined) {
+      this.#hypervisor.gntdev_unmap({ handles: [ring.grant] }).catch(() => {});
+      this.#options.context.history.record('release', 'store ring', ring.port, 0, domid);
+    }
+    this.#hypervisor.dev_evtchn_unbind({ fd: this.#fd, port: ring.port }).catch(() => {});
+  }
+}
