@@ -44,6 +44,20 @@ for (const order of [NAMES, [...NAMES].reverse(), [2, 4, 1, 3, 0].map((index) =>
   });
 }
 
+t.test('up --attach uses the processes that run, and leaves them running', async (t) => {
+  const runDir = temporaryLabDir(t);
+  const running = NAMES.map((name) => startXenwire(t, [...SERVICES[name]!, '--run-dir', runDir]));
+  for (const name of NAMES) await registered(runDir, name, /ready|waiting/);
+  const attached = await xenwire(t, ['up', '--attach', '--once', '--json', '--run-dir', runDir]);
+  t.equal(attached.status, 0, attached.stderr);
+  const { result, frame, guests } = JSON.parse(attached.stdout);
+  t.same([result, frame.mismatchedPixels], ['ok', 0]);
+  t.same(guests, [{ domid: 1, frontend: [1, 3, 4, 6], backend: [1, 2, 4, 5, 6] }]);
+  t.equal(await running[NAMES.indexOf('guest-gpu-guest')]!.ended(), 0, 'the guest ends with its domain');
+  const { stdout } = await xenwire(t, ['ps', '--json', '--run-dir', runDir]);
+  t.equal((JSON.parse(stdout) as unknown[]).length, 4, 'the others stay');
+});
+
 t.test('guests come and go in a running lab, and ps and list show it', async (t) => {
   const runDir = temporaryLabDir(t);
   const lab = await startLab(t, runDir);
