@@ -124,7 +124,7 @@ t.test(
     await dm.ended();
     const next = await start('dm-2');
     t.same(kinds(await ask<Audit>(next, 'audit')), ['domain', 'file', 'ioreq-server', 'range']);
-    await ask(next, `adopt ${domid} ${id}`);
+    next.say(`adopt ${domid} ${id}`);
     t.equal(await next.line(/^request/), 'request 0xf0000010');
     t.equal(await guest.line(/^entry/), 'entry 0x10 0');
   },
