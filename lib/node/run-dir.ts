@@ -18,6 +18,7 @@ import { errorMessage, UserError } from '../core/errors.js';
 import { SOCKET_PATH_BYTES_MAX } from '../core/limits.js';
 import type { ServerName } from '../core/service.js';
 import { tryLock } from './libc.js';
+import { retryOnChange } from './wait.js';
 
 const SUBDIRS = ['bell', 'bus', 'frames', 'guests', 'history', 'live', 'lock', 'logs', 'proc', 'shm'] as const;
 /** Stands in every run directory, made before anything else in it. */
@@ -97,6 +98,15 @@ export function lockName(runDir: string, name: string): NameLock | undefined {
   }
   // The file itself stays: removing a locked file lets two processes hold the same name.
   return { release: () => closeSync(fd) };
+}
+
+/** Who only looks whether a name is taken holds it for a moment (isRunning). */
+const LOOK_MS = 150;
+
+/** Takes the name of a process as lockName does, but is not put off by somebody who only looks. */
+export async function takeName(runDir: string, name: string): Promise<NameLock | undefined> {
+  const path = runPaths.lock(runDir, name);
+  return retryOnChange(path, () => lockName(runDir, name), AbortSignal.timeout(LOOK_MS));
 }
 
 /** One line of `xenwire ps`. */

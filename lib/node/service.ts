@@ -15,7 +15,7 @@ import { REAL_CLOCK } from './clock.js';
 import { createHistory, gatesOf } from './history.js';
 import { openLog } from './log.js';
 import { Poller } from './poller.js';
-import { defaultRunDir, lockName, prepareRunDir, removeProcessEntry, runPaths, writeProcessEntry } from './run-dir.js';
+import { defaultRunDir, prepareRunDir, removeProcessEntry, runPaths, takeName, writeProcessEntry } from './run-dir.js';
 import { sharedFiles } from './shm.js';
 import { retryOnChange, withDeadline } from './wait.js';
 
@@ -92,7 +92,7 @@ class RunningService<Options> {
     if (!PROCESS_NAME.test(name)) {
       throw new UserError(`${name} cannot name a process: small letters, digits and dashes, at most 32`);
     }
-    const lock = lockName(runDir, name);
+    const lock = await takeName(runDir, name);
     if (lock === undefined) throw new UserError(`${name} is already running in ${runDir}`);
     this.#own('name', () => lock.release());
     this.#listenToSignals();
