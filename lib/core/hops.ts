@@ -3,7 +3,7 @@
 // take the names from here. Leaves what a path does to the processes, and figures to whoever reads the rings.
 import type { RecordKind } from './history.js';
 
-/** In the order of design: the first two pass vhost-frontend, the last passes no other process at all. */
+/** In the design's order: the first two pass vhost-frontend, the last passes no other process at all. */
 export const NOTIFICATION_PATHS = ['dmop', 'relay', 'irqfd', 'evtchnfd', 'evtchn', 'direct'] as const;
 export type NotificationPath = (typeof NOTIFICATION_PATHS)[number];
 export const DEFAULT_PATH: NotificationPath = 'evtchnfd';
@@ -44,7 +44,7 @@ export const HOP = {
   serverCall: { process: 'vhost-gpu', kind: 'notify', name: 'call' },
   /** The call handle's ring runs in vhost-frontend. a: dom0's port. */
   frontendCall: { process: 'vhost-frontend', kind: 'receive', name: 'call' },
-  /** The call handle's ring runs in the hypervisor. a: dom0's port (path irqfd: bit of the handle). */
+  /** The call handle's ring runs in the hypervisor. a: dom0's port (path irqfd: bit of the handle); no domid but there. */
   hypervisorCall: { process: 'hypervisor', kind: 'receive', name: 'call' },
   /** An event is raised at the guest. a: its port. (With domid 0: one that is raised at dom0.) */
   hypervisorEvent: { process: 'hypervisor', kind: 'notify', name: 'evtchn' },

@@ -5,6 +5,7 @@
 // Leaves how a port comes to be, and the exits, to the vCPU and the hypervisor.
 import { ErrnoError } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
+import { HOP } from '../../lib/core/hops.js';
 import { EVTCHN_2L_NR_CHANNELS, SHARED_INFO, VCPU_INFO } from '../../lib/layout/evtchn.js';
 import type { Vcpu } from './vcpu.js';
 
@@ -155,7 +156,7 @@ export class Events {
     const handler = this.#byPort.get(port)?.handler;
     // Without a handler the event stays pending, as Linux leaves it: it is delivered when somebody asks for the interrupt.
     if (handler === undefined) return;
-    this.#history.record('upcall', 'port', port);
+    this.#history.record(HOP.guestUpcall.kind, HOP.guestUpcall.name, port);
     Atomics.and(this.#words, PENDING + (port >>> 5), ~(1 << (port & 31)));
     await handler();
   }

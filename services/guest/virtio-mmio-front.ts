@@ -147,8 +147,8 @@ export class VirtioMmioFront implements XenbusDriver {
   }
 
   async #register(info: Info, base: number): Promise<void> {
-    const { vcpu, events, memory, pages, tables } = this.#parts;
-    const transport = new VirtioMmio({ vcpu, events, memory, pages, tables, base, irq: info.irq });
+    const { vcpu, events, memory, pages, tables, history } = this.#parts;
+    const transport = new VirtioMmio({ vcpu, events, memory, pages, tables, history, base, irq: info.irq });
     const drivers = this.#parts.makeDrivers();
     info.driver = await transport.probe(drivers);
     info.transport = transport;

@@ -2,6 +2,8 @@
 // takes everything down again, with the register accesses of Linux's virtio_mmio.c and virtio.c in their order.
 // Leaves what the device is to its driver (virtio-gpu.ts) and how an access leaves the guest to the vCPU.
 import { ErrnoError } from '../../lib/core/errors.js';
+import type { History } from '../../lib/core/history.js';
+import { HOP } from '../../lib/core/hops.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
 import {
   VIRTIO_CONFIG_S_ACKNOWLEDGE,
@@ -75,6 +77,7 @@ export interface TransportParts {
   readonly memory: GuestMemory;
   readonly pages: Pages;
   readonly tables: TableAllocator;
+  readonly history: History;
   readonly base: number;
   readonly irq: number;
 }
@@ -96,6 +99,7 @@ export class VirtioMmio {
   #configPending = false;
   #ready = false;
   #restoring = false;
+  #kickCount = 0;
 
   constructor(parts: TransportParts) {
     this.#parts = parts;
@@ -276,6 +280,7 @@ export class VirtioMmio {
   }
 
   async kick(index: number): Promise<void> {
+    this.#parts.history.record(HOP.guestKick.kind, HOP.guestKick.name, index, ++this.#kickCount);
     await this.write(VIRTIO_MMIO_QUEUE_NOTIFY, index);
   }
 

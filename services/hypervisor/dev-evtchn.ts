@@ -4,6 +4,7 @@
 import { ERRNO } from '../../lib/core/errno.js';
 import { ErrnoError } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
+import { HOP } from '../../lib/core/hops.js';
 import type { BoundBell, Doorbell, Notifier, NotifyHandle } from '../../lib/core/notify.js';
 import type { FileHandle } from '../../lib/core/proto-types.js';
 import type { SharedFiles } from '../../lib/core/shared.js';
@@ -150,7 +151,7 @@ export class DevEvtchn {
     if (direction === EVENTFD_TO_PORT) {
       if (bound.sender !== undefined) throw new ErrnoError('EBUSY', `port ${port} has an event descriptor already`);
       bound.sender = this.#env.doorbell.bind(() => {
-        this.#env.history.record('receive', 'call', port);
+        this.#env.history.record(HOP.hypervisorCall.kind, HOP.hypervisorCall.name, port);
         this.#env.channels.send(this.#env.dom0, port);
       });
       this.#env.history.record('acquire', 'eventfd', port, direction);
@@ -203,6 +204,7 @@ export class DevEvtchn {
   /** The interrupt: into the read ring, disabled until written back. */
   #onEvent(bound: BoundPort): boolean {
     if (bound.notifier !== undefined) {
+      this.#env.history.record(HOP.hypervisorKick.kind, HOP.hypervisorKick.name, bound.port);
       bound.notifier.signal();
       return true;
     }

@@ -3,6 +3,7 @@
 // Leaves interrupts to kernel-irqs.ts; slots to ioreq-page.ts.
 import { ErrnoError } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
+import { HOP } from '../../lib/core/hops.js';
 import type { BoundBell, Doorbell, Notifier, NotifyHandle } from '../../lib/core/notify.js';
 import { PRIVCMD_IOEVENTFD_VCPUS_MAX } from '../../lib/layout/dm-op.js';
 import {
@@ -161,7 +162,13 @@ export class Ioeventfds {
     for (const kick of group.kicks) {
       if (kick.addrLow !== low || kick.addrHigh !== high || kick.addrLen !== size || kick.vq !== vq) continue;
       page.setState(vcpu, STATE_IOREQ_INPROCESS);
-      this.#env.history.record('notify', 'kick', vq, kick.handle.bit, group.server.domain.domid);
+      this.#env.history.record(
+        HOP.hypervisorKick.kind,
+        HOP.hypervisorKick.name,
+        vq,
+        kick.handle.bit,
+        group.server.domain.domid,
+      );
       kick.notifier.signal();
       page.setState(vcpu, STATE_IORESP_READY);
       this.#env.channels.send(this.#env.dom0, group.ports[vcpu]!);
@@ -187,7 +194,10 @@ export class Irqfds {
 
   /** Answers what to signal. `issue` runs the stored operation; its errors are logged by it, nobody else hears. */
   assign(owner: object, domid: number, issue: () => void): NotifyHandle {
-    const bell = this.#doorbell.bind(issue);
+    const bell: BoundBell = this.#doorbell.bind(() => {
+      this.#history.record(HOP.hypervisorCall.kind, HOP.hypervisorCall.name, bell.handle.bit, 0, domid);
+      issue();
+    });
     this.#bound.push({ owner, domid, bell });
     this.#history.record('acquire', 'irqfd', bell.handle.bit, 0, domid);
     return bell.handle;

@@ -1,6 +1,7 @@
 // The moves of a port that all callers share: taken, given back, an event arriving. Written down in the history here, so
 // that no path forgets it. Leaves who may do what to event-channels.ts and what Xen does by itself to xen-events.ts.
 import type { History } from '../../lib/core/history.js';
+import { HOP } from '../../lib/core/hops.js';
 import { PORT_STATE, type Port } from './ports.js';
 
 export class PortMoves {
@@ -34,7 +35,7 @@ export class PortMoves {
 
   /** An event arrives at a port: at Xen's own handler when Xen consumes it, else at the guest. */
   raise(port: Port): void {
-    this.#history.record('notify', 'evtchn', port.number, 0, port.domain.domid);
+    this.#history.record(HOP.hypervisorEvent.kind, HOP.hypervisorEvent.name, port.number, 0, port.domain.domid);
     if (port.consumer !== null) port.consumer();
     else port.domain.abi.setPending(port);
   }

@@ -2,6 +2,7 @@
 // hypercalls run at once. The hot path of a kick: allocates nothing, touches no bus.
 // Leaves the page to exit-page.ts, selection and slots to ioreq-servers.ts.
 import type { History } from '../../lib/core/history.js';
+import { HOP } from '../../lib/core/hops.js';
 import { IOREQ_TYPE_COPY, IOREQ_WRITE, VGA_WINDOW_BASE, VGA_WINDOW_END } from '../../lib/layout/ioreq.js';
 import { EXIT_DIR, EXIT_REASON } from '../../lib/layout/vcpu-exit.js';
 import type { EventChannels } from './event-channels.js';
@@ -67,6 +68,15 @@ export class VcpuExits {
     this.#outstanding = true;
     const reason = this.#page.reason;
     const { domain } = this.#vcpu;
+    if (reason !== EXIT_REASON.MMIO) {
+      this.#env.history.record(
+        HOP.exitHypercall.kind,
+        HOP.exitHypercall.name,
+        reason,
+        this.#page.dataLow,
+        domain.domid,
+      );
+    }
     switch (reason) {
       case EXIT_REASON.MMIO:
         this.#access();
@@ -89,7 +99,7 @@ export class VcpuExits {
     const dir = this.#page.dir;
     request.addrLow = this.#page.addrLow;
     request.addrHigh = this.#page.addrHigh;
-    this.#env.history.record('exit', 'mmio', request.addrLow, this.#page.dataLow, domain.domid);
+    this.#env.history.record(HOP.exitMmio.kind, HOP.exitMmio.name, request.addrLow, this.#page.dataLow, domain.domid);
     // No instruction makes another access: the process is no guest of ours any more.
     if ((size !== 1 && size !== 2 && size !== 4 && size !== 8) || (dir !== EXIT_DIR.READ && dir !== EXIT_DIR.WRITE)) {
       this.#env.crash(domain, `vCPU ${id} left with an access of ${size} bytes, direction ${dir}`);
@@ -121,7 +131,6 @@ export class VcpuExits {
   }
 
   #answer(rc: number): void {
-    this.#env.history.record('exit', 'hypercall', this.#page.reason, this.#page.dataLow, this.#vcpu.domain.domid);
     this.#enter(0, 0, rc);
   }
 

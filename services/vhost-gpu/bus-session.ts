@@ -3,6 +3,7 @@
 // Leaves sessions as a set, and the bus itself, to server.ts.
 import type { Peer } from '../../lib/core/bus.js';
 import { ErrnoError } from '../../lib/core/errors.js';
+import { HOP } from '../../lib/core/hops.js';
 import type { Doorbell, NotifyHandle } from '../../lib/core/notify.js';
 import type { Held, VhostUserHandle, VhostUserMessage } from '../../lib/core/proto-types.js';
 import type { SharedFiles } from '../../lib/core/shared.js';
@@ -50,7 +51,7 @@ export class BusSession {
   }
 
   #transport(): BackendTransport<VhostUserHandle> {
-    const { shared, doorbell, session, peer } = this.#setup;
+    const { shared, doorbell, session, peer, history } = this.#setup;
     return {
       map: ({ file }, size) => {
         if (file == null || file.size < size)
@@ -59,16 +60,28 @@ export class BusSession {
       },
       notifier: ({ bell }) => {
         if (bell == null) throw new ErrnoError('EINVAL', 'call without a doorbell');
-        return doorbell.open(bell);
+        const notifier = doorbell.open(bell);
+        const { bit } = bell;
+        return {
+          signal: () => {
+            history.record(HOP.serverCall.kind, HOP.serverCall.name, bit, session);
+            notifier.signal();
+          },
+          close: () => notifier.close(),
+        };
       },
       listen: ({ bell }, onKick) => {
         const index = bell?.bell === this.firstKick.bell ? bell.bit - this.firstKick.bit : -1;
         if (index < 0 || index >= this.#setup.queueCount)
           throw new ErrnoError('EINVAL', 'kick is none of this session');
-        this.#kicks[index] = onKick;
+        const kicked = (): void => {
+          history.record(HOP.serverKick.kind, HOP.serverKick.name, index, session);
+          onKick();
+        };
+        this.#kicks[index] = kicked;
         return {
           close: () => {
-            if (this.#kicks[index] === onKick) delete this.#kicks[index];
+            if (this.#kicks[index] === kicked) delete this.#kicks[index];
           },
         };
       },
