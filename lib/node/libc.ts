@@ -10,6 +10,12 @@ const yieldFn = libc.func('int sched_yield()');
 const flockFn = libc.func('int flock(int fd, int operation)');
 const mkfifoFn = libc.func('int mkfifo(const char *path, unsigned int mode)');
 
+const recvFn = libc.func('int64_t recv(int fd, void *buffer, size_t length, int flags)');
+const sendFn = libc.func('int64_t send(int fd, const void *buffer, size_t length, int flags)');
+const pollFn = libc.func('int poll(void *fds, uint64_t count, int timeout)');
+
+const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
 const PROT_READ = 1;
 const PROT_WRITE = 2;
 const MAP_SHARED = 1;
@@ -92,4 +98,23 @@ export function pageAlignedBytes(size: number): Uint8Array {
   const buffer = new ArrayBuffer(size + PAGE_SIZE - 1);
   const at = Number(-BigInt(koffi.address(buffer)) & BigInt(PAGE_SIZE - 1));
   return new Uint8Array(buffer, at, size);
+}
+
+/** Takes what a socket holds now: bytes, 0 at its end, negative when nothing waits or it failed. Never blocks. */
+export function receiveNow(fd: number, target: Uint8Array): number {
+  return Number(recvFn(fd, target, target.length, MSG_DONTWAIT));
+}
+
+/** Hands bytes to a socket: how many it took, negative when none or it failed. Never blocks, never raises SIGPIPE. */
+export function sendNow(fd: number, source: Uint8Array, length: number): number {
+  return Number(sendFn(fd, source, length, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+/** struct pollfd: fd, events, revents. */
+export const POLLFD_SIZE = 8;
+export const POLLIN = 1;
+
+/** poll(2) without waiting; `fds` holds `count` struct pollfd. How many are ready. */
+export function pollNow(fds: Uint8Array, count: number): number {
+  return Number(pollFn(fds, count, 0));
 }
