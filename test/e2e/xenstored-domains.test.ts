@@ -154,8 +154,9 @@ t.test('a guest can use its ring page, as on real Xen', async (t) => {
   const store = new ChannelStoreClient(channel);
   let open = true;
   const poll = (): void => {
+    if (!open) return;
     channel.poll();
-    if (open) setImmediate(poll);
+    setImmediate(poll);
   };
   poll();
   t.teardown(() => {
