@@ -2,6 +2,7 @@
 import { DOM0, DOMID_SELF } from '../../lib/core/ids.js';
 import { atoi, oneString, parseDomid, splitStrings } from '../../lib/xenstore/payload.js';
 import { ACK, type Call, type Handler } from './call.js';
+import { introduceDomain, removeDomain, wakeDomain } from './domain-life.js';
 import type { Domain } from './domains.js';
 import { fail, Unanswered } from './failure.js';
 import { domainPath } from './path.js';
@@ -41,13 +42,13 @@ export const introduce: Handler = (call) => {
   if (answer === undefined) throw new Unanswered({ kind: 'introduce', domid, port });
   if (answer !== 'ok') fail(answer);
   const { store } = call;
-  store.introduce(domid, port);
-  call.after = () => store.wake(domid);
+  introduceDomain(store, domid, port);
+  call.after = () => wakeDomain(store, domid);
   return ACK;
 };
 
 export const release: Handler = (call) => {
-  call.store.removeDomain(guestOf(call));
+  removeDomain(call.store, guestOf(call));
   return ACK;
 };
 

@@ -1,21 +1,10 @@
-// What becomes of a domain's nodes when it ends, and how the host says that it did.
+// What becomes of a domain's nodes and permissions when it ends. Leaves who is told of it to domain-life.ts.
 
 import { XS_INTRODUCE_DOMAIN, XS_RELEASE_DOMAIN } from '../../lib/layout/xs-wire.js';
 import type { StoreNode } from './node.js';
 import { removeTree } from './node-commands.js';
 import { childPath } from './path.js';
 import type { Store } from './store.js';
-
-/** One domain as the hypervisor describes it. */
-export interface DomainChange {
-  readonly domid: number;
-  /** Decimal u64; '' when the domain does not exist any more. */
-  readonly uniqueId: string;
-  readonly shutdown: boolean;
-  /** It ends, once nobody holds any of its memory. */
-  readonly dying?: boolean;
-  readonly dead: boolean;
-}
 
 /**
  * Removes every node that the domain owns, with what others made below, and its entries in other nodes' permissions, so

@@ -3,20 +3,13 @@
 // server.ts and what an operation does to commands.ts.
 import { DOM0 } from '../../lib/core/ids.js';
 import type { Held } from '../../lib/core/proto-types.js';
-import {
-  XENSTORE_PAYLOAD_MAX,
-  XS,
-  XS_INTRODUCE_DOMAIN,
-  XS_RELEASE_DOMAIN,
-  type XsdError,
-  type XsMessage,
-} from '../../lib/layout/xs-wire.js';
+import { XENSTORE_PAYLOAD_MAX, XS, type XsdError, type XsMessage } from '../../lib/layout/xs-wire.js';
 import type { Call } from './call.js';
 import { COMMANDS } from './commands.js';
 import { COMPAT, type Compat } from './compat.js';
 import { Connection, type ConnectionOptions, Outstanding } from './connection.js';
 import type { ControlHost } from './control-commands.js';
-import { type DomainChange, dropNodesOf } from './domain-end.js';
+import { type DomainChange, domainsChanged } from './domain-life.js';
 import { type Domain, Domains, isPrivileged } from './domains.js';
 import { Failure, fail, type Question, Unanswered } from './failure.js';
 import { type Journal, NO_JOURNAL } from './journal.js';
@@ -269,84 +262,14 @@ export class Store {
     this.pump(connection);
   }
 
-  // --- domains -------------------------------------------------------------------------------------------------------
+  // --- domains: domain-end.ts and domain-life.ts do the rest ------------------------------------------------------------
 
-  /** INTRODUCE: the first time tells the watches; every time drops what the domain's connections held. */
-  introduce(domid: number, port: number): void {
-    const domain = this.domains.make(domid, '', this.tree.generation);
-    domain.port = port;
-    for (const connection of this.#connectionsOf(domid)) this.dropHeld(connection);
-    if (!domain.introduced) {
-      domain.introduced = true;
-      domain.shutdown = false;
-      this.#fireSpecial(XS_INTRODUCE_DOMAIN, domid, { plain: true, withDomid: true });
-    }
-    this.journal.domain(domain);
-  }
-
-  /** Takes requests that waited for the introduction. */
-  wake(domid: number): void {
-    for (const connection of this.#connectionsOf(domid)) {
-      if (connection.stall === 'introduce') connection.stall = undefined;
-      this.pump(connection);
-    }
-  }
-
-  #connectionsOf(domid: number): Connection[] {
+  connectionsOf(domid: number): Connection[] {
     return [...this.connections].filter(({ domain }) => domain?.domid === domid);
   }
 
-  /** RELEASE, or the domain's death: its connections, nodes, permissions and record go. */
-  removeDomain(domain: Domain): void {
-    const { domid } = domain;
-    for (const connection of this.#connectionsOf(domid)) {
-      this.close(connection);
-      connection.onDropped(connection);
-    }
-    dropNodesOf(this, domid);
-    this.domains.forget(domid);
-    for (const other of this.domains.all()) {
-      if (other.targetDomid !== domid) continue;
-      other.targetDomid = undefined;
-      this.journal.domain(other);
-    }
-    if (domain.introduced) this.#fireSpecial(XS_RELEASE_DOMAIN, domid, { plain: true, withDomid: true });
-    this.journal.domainGone(domid);
-    this.host.onRemoved?.(domid);
-  }
-
-  /** What the hypervisor says of domains after it signalled a change; one @releaseDomain for all that shut down. */
   domainsChanged(changes: readonly DomainChange[]): void {
-    let tellPlain = false;
-    for (const change of changes) {
-      const domain = this.domains.get(change.domid);
-      if (domain === undefined || isPrivileged(change.domid)) continue;
-      const gone = change.uniqueId === '' || (domain.uniqueId !== '' && domain.uniqueId !== change.uniqueId);
-      if (!gone) domain.uniqueId = change.uniqueId;
-      if (!domain.introduced) {
-        if (gone) this.removeDomain(domain);
-        continue;
-      }
-      if (!gone && change.shutdown && !domain.shutdown) {
-        domain.shutdown = true;
-        this.#fireSpecial(XS_RELEASE_DOMAIN, change.domid, { plain: false, withDomid: true });
-        tellPlain = true;
-        this.journal.domain(domain);
-      }
-      if (gone || change.dead) {
-        this.removeDomain(domain);
-        tellPlain = false;
-      }
-    }
-    if (tellPlain) this.#fireSpecial(XS_RELEASE_DOMAIN, 0, { plain: true, withDomid: false });
-  }
-
-  #fireSpecial(name: string, domid: number, which: { plain: boolean; withDomid: boolean }): void {
-    const node = this.tree.get(name);
-    if (node === undefined) return;
-    const visible = { node, parent: this.tree.get('/') };
-    if (which.plain) this.watches.fire(name, 'no-depth', visible);
-    if (which.withDomid) this.watches.fire(`${name}/${domid}`, 'depth', visible);
+    domainsChanged(this, changes);
   }
 
   // --- looking in ----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import { DOMID_INVALID } from '../../../lib/core/ids.js';
 import type { DomainState } from '../../../lib/core/proto-types.js';
 import type { BusClient, ServiceContext } from '../../../lib/core/service.js';
 import { DOMSTATE_DEAD, DOMSTATE_DYING, DOMSTATE_EXIST, DOMSTATE_SHUTDOWN, VIRQ } from '../../../lib/layout/evtchn.js';
-import type { DomainChange } from '../domain-end.js';
+import type { DomainChange } from '../domain-life.js';
 
 export class HostDomains {
   readonly #hypervisor;
