@@ -7,14 +7,28 @@ import { readFileSync } from 'node:fs';
 const FILE = /^# Subtest: (.*)$/;
 const TEST = /^ {4}(not )?ok \d+ - (.*?)(?: # (SKIP|TODO|time=)(.*))?$/;
 const FILE_RESULT = /^(not )?ok \d+ - (.*?)(?: # .*)?$/;
+/** Lines shown of a failure: what went before its result, and what tap says of it. */
+const LINES_BEFORE = 60;
+const LINES_AFTER = 30;
 
 const [status, ...paths] = process.argv.slice(2);
 let passed = 0;
 let failed = 0;
+
+/** Counts one failure and shows its surroundings, the assertions that held left out. */
+function failure(title, lines, at) {
+  failed++;
+  console.log(`FAILED: ${title}`);
+  const start = lines.slice(0, at).findLastIndex((line) => TEST.test(line) || FILE.test(line)) + 1;
+  const block = lines.slice(Math.max(start, at - LINES_BEFORE), at + LINES_AFTER);
+  for (const line of block) if (!/^ {8,}ok \d/.test(line)) console.log(`  | ${line}`);
+}
+
 for (const path of paths) {
   let file = path;
   let failedBefore = 0;
-  for (const line of readFileSync(path, 'utf8').split('\n')) {
+  const lines = readFileSync(path, 'utf8').split('\n');
+  for (const [at, line] of lines.entries()) {
     const start = FILE.exec(line);
     if (start !== null) {
       file = start[1];
@@ -25,17 +39,11 @@ for (const path of paths) {
       const [, not, title, directive, why] = test;
       if (directive === 'SKIP') console.log(`skipped: ${file}: ${title}${why}`);
       else if (not === undefined) passed++;
-      else {
-        failed++;
-        console.log(`FAILED: ${file}: ${title}`);
-      }
+      else failure(`${file}: ${title}`, lines, at);
     }
     const result = FILE_RESULT.exec(line);
     // A file that failed without a failing test of its own: it crashed, timed out or left something running.
-    if (result?.[1] !== undefined && failed === failedBefore) {
-      failed++;
-      console.log(`FAILED: ${result[2]}`);
-    }
+    if (result?.[1] !== undefined && failed === failedBefore) failure(result[2], lines, at);
   }
 }
 if (paths.length === 0 || passed === 0) {
