@@ -1,6 +1,6 @@
 // The page between a user of /dev/xen/evtchn and the dom0 kernel's half of it, which lives in the hypervisor process.
-// Ours: on Linux these are read(), write() and ioctl NOTIFY of the device. Two single-producer single-consumer rings of
-// u32 with free-running indexes: ports to read (kernel to user), and commands (user to kernel).
+// Ours: on Linux these are read(), write() and ioctl NOTIFY of the device, and one ioctl of privcmd. Two single-producer
+// single-consumer rings of u32 with free-running indexes: ports to read (kernel to user), and commands (user to kernel).
 // A port is in the read ring at most once: it stays disabled until it is written back (drivers/xen/evtchn.c).
 
 export const DEV_EVTCHN_RING_SIZE = 1024;
@@ -18,7 +18,7 @@ export const DEV_EVTCHN = {
   READ_OVERFLOW: 256,
   /** u32[1024]. */
   READ_RING: 4096,
-  /** u32[1024]: COMMAND_* in the top two bits, the port below. */
+  /** u32[1024]: COMMAND_* in the top two bits, the port below; COMMAND_DM_RAISE takes two words. */
   COMMAND_RING: 8192,
   SIZE: 12288,
 } as const;
@@ -27,4 +27,6 @@ export const DEV_EVTCHN = {
 export const COMMAND_WRITE_BACK = 0;
 /** ioctl NOTIFY: EVTCHNOP_send on the port. */
 export const COMMAND_NOTIFY = 1;
+/** privcmd DM_OP with evtchn_raise: its domain in this word, its port in the next. Both are published at once. */
+export const COMMAND_DM_RAISE = 2;
 export const COMMAND_SHIFT = 30;

@@ -93,6 +93,13 @@ export class DevEvtchn {
     this.#commanded = true;
   }
 
+  /** DM_OP evtchn_raise at a guest's own port, told with the next flush; a refusal shows in the hypervisor's log only. */
+  dmRaise(domid: number, port: number): void {
+    if (!this.#open) return;
+    this.#page.dmRaise(domid, port);
+    this.#commanded = true;
+  }
+
   writeBack(port: number): void {
     if (!this.#open) return;
     this.#page.writeBack(port);

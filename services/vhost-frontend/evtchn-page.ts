@@ -1,6 +1,7 @@
 // The user's end of /dev/xen/evtchn: ports read from its ring, commands put into the other one. Both rings have one writer
 // and one reader, and indexes that run freely. Leaves telling the kernel's half that commands wait to the caller.
 import {
+  COMMAND_DM_RAISE,
   COMMAND_NOTIFY,
   COMMAND_SHIFT,
   COMMAND_WRITE_BACK,
@@ -11,7 +12,7 @@ import {
 export class EvtchnPage {
   readonly #words: Uint32Array;
   /** Commands that found the ring full; they go in with the next flush. */
-  readonly #waiting: number[] = [];
+  readonly #waiting: (readonly number[])[] = [];
 
   /** `bytes`: the whole page area, 4-byte aligned. */
   constructor(bytes: Uint8Array) {
@@ -37,12 +38,17 @@ export class EvtchnPage {
 
   /** NOTIFY: sends on the port. */
   notify(port: number): void {
-    this.#put(COMMAND_NOTIFY, port);
+    this.#put([word(COMMAND_NOTIFY, port)]);
+  }
+
+  /** DM_OP evtchn_raise: an event at that domain's own port. */
+  dmRaise(domid: number, port: number): void {
+    this.#put([word(COMMAND_DM_RAISE, domid), port]);
   }
 
   /** Writes the port back: it may be read again. */
   writeBack(port: number): void {
-    this.#put(COMMAND_WRITE_BACK, port);
+    this.#put([word(COMMAND_WRITE_BACK, port)]);
   }
 
   /** Tries again what found no room. */
@@ -54,19 +60,25 @@ export class EvtchnPage {
     return this.#waiting.length > 0;
   }
 
-  #put(command: number, port: number): void {
-    const word = ((command << COMMAND_SHIFT) | port) >>> 0;
-    if (this.#waiting.length > 0 || !this.#push(word)) this.#waiting.push(word);
+  #put(command: readonly number[]): void {
+    if (this.#waiting.length > 0 || !this.#push(command)) this.#waiting.push(command);
   }
 
-  #push(word: number): boolean {
+  #push(command: readonly number[]): boolean {
     const words = this.#words;
     const produced = Atomics.load(words, DEV_EVTCHN.COMMAND_PROD / 4);
     const consumed = Atomics.load(words, DEV_EVTCHN.COMMAND_CONS / 4);
-    if ((produced - consumed) >>> 0 >= DEV_EVTCHN_RING_SIZE) return false;
-    // The word before the index that publishes it.
-    Atomics.store(words, DEV_EVTCHN.COMMAND_RING / 4 + (produced & (DEV_EVTCHN_RING_SIZE - 1)), word);
-    Atomics.store(words, DEV_EVTCHN.COMMAND_PROD / 4, (produced + 1) >>> 0);
+    if (((produced - consumed) >>> 0) + command.length > DEV_EVTCHN_RING_SIZE) return false;
+    // The words before the index that publishes them.
+    for (const [index, word] of command.entries()) {
+      const slot = (produced + index) & (DEV_EVTCHN_RING_SIZE - 1);
+      Atomics.store(words, DEV_EVTCHN.COMMAND_RING / 4 + slot, word);
+    }
+    Atomics.store(words, DEV_EVTCHN.COMMAND_PROD / 4, (produced + command.length) >>> 0);
     return true;
   }
+}
+
+function word(command: number, operand: number): number {
+  return ((command << COMMAND_SHIFT) | operand) >>> 0;
 }
