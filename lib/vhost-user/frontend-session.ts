@@ -116,6 +116,11 @@ export class FrontendSession<H> {
     await this.#tell('SET_CONFIG', { offset, size: data.length, flags: 0, data });
   }
 
+  /** GPU_SET_SOCKET: where a GPU shows its picture; once a connection, before the first start (vhost-user 8.3). */
+  async setDisplay(handle: H): Promise<void> {
+    await this.#tell('GPU_SET_SOCKET', {}, [handle]);
+  }
+
   /** Starts the rings. On rejection some may run; stop() is then due. Each started ring is to be kicked once. */
   async start({ features, memory, rings }: FrontendStart<H>): Promise<void> {
     const protocol = this.#features & bit(VHOST_USER_F_PROTOCOL_FEATURES);

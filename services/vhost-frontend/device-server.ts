@@ -1,5 +1,5 @@
-// The vhost-user device server, as a device here sees it: sessions on whatever connection there is now. When the server
-// ends, its sessions are lost and the next ones wait for the server that comes after it.
+// The vhost-user device server, as a device here sees it, and the one on the bus: sessions on whatever connection there is
+// now. When the server ends, its sessions are lost and the next ones wait for the server that comes after it.
 // Leaves the order of messages to lib/vhost-user/frontend-session.ts.
 import type { Remote } from '../../lib/core/bus.js';
 import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
@@ -11,8 +11,8 @@ import { VHOST_USER_BUS_NO_REPLY } from '../../lib/layout/vhost-user.js';
 import { type FrontendChannel, FrontendSession } from '../../lib/vhost-user/frontend-session.js';
 import { type BackendRequest, decodeBackendRequest } from '../../lib/vhost-user/messages.js';
 
-/** A descriptor's stand-in on this transport. */
-export type ServerHandle = VhostUserHandle;
+/** What stands for a descriptor on whatever transport the server is reached by. */
+export type ServerHandle = object;
 
 /** What a session tells of itself. */
 export interface SessionEvents {
@@ -25,7 +25,9 @@ export interface ServerSession {
   readonly frontend: FrontendSession<ServerHandle>;
   /** Kick handles, index = queue: what an IOEVENTFD signals. */
   readonly kicks: readonly NotifyHandle[];
+  /** Stands for guest memory. */
   memoryHandle(file: FileHandle): ServerHandle;
+  /** Stands for one of `kicks`, or for a call that the server is to signal. */
   bellHandle(handle: NotifyHandle): ServerHandle;
   close(): Promise<void>;
 }
@@ -60,7 +62,8 @@ class Connection {
     this.#sessions.set(session, events);
     const channel: FrontendChannel<ServerHandle> = {
       exchange: async ({ request, flags, payload, handles }) => {
-        const answer = await this.#server.message({ session, request, flags, payload, handles: [...handles] });
+        const passed = [...handles] as VhostUserHandle[];
+        const answer = await this.#server.message({ session, request, flags, payload, handles: passed });
         return answer.request === VHOST_USER_BUS_NO_REPLY ? undefined : answer;
       },
     };

@@ -15,6 +15,8 @@ export interface DeviceType {
   readonly queueSizesMax: readonly number[];
   /** Bytes of configuration space. */
   readonly configSize: number;
+  /** What of the configuration is the front-end's to say, filled in where the back-end left it open. */
+  readonly complete?: (config: Uint8Array) => Uint8Array;
 }
 
 const GPU: DeviceType = {
@@ -23,6 +25,11 @@ const GPU: DeviceType = {
   // As QEMU has them with and without 3D: the larger control queue, its own cursor queue.
   queueSizesMax: Array.from({ length: VIRTIO_GPU_QUEUE_COUNT }, (_, index) => (index === 0 ? 256 : 16)),
   configSize: VIRTIO_GPU_CONFIG.size,
+  // QEMU's vhost-user-gpu answers zeros and leaves the number of scanouts to its front-end (vhost-user.md 8.2).
+  complete: (config) => {
+    const values = VIRTIO_GPU_CONFIG.decode(config);
+    return VIRTIO_GPU_CONFIG.bytes({ ...values, num_scanouts: values.num_scanouts || 1 });
+  },
 };
 
 export const DEVICE_TYPES: ReadonlyMap<number, DeviceType> = new Map([GPU].map((type) => [type.id, type]));

@@ -172,7 +172,8 @@ export class Device {
       return value === undefined ? { type: 'done' } : { type: 'done', value };
     } catch (error) {
       // Without the hypervisor or the store this process ends; a state that cannot be written is our bug.
-      if ((error instanceof PeerDiedError && error.peer !== 'vhost-gpu') || effect.type === 'switchState') throw error;
+      const host = error instanceof PeerDiedError && ['hypervisor', 'xenstored'].includes(error.peer);
+      if (host || effect.type === 'switchState') throw error;
       const errno = error instanceof ErrnoError ? error.errno : EIO;
       this.#deps.history.record('error', effect.type, errno, 0, this.domid);
       this.#deps.log.warn({ device: this.#node, errno }, `${effect.type}: ${errorMessage(error)}`);

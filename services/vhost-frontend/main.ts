@@ -1,9 +1,17 @@
 // The vhost-frontend process: command line and life. What it does is server.ts.
 import { runService } from '../../lib/node/service.js';
-import { start } from './server.js';
+import { start, type VhostFrontendOptions } from './server.js';
 
-await runService({
+await runService<VhostFrontendOptions>({
   program: 'vhost-frontend',
   describe: "dom0's user of the ioreq server: xenbus backend, virtio-mmio registers, vhost-user front-end",
+  options: (command) => {
+    command
+      .option(
+        '--device-socket <path>',
+        'drive vhost-user servers of others on unix sockets, one a device; {device} in the path stands for <domid>-<devid>',
+      )
+      .option('--frames <dir>', 'write what those servers show to <dir>/<domid>-<devid>-<scanout>.png');
+  },
   start,
 });

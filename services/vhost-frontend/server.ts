@@ -1,6 +1,8 @@
 // dom0's backend of virtio-mmio devices as a process: connects to hypervisor, store and device server, and gives everything
 // back at its end. One process for all guests. Leaves which devices there are to devices.ts.
-import { errorMessage, PeerDiedError } from '../../lib/core/errors.js';
+import { statSync } from 'node:fs';
+import { errorMessage, PeerDiedError, UserError } from '../../lib/core/errors.js';
+import { SOCKET_PATH_BYTES_MAX } from '../../lib/core/limits.js';
 import type { ServiceContext } from '../../lib/core/service.js';
 import { busStoreClient } from '../../lib/xenstore/bus-client.js';
 import { DevEvtchn } from './dev-evtchn.js';
@@ -8,8 +10,17 @@ import { BusDeviceServer } from './device-server.js';
 import { Devices } from './devices.js';
 import { Guests } from './guests.js';
 import { Ledger } from './ledger.js';
+import { UnixDeviceServer } from './node/unix-device-server.js';
 
-export async function start(context: ServiceContext): Promise<void> {
+export interface VhostFrontendOptions {
+  /** Foreign vhost-user servers instead of the one on the bus: the path of their sockets. */
+  readonly deviceSocket?: string;
+  /** Folder for pictures of what foreign servers show. */
+  readonly frames?: string;
+}
+
+export async function start(context: ServiceContext, options: VhostFrontendOptions): Promise<void> {
+  checkOptions(options);
   const hypervisorClient = await context.connect('hypervisor');
   const storeClient = await context.connect('xenstored');
   const hypervisor = hypervisorClient.remote('Hypervisor');
@@ -19,11 +30,14 @@ export async function start(context: ServiceContext): Promise<void> {
   const { log, history, shared, doorbell, clock } = context;
   // What is owned last is given back first: devices close before the connection that they need for it does.
   let shutDown = async (): Promise<void> => {};
-  const server = new BusDeviceServer(async () => {
-    const client = await context.connect('vhost-gpu', { onLost: 'keep' });
-    context.own('devices', () => shutDown());
-    return client;
-  }, log);
+  const server =
+    options.deviceSocket === undefined
+      ? new BusDeviceServer(async () => {
+          const client = await context.connect('vhost-gpu', { onLost: 'keep' });
+          context.own('devices', () => shutDown());
+          return client;
+        }, log)
+      : unixServer(context, options.deviceSocket, options.frames);
   const guests = new Guests({ hypervisor, evtchn, shared, ledger, history, log });
   const onFailure = (error: unknown): void => {
     // Whoever lost the peer ends this process with a message of its own.
@@ -56,6 +70,22 @@ export async function start(context: ServiceContext): Promise<void> {
   context.own('devices', () => shutDown());
   await devices.watch();
   context.ready();
+}
+
+function unixServer(context: ServiceContext, socketPath: string, frames: string | undefined): UnixDeviceServer {
+  const abort = new AbortController();
+  context.own('waiting for device servers', () => abort.abort());
+  const { runDir, doorbell, log } = context;
+  return new UnixDeviceServer({ socketPath, runDir, frames, doorbell, log, signal: abort.signal });
+}
+
+function checkOptions({ deviceSocket, frames }: VhostFrontendOptions): void {
+  if (deviceSocket !== undefined && Buffer.byteLength(deviceSocket) > SOCKET_PATH_BYTES_MAX)
+    throw new UserError(`the socket path ${deviceSocket} is longer than ${SOCKET_PATH_BYTES_MAX} bytes`);
+  if (frames !== undefined && deviceSocket === undefined)
+    throw new UserError('--frames is for foreign device servers (--device-socket); ours writes pictures itself');
+  if (frames !== undefined && !statSync(frames, { throwIfNoEntry: false })?.isDirectory())
+    throw new UserError(`--frames ${frames} is no folder`);
 }
 
 function stackOf(error: unknown): string {

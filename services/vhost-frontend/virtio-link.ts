@@ -315,7 +315,9 @@ export class VirtioLink implements RangeOwner {
   }
 
   async #readConfig(session: ServerSession): Promise<Uint8Array> {
-    return Uint8Array.from(await session.frontend.getConfig(this.#id.type.configSize));
+    const { configSize, complete } = this.#id.type;
+    const config = Uint8Array.from(await session.frontend.getConfig(configSize));
+    return complete?.(config) ?? config;
   }
 
   /** QueueNotify that no IOEVENTFD took (another width), and the first look after a start. */

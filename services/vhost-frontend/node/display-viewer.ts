@@ -1,0 +1,103 @@
+// What a foreign GPU server shows: its display socket, and PNG files of its scanouts when asked for. Leaves the protocol to
+// lib/vhost-user/gpu-viewer.ts.
+import { createWriteStream } from 'node:fs';
+import { rename } from 'node:fs/promises';
+import { Socket } from 'node:net';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { PNG } from 'pngjs';
+import { errorMessage, ProtocolError } from '../../../lib/core/errors.js';
+import type { Log } from '../../../lib/core/log.js';
+import { type OwnedFd, socketPair } from '../../../lib/node/unix-fds.js';
+import { GpuViewer, type ViewedScanout } from '../../../lib/vhost-user/gpu-viewer.js';
+
+/** What a guest is offered to show on: QEMU's own default. */
+const DISPLAYS = [{ width: 1280, height: 800 }];
+
+export interface DisplaySocket {
+  /** The server's end. */
+  readonly theirs: OwnedFd;
+  close(): void;
+}
+
+/** Opens a display; `files`: folder and name that its pictures are written to after each change. */
+export function openDisplay(files: { dir: string; name: string } | undefined, log: Log): DisplaySocket {
+  const [ours, theirs] = socketPair();
+  const own = ours.duplicate(); // Node closes what it is given
+  ours.close();
+  const socket = new Socket({ fd: own.fd, readable: true, writable: true });
+  const writer = files === undefined ? undefined : new FrameWriter(files.dir, files.name, log);
+  const viewer = new GpuViewer(DISPLAYS, {
+    send: (bytes) => void socket.write(bytes),
+    onFrame: (index, shown) => writer?.write(index, shown),
+  });
+  socket.on('data', (bytes: Buffer) => {
+    try {
+      viewer.receive(bytes);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      log.warn(`display: ${error.message}`);
+      socket.destroy();
+    }
+  });
+  socket.on('error', (error) => log.debug(`display: ${error.message}`));
+  return {
+    theirs,
+    close: () => {
+      socket.destroy();
+      theirs.close();
+    },
+  };
+}
+
+/** Writes the newest picture of each scanout, one at a time: those in between are passed over. */
+class FrameWriter {
+  readonly #dir: string;
+  readonly #name: string;
+  readonly #log: Log;
+  readonly #latest = new Map<number, ViewedScanout>();
+  #writing = false;
+
+  constructor(dir: string, name: string, log: Log) {
+    this.#dir = dir;
+    this.#name = name;
+    this.#log = log;
+  }
+
+  write(index: number, shown: ViewedScanout): void {
+    this.#latest.set(index, shown);
+    if (!this.#writing) void this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    this.#writing = true;
+    for (let next = this.#take(); next !== undefined; next = this.#take()) {
+      const [index, shown] = next;
+      const path = join(this.#dir, `${this.#name}-${index}.png`);
+      try {
+        await pipeline(toPng(shown).pack(), createWriteStream(`${path}.new`));
+        await rename(`${path}.new`, path);
+      } catch (error) {
+        this.#log.warn(`cannot write ${path}: ${errorMessage(error)}`);
+      }
+    }
+    this.#writing = false;
+  }
+
+  #take(): [number, ViewedScanout] | undefined {
+    const [next] = this.#latest;
+    if (next !== undefined) this.#latest.delete(next[0]);
+    return next;
+  }
+}
+
+function toPng({ width, height, pixels }: ViewedScanout): PNG {
+  const png = new PNG({ width, height, deflateLevel: 1, filterType: 1, inputHasAlpha: true, colorType: 2 });
+  for (let at = 0; at < pixels.length; at += 4) {
+    png.data[at] = pixels[at + 2]!;
+    png.data[at + 1] = pixels[at + 1]!;
+    png.data[at + 2] = pixels[at]!;
+    png.data[at + 3] = 0xff;
+  }
+  return png;
+}
