@@ -121,6 +121,7 @@ export interface GuestPages {
   exit: BellHandle;
   store_port: number;
   console_port: number;
+  direct: FileHandle;
 }
 export interface SchedShutdown {
   reason: number;
@@ -217,6 +218,7 @@ export interface DevEvtchnEventfd {
   direction: number;
   deassign: boolean;
   handle: BellHandle;
+  direct: boolean;
 }
 export interface DevEvtchnEventfdReply {
   handle: BellHandle;
@@ -231,6 +233,7 @@ export interface PrivcmdIoeventfd {
   ports: number[];
   fd: number;
   deassign: boolean;
+  direct: boolean;
 }
 export interface PrivcmdIrqfd {
   domid: number;

@@ -18,6 +18,7 @@ import { BELL_BITS } from '../core/limits.js';
 import type { BoundBell, Doorbell, Notifier, NotifyHandle } from '../core/notify.js';
 import type { Mapping } from '../core/shared.js';
 import { BELL_MAGIC, BELL_PAGE_SIZE, BELL_PENDING_WORDS, BELL_WORD } from '../layout/bell.js';
+import { isDirect, openDirect } from './bell-direct.js';
 import { makeFifo } from './libc.js';
 import type { Poller, PollSource } from './poller.js';
 import { createPath, mapPath } from './shm.js';
@@ -207,7 +208,8 @@ export function sharedDoorbell(
   return {
     bell,
     bind: (onRing, count = 1) => bindBits(bits, name, onRing, count),
-    open: (handle) => senders.open(handle),
+    open: (handle) =>
+      isDirect(handle) ? openDirect(runDir, handle, (upcall) => senders.open(upcall)) : senders.open(handle),
     close() {
       senders.closeAll();
       bell.close();

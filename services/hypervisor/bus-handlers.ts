@@ -87,14 +87,15 @@ export function hypervisorHandlers(env: HandlerEnvironment): Handlers<'Hyperviso
       return {};
     },
     privcmd_ioeventfd: (request, peer) => {
-      const { domid, fd, addr, ports, vq, deassign } = request;
+      const { domid, fd, addr, ports, vq, deassign, direct } = request;
       dom0(peer);
       const domain = host.domains.find(domid);
       if (domain === undefined) throw new ErrnoError('ESRCH', `no domain ${domid}`);
       const server = domain.ioreqServers[request.server];
       if (!server) throw new ErrnoError('EFAULT', `no ioreq server ${request.server}`);
       const spec = { server, addr, addrLen: request.addr_len, vq, ports, handle: required(request.handle) };
-      kernel.ioeventfd(peer, fd, spec, deassign);
+      const table = direct ? host.guest(domain)?.direct : undefined;
+      kernel.ioeventfd(peer, fd, { ...spec, direct: table }, deassign);
       return {};
     },
     privcmd_irqfd: ({ domid, dm_op, deassign, handle }, peer) => {
@@ -130,8 +131,8 @@ export function hypervisorHandlers(env: HandlerEnvironment): Handlers<'Hyperviso
       check(kernel.file(dom0(peer), fd).notify(port));
       return {};
     },
-    dev_evtchn_eventfd: ({ fd, port, direction, deassign, handle }, peer) => {
-      const made = kernel.eventfd(dom0(peer), fd, { port, direction, deassign, handle: optional(handle) });
+    dev_evtchn_eventfd: ({ fd, port, direction, deassign, direct, handle }, peer) => {
+      const made = kernel.eventfd(dom0(peer), fd, { port, direction, deassign, direct, handle: optional(handle) });
       return made === undefined ? {} : { handle: made };
     },
     dev_evtchn_reset: ({ fd }, peer) => {

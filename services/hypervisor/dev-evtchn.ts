@@ -9,13 +9,17 @@ import type { BoundBell, Doorbell, Notifier, NotifyHandle } from '../../lib/core
 import type { FileHandle } from '../../lib/core/proto-types.js';
 import type { SharedFiles } from '../../lib/core/shared.js';
 import {
+  COMMAND_DM_RAISE,
   COMMAND_NOTIFY,
   COMMAND_SHIFT,
   COMMAND_WRITE_BACK,
   DEV_EVTCHN,
   DEV_EVTCHN_RING_SIZE,
 } from '../../lib/layout/dev-evtchn.js';
+import { DIRECT_BELL_PREFIX } from '../../lib/layout/direct.js';
+import type { DirectTable } from './direct-table.js';
 import type { Domain } from './domain.js';
+import { TwoLevel } from './event-2l.js';
 import type { EventChannels } from './event-channels.js';
 import type { IrqHandler, KernelIrqs } from './kernel-irqs.js';
 
@@ -31,6 +35,10 @@ export interface DevEvtchnEnvironment {
   readonly doorbell: Doorbell;
   readonly files: SharedFiles;
   readonly history: History;
+  /** The table of a guest's direct entries. */
+  directTable(domain: Domain): DirectTable | undefined;
+  /** The dm_op evtchn_raise on behalf of the file's user; a refusal is nobody's to hear. */
+  readonly dmRaise: (domid: number, port: number) => void;
 }
 
 /** A port of one open file. */
@@ -38,7 +46,7 @@ interface BoundPort extends IrqHandler {
   readonly port: number;
   /** False from an event until the write-back. */
   enabled: boolean;
-  /** Direction 0: our doorbell bit; a ring is a send. */
+  /** Direction 0: our doorbell bit, whose ring is a send; or an entry by which the holder delivers by itself. */
   sender: BoundBell | undefined;
   /** Direction 1: an event signals this instead of the read ring. */
   notifier: Notifier | undefined;
@@ -145,11 +153,16 @@ export class DevEvtchn {
    * The proposed operation: ties an event descriptor to a port of this file until UNBIND, close, deassign, or the end of
    * the process that holds it. Direction 0 answers what to signal; direction 1 signals `handle` at each event.
    */
-  eventfd(port: number, direction: number, handle: NotifyHandle | undefined): NotifyHandle | undefined {
+  eventfd(port: number, direction: number, handle: NotifyHandle | undefined, direct = false): NotifyHandle | undefined {
     const bound = this.#ports.get(port);
     if (bound === undefined) throw new ErrnoError('ENOTCONN', `port ${port} is not bound on this file`);
     if (direction === EVENTFD_TO_PORT) {
       if (bound.sender !== undefined) throw new ErrnoError('EBUSY', `port ${port} has an event descriptor already`);
+      if (direct) {
+        bound.sender = this.#directSender(port);
+        this.#env.history.record('acquire', 'eventfd', port, direction);
+        return bound.sender.handle;
+      }
       bound.sender = this.#env.doorbell.bind(() => {
         this.#env.history.record(HOP.hypervisorCall.kind, HOP.hypervisorCall.name, port);
         this.#env.channels.send(this.#env.dom0, port);
@@ -164,6 +177,31 @@ export class DevEvtchn {
     // An event may wait for a write-back that the file's user will not do for an event descriptor.
     this.#writeBack(bound);
     return undefined;
+  }
+
+  /** A handle whose holder runs the delivery steps on the guest's pages (path `direct`); 2-level guests only. */
+  #directSender(port: number): BoundBell {
+    const remote = this.#env.dom0.ports.get(port)!.remote;
+    const table = remote === null ? undefined : this.#env.directTable(remote.domain);
+    if (remote === null || table === undefined) throw new ErrnoError('ENOTCONN', `port ${port} leads to no guest`);
+    const { domain } = remote;
+    if (!(domain.abi instanceof TwoLevel)) throw new ErrnoError('EOPNOTSUPP', 'the guest uses the FIFO ABI');
+    const entry = table.addCall(remote.number, remote.vcpu);
+    const handle = { bell: `${DIRECT_BELL_PREFIX}${domain.domid}`, bit: entry.index };
+    let held = true;
+    const release = (): void => {
+      if (!held) return;
+      held = false;
+      remote.onChange = null;
+      entry.release();
+      // The holder may have died between two steps, and nobody else would finish them.
+      if (remote.usable && domain.abi instanceof TwoLevel) domain.abi.redeliver(remote);
+    };
+    remote.onChange = () => {
+      if (remote.remote?.number === port && domain.abi instanceof TwoLevel) entry.move(remote.vcpu);
+      else release();
+    };
+    return { handle, release };
   }
 
   eventfdDeassign(port: number, direction: number): void {
@@ -227,15 +265,25 @@ export class DevEvtchn {
     this.#env.irqs.lateEoi(bound.port);
   }
 
+  #nextCommand(): number {
+    const word = this.#words[(DEV_EVTCHN.COMMAND_RING >>> 2) + (this.#taken & INDEX_MASK)]!;
+    this.#taken = (this.#taken + 1) >>> 0;
+    Atomics.store(this.#words, DEV_EVTCHN.COMMAND_CONS >>> 2, this.#taken);
+    return word;
+  }
+
   /** The user rang: takes its commands in order. One that claims more than a ring of them loses them all. */
   #commands(): void {
     if (!this.#open) return;
     const prod = Atomics.load(this.#words, DEV_EVTCHN.COMMAND_PROD >>> 2);
     if ((prod - this.#taken) >>> 0 > DEV_EVTCHN_RING_SIZE) this.#taken = prod;
     while (this.#taken !== prod && this.#open) {
-      const command = this.#words[(DEV_EVTCHN.COMMAND_RING >>> 2) + (this.#taken & INDEX_MASK)]!;
-      this.#taken = (this.#taken + 1) >>> 0;
-      Atomics.store(this.#words, DEV_EVTCHN.COMMAND_CONS >>> 2, this.#taken);
+      const command = this.#nextCommand();
+      if (command >>> COMMAND_SHIFT === COMMAND_DM_RAISE) {
+        // A first word without its second is no command.
+        if (this.#taken !== prod) this.#env.dmRaise(command & PORT_MASK, this.#nextCommand());
+        continue;
+      }
       const bound = this.#ports.get(command & PORT_MASK);
       if (bound === undefined) continue;
       switch (command >>> COMMAND_SHIFT) {

@@ -185,6 +185,7 @@ export class EventChannels {
         return -EINVAL;
     }
     port.vcpu = vcpuId;
+    port.onChange?.();
     return 0;
   }
 
@@ -226,6 +227,7 @@ export class EventChannels {
     const before = caller.abi;
     caller.abi = fifo;
     fifo.takeOver(before);
+    for (let number = 1; number < caller.ports.validCount; number++) caller.ports.get(number)!.onChange?.();
     return 0;
   }
 

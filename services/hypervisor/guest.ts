@@ -5,8 +5,10 @@ import type { History } from '../../lib/core/history.js';
 import type { BoundBell, Doorbell, Notifier, NotifyHandle } from '../../lib/core/notify.js';
 import type { FileHandle } from '../../lib/core/proto-types.js';
 import type { SharedFiles } from '../../lib/core/shared.js';
+import { DIRECT_FILE_SIZE } from '../../lib/layout/direct.js';
 import { SHARED_INFO_PAGE_SIZE } from '../../lib/layout/evtchn.js';
 import { VCPU_EXIT_PAGE_SIZE } from '../../lib/layout/vcpu-exit.js';
+import { DirectTable } from './direct-table.js';
 import type { Domain } from './domain.js';
 import { ExitPage } from './exit-page.js';
 import { type ExitEnvironment, VcpuExits } from './vcpu-exits.js';
@@ -18,6 +20,7 @@ export class GuestFiles {
   readonly ram: SharedFile;
   readonly sharedInfo: SharedFile;
   readonly vcpu: SharedFile;
+  readonly direct: SharedFile;
 
   /** Throws ErrnoError with nothing left behind. */
   constructor(files: SharedFiles, domid: number, memoryMib: number) {
@@ -30,6 +33,7 @@ export class GuestFiles {
     try {
       this.sharedInfo = make('shared_info', SHARED_INFO_PAGE_SIZE);
       this.vcpu = make('vcpu0', VCPU_EXIT_PAGE_SIZE);
+      this.direct = make('direct', DIRECT_FILE_SIZE);
       this.ram = make('ram', memoryMib * 2 ** 20);
     } catch (error) {
       for (const file of made) file.remove();
@@ -41,12 +45,14 @@ export class GuestFiles {
     this.ram.remove();
     this.sharedInfo.remove();
     this.vcpu.remove();
+    this.direct.remove();
   }
 }
 
 export class Guest {
   readonly domain: Domain;
   readonly files: GuestFiles;
+  readonly direct: DirectTable;
   readonly #page: ExitPage;
   readonly #exits: VcpuExits;
   readonly #doorbell: Doorbell;
@@ -63,6 +69,7 @@ export class Guest {
     this.#doorbell = env.doorbell;
     this.#history = env.history;
     this.#page = new ExitPage(files.vcpu.bytes);
+    this.direct = new DirectTable(files.direct.bytes);
     const vcpu = domain.vcpus[0]!;
     this.#exits = new VcpuExits(vcpu, this.#page, env, () => this.#entry?.signal());
     vcpu.onUpcall = () => {
@@ -91,6 +98,7 @@ export class Guest {
     }
     this.#entry = entryNotifier;
     this.#process = process;
+    this.direct.setUpcall(upcall);
     this.domain.attached = true;
     this.domain.holders++;
     // Events that came before anybody listened.
@@ -102,6 +110,7 @@ export class Guest {
   detach(): void {
     if (this.#process === undefined) return;
     this.#process = undefined;
+    this.direct.setUpcall(undefined);
     this.domain.attached = false;
     this.domain.holders--;
     this.#releaseBells();
@@ -112,11 +121,12 @@ export class Guest {
     this.#exits.look();
   }
 
-  pages(): { ram: FileHandle; shared_info: FileHandle; vcpu: FileHandle } {
+  pages(): { ram: FileHandle; shared_info: FileHandle; vcpu: FileHandle; direct: FileHandle } {
     return {
       ram: this.files.ram.handle,
       shared_info: this.files.sharedInfo.handle,
       vcpu: this.files.vcpu.handle,
+      direct: this.files.direct.handle,
     };
   }
 
@@ -124,6 +134,7 @@ export class Guest {
   close(): void {
     this.#releaseBells();
     this.#page.drop();
+    this.direct.drop();
     this.domain.dropMemory();
     this.files.remove();
   }

@@ -13,6 +13,7 @@ import {
   STATE_IORESP_READY,
 } from '../../lib/layout/ioreq.js';
 import { VIRTIO_MMIO_QUEUE_NOTIFY } from '../../lib/layout/virtio-mmio.js';
+import type { DirectEntry, DirectTable } from './direct-table.js';
 import type { Domain } from './domain.js';
 import type { EventChannels } from './event-channels.js';
 import type { IoreqServer } from './ioreq-servers.js';
@@ -27,9 +28,12 @@ export interface IoeventfdSpec {
   readonly handle: NotifyHandle;
   /** Local ports, index = vCPU. */
   readonly ports: readonly number[];
+  /** Where the guest's vCPU matches the kick by itself as well (path `direct`). */
+  readonly direct?: DirectTable | undefined;
 }
 
 interface Ioeventfd {
+  readonly direct: DirectEntry | undefined;
   readonly addrLow: number;
   readonly addrHigh: number;
   readonly addrLen: number;
@@ -93,14 +97,22 @@ export class Ioeventfds {
       throw new ErrnoError('EINVAL', 'the page is known with another count of vCPUs');
     if (group?.kicks.some((kick) => kick.handle.bell === handle.bell && kick.handle.bit === handle.bit))
       throw new ErrnoError('EBUSY', 'that event descriptor is assigned already');
+    const notify = addr + VIRTIO_MMIO_QUEUE_NOTIFY;
     const notifier = this.#env.doorbell.open(handle);
+    let direct: DirectEntry | undefined;
+    try {
+      direct = spec.direct?.addKick(notify, addrLen, spec.vq, handle);
+    } catch (error) {
+      notifier.close();
+      throw error;
+    }
     if (group === undefined) {
       group = new Group(owner, server, ports, (each, vcpu) => this.#match(each, vcpu));
       this.#groups.push(group);
       for (const [vcpu, port] of ports.entries()) this.#env.irqs.bind(port, group.handlers[vcpu]!, true);
     }
-    const notify = addr + VIRTIO_MMIO_QUEUE_NOTIFY;
     group.kicks.push({
+      direct,
       addrLow: notify >>> 0,
       addrHigh: Math.floor(notify / 2 ** 32),
       addrLen,
@@ -140,6 +152,7 @@ export class Ioeventfds {
 
   #drop(group: Group, at: number): void {
     const [kick] = group.kicks.splice(at, 1);
+    kick?.direct?.release();
     kick?.notifier.close();
     if (kick) this.#env.history.record('release', 'ioeventfd', kick.addrLow, kick.vq, group.server.domain.domid);
   }

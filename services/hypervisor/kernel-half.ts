@@ -11,6 +11,7 @@ import type { Domain } from './domain.js';
 import type { Host } from './host.js';
 import { type IoeventfdSpec, Ioeventfds, Irqfds } from './ioeventfds.js';
 import { KernelIrqs } from './kernel-irqs.js';
+import { hypercall } from './operations.js';
 
 export type Dom0Mode = 'fixed' | 'linux';
 
@@ -60,7 +61,12 @@ export class KernelHalf {
     const { doorbell, files, history } = this.#host.env;
     const { dom0, channels } = this.#host;
     const fd = this.#nextFd;
-    const file = new DevEvtchn(fd, readable, { dom0, channels, irqs: this.#irqs, doorbell, files, history });
+    const env = { dom0, channels, irqs: this.#irqs, doorbell, files, history };
+    const file = new DevEvtchn(fd, readable, {
+      ...env,
+      directTable: (domain) => this.#host.guest(domain)?.direct,
+      dmRaise: this.#dmRaise(),
+    });
     this.#nextFd++;
     this.#of(process).files.set(fd, file);
     return file;
@@ -96,13 +102,13 @@ export class KernelHalf {
   eventfd(
     process: object,
     fd: number,
-    spec: { port: number; direction: number; deassign: boolean; handle: NotifyHandle | undefined },
+    spec: { port: number; direction: number; deassign: boolean; direct?: boolean; handle: NotifyHandle | undefined },
   ): NotifyHandle | undefined {
     const file = this.file(process, fd);
-    const { port, direction, deassign, handle } = spec;
+    const { port, direction, deassign, direct, handle } = spec;
     if (direction !== EVENTFD_TO_PORT && direction !== EVENTFD_FROM_PORT)
       throw new ErrnoError('EINVAL', `direction ${direction}`);
-    if (!deassign) return file.eventfd(port, direction, handle);
+    if (!deassign) return file.eventfd(port, direction, handle, direct);
     file.eventfdDeassign(port, direction);
     return undefined;
   }
@@ -149,13 +155,29 @@ export class KernelHalf {
 
   /** IRQFD. `issue` runs the stored dm_op: 0 or -errno, which nobody but the log hears. */
   irqfd(process: object, domid: number, issue: () => number): NotifyHandle {
+    const issued = this.#loggedOnce('irqfd: the stored dm_op failed');
+    return this.#irqfds.assign(process, domid, () => issued(domid, issue()));
+  }
+
+  /** DM_OP evtchn_raise as the command ring of one open file carries it. */
+  #dmRaise(): (domid: number, port: number) => void {
+    const issued = this.#loggedOnce('the dm_op evtchn_raise failed');
+    return (domid, port) => {
+      const result = hypercall(this.#host, this.#host.dom0, 'dm.evtchn_raise', { domid, port });
+      issued(domid, typeof result === 'number' ? result : 0);
+    };
+  }
+
+  /** Logs the first of a run of failures. */
+  #loggedOnce(what: string): (domid: number, rc: number) => void {
     let failing = false;
-    return this.#irqfds.assign(process, domid, () => {
-      const rc = issue();
-      if (rc < 0 && !failing)
-        this.#host.env.log.warn({ domid, errno: errnoName(-rc) }, 'irqfd: the stored dm_op failed');
+    return (domid, rc) => {
+      if (rc < 0 && !failing) {
+        this.#host.env.log.warn({ domid, errno: errnoName(-rc) }, what);
+        this.#host.env.history.record('error', 'dm_op', -rc, 0, domid);
+      }
       failing = rc < 0;
-    });
+    };
   }
 
   irqfdDeassign(process: object, handle: NotifyHandle): void {

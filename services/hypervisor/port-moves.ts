@@ -25,11 +25,13 @@ export class PortMoves {
       remote!.state = PORT_STATE.unbound;
       remote!.remote = null;
       remote!.remoteDomid = domain.domid;
+      remote!.onChange?.();
     } else if (port.state === PORT_STATE.virq) {
       for (const vcpu of domain.vcpus) if (vcpu.virqPorts[port.virq] === port.number) vcpu.virqPorts[port.virq] = 0;
     }
     domain.abi.clearPending(port);
     domain.ports.free(port);
+    port.onChange?.();
     this.#history.record('release', 'port', port.number, 0, domain.domid);
   }
 

@@ -27,6 +27,8 @@ export class Port {
   priority = 7;
   lastVcpu = 0;
   lastPriority = 7;
+  /** Told when the port is closed, falls to unbound, moves to another vCPU or gets another ABI: the path `direct`. */
+  onChange: (() => void) | null = null;
   /** FIFO ABI: an event that came before its word existed. */
   heldPending = false;
 

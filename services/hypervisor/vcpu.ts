@@ -31,6 +31,12 @@ export class Vcpu {
     if (this.polling !== undefined) this.endPoll();
   }
 
+  /** Interrupts whatever evtchn_upcall_pending was: for an event whose sender may have died on the way. */
+  forceUpcall(): void {
+    Atomics.or(this.domain.sharedInfo, this.infoOffset, 1);
+    this.onUpcall();
+  }
+
   get upcallPending(): boolean {
     return (Atomics.load(this.domain.sharedInfo, this.infoOffset) & 1) !== 0;
   }

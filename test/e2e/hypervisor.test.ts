@@ -74,6 +74,33 @@ t.test('an access, a kick and a call cross three processes', async (t) => {
   t.notOk(existsSync(join(runDir, 'dom0.token')));
 });
 
+t.test('direct: a kick and a call pass nobody, and end with their owner', async (t) => {
+  const { dm, guest, domid } = await host(t);
+  await ask(dm, `serve ${domid}`);
+  await ask(dm, `unpause ${domid}`);
+  guest.say('direct 0xf0000050 3');
+  t.equal(await guest.line(/^direct/), 'direct false');
+  await ask(dm, 'assign 3 1');
+  guest.say('direct 0xf0000050 3');
+  t.equal(await guest.line(/^direct/), 'direct true');
+  t.equal(await dm.line(/^kick/), 'kick 3');
+  guest.say('write 0xf0000050 3');
+  t.equal(await dm.line(/^kick/), 'kick 3', 'the way through the hypervisor stays');
+  guest.say('alloc');
+  const { port } = JSON.parse((await guest.line(/^alloc/)).slice(6)) as { port: number };
+  await ask(dm, `directcall ${domid} ${port}`);
+  t.equal(await guest.line(/^upcall/), `upcall ${port}`);
+  dm.child.kill('SIGKILL');
+  await dm.ended();
+  const probe = async (): Promise<string> => {
+    guest.say('direct 0xf0000050 3');
+    return guest.line(/^direct/);
+  };
+  const deadline = Date.now() + 1000;
+  while ((await probe()) !== 'direct false' && Date.now() < deadline);
+  t.equal(await probe(), 'direct false');
+});
+
 t.test('a guest is refused what is dom0’s, and a forged token everything', async (t) => {
   const { runDir, guest, domid } = await host(t);
   for (const verb of [`destroy ${domid}`, 'open', `map ${domid}`, `kick ${domid}`]) {
