@@ -41,7 +41,16 @@ export const VIRTIO_MMIO_KEY = {
   transport: 'transport',
   grantUsage: 'grant_usage',
   irq: 'irq',
+  /** Ours: how notifications travel. */
+  path: 'path',
+  /** Ours: event channels of queues are offered. */
+  featureQueueEvtchn: 'feature-queue-evtchn',
 } as const;
+
+/** Ours: the event channel of one queue, in the frontend's directory. */
+export function queueEventChannelKey(queue: number | 'N'): string {
+  return `queue-${queue}/event-channel`;
+}
 
 /** Device kinds: of the reviewed protocol, and of libxl and the patch as posted. */
 export const KIND_VIRTIO_MMIO = 'virtio-mmio';

@@ -6,7 +6,7 @@
 // Leaves the store, Xen and the device server to whoever performs the effects (services/vhost-frontend). That one looks
 // again after each arrival at rest: events may have come while an effect was under way.
 import { assert } from '../core/errors.js';
-import { VIRTIO_MMIO_KEY, XenbusState } from '../layout/xenbus.js';
+import { queueEventChannelKey, VIRTIO_MMIO_KEY, XenbusState } from '../layout/xenbus.js';
 import { formatHex, MMIO_SIZE, parseBase, parseEventChannel } from './keys.js';
 
 export type BackRest = 'found' | 'waiting' | 'connected' | 'closing' | 'closed' | 'gone';
@@ -14,6 +14,7 @@ export type BackWork =
   | 'readingSetup'
   | 'opening'
   | 'publishing'
+  | 'offering'
   | 'announcing'
   | 'readingFrontend'
   | 'claiming'
@@ -43,6 +44,15 @@ export interface BackFailure {
 export interface FrontendKeys {
   readonly base: string;
   readonly eventChannel: string;
+  /** `queue-N/event-channel` of the queues that were offered one; '' where the frontend wrote none. */
+  readonly queues?: readonly string[];
+}
+
+/** The guest's ports as the frontend wrote them. */
+export interface FrontendPorts {
+  readonly port: number;
+  /** Index = queue; undefined where there is none. */
+  readonly queuePorts: readonly (number | undefined)[];
 }
 
 /** Why a connection is made: from the beginning, or found half-way at 4 or 5 after the loss of an earlier backend. */
@@ -54,8 +64,10 @@ export interface BackState {
   /** Own state as last read or written. */
   readonly back: number;
   readonly goal: BackGoal;
+  /** Queues that are offered event channels; from the toolstack's keys. */
+  readonly queues?: number;
   /** Read from the frontend, not claimed yet. */
-  readonly offer?: { readonly base: number; readonly port: number };
+  readonly offer?: FrontendPorts & { readonly base: number };
   readonly failure?: BackFailure;
   /** The device itself is impossible (type, server): it stays closed until the toolstack makes it anew. */
   readonly refused?: true;
@@ -73,20 +85,21 @@ export type BackEvent =
 
 /** One thing to do; answered by `done` (with a value where noted) or `failed`. */
 export type BackEffect =
-  /** Read and check what the toolstack wrote. */
+  /** Read and check what the toolstack wrote; value: queues to offer event channels for, if any. */
   | { readonly type: 'readSetup' }
   /** A session with the device server; waits for it. Fails when the device went away meanwhile. */
   | { readonly type: 'openSession' }
   /** Write a key of the own directory. */
   | { readonly type: 'write'; readonly key: string; readonly value: string }
-  /** value: FrontendKeys as text. */
-  | { readonly type: 'readFrontend' }
+  /** value: FrontendKeys as text, those of `queues` queues. */
+  | { readonly type: 'readFrontend'; readonly queues: number }
   /**
    * Answer registers at this range. Fails where it meets RAM or another range. `broken`: a driver was at work on
    * registers that are lost.
    */
   | { readonly type: 'claimRange'; readonly base: number; readonly size: number; readonly broken: boolean }
-  | { readonly type: 'bindPort'; readonly port: number }
+  /** All of these ports, or none. */
+  | ({ readonly type: 'bindPort' } & FrontendPorts)
   /** Kicks and calls past this process. */
   | { readonly type: 'wire' }
   /**
@@ -99,6 +112,7 @@ export type BackEffect =
   /** These never fail for the machine: what is given back is gone. */
   | { readonly type: 'unwire' }
   | { readonly type: 'unclaimRange'; readonly base: number }
+  /** And those of the queues. */
   | { readonly type: 'unbindPort'; readonly port: number }
   | { readonly type: 'closeSession' };
 
@@ -205,7 +219,11 @@ const switchTo = (to: XenbusState) => (state: BackState) =>
   state.back === to ? undefined : ({ type: 'switchState', from: state.back, to } as const);
 
 export const WORK: Readonly<Record<BackWork, WorkRule>> = {
-  readingSetup: { effect: () => ({ type: 'readSetup' }), done: to('opening'), failed: refuse },
+  readingSetup: {
+    effect: () => ({ type: 'readSetup' }),
+    done: (state, value) => ({ ...state, phase: 'opening', queues: Number(value ?? 0) }),
+    failed: refuse,
+  },
   opening: {
     effect: ({ held }) => (held.session ? undefined : { type: 'openSession' }),
     done: (state) => hold({ session: true }, state.goal === 'begin' ? 'publishing' : 'readingFrontend')(state),
@@ -213,11 +231,16 @@ export const WORK: Readonly<Record<BackWork, WorkRule>> = {
   },
   publishing: {
     effect: () => ({ type: 'write', key: VIRTIO_MMIO_KEY.size, value: formatHex(MMIO_SIZE) }),
+    done: to('offering'),
+  },
+  offering: {
+    effect: ({ queues }) =>
+      queues ? { type: 'write', key: VIRTIO_MMIO_KEY.featureQueueEvtchn, value: String(queues) } : undefined,
     done: to('announcing'),
   },
   announcing: { effect: switchTo(S.InitWait), done: keepBack('waiting') },
   readingFrontend: {
-    effect: () => ({ type: 'readFrontend' }),
+    effect: ({ queues }) => ({ type: 'readFrontend', queues: queues ?? 0 }),
     done: (state, value) => {
       const keys = value as FrontendKeys;
       const base = parseBase(keys.base, MMIO_SIZE);
@@ -226,12 +249,18 @@ export const WORK: Readonly<Record<BackWork, WorkRule>> = {
         return fail(state, { errno: EINVAL, text: `base "${keys.base.slice(0, 40)}" is not one` });
       if (port === undefined)
         return fail(state, { errno: EINVAL, text: `event-channel "${keys.eventChannel.slice(0, 40)}" is not one` });
-      return { ...state, phase: 'binding', offer: { base, port } };
+      const queuePorts = (keys.queues ?? []).map((text) => (text === '' ? undefined : (parseEventChannel(text) ?? 0)));
+      const wrong = queuePorts.indexOf(0);
+      if (wrong >= 0) {
+        const text = `${queueEventChannelKey(wrong)} "${keys.queues![wrong]!.slice(0, 40)}" is not one`;
+        return fail(state, { errno: EINVAL, text });
+      }
+      return { ...state, phase: 'binding', offer: { base, port, queuePorts } };
     },
   },
   // The port first: once the range is claimed nothing may keep its registers from being complete.
   binding: {
-    effect: ({ offer }) => ({ type: 'bindPort', port: offer!.port }),
+    effect: ({ offer }) => ({ type: 'bindPort', port: offer!.port, queuePorts: offer!.queuePorts }),
     done: (state) => hold({ port: state.offer!.port }, 'claiming')(state),
   },
   claiming: {
@@ -253,7 +282,11 @@ export const WORK: Readonly<Record<BackWork, WorkRule>> = {
     done: to('saying'),
     failed: to('saying'),
   },
-  saying: { effect: switchTo(S.Closing), done: keepBack('closing') },
+  // Closed already, and what the frontend asked for anew failed: there is no way back to Closing.
+  saying: {
+    effect: (state) => (state.back === S.Closed ? undefined : switchTo(S.Closing)(state)),
+    done: keepBack('closing'),
+  },
   // Kicks before registers, registers before the port: nothing is answered half. The session last: it may still write
   // guest memory until it is closed, and unwire stops its rings.
   releasing: {

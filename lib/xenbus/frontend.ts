@@ -5,8 +5,8 @@
 // device to whoever performs the effects (services/guest); that one runs them inside one xenwatch callback, as Linux does,
 // so that no event arrives while an effect is under way.
 import { assert } from '../core/errors.js';
-import { VIRTIO_MMIO_KEY, XENBUS_KEY, XenbusState, xenbusStateName } from '../layout/xenbus.js';
-import { formatHex, parseOnline, parseSize } from './keys.js';
+import { queueEventChannelKey, VIRTIO_MMIO_KEY, XENBUS_KEY, XenbusState, xenbusStateName } from '../layout/xenbus.js';
+import { formatHex, parseOnline, parseQueueCount, parseSize } from './keys.js';
 
 /** Connections begun in a row without reaching Connected before the frontend stays closed. */
 export const FRONT_ATTEMPTS_MAX = 5;
@@ -14,8 +14,11 @@ export const FRONT_ATTEMPTS_MAX = 5;
 export type FrontRest = 'waiting' | 'published' | 'connected' | 'closed' | 'failed' | 'gone';
 export type FrontWork =
   | 'sizing'
+  | 'askingQueues'
   | 'claiming'
   | 'allocating'
+  | 'allocatingQueue'
+  | 'writingQueue'
   | 'writingBase'
   | 'writingPort'
   | 'announcing'
@@ -35,6 +38,8 @@ export interface FrontHeld {
   readonly size?: number;
   readonly base?: number;
   readonly port?: number;
+  /** Of the queues that have event channels of their own, index = queue. */
+  readonly queuePorts?: readonly number[];
   readonly device?: true;
 }
 
@@ -49,6 +54,8 @@ export interface FrontState {
   /** Last backend state seen. */
   readonly backend: number;
   readonly attempts: number;
+  /** Queues that the backend offers event channels for. */
+  readonly queues?: number;
   /** Set from a failure on: no further connection until the device is made anew. */
   readonly failure?: Failure;
   /** Where `releasing` goes. */
@@ -74,7 +81,13 @@ export type FrontEffect =
   | { readonly type: 'write'; readonly key: string; readonly value: string }
   | { readonly type: 'switchState'; readonly state: XenbusState }
   /** Register the device; done when its driver has probed it, failed when it could not. */
-  | { readonly type: 'register'; readonly base: number; readonly size: number; readonly port: number }
+  | {
+      readonly type: 'register';
+      readonly base: number;
+      readonly size: number;
+      readonly port: number;
+      readonly queuePorts: readonly number[];
+    }
   /** These never fail for the machine: what is given back is gone. */
   | { readonly type: 'unregister' }
   | { readonly type: 'freePort'; readonly port: number }
@@ -143,8 +156,14 @@ export const WORK: Readonly<Record<FrontWork, WorkRule>> = {
       const size = parseSize(String(value));
       return size === undefined
         ? fail(state, { errno: EINVAL, text: `reading size: "${String(value).slice(0, 40)}" is not one` })
-        : { ...state, phase: 'claiming', held: { size }, attempts: state.attempts + 1 };
+        : { ...state, phase: 'askingQueues', held: { size }, attempts: state.attempts + 1 };
     },
+  },
+  // A backend without them has no such key.
+  askingQueues: {
+    effect: () => ({ type: 'read', key: VIRTIO_MMIO_KEY.featureQueueEvtchn }),
+    done: (state, value) => ({ ...state, phase: 'claiming', queues: parseQueueCount(String(value)) }),
+    failed: (state) => ({ ...state, phase: 'claiming', queues: 0 }),
   },
   claiming: {
     effect: ({ held }) => ({ type: 'claimRange', size: held.size! }),
@@ -152,7 +171,22 @@ export const WORK: Readonly<Record<FrontWork, WorkRule>> = {
   },
   allocating: {
     effect: () => ({ type: 'allocPort' }),
-    done: (state, value) => ({ ...state, phase: 'writingBase', held: { ...state.held, port: Number(value) } }),
+    done: (state, value) => nextQueue({ ...state, held: { ...state.held, port: Number(value) } }),
+  },
+  allocatingQueue: {
+    effect: () => ({ type: 'allocPort' }),
+    done: (state, value) => {
+      const queuePorts = [...(state.held.queuePorts ?? []), Number(value)];
+      return { ...state, phase: 'writingQueue', held: { ...state.held, queuePorts } };
+    },
+  },
+  writingQueue: {
+    effect: ({ held: { queuePorts = [] } }) => ({
+      type: 'write',
+      key: queueEventChannelKey(queuePorts.length - 1),
+      value: String(queuePorts.at(-1)),
+    }),
+    done: nextQueue,
   },
   writingBase: {
     effect: ({ held }) => ({ type: 'write', key: VIRTIO_MMIO_KEY.base, value: formatHex(held.base!) }),
@@ -167,7 +201,13 @@ export const WORK: Readonly<Record<FrontWork, WorkRule>> = {
     done: to('published'),
   },
   registering: {
-    effect: ({ held }) => ({ type: 'register', base: held.base!, size: held.size!, port: held.port! }),
+    effect: ({ held }) => ({
+      type: 'register',
+      base: held.base!,
+      size: held.size!,
+      port: held.port!,
+      queuePorts: held.queuePorts ?? [],
+    }),
     done: (state) => ({ ...state, phase: 'confirming', held: { ...state.held, device: true } }),
   },
   confirming: {
@@ -184,6 +224,7 @@ export const WORK: Readonly<Record<FrontWork, WorkRule>> = {
   releasing: {
     effect: ({ held }) => {
       if (held.device) return { type: 'unregister' };
+      if (held.queuePorts !== undefined) return { type: 'freePort', port: held.queuePorts.at(-1)! };
       if (held.port !== undefined) return { type: 'freePort', port: held.port };
       if (held.base !== undefined) return { type: 'freeRange', base: held.base };
       return undefined;
@@ -222,10 +263,20 @@ export const WORK: Readonly<Record<FrontWork, WorkRule>> = {
   },
 };
 
+/** The next queue that gets an event channel, or on to the keys that every device has. */
+function nextQueue(state: FrontState): FrontState {
+  const more = (state.held.queuePorts?.length ?? 0) < (state.queues ?? 0);
+  return { ...state, phase: more ? 'allocatingQueue' : 'writingBase' };
+}
+
+/** Without what `releasing` gave back last. */
 function released(state: FrontState): FrontState {
-  const { size, base, port, device } = state.held;
-  const range = { ...(size === undefined ? {} : { size }), ...(base === undefined ? {} : { base }) };
-  if (device) return { ...state, held: port === undefined ? range : { ...range, port } };
+  const { device, queuePorts, port, ...range } = state.held;
+  const withPort = port === undefined ? range : { ...range, port };
+  if (device) return { ...state, held: queuePorts === undefined ? withPort : { ...withPort, queuePorts } };
+  if (queuePorts !== undefined && queuePorts.length > 1)
+    return { ...state, held: { ...withPort, queuePorts: queuePorts.slice(0, -1) } };
+  if (queuePorts !== undefined) return { ...state, held: withPort };
   return { ...state, held: port === undefined ? {} : range };
 }
 

@@ -10,6 +10,8 @@ export const MMIO_ALIGN = 0x1000;
 export const MMIO_SIZE_MIN = 0x200;
 /** What our backend publishes: what QEMU's microvm, libxl and xen-vhost-frontend use. */
 export const MMIO_SIZE = 0x200;
+/** Queues of a device that get event channels of their own; virtio-gpu has 2. */
+export const QUEUE_EVTCHNS_MAX = 16;
 /** Ports end there under either event-channel ABI (FIFO: 2^17); 0 is never a port. */
 export const EVTCHN_PORT_END = 1 << 17;
 
@@ -46,6 +48,12 @@ export function parseEventChannel(text: string): number | undefined {
   if (!DECIMAL.test(text)) return undefined;
   const port = Number(text);
   return port > 0 && port < EVTCHN_PORT_END ? port : undefined;
+}
+
+/** `feature-queue-evtchn`: 0 for whatever is no count of queues. */
+export function parseQueueCount(text: string): number {
+  const count = DECIMAL.test(text) ? Number(text) : 0;
+  return count <= QUEUE_EVTCHNS_MAX ? count : 0;
 }
 
 /** `backend-id`, `frontend-id`. */

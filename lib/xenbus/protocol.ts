@@ -2,7 +2,8 @@
 // form; and the legal moves of both states. Frontend, backend, toolstack, verdicts and the documentation use these.
 // It is what the review of the patch agreed on; rows with `ours` are what we add to make it sound. `rfc1`, the patch as posted,
 // is another table of the same shape. Leaves doing it to frontend.ts and backend.ts.
-import { VIRTIO_MMIO_KEY, XENBUS_KEY, XenbusState } from '../layout/xenbus.js';
+import { DEFAULT_PATH, NOTIFICATION_PATHS } from '../core/hops.js';
+import { queueEventChannelKey, VIRTIO_MMIO_KEY, XENBUS_KEY, XenbusState } from '../layout/xenbus.js';
 
 export type Side = 'front' | 'back';
 export type Writer = 'toolstack' | 'frontend' | 'backend';
@@ -53,6 +54,17 @@ export const REVIEW_KEYS: readonly KeyRule[] = [
     publishedAt: S.Initialised,
     form: 'unsigned decimal, from 1',
     meaning: "port of the guest, unbound for the backend's domain: the device's interrupt",
+  },
+  {
+    key: queueEventChannelKey('N'),
+    side: 'front',
+    writers: ['frontend'],
+    publishedAt: S.Initialised,
+    form: 'unsigned decimal, from 1',
+    meaning:
+      "port of the guest, unbound for the backend's domain: its sends are kicks of queue N instead of QueueNotify; only " +
+      'where `feature-queue-evtchn` offers it, for each queue or for some',
+    ours: true,
   },
   {
     key: XENBUS_KEY.state,
@@ -109,6 +121,24 @@ export const REVIEW_KEYS: readonly KeyRule[] = [
     publishedAt: S.Initialising,
     form: '0 or 1',
     meaning: '1: addresses in the rings are grants',
+  },
+  {
+    key: VIRTIO_MMIO_KEY.path,
+    side: 'back',
+    writers: ['toolstack'],
+    publishedAt: S.Initialising,
+    form: `one of ${NOTIFICATION_PATHS.join(', ')}`,
+    meaning: `how kicks and calls travel past the backend; absent: ${DEFAULT_PATH}`,
+    ours: true,
+  },
+  {
+    key: VIRTIO_MMIO_KEY.featureQueueEvtchn,
+    side: 'back',
+    writers: ['backend'],
+    publishedAt: S.InitWait,
+    form: 'unsigned decimal',
+    meaning: 'queues that may be kicked by an event channel each, counted from queue 0; 0 or absent: none',
+    ours: true,
   },
   {
     key: VIRTIO_MMIO_KEY.size,

@@ -42,7 +42,8 @@ export interface FrontParts {
 
 interface Info {
   state: FrontState;
-  irq: number;
+  /** Interrupt of each port. */
+  readonly irqs: Map<number, number>;
   transport: VirtioMmio | undefined;
   driver: VirtioDriver | undefined;
 }
@@ -64,7 +65,7 @@ export class VirtioMmioFront implements XenbusDriver {
 
   /** Nothing is taken yet: what there is to read is not published before the backend's state 2. */
   async probe(device: XenbusDevice): Promise<void> {
-    this.#infos.set(device, { state: FRONT_START, irq: 0, transport: undefined, driver: undefined });
+    this.#infos.set(device, { state: FRONT_START, irqs: new Map(), transport: undefined, driver: undefined });
   }
 
   async otherendChanged(device: XenbusDevice, state: number): Promise<void> {
@@ -112,7 +113,7 @@ export class VirtioMmioFront implements XenbusDriver {
         return ranges.claim(effect.size);
       case 'allocPort': {
         const { port, irq } = await events.allocate(device.otherendId);
-        info.irq = irq;
+        info.irqs.set(port, irq);
         return port;
       }
       case 'write':
@@ -123,13 +124,14 @@ export class VirtioMmioFront implements XenbusDriver {
         else await device.switchState(effect.state);
         return undefined;
       case 'register':
-        await this.#register(info, effect.base);
+        await this.#register(info, effect);
         return undefined;
       case 'unregister':
         await this.#unregister(info);
         return undefined;
       case 'freePort':
-        await events.unbind(info.irq);
+        await events.unbind(info.irqs.get(effect.port)!);
+        info.irqs.delete(effect.port);
         return undefined;
       case 'freeRange':
         ranges.release(effect.base);
@@ -146,9 +148,9 @@ export class VirtioMmioFront implements XenbusDriver {
     }
   }
 
-  async #register(info: Info, base: number): Promise<void> {
-    const { vcpu, events, memory, pages, tables, history } = this.#parts;
-    const transport = new VirtioMmio({ vcpu, events, memory, pages, tables, history, base, irq: info.irq });
+  async #register(info: Info, { base, port, queuePorts }: Extract<FrontEffect, { type: 'register' }>): Promise<void> {
+    const irq = info.irqs.get(port)!;
+    const transport = new VirtioMmio({ ...this.#parts, base, irq, queuePorts });
     const drivers = this.#parts.makeDrivers();
     info.driver = await transport.probe(drivers);
     info.transport = transport;

@@ -80,6 +80,8 @@ export interface TransportParts {
   readonly history: History;
   readonly base: number;
   readonly irq: number;
+  /** Event channels that are sent on instead of QueueNotify, index = queue. */
+  readonly queuePorts: readonly number[];
 }
 
 interface Queue {
@@ -280,8 +282,11 @@ export class VirtioMmio {
   }
 
   async kick(index: number): Promise<void> {
-    this.#parts.history.record(HOP.guestKick.kind, HOP.guestKick.name, index, ++this.#kickCount);
-    await this.write(VIRTIO_MMIO_QUEUE_NOTIFY, index);
+    const { history, queuePorts, vcpu } = this.#parts;
+    history.record(HOP.guestKick.kind, HOP.guestKick.name, index, ++this.#kickCount);
+    const port = queuePorts[index];
+    if (port !== undefined) await vcpu.send(port);
+    else await this.write(VIRTIO_MMIO_QUEUE_NOTIFY, index);
   }
 
   /** Disables each queue, frees the interrupt, gives the rings back. */

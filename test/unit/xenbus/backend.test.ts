@@ -9,6 +9,7 @@ import {
   type BackRest,
   type BackState,
   backStep,
+  type FrontendKeys,
   isBackRest,
   OWN,
   REST,
@@ -17,7 +18,7 @@ import {
 import { legalEdge } from '../../../lib/xenbus/protocol.js';
 
 const S = XenbusState;
-const KEYS = { base: '0xf0000000', eventChannel: '5' };
+const KEYS: FrontendKeys = { base: '0xf0000000', eventChannel: '5' };
 const ALL: BackHeld = { session: true, base: 0xf0000000, port: 5, wired: true };
 
 /** The store and Xen around one backend: does effects, keeps what is held, notes every write of the state. */
@@ -27,6 +28,8 @@ class World {
   front: number;
   online = true;
   keys = KEYS;
+  /** Queues that are to be offered event channels. */
+  queues = 0;
   /** Effect types that fail. */
   failing = new Set<string>();
   readonly effects: BackEffect[] = [];
@@ -79,6 +82,8 @@ class World {
       return { type: 'done' };
     };
     switch (effect.type) {
+      case 'readSetup':
+        return { type: 'done', value: this.queues };
       case 'openSession':
         return take('session');
       case 'closeSession':
@@ -140,6 +145,39 @@ t.test('publishes, connects, serves until the frontend is closed, and begins aga
   t.same(w.settle().order, ['readSetup', 'openSession', 'write', 'state 2']);
   t.same(w.writes, [2, 4, 5, 6, 2]);
 });
+
+t.test(
+  'offers event channels of queues where the toolstack asks for them, and binds what the frontend wrote',
+  async (t) => {
+    const w = new World(S.Initialising, S.Initialising);
+    w.queues = 2;
+    w.settle();
+    t.same(w.order, ['readSetup', 'openSession', 'write', 'write', 'state 2']);
+    t.match(w.effects[3], { key: 'feature-queue-evtchn', value: '2' });
+    w.front = S.Initialised;
+    w.keys = { ...KEYS, queues: ['9', ''] };
+    w.settle();
+    t.match(
+      w.effects.find(({ type }) => type === 'readFrontend'),
+      { queues: 2 },
+    );
+    t.match(
+      w.effects.find(({ type }) => type === 'bindPort'),
+      { port: 5, queuePorts: [9, undefined] },
+    );
+    t.equal(w.back, S.Connected);
+    for (const text of ['0', '-3', 'seven', '131072']) {
+      const wrong = new World(S.Initialising, S.Initialising);
+      wrong.queues = 2;
+      wrong.settle();
+      wrong.keys = { ...KEYS, queues: ['9', text] };
+      wrong.front = S.Initialised;
+      wrong.settle();
+      t.match(wrong.errors, [`queue-1/event-channel "${text}" is not one`]);
+      t.equal(wrong.back, S.Closing);
+    }
+  },
+);
 
 t.test('the toolstack removes a device: closes in order, and the directory goes', async (t) => {
   const w = new World(S.Initialising, S.Initialising).settle();
@@ -359,7 +397,7 @@ t.test('every working phase knows success and failure', async (t) => {
         held: phase === 'releasing' ? ALL : { session: true },
         back: S.InitWait,
         goal: 'begin',
-        offer: { base: 0xf0000000, port: 5 },
+        offer: { base: 0xf0000000, port: 5, queuePorts: [] },
         failure: { errno: 22, text: 'why' },
       };
       const w = new World(S.InitWait, S.Initialised, state);

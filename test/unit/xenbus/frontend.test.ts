@@ -29,6 +29,9 @@ class Books {
   devices = 0;
   online = '1';
   size = '0x200';
+  /** feature-queue-evtchn. */
+  queues = '';
+  readonly written: [key: string, value: string][] = [];
   /** Effects that fail. */
   fails: (effect: FrontEffect) => boolean = () => false;
   #nextPort = 7;
@@ -56,7 +59,15 @@ class Books {
     }
     switch (effect.type) {
       case 'read':
+        if (effect.key === 'feature-queue-evtchn') {
+          return this.queues === ''
+            ? { type: 'failed', errno: 2, text: 'ENOENT' }
+            : { type: 'done', value: this.queues };
+        }
         return { type: 'done', value: effect.key === 'online' ? this.online : this.size };
+      case 'write':
+        this.written.push([effect.key, effect.value]);
+        break;
       case 'claimRange':
         this.#take(this.ranges, MMIO_WINDOW.start);
         return { type: 'done', value: MMIO_WINDOW.start };
@@ -112,7 +123,7 @@ t.test('the handshake takes a range and a port at 2, registers at 4, gives all b
   books.see(Initialising);
   t.same(books.log, [], 'nothing is read before the backend publishes');
   books.see(InitWait);
-  t.same(books.log, ['read', 'claimRange', 'allocPort', 'write', 'write', 'switchState']);
+  t.same(books.log, ['read', 'read', 'claimRange', 'allocPort', 'write', 'write', 'switchState']);
   t.equal(books.own, Initialised);
   books.see(Connected);
   t.equal(books.own, Connected);
@@ -122,6 +133,30 @@ t.test('the handshake takes a range and a port at 2, registers at 4, gives all b
   t.equal(books.held(), 0);
   t.same(books.log.slice(-4), ['unregister', 'freePort', 'freeRange', 'switchState']);
   t.end();
+});
+
+t.test('queues that are offered event channels get one each, published before 3 and given back first', async (t) => {
+  const books = new Books();
+  books.queues = '2';
+  books.see(InitWait);
+  t.same(books.written, [
+    ['queue-0/event-channel', '9'],
+    ['queue-1/event-channel', '10'],
+    ['base', '0xf0000000'],
+    ['event-channel', '8'],
+  ]);
+  t.equal(books.log.at(-1), 'switchState');
+  books.see(Connected);
+  t.equal(books.held(), 5);
+  books.see(Closing);
+  t.same(books.log.slice(-6), ['unregister', 'freePort', 'freePort', 'freePort', 'freeRange', 'switchState']);
+  t.equal(books.held(), 0);
+  for (const offer of ['0', '-1', 'many', '17', '0x2']) {
+    const other = new Books();
+    other.queues = offer;
+    other.see(InitWait);
+    t.equal(other.ports.size, 1, `${offer} offers nothing`);
+  }
 });
 
 t.test('every backend state repeated in every resting phase changes nothing the second time', async (t) => {
@@ -229,8 +264,10 @@ t.test('whatever the backend does and whatever fails: no leak, nothing twice, no
       fc.array(event, { maxLength: 40 }),
       fc.array(fc.boolean(), { minLength: 1, maxLength: 8 }),
       fc.boolean(),
-      (events, failures, online) => {
+      fc.constantFrom('', '0', '1', '3'),
+      (events, failures, online, queues) => {
         const books = new Books();
+        books.queues = queues;
         books.online = online ? '1' : '0';
         let count = 0;
         // A quarter of the effects that can fail do; giving back cannot.
@@ -243,7 +280,10 @@ t.test('whatever the backend does and whatever fails: no leak, nothing twice, no
           if (!isRest(books.state.phase)) return false;
           const { held } = books.state;
           const known =
-            Number(held.base !== undefined) + Number(held.port !== undefined) + Number(held.device === true);
+            Number(held.base !== undefined) +
+            Number(held.port !== undefined) +
+            (held.queuePorts?.length ?? 0) +
+            Number(held.device === true);
           if (known !== books.held()) return false;
           if (books.held() > 0 && !['published', 'connected'].includes(books.state.phase)) return false;
         }

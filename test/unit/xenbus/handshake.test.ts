@@ -27,9 +27,12 @@ class Pair {
   /** What the machines hold of Xen. */
   readonly xen = new Set<string>();
   readonly log: string[] = [];
+  /** Queues that are offered event channels. */
+  queues = 0;
   readonly failing = new Set<string>();
   /** The backend's effect under way: between its effects the frontend runs. */
   #backEffect: BackEffect | undefined;
+  #lastPort = 4;
   /** The frontend's watch fired and was not looked at yet. */
   frontDue = true;
   backDue = true;
@@ -77,7 +80,7 @@ class Pair {
       case 'claimRange':
         return { type: 'done', value: 0xf0000000 };
       case 'allocPort':
-        return { type: 'done', value: 5 };
+        return { type: 'done', value: ++this.#lastPort };
       case 'write':
         this.store.front[effect.key] = effect.value;
         return { type: 'done' };
@@ -126,15 +129,17 @@ class Pair {
       else this.xen.add(what);
       return { type: 'done' };
     };
+    const front = (key: string): string => this.store.front[key] ?? '';
     switch (effect.type) {
+      case 'readSetup':
+        return { type: 'done', value: this.queues };
       case 'write':
         this.store.back[effect.key] = effect.value;
         return { type: 'done' };
-      case 'readFrontend':
-        return {
-          type: 'done',
-          value: { base: this.store.front['base'] ?? '', eventChannel: this.store.front['event-channel'] ?? '' },
-        };
+      case 'readFrontend': {
+        const queues = Array.from({ length: effect.queues }, (_, queue) => front(`queue-${queue}/event-channel`));
+        return { type: 'done', value: { base: front('base'), eventChannel: front('event-channel'), queues } };
+      }
       case 'switchState':
         if (this.state('back') === effect.from) this.setState('back', effect.to, 'backend', this.state('front'));
         return { type: 'done', value: this.state('back') };
@@ -142,6 +147,9 @@ class Pair {
       case 'unclaimRange':
         return swap(effect.type === 'unclaimRange', 'back range');
       case 'bindPort':
+        if (effect.queuePorts.length !== this.queues || effect.queuePorts.includes(undefined))
+          throw new Error(`${effect.queuePorts} of ${this.queues} queues`);
+        return swap(false, 'back port');
       case 'unbindPort':
         return swap(effect.type === 'unbindPort', 'back port');
       case 'openSession':
@@ -213,8 +221,9 @@ const action = fc.oneof(
 
 t.test('whatever happens in whatever order, edges stay legal and both ends come to rest', async () => {
   fc.assert(
-    fc.property(fc.array(action, { maxLength: 120 }), (script) => {
+    fc.property(fc.array(action, { maxLength: 120 }), fc.constantFrom(0, 0, 2), (script, queues) => {
       const pair = new Pair();
+      pair.queues = queues;
       let removed = false;
       for (const act of script) {
         if (act === 'front') pair.stepFront();
