@@ -87,7 +87,7 @@ export function parseGuestConfig(text: string, file: string, warn: (sentence: st
     onCrash,
     memoryMib: read.number('memory', GUEST_MEMORY_MIB_MIN, GUEST_MEMORY_MIB_MAX) ?? MEMORY_DEFAULT_MIB,
     vcpus: read.number('vcpus', 1, 1) ?? 1,
-    virtio: read.list('virtio').map((item) => virtioDevice(item, file)),
+    virtio: read.list('virtio').map((item) => virtioDevice(item, file, warn)),
   };
 }
 
@@ -124,7 +124,7 @@ function reader(settings: XlSettings, file: string) {
 }
 
 /** One item of `virtio`: `key=value` pairs split by commas, of which `type` holds one itself (xl_parse.c). */
-function virtioDevice(item: XlValue, file: string): VirtioConfig {
+function virtioDevice(item: XlValue, file: string, warn: (sentence: string) => void): VirtioConfig {
   const fail = (sentence: string): never => {
     throw configError(file, item.line, sentence);
   };
@@ -154,5 +154,8 @@ function virtioDevice(item: XlValue, file: string): VirtioConfig {
   if (backend === '') fail('virtio: backend names no domain');
   const grant = pairs.get('grant_usage');
   if (grant !== undefined && grant !== '0' && grant !== '1') fail('virtio: grant_usage is 0 or 1');
+  if (grant === '1') {
+    warn(`${file}:${item.line}: virtio: grant_usage=1 is written, but this backend maps all of the guest's memory`);
+  }
   return { type, transport, backend, ...(grant === undefined ? {} : { grantUsage: grant === '1' }) };
 }

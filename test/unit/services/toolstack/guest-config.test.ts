@@ -50,6 +50,9 @@ t.test('what is left out has defaults', async (t) => {
 
 t.test('settings of xl that mean nothing here are warned about', async (t) => {
   t.same(read('name = "g"\nkernel = "/boot/vmlinuz"').warnings, ['g.cfg:2: kernel means nothing here and is ignored']);
+  t.match(read('name = "g"\nvirtio = [ "type=virtio,device10,transport=mmio,grant_usage=1" ]').warnings, [
+    /^g\.cfg:2: virtio: grant_usage=1 is written, but/,
+  ]);
 });
 
 t.test('mistakes are one sentence with file and line', async (t) => {
