@@ -2,6 +2,7 @@
 // here, before anything starts; the run itself is services/toolstack/node/up.ts.
 import { resolve } from 'node:path';
 import { UserError } from '../../lib/core/errors.js';
+import { POLL_US_MAX } from '../../lib/core/limits.js';
 import { LOG_LEVELS } from '../../lib/core/log.js';
 import { NOTIFY_MODES, type NotifyMode } from '../../lib/core/notify.js';
 import { type Command, EXIT, integerBetween, Option } from '../../lib/node/cli.js';
@@ -16,6 +17,7 @@ interface Options {
   readonly guests: number;
   readonly notify: NotifyMode;
   readonly logLevel: string;
+  readonly pollUs?: number;
   readonly once?: boolean;
   readonly json?: boolean;
   readonly keep?: boolean;
@@ -42,6 +44,11 @@ export function register(program: Command): void {
       new Option('--notify <how>', 'how wake-ups travel between processes').choices(NOTIFY_MODES).default('doorbell'),
     )
     .addOption(new Option('--log-level <level>', 'what the processes log').choices(LOG_LEVELS).default('info'))
+    .option(
+      '--poll-us <us>',
+      'how long the processes look at shared pages after each activity before they block; 0 blocks at once',
+      integerBetween(0, POLL_US_MAX),
+    )
     .addHelpText(
       'after',
       '\nExamples:\n  xenwire up\n  xenwire up --once --json\n  xenwire up --once --guests 2 --image examples/test-card.png',
@@ -66,6 +73,7 @@ export function register(program: Command): void {
         json: options.json ?? false,
         keep: options.keep ?? false,
         attach: options.attach ?? false,
+        ...(options.pollUs === undefined ? {} : { pollUs: options.pollUs }),
         ...(options.frames === undefined ? {} : { frames: resolve(options.frames) }),
         startNs: processStartNs(),
       });

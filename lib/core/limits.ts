@@ -19,6 +19,8 @@ export const DOMAINS_MAX = 64;
 export const VCPUS_MAX = 32;
 /** Open files of /dev/xen/evtchn of all processes together; each takes a doorbell bit. */
 export const DEV_EVTCHN_FILES_MAX = 64;
+/** Longest that a process may be told to look at its pages after an activity: more would be looking for ever. */
+export const POLL_US_MAX = 1_000_000;
 /** Records of a history ring; a power of two. */
 export const HISTORY_RECORDS = 32768;
 /** Bytes of an image file a user names; checked before reading. */

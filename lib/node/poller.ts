@@ -11,7 +11,7 @@ export interface PollSource {
 }
 
 /** How long to look after the last activity: 50 us costs the tail, more wastes the core (measured, design 4). */
-const WINDOW_NS = 150_000n;
+export const POLL_US_DEFAULT = 150;
 /** With a free core a few microseconds without giving it away are better than a yield. */
 const EAGER_NS = 4_000n;
 /** A yield that took longer had somebody else running: they need the core more than we do. */
@@ -20,12 +20,18 @@ const YIELD_LONG_NS = 50_000n;
 const BACK_OFF_NS = 5_000_000n;
 
 export class Poller {
+  readonly #windowNs: bigint;
   readonly #sources: PollSource[] = [];
   #lastActivityNs = 0n;
   #backOffUntilNs = 0n;
   #running = false;
   #stopped = false;
   readonly #turn = () => this.#pollTurn();
+
+  /** `windowUs`: how long to look after the last activity; 0 blocks as soon as nothing is there. */
+  constructor(windowUs = POLL_US_DEFAULT) {
+    this.#windowNs = BigInt(windowUs) * 1000n;
+  }
 
   add(source: PollSource): void {
     this.#sources.push(source);
@@ -59,7 +65,7 @@ export class Poller {
       return;
     }
     const idle = now - this.#lastActivityNs;
-    if (idle < WINDOW_NS && now >= this.#backOffUntilNs) {
+    if (idle < this.#windowNs && now >= this.#backOffUntilNs) {
       if (idle > EAGER_NS) {
         schedYield();
         if (process.hrtime.bigint() - now > YIELD_LONG_NS) this.#backOffUntilNs = now + BACK_OFF_NS;

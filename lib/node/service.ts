@@ -3,6 +3,8 @@
 import { rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { DeadlineError, ErrnoError, errorMessage, PeerDiedError, UserError } from '../core/errors.js';
+import { type History, NO_HISTORY } from '../core/history.js';
+import { POLL_US_MAX } from '../core/limits.js';
 import { LOG_LEVELS, type LogLevel } from '../core/log.js';
 import { type Doorbell, NOTIFY_MODES, type NotifyMode } from '../core/notify.js';
 import type { ServiceContext } from '../core/service.js';
@@ -10,20 +12,27 @@ import { sharedDoorbell } from './bell.js';
 import { messageDoorbell } from './bell-zmq.js';
 import { type BusClientSetup, ZmqBusClient } from './bus-client.js';
 import { ZmqBusServer } from './bus-server.js';
-import { type Command, command, EXIT, Option, runCommand } from './cli.js';
+import { type Command, command, EXIT, integerBetween, Option, runCommand } from './cli.js';
 import { REAL_CLOCK } from './clock.js';
 import { createHistory, gatesOf } from './history.js';
 import { openLog } from './log.js';
-import { Poller } from './poller.js';
+import { POLL_US_DEFAULT, Poller } from './poller.js';
 import { defaultRunDir, prepareRunDir, removeProcessEntry, runPaths, takeName, writeProcessEntry } from './run-dir.js';
 import { sharedFiles } from './shm.js';
 import { retryOnChange, withDeadline } from './wait.js';
+
+/** Whether a process writes its history. */
+const HISTORY_MODES = ['on', 'off'] as const;
 
 /** Options that every service has. */
 export interface CommonOptions {
   readonly runDir: string;
   readonly notify: NotifyMode;
   readonly logLevel: LogLevel;
+  /** How long the process looks at its shared pages after each activity before it blocks; 0: it blocks at once. */
+  readonly pollUs: number;
+  /** `off` writes no records: what tracing costs is measured against it. Gates stand at records, so there are none. */
+  readonly history: (typeof HISTORY_MODES)[number];
 }
 
 export interface ServiceDefinition<Options> {
@@ -53,7 +62,14 @@ export function serviceCommand<Options>(definition: ServiceDefinition<Options>):
     .addOption(
       new Option('--notify <how>', 'how wake-ups travel between processes').choices(NOTIFY_MODES).default('doorbell'),
     )
-    .addOption(new Option('--log-level <level>', 'what is logged').choices(LOG_LEVELS).default('info'));
+    .addOption(new Option('--log-level <level>', 'what is logged').choices(LOG_LEVELS).default('info'))
+    .option(
+      '--poll-us <us>',
+      'how long to look at shared pages after each activity before blocking; 0 blocks at once',
+      integerBetween(0, POLL_US_MAX),
+      POLL_US_DEFAULT,
+    )
+    .addOption(new Option('--history <how>', 'whether to write records').choices(HISTORY_MODES).default('on'));
   definition.options?.(program);
   program.action(async (options: Options & CommonOptions) => {
     await new RunningService(definition, options).run();
@@ -128,12 +144,11 @@ class RunningService<Options> {
       level: this.#options.logLevel,
       terminal: !SUPERVISED,
     });
-    const history = createHistory(runPaths.history(runDir, name, incarnation), name, incarnation, gatesOf(name));
-    this.#own('history', () => history.close());
+    const history = this.#openHistory(runDir, name, incarnation);
     const entry = { name, pid: process.pid, incarnation };
     writeProcessEntry(runDir, { ...entry, state: 'starting' });
     this.#own('registration', () => removeProcessEntry(runDir, name));
-    const poller = new Poller();
+    const poller = new Poller(this.#options.pollUs);
     this.#own('poller', () => poller.stop());
     const { doorbell, rescan } = await this.#openDoorbell(runDir, `${name}.${incarnation.toString(36)}`, poller);
     const shared: Shared = { runDir, name, incarnation, log, history, onActivity: () => poller.activity() };
@@ -159,6 +174,13 @@ class RunningService<Options> {
       },
       stop: (failure) => this.#stop(failure),
     };
+  }
+
+  #openHistory(runDir: string, name: string, incarnation: number): History {
+    if (this.#options.history === 'off') return NO_HISTORY;
+    const history = createHistory(runPaths.history(runDir, name, incarnation), name, incarnation, gatesOf(name));
+    this.#own('history', () => history.close());
+    return history;
   }
 
   async #openDoorbell(

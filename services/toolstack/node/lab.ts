@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { NotifyMode } from '../../../lib/core/notify.js';
 import { listProcesses, type ProcessEntry } from '../../../lib/node/run-dir.js';
 import { retryOnChange } from '../../../lib/node/wait.js';
-import { type Exit, howItEnded, LabProcess } from './child.js';
+import { type Exit, howItEnded, LabProcess, type Program } from './child.js';
 
 /** In the order in which they are ended: users before what they use. */
 const ENDING_ORDER = ['vhost-frontend', 'vhost-gpu', 'xenstored', 'hypervisor'] as const;
@@ -20,6 +20,10 @@ export interface LabSettings {
   readonly runDir: string;
   readonly notify: NotifyMode;
   readonly logLevel: string;
+  /** Of every process (lib/node/service.ts); left out: its default. */
+  readonly pollUs?: number;
+  /** What else the processes of a program are told. */
+  readonly extraArguments?: (program: Program) => readonly string[];
 }
 
 export class Lab {
@@ -38,15 +42,17 @@ export class Lab {
     });
     // The hypervisor first: everybody waits for it.
     for (const name of [...ENDING_ORDER].reverse()) {
-      const service = new LabProcess(name, name, this.#arguments());
+      const service = new LabProcess(name, name, this.#arguments(name));
       this.services.set(name, service);
       void service.exited.then((exit) => this.#ended(service, exit));
     }
   }
 
-  #arguments(): string[] {
-    const { runDir, notify, logLevel } = this.#settings;
-    return ['--run-dir', runDir, '--notify', notify, '--log-level', logLevel];
+  #arguments(program: Program): string[] {
+    const { runDir, notify, logLevel, pollUs, extraArguments } = this.#settings;
+    const common = ['--run-dir', runDir, '--notify', notify, '--log-level', logLevel];
+    const poll = pollUs === undefined ? [] : ['--poll-us', String(pollUs)];
+    return [...common, ...poll, ...(extraArguments?.(program) ?? [])];
   }
 
   /** Runs when a guest's process ends in order: its domain was destroyed or has shut down. */
@@ -56,7 +62,7 @@ export class Lab {
 
   /** Starts the process of a guest; it waits for its domain. */
   startGuest(name: string, image: string): void {
-    const args = [...this.#arguments(), '--name', name, '--image', image];
+    const args = [...this.#arguments('guest'), '--name', name, '--image', image];
     const guest = new LabProcess('guest', `guest ${name}`, args);
     this.guests.set(name, guest);
     void guest.exited.then((exit) => {

@@ -28,6 +28,7 @@ export interface UpSettings {
   readonly guests: number;
   readonly notify: NotifyMode;
   readonly logLevel: string;
+  readonly pollUs?: number;
   readonly once: boolean;
   readonly json: boolean;
   /** Leaves logs, history and frames in the run directory. */
