@@ -59,6 +59,14 @@ export class XsSocket {
     return withDeadline(wait(), REPLY_MS, `the reply to request ${reqId}`);
   }
 
+  /** Reads nothing more until resume(). */
+  pause(): void {
+    this.#socket.pause();
+  }
+  resume(): void {
+    this.#socket.resume();
+  }
+
   close(): void {
     this.#socket.destroy();
   }
