@@ -5,6 +5,8 @@ import { createInterface } from 'node:readline';
 import { errorMessage, UserError } from '../../lib/core/errors.js';
 import { type Command, EXIT } from '../../lib/node/cli.js';
 import { HypercallLines, replay } from '../../services/hypervisor/hypercall-lines.js';
+import { OPERATIONS } from '../../services/hypervisor/operations.js';
+import { SCRIPT_OPERATIONS } from '../../services/hypervisor/script-actors.js';
 import { printJson } from './common.js';
 
 export function register(program: Command): void {
@@ -15,12 +17,14 @@ export function register(program: Command): void {
         '{"rc":0,"out":{"port":1}} on standard output; domains are made by domctl.create',
     )
     .option('--replay <files...>', 'run recordings made on real Xen and print each line that differs')
+    .option('--list', 'print the operations and their arguments')
     .addHelpText(
       'after',
       '\nExamples:\n  xenwire hypercall < calls.jsonl\n  xenwire hypercall --replay recording.jsonl',
     )
-    .action(async (options: { replay?: string[] }) => {
-      if (options.replay !== undefined) replayAll(options.replay);
+    .action(async (options: { replay?: string[]; list?: boolean }) => {
+      if (options.list) listOperations();
+      else if (options.replay !== undefined) replayAll(options.replay);
       else await answerLines();
     });
 }
@@ -30,6 +34,14 @@ async function answerLines(): Promise<void> {
   for await (const line of createInterface({ input: process.stdin })) {
     if (line.trim() !== '') printJson(lines.line(line));
   }
+}
+
+function listOperations(): void {
+  for (const [name, { caller, args }] of OPERATIONS) {
+    const fields = Object.entries(args).map(([arg, kind]) => `${arg}:${kind}`);
+    process.stdout.write(`${[name, ...fields].join(' ')}${caller === 'dom0' ? ' (dom0)' : ''}\n`);
+  }
+  for (const [name, what] of SCRIPT_OPERATIONS) process.stdout.write(`${name} (${what})\n`);
 }
 
 /** Exit status 1 when any line differs. */

@@ -1,10 +1,6 @@
 // The others in a script of hypercalls: a process of dom0 with its devices and event descriptors, an emulator's view of its
 // ioreq slots, and the guests' vCPUs. They go through the same handlers and pages as real processes do.
 // Leaves hypercalls to operations.ts, lines to hypercall-lines.ts.
-//
-// dev_evtchn.open|bind_interdomain|bind_virq|bind_unbound_port|unbind|notify|eventfd|reset|close, and read, write
-// privcmd.ioeventfd|irqfd|map_foreign|unmap_foreign     eventfd.new|signal|read
-// ioreq.slot|respond                                    vcpu.access|send|unmask|answer|kill, by the guest's own domid
 import type { Peer } from '../../lib/core/bus.js';
 import { ERRNO } from '../../lib/core/errno.js';
 import { ErrnoError } from '../../lib/core/errors.js';
@@ -21,6 +17,15 @@ const { EFBIG, EINVAL, ENOENT, ENOSYS, EPERM } = ERRNO;
 
 type Args = Readonly<Record<string, unknown>>;
 type Handler = (request: never, peer: Peer) => Out;
+
+/** What a script may do besides hypercalls: names, and whose they are. */
+export const SCRIPT_OPERATIONS: readonly (readonly [string, string])[] = [
+  ['dev_evtchn.open|bind_interdomain|bind_virq|bind_unbound_port|unbind|notify|eventfd|reset|close|read|write', 'dom0'],
+  ['privcmd.ioeventfd|irqfd|map_foreign|unmap_foreign', 'dom0'],
+  ['eventfd.new|signal|read', 'dom0'],
+  ['ioreq.slot|respond', 'dom0, as the emulator'],
+  ['vcpu.access|send|unmask|answer|kill', 'the guest itself'],
+];
 
 /** What a message leaves out; scripts name only what they mean. */
 const BLANK = {
