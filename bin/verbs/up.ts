@@ -1,7 +1,8 @@
 // `xenwire up`: starts a whole lab, shows its guests' pictures, tears it down. What the flags mean together is checked
 // here, before anything starts; the run itself is services/toolstack/node/up.ts.
+import { accessSync, constants, mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { UserError } from '../../lib/core/errors.js';
+import { errorMessage, UserError } from '../../lib/core/errors.js';
 import { POLL_US_MAX } from '../../lib/core/limits.js';
 import { LOG_LEVELS } from '../../lib/core/log.js';
 import { NOTIFY_MODES, type NotifyMode } from '../../lib/core/notify.js';
@@ -74,11 +75,23 @@ export function register(program: Command): void {
         keep: options.keep ?? false,
         attach: options.attach ?? false,
         ...(options.pollUs === undefined ? {} : { pollUs: options.pollUs }),
-        ...(options.frames === undefined ? {} : { frames: resolve(options.frames) }),
+        ...(options.frames === undefined ? {} : { frames: writableFolder(options.frames) }),
         startNs: processStartNs(),
       });
       process.exitCode = ok ? EXIT.OK : EXIT.FAILED;
     });
+}
+
+/** The absolute path of a folder that is there, or made now. */
+function writableFolder(path: string): string {
+  const folder = resolve(path);
+  try {
+    mkdirSync(folder, { recursive: true });
+    accessSync(folder, constants.W_OK);
+  } catch (error) {
+    throw new UserError(`cannot write frames to ${path}: ${errorMessage(error)}`);
+  }
+  return folder;
 }
 
 /** CLOCK_MONOTONIC when this process began. */

@@ -1,7 +1,7 @@
 // `xenwire up`: a whole lab from nothing to its guests' pictures and back to nothing. One run: claim the run directory,
 // start the processes, make the guests, wait for their first frames, compare, stay, tear down, tell what was found.
 // Leaves processes to lab.ts, guests to domain.ts, words to report.ts.
-import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
+import { copyFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ErrnoError, errorMessage, PeerDiedError } from '../../../lib/core/errors.js';
 import type { NotifyMode } from '../../../lib/core/notify.js';
@@ -33,7 +33,7 @@ export interface UpSettings {
   readonly json: boolean;
   /** Leaves logs, history and frames in the run directory. */
   readonly keep: boolean;
-  /** A folder for copies of the screens. */
+  /** A folder, writable, for copies of the screens. */
   readonly frames?: string;
   /** Uses the processes that run already, and starts none. */
   readonly attach: boolean;
@@ -198,7 +198,6 @@ class Run {
     const path = join(this.#runDir, 'frames', `${guest.name}.png`);
     const frame = await checkFrame(this.#display!, `${guest.domid}/0`, path, this.#expected(guest.index));
     if (this.#settings.frames === undefined) return frame;
-    mkdirSync(this.#settings.frames, { recursive: true });
     const copy = join(this.#settings.frames, `${guest.name}.png`);
     copyFileSync(path, copy);
     return { ...frame, path: copy };
