@@ -12,6 +12,7 @@ import { BackendSession } from '../../lib/vhost-user/backend-session.js';
 import { encodeBackendRequest, type RawMessage } from '../../lib/vhost-user/messages.js';
 import { type BackendTransport, GpuBackend } from './backend.js';
 import { GpuDevice, type GpuDeviceSetup } from './device.js';
+import type { DisplaySize } from './display.js';
 
 export interface BusSessionSetup extends GpuDeviceSetup {
   readonly session: number;
@@ -104,8 +105,9 @@ export class BusSession {
     return { session, request: reply.request, flags: reply.flags, payload: reply.payload };
   }
 
-  /** The driver is to look at the config space again. */
-  configChanged(): void {
+  /** Plugs in, resizes or unplugs a display; the driver is to look at the config space again. */
+  resize(scanout: number, size: DisplaySize | undefined): void {
+    if (!this.device.displays.set(scanout, size)) return;
     const message = encodeBackendRequest<'CONFIG_CHANGE_MSG', VhostUserHandle>('CONFIG_CHANGE_MSG', {});
     const { session, peer } = this.#setup;
     peer.emit('VhostUserEvents', 'backend_message', { session, ...message, handles: [] });

@@ -2,7 +2,7 @@
 // what to call; not whose guest it is nor how messages reach it (backend.ts).
 import type { Clock } from '../../lib/core/clock.js';
 import type { History } from '../../lib/core/history.js';
-import { GPU_HOST_BYTES_DEFAULT } from '../../lib/core/limits.js';
+import { BROKEN_QUEUES_LOGGED_MAX, GPU_HOST_BYTES_DEFAULT } from '../../lib/core/limits.js';
 import type { Log } from '../../lib/core/log.js';
 import type { GuestMemory, GuestMemoryError } from '../../lib/core/memory.js';
 import {
@@ -83,6 +83,7 @@ export class GpuDevice implements GpuState {
   #memory: GuestMemory | undefined;
   #features = 0n;
   #copiedBytes = 0;
+  #brokenCount = 0;
 
   constructor(setup: GpuDeviceSetup) {
     this.name = setup.name;
@@ -216,7 +217,9 @@ export class GpuDevice implements GpuState {
 
   #broken(index: number, error: VirtqError | GuestMemoryError): void {
     this.#history.record('error', `queue ${index} ${error.code}`, index);
-    this.#log.error({ device: this.name, queue: index, code: error.code }, `queue stopped: ${error.message}`);
+    // A guest can reset its device and break it again for ever; the log need not grow with that.
+    const level = ++this.#brokenCount <= BROKEN_QUEUES_LOGGED_MAX ? 'error' : 'debug';
+    this.#log[level]({ device: this.name, queue: index, code: error.code }, `queue stopped: ${error.message}`);
   }
 }
 

@@ -7,11 +7,11 @@ import type { Peer } from '../../lib/core/bus.js';
 import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
 import type { Held, VhostUserOpen } from '../../lib/core/proto-types.js';
 import type { ServiceContext } from '../../lib/core/service.js';
-import { VHOST_USER_REQUEST } from '../../lib/layout/vhost-user.js';
 import { VIRTIO_GPU_QUEUE_COUNT } from '../../lib/layout/virtio-gpu.js';
 import { pageAlignedBytes } from '../../lib/node/libc.js';
 import { runPaths } from '../../lib/node/run-dir.js';
 import type { OwnedFd } from '../../lib/node/unix-fds.js';
+import { messageStep } from './backend.js';
 import { BusSession } from './bus-session.js';
 import type { GpuDevice, GpuDeviceSetup } from './device.js';
 import { DISPLAY_PIXELS_MAX, type DisplaySize, validSize } from './display.js';
@@ -36,7 +36,8 @@ export interface VhostGpuOptions {
 interface DeviceSession {
   readonly name: string;
   readonly device: GpuDevice;
-  configChanged(): void;
+  /** Plugs in, resizes or (undefined) unplugs a display, and tells the guest. */
+  resize(scanout: number, size: DisplaySize | undefined): void;
   held(): Held[];
   close(reason: string): void;
 }
@@ -113,7 +114,7 @@ export async function start(context: ServiceContext, options: VhostGpuOptions): 
     },
     message: (message, peer) => {
       const session = owned(message.session, peer);
-      history.step(`vhost-user.${messageName(message.request)}`, message.session);
+      history.step(messageStep(message.request), message.session);
       try {
         return session.message(message);
       } catch (error) {
@@ -144,7 +145,7 @@ export async function start(context: ServiceContext, options: VhostGpuOptions): 
       const unplug = width === 0 && height === 0;
       if (!unplug && !validSize(size))
         throw new ErrnoError('EINVAL', `a display has 1 to ${DISPLAY_PIXELS_MAX} pixels a side`);
-      if (session.device.displays.set(index, unplug ? undefined : size)) session.configChanged();
+      session.resize(index, unplug ? undefined : size);
       return {};
     },
   });
@@ -159,13 +160,6 @@ export async function start(context: ServiceContext, options: VhostGpuOptions): 
   }
   if (options.fd !== undefined) accept(inheritedConnection(options.fd), () => void context.stop());
   context.ready();
-}
-
-const MESSAGE_NAMES = new Map<number, string>(
-  Object.entries(VHOST_USER_REQUEST).map(([name, request]) => [request, name.slice('VHOST_USER_'.length)]),
-);
-function messageName(request: number): string {
-  return MESSAGE_NAMES.get(request) ?? 'unknown';
 }
 
 /** The lab's dom0 proves itself by its token; a lab without a hypervisor has none, and then nobody else is there either. */

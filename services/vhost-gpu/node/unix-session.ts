@@ -9,7 +9,7 @@ import { listenEventFd, type OwnedFd, setNonBlocking, signalEventFd } from '../.
 import { VhostUserSocket } from '../../../lib/node/vhost-user-socket.js';
 import { BackendSession } from '../../../lib/vhost-user/backend-session.js';
 import type { RawMessage } from '../../../lib/vhost-user/messages.js';
-import { type BackendTransport, GpuBackend } from '../backend.js';
+import { type BackendTransport, GpuBackend, messageStep } from '../backend.js';
 import { GpuDevice, type GpuDeviceSetup } from '../device.js';
 import { type DisplaySocket, openDisplaySocket } from './display-socket.js';
 
@@ -87,7 +87,7 @@ export class UnixSession {
 
   #onMessage(message: RawMessage<OwnedFd>): void {
     const { history, log } = this.#setup;
-    history.step(`vhost-user.${message.request}`);
+    history.step(messageStep(message.request));
     try {
       const reply = this.#session.handle(message);
       if (reply !== undefined) this.#socket.send(reply);
@@ -98,8 +98,9 @@ export class UnixSession {
     }
   }
 
-  configChanged(): void {
-    // The front-end owns config and events here: QEMU's has no handler for CONFIG_CHANGE_MSG.
+  /** Throws EOPNOTSUPP: the front-end owns displays and config here (QEMU's has no handler for CONFIG_CHANGE_MSG). */
+  resize(): void {
+    throw new ErrnoError('EOPNOTSUPP', `the displays of ${this.name} are its front-end's`);
   }
 
   held(): Held[] {

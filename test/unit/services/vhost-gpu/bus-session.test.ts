@@ -211,7 +211,8 @@ t.test('what a front-end names wrongly is refused and leaves nothing open', asyn
 
 t.test('a resize is told to the front-end', async (t) => {
   const { host, session } = await drawing(t);
-  session.device.displays.set(0, { width: 100, height: 100 });
-  session.configChanged();
+  session.resize(0, { width: 640, height: 480 });
+  t.same(host.events, [], 'no news');
+  session.resize(0, { width: 100, height: 100 });
   t.match(host.events, [{ session: 3, request: VHOST_USER_BACKEND_REQUEST.VHOST_USER_BACKEND_CONFIG_CHANGE_MSG }]);
 });

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 import type { History } from '../../../../lib/core/history.js';
-import { GPU_COMMANDS_PER_TURN } from '../../../../lib/core/limits.js';
+import { BROKEN_QUEUES_LOGGED_MAX, GPU_COMMANDS_PER_TURN } from '../../../../lib/core/limits.js';
+import { NO_LOG } from '../../../../lib/core/log.js';
 import { VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE } from '../../../../lib/layout/virtio-ring.js';
 import { encodeCommand } from '../../../../lib/virtio/gpu-codec.js';
 import { GpuTester, PIXELS_AT } from '../../../fixtures/gpu-tester.js';
@@ -119,6 +120,18 @@ t.test('a broken ring stops its queue, tells its front-end once, and leaves the 
   gpu.device.startQueue(0, { ...gpu.control.layout, base }, { call: () => {}, error: () => again++ });
   gpu.run();
   t.equal(again, 1, 'the bad chain is still there');
+});
+
+t.test('a guest that breaks its queue for ever does not fill the log', async (t) => {
+  let errors = 0;
+  const gpu = new GpuTester({ log: { ...NO_LOG, error: () => errors++ } });
+  gpu.control.publish(999);
+  for (let round = 0; round < BROKEN_QUEUES_LOGGED_MAX + 5; round++) {
+    const base = gpu.device.stopQueue(0);
+    gpu.device.startQueue(0, { ...gpu.control.layout, base }, { call: () => {}, error: () => {} });
+    gpu.run();
+  }
+  t.equal(errors, BROKEN_QUEUES_LOGGED_MAX);
 });
 
 t.test('a reset takes everything that the guest made, and ids are free again', async (t) => {
