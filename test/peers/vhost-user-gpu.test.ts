@@ -1,0 +1,64 @@
+// QEMU's own vhost-user-gpu, unmodified, behind our vhost-frontend: a guest of ours draws on it, and what it shows is what
+// was drawn.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PNG } from 'pngjs';
+import t from 'tap';
+import { PACKAGE_ROOT } from '../../lib/node/package-root.js';
+import { retryOnChange } from '../../lib/node/wait.js';
+import { registered, startXenwire, temporaryLabDir, xenwire } from '../fixtures/lab.js';
+import { TestProcess, temporaryRunDir } from '../fixtures/processes.js';
+import { missing } from './xenstored-peers.js';
+
+/** Debian's qemu-system-gui has it; other distributions put it under libexec. */
+const SERVER =
+  ['/usr/lib/qemu/vhost-user-gpu', '/usr/libexec/vhost-user-gpu'].find(existsSync) ?? '/usr/lib/qemu/vhost-user-gpu';
+const CONFIG = join(PACKAGE_ROOT, 'examples', 'gpu-guest.cfg');
+const IMAGE = join(PACKAGE_ROOT, 'examples', 'test-card.png');
+const DEADLINE_MS = 20_000;
+
+/** Pixels of the picture that the file does not have; undefined while it is not whole yet. */
+function mismatches(path: string): number | undefined {
+  if (!existsSync(path)) return undefined;
+  const shown = PNG.sync.read(readFileSync(path));
+  const drawn = PNG.sync.read(readFileSync(IMAGE));
+  if (shown.width !== drawn.width || shown.height !== drawn.height) return undefined;
+  let wrong = 0;
+  for (let at = 0; at < drawn.data.length; at += 4)
+    if ([0, 1, 2].some((colour) => shown.data[at + colour] !== drawn.data[at + colour])) wrong++;
+  return wrong;
+}
+
+t.test("a guest draws on QEMU's GPU server, and lets it go in order", { skip: missing(SERVER) }, async (t) => {
+  const runDir = temporaryLabDir(t);
+  const dir = temporaryRunDir(t);
+  const frames = join(dir, 'frames');
+  mkdirSync(frames);
+  const server = new TestProcess(
+    spawn(SERVER, ['-s', join(dir, 'gpu-1-0.sock')], { stdio: ['ignore', 'pipe', 'pipe'] }),
+  );
+  t.teardown(async () => {
+    if (server.child.exitCode === null && server.child.kill('SIGKILL')) await once(server.child, 'exit');
+  });
+  const socket = join(dir, 'gpu-{device}.sock');
+  const args = ['--device-socket', socket, '--frames', frames, '--run-dir', runDir];
+  const frontend = startXenwire(t, ['vhost-frontend', ...args]);
+  for (const name of ['hypervisor', 'xenstored']) startXenwire(t, [name, '--run-dir', runDir]);
+  for (const name of ['hypervisor', 'xenstored', 'vhost-frontend']) await registered(runDir, name, /ready/);
+  startXenwire(t, ['guest', '--name', 'gpu-guest', '--run-dir', runDir]);
+  const created = await xenwire(t, ['create', CONFIG, '--no-process', '--run-dir', runDir]);
+  t.equal(created.status, 0, created.stderr);
+
+  const picture = join(frames, '1-0-0.png');
+  const equal = () => (mismatches(picture) === 0 ? true : undefined);
+  t.ok(await retryOnChange(picture, equal, AbortSignal.timeout(DEADLINE_MS)), `${mismatches(picture)} pixels differ`);
+
+  const destroyed = await xenwire(t, ['destroy', 'gpu-guest', '--run-dir', runDir]);
+  t.equal(destroyed.status, 0, destroyed.stderr);
+  t.equal(await server.ended(), 0, 'it ends when its only connection closes');
+  frontend.child.kill('SIGTERM');
+  t.equal(await frontend.ended(), 0);
+  t.match(frontend.stderr, /everything is given back/);
+});
