@@ -158,9 +158,16 @@ export function listenEventFd(fd: number, onSignal: () => void): { close(): void
 /** One socket that may be read again, or written. */
 type Ready = () => void;
 const watched = new Set<Ready>();
-const onSigio = (): void => {
-  for (const ready of [...watched]) ready();
-};
+let listening = false;
+
+/** From the first socket on, for the life of the process: the signal's default action would end it, and one may be late. */
+function listenToSigio(): void {
+  if (listening) return;
+  listening = true;
+  process.on('SIGIO', () => {
+    for (const ready of [...watched]) ready();
+  });
+}
 
 /** What a connected socket brings. */
 export interface FdSocketEvents {
@@ -181,8 +188,7 @@ export class FdSocket {
   constructor(owned: OwnedFd, events: FdSocketEvents) {
     this.#owned = owned;
     this.#ready = () => events.onReady();
-    // The signal's default action ends the process, so the handler comes first and goes last.
-    if (watched.size === 0) process.on('SIGIO', onSigio);
+    listenToSigio();
     watched.add(this.#ready);
     check('fcntl', fcntlFn(owned.fd, F_SETOWN, process.pid) as number);
     addFlags(owned.fd, O_ASYNC | O_NONBLOCK);
@@ -249,7 +255,6 @@ export class FdSocket {
     // The file may live on in other processes: no more signals to us for it.
     removeFlags(this.#owned.fd, O_ASYNC);
     watched.delete(this.#ready);
-    if (watched.size === 0) process.off('SIGIO', onSigio);
     this.#owned.close();
   }
 }
