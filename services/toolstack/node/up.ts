@@ -7,7 +7,7 @@ import { ErrnoError, errorMessage, PeerDiedError } from '../../../lib/core/error
 import type { NotifyMode } from '../../../lib/core/notify.js';
 import type { BusClient } from '../../../lib/core/service.js';
 import { homePath } from '../../../lib/layout/xenbus.js';
-import { createGuest, destroyGuest, type Guest, listGuests } from '../domain.js';
+import { createGuest, type Guest } from '../domain.js';
 import type { GuestConfig } from '../guest-config.js';
 import { Handshakes } from '../handshake.js';
 import { type Picture, variation } from '../picture.js';
@@ -15,10 +15,10 @@ import { type Claim, claimRunDir } from './claim.js';
 import { HistoryFeed } from './feed.js';
 import { checkFrame, firstFrame, type ShownFrame } from './frames.js';
 import { Lab } from './lab.js';
-import { auditLeaks, fileLeaks } from './leaks.js';
 import { readPng, writePng } from './png.js';
 import { Report } from './report.js';
 import type { Session } from './session.js';
+import { endProcesses, removeGuests } from './teardown.js';
 
 export interface UpSettings {
   readonly runDir: string;
@@ -82,7 +82,8 @@ class Run {
   #image: Picture | undefined;
   #session: Session | undefined;
   #display: BusClient | undefined;
-  #guests: RunningGuest[] = [];
+  readonly #guests: RunningGuest[] = [];
+  readonly #watches: [path: string, token: string][] = [];
 
   constructor(settings: UpSettings, claim: Claim | undefined) {
     this.#settings = settings;
@@ -178,14 +179,20 @@ class Run {
       this.#lab.startGuest(name, path);
     } else if (index === 0) {
       this.#lab?.onGuestEnd((ended) => this.#report.note(`guest ${ended} has ended`));
-      if (!this.#settings.json) await session.store.watch('/local/domain/0/backend', 'up', () => this.#pump());
+      await this.#tellSteps(session, '/local/domain/0/backend');
     }
     const guest = await session.exclusively(() => createGuest(session, { ...config, name }));
     this.#guests.push({ ...guest, index });
-    if (!this.#settings.json) {
-      await session.store.watch(`${homePath(guest.domid)}/device`, `up-${guest.domid}`, () => this.#pump());
-    }
+    await this.#tellSteps(session, `${homePath(guest.domid)}/device`);
     this.#report.note(`guest ${name} is domain ${guest.domid}${index === 0 ? `, to show ${image}` : ''}`);
+  }
+
+  /** What happens below a path of the store is told as it happens. */
+  async #tellSteps(session: Session, path: string): Promise<void> {
+    if (this.#settings.json) return;
+    const token = `up-${this.#watches.length}`;
+    await session.store.watch(path, token, () => this.#pump());
+    this.#watches.push([path, token]);
   }
 
   /** What guest `index` must show. */
@@ -216,17 +223,15 @@ class Run {
     }
   }
 
-  /** Everything through Closing and Closed, then the processes, users before what they use. Returns what is left. */
+  /** Takes everything down in order; returns what is left behind. */
   async #tearDown(): Promise<string[]> {
-    const leaks: string[] = [];
+    const session = this.#session;
+    if (session === undefined) return this.#abandon();
+    let leaks: string[];
     try {
-      const session = this.#session!;
-      await this.#destroyGuests(session, leaks);
-      this.#pump();
-      if (this.#lab === undefined) await session.close();
-      else await this.#stopProcesses(this.#lab, session, leaks);
+      leaks = await this.#unlessFailed(this.#end(session));
     } catch (error) {
-      leaks.push(`tearing down: ${errorMessage(error)}`);
+      leaks = [`tearing down: ${errorMessage(error)}`];
       await this.#abandon();
     }
     this.#pump();
@@ -234,40 +239,17 @@ class Run {
     return leaks;
   }
 
-  async #destroyGuests(session: Session, leaks: string[]): Promise<void> {
-    this.#lab?.expectGuestsToEnd();
+  async #end(session: Session): Promise<string[]> {
+    const lab = this.#lab;
+    lab?.expectGuestsToEnd();
     // In a lab of our own all guests go, those that `xenwire create` added too.
     const own = new Set(this.#guests.map(({ domid }) => domid));
-    await session.exclusively(async () => {
-      const guests = (await listGuests(session)).filter(({ domid }) => this.#lab !== undefined || own.has(domid));
-      const closed = await Promise.all(guests.map((guest) => destroyGuest(session, guest)));
-      for (const [index, guest] of guests.entries()) {
-        if (!closed[index]) leaks.push(`guest ${guest.name}: its devices did not close in order`);
-      }
-    });
-  }
-
-  async #stopProcesses(lab: Lab, session: Session, leaks: string[]): Promise<void> {
-    leaks.push(...(await lab.awaitGuests()));
-    leaks.push(...(await lab.stopService('vhost-frontend')));
-    const display = this.#display ?? (await session.connect('vhost-gpu'));
-    leaks.push(...(await auditLeaks('vhost-gpu', display)));
-    await display.close();
-    leaks.push(...(await lab.stopService('vhost-gpu')));
-    for (const [watched, token] of this.#watches()) await session.store.unwatch(watched, token).catch(() => {});
-    leaks.push(...(await auditLeaks('xenstored', session.storeClient)));
-    await session.storeClient.close();
-    leaks.push(...(await lab.stopService('xenstored')));
-    leaks.push(...(await auditLeaks('hypervisor', session.hypervisorClient)));
-    await session.close();
-    leaks.push(...(await lab.stopService('hypervisor')));
-    leaks.push(...fileLeaks(this.#runDir));
-  }
-
-  #watches(): [path: string, token: string][] {
-    if (this.#settings.json) return [];
-    const guests = this.#guests.map(({ domid }): [string, string] => [`${homePath(domid)}/device`, `up-${domid}`]);
-    return [['/local/domain/0/backend', 'up'], ...guests];
+    const leaks = await removeGuests(session, (domid) => lab !== undefined || own.has(domid));
+    this.#pump();
+    for (const [path, token] of this.#watches) await session.store.unwatch(path, token);
+    if (lab === undefined) await session.close();
+    else leaks.push(...(await endProcesses(lab, session, this.#display ?? (await session.connect('vhost-gpu')))));
+    return leaks;
   }
 
   /** After a failure there is no order to keep: all processes end, and with them what they held. */
