@@ -2,12 +2,14 @@
 // one effect at a time; events that come meanwhile make it look again. Leaves the virtio half to virtio-link.ts.
 import { ErrnoError, errorMessage, PeerDiedError } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
+import type { NotificationPath } from '../../lib/core/hops.js';
 import type { Log } from '../../lib/core/log.js';
 import {
   backendNode,
   errorKey,
   frontendPath,
   KIND_VIRTIO_MMIO,
+  queueEventChannelKey,
   VIRTIO_MMIO_KEY,
   XENBUS_KEY,
   XenbusState,
@@ -19,6 +21,7 @@ import {
   type BackEvent,
   type BackState,
   backStep,
+  type FrontendKeys,
   isBackRest,
 } from '../../lib/xenbus/backend.js';
 import { parseDeviceType, parseDomid, parseOnline, parseState } from '../../lib/xenbus/keys.js';
@@ -27,6 +30,7 @@ import { DEVICE_TYPES, type DeviceType } from './device-types.js';
 import type { Guest } from './guest.js';
 import type { Guests } from './guests.js';
 import type { Ledger } from './ledger.js';
+import { checkedPath } from './paths.js';
 import { type LinkDeps, VirtioLink } from './virtio-link.js';
 
 export interface DeviceDeps extends LinkDeps {
@@ -35,8 +39,16 @@ export interface DeviceDeps extends LinkDeps {
   readonly ledger: Ledger;
   readonly history: History;
   readonly log: Log;
+  /** Doorbells are memory that others write (`notify = doorbell`), not messages. */
+  readonly sharedBells: boolean;
   /** The store or the hypervisor failed, or we did: this process cannot go on. */
   onFailure(error: unknown): void;
+}
+
+/** What the toolstack wrote of a device. */
+interface Setup {
+  readonly type: DeviceType;
+  readonly path: NotificationPath;
 }
 
 export class Device {
@@ -53,7 +65,7 @@ export class Device {
   /** The guest's domain ended: whatever its keys say, its frontend does nothing any more. */
   #guestEnded = false;
   #cancelOpen: ((error: Error) => void) | undefined;
-  #type: DeviceType | undefined;
+  #setup: Setup | undefined;
   #guest: Guest | undefined;
   #link: VirtioLink | undefined;
   #errorWritten = false;
@@ -181,13 +193,13 @@ export class Device {
     }
   }
 
-  async #effect(effect: BackEffect): Promise<number | { base: string; eventChannel: string } | undefined> {
+  async #effect(effect: BackEffect): Promise<number | FrontendKeys | undefined> {
     switch (effect.type) {
       case 'readSetup':
-        this.#type = await this.#readSetup();
-        return undefined;
+        this.#setup = await this.#readSetup();
+        return this.#setup.path === 'evtchn' ? this.#setup.type.queueSizesMax.length : 0;
       case 'openSession':
-        await this.#openSession(this.#type!);
+        await this.#openSession(this.#setup!);
         return undefined;
       case 'write':
         this.#deps.history.step(`${this.#node}/${effect.key}`, 0, 0, this.domid);
@@ -195,14 +207,16 @@ export class Device {
         return undefined;
       case 'readFrontend': {
         const read = (key: string) => orMissing(this.#deps.store.read(`${this.#frontend}/${key}`));
-        const [base, eventChannel] = await Promise.all([
+        const queueKeys = Array.from({ length: effect.queues }, (_, queue) => queueEventChannelKey(queue));
+        const [base, eventChannel, ...queues] = await Promise.all([
           read(VIRTIO_MMIO_KEY.base),
           read(VIRTIO_MMIO_KEY.eventChannel),
+          ...queueKeys.map(read),
         ]);
-        return { base, eventChannel };
+        return { base, eventChannel, queues };
       }
       case 'bindPort':
-        await this.#link!.bindPort(effect.port);
+        await this.#link!.bindPort(effect);
         return undefined;
       case 'claimRange':
         await this.#link!.claim(effect.base, effect.size, effect.broken);
@@ -231,14 +245,15 @@ export class Device {
   }
 
   /** What the toolstack wrote; rejects with EINVAL or EOPNOTSUPP where this backend cannot do it. */
-  async #readSetup(): Promise<DeviceType> {
+  async #readSetup(): Promise<Setup> {
     const read = (key: string) => orMissing(this.#deps.store.read(`${this.#node}/${key}`));
-    const [frontend, frontendId, type, transport, grants] = await Promise.all([
+    const [frontend, frontendId, type, transport, grants, path] = await Promise.all([
       read(XENBUS_KEY.frontend),
       read(XENBUS_KEY.frontendId),
       read(VIRTIO_MMIO_KEY.type),
       read(VIRTIO_MMIO_KEY.transport),
       read(VIRTIO_MMIO_KEY.grantUsage),
+      read(VIRTIO_MMIO_KEY.path),
     ]);
     if (frontend !== this.#frontend || parseDomid(frontendId) !== this.domid)
       throw new ErrnoError('EINVAL', `frontend ${show(frontend)} of domain ${show(frontendId)} is not ours`);
@@ -247,10 +262,10 @@ export class Device {
     const id = parseDeviceType(type);
     const known = id === undefined ? undefined : DEVICE_TYPES.get(id);
     if (known === undefined) throw new ErrnoError('EINVAL', `type ${show(type)} is no device of this backend`);
-    return known;
+    return { type: known, path: await checkedPath(path, this.domid, this.#deps) };
   }
 
-  async #openSession(type: DeviceType): Promise<void> {
+  async #openSession(setup: Setup): Promise<void> {
     const { guests } = this.#deps;
     const guest = await guests.acquire(this.domid);
     const cancelled = new Promise<never>((_, reject) => {
@@ -258,7 +273,7 @@ export class Device {
     });
     // What happened while the guest was opened.
     if (this.#dirty) this.#stillWanted().catch(this.#deps.onFailure);
-    const link = new VirtioLink({ name: `${this.domid}/${this.devid}`, guest, type }, this.#deps);
+    const link = new VirtioLink({ name: `${this.domid}/${this.devid}`, guest, ...setup }, this.#deps);
     try {
       await Promise.race([link.open(), cancelled]);
     } catch (error) {

@@ -3,6 +3,7 @@
 import { statSync } from 'node:fs';
 import { errorMessage, PeerDiedError, UserError } from '../../lib/core/errors.js';
 import { SOCKET_PATH_BYTES_MAX } from '../../lib/core/limits.js';
+import type { NotifyMode } from '../../lib/core/notify.js';
 import type { ServiceContext } from '../../lib/core/service.js';
 import { busStoreClient } from '../../lib/xenstore/bus-client.js';
 import { DevEvtchn } from './dev-evtchn.js';
@@ -19,7 +20,10 @@ export interface VhostFrontendOptions {
   readonly frames?: string;
 }
 
-export async function start(context: ServiceContext, options: VhostFrontendOptions): Promise<void> {
+export async function start(
+  context: ServiceContext,
+  options: VhostFrontendOptions & { readonly notify: NotifyMode },
+): Promise<void> {
   checkOptions(options);
   const hypervisorClient = await context.connect('hypervisor');
   const storeClient = await context.connect('xenstored');
@@ -54,6 +58,7 @@ export async function start(context: ServiceContext, options: VhostFrontendOptio
     server,
     store,
     guests,
+    sharedBells: options.notify === 'doorbell',
     onFailure,
   });
   let lost = false;

@@ -1,31 +1,27 @@
 // One virtio device between its guest and its device server: the register file on one side, the vhost-user session on the
-// other, and the wires past this process (kicks by IOEVENTFD, calls by an event descriptor bound to the event channel).
-// Does what the register file's effects ask for, in order, and answers an access only then. Leaves the handshake over
-// xenbus to device.ts.
+// other. Does what the register file's effects ask for, in order, and answers an access only then. Leaves the handshake over
+// xenbus to device.ts, and the wires that kicks and calls take to paths.ts.
 import type { Remote } from '../../lib/core/bus.js';
 import type { Clock } from '../../lib/core/clock.js';
 import { DeadlineError, ErrnoError, errorMessage } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
+import { HOP, type NotificationPath } from '../../lib/core/hops.js';
 import type { Log } from '../../lib/core/log.js';
-import type { Doorbell, Notifier, NotifyHandle } from '../../lib/core/notify.js';
-import type { BellHandle } from '../../lib/core/proto-types.js';
-import { VIRTIO_MMIO_QUEUE_NOTIFY } from '../../lib/layout/virtio-mmio.js';
+import type { Doorbell, Notifier } from '../../lib/core/notify.js';
 import type { BackendRequest } from '../../lib/vhost-user/messages.js';
 import { VirtioMmioDevice } from '../../lib/virtio/mmio-device.js';
 import type { MmioEffect } from '../../lib/virtio/mmio-registers.js';
+import type { FrontendPorts } from '../../lib/xenbus/backend.js';
 import type { DevEvtchn } from './dev-evtchn.js';
 import type { DeviceServer, ServerHandle, ServerSession } from './device-server.js';
 import { type DeviceType, guestFeatures, VENDOR_ID } from './device-types.js';
 import type { Guest, RangeOwner } from './guest.js';
 import type { IoRequest } from './ioreq-slots.js';
 import type { Ledger } from './ledger.js';
+import { callsPassUs, Wires } from './paths.js';
 
 /** How long DRIVER_OK waits for a lost device server before the device reports that it needs a reset. */
 const SERVER_WAIT_MS = 1000;
-/** linux.md 5.4: width of a kick; QueueNotify is a 32-bit register. */
-const NOTIFY_LEN = 4;
-/** DEV_EVTCHN_EVENTFD: a signal on the handle sends on the port. */
-const TO_PORT = 0;
 
 export interface LinkDeps {
   readonly hypervisor: Remote<'Hypervisor'>;
@@ -42,15 +38,14 @@ export interface LinkId {
   readonly name: string;
   readonly guest: Guest;
   readonly type: DeviceType;
+  readonly path: NotificationPath;
 }
 
-/** What stands while kicks and calls pass us by. */
-interface Wires {
-  readonly call: NotifyHandle;
-  readonly callGivenBack: () => void;
-  kicks: { handle: NotifyHandle; giveBack: () => void }[];
-  /** Whose kicks they are. */
-  session: ServerSession | undefined;
+/** The guest's port of the interrupt, and dom0's ends of it and of the queues' own ones. */
+interface Ports {
+  readonly guestPort: number;
+  readonly port: number;
+  readonly queuePorts: (number | undefined)[];
 }
 
 export class VirtioLink implements RangeOwner {
@@ -69,7 +64,7 @@ export class VirtioLink implements RangeOwner {
   #config: Uint8Array = new Uint8Array(0);
   #mmio: VirtioMmioDevice | undefined;
   #base = 0;
-  #port: number | undefined;
+  #ports: Ports | undefined;
   #wires: Wires | undefined;
   /** Effects of earlier accesses that are still being done. */
   #busy: Promise<unknown> | undefined;
@@ -124,27 +119,39 @@ export class VirtioLink implements RangeOwner {
     await session?.close();
   }
 
-  /** Binds the guest's port: its interrupt. */
-  async bindPort(port: number): Promise<void> {
-    // Events that the guest sends on its own port mean nothing, and without a write-back only the first one comes.
-    this.#port = await this.#deps.evtchn.bindInterdomain(this.#id.guest.domid, port, () => {});
+  /** Binds the guest's port, its interrupt, and those of its queues: all or none. */
+  async bindPort({ port: guestPort, queuePorts }: FrontendPorts): Promise<void> {
+    // What the guest sends on the interrupt's port means nothing, and without a write-back only the first one comes; what
+    // it sends on a queue's waits, the port disabled, for the event descriptor that takes it from there.
+    const bind = (port: number) => this.#deps.evtchn.bindInterdomain(this.#id.guest.domid, port, () => {});
+    const ports: Ports = { guestPort, port: await bind(guestPort), queuePorts: [] };
+    this.#ports = ports;
+    try {
+      for (const port of queuePorts) ports.queuePorts.push(port === undefined ? undefined : await bind(port));
+    } catch (error) {
+      await this.unbindPort();
+      throw error;
+    }
   }
 
   async unbindPort(): Promise<void> {
-    const port = this.#port;
-    this.#port = undefined;
-    if (port !== undefined) await this.#deps.evtchn.unbind(port);
+    const ports = this.#ports;
+    this.#ports = undefined;
+    for (const port of ports === undefined ? [] : [...ports.queuePorts, ports.port])
+      if (port !== undefined) await this.#deps.evtchn.unbind(port);
   }
 
   /** Answers registers from here on. `broken`: a driver was at work on registers that are lost. */
   async claim(base: number, size: number, broken: boolean): Promise<void> {
-    const { type, guest } = this.#id;
+    const { type, guest, path } = this.#id;
     const model = {
       deviceId: type.id,
       vendorId: VENDOR_ID,
       features: this.#features,
       queueSizesMax: type.queueSizesMax,
-      usedBit: 'always',
+      // Where calls pass us by nobody can know it. Where they pass us it is real: a driver acknowledges before it looks at its
+      // rings, so that a call between its read and its acknowledgement is not lost.
+      usedBit: callsPassUs(path) ? 'tracked' : 'always',
     } as const;
     this.#mmio = new VirtioMmioDevice(model, this.#config, { broken });
     this.#base = base;
@@ -157,31 +164,22 @@ export class VirtioLink implements RangeOwner {
     this.#mmio = undefined;
   }
 
-  /** Lets kicks and calls pass this process by. */
+  /** Lays the wires that kicks and calls take. */
   async wire(): Promise<void> {
-    const { evtchn, hypervisor, ledger } = this.#deps;
-    const port = this.#port!;
+    const { guest, path } = this.#id;
     const session = await this.#ready();
-    const { handle } = await hypervisor.dev_evtchn_eventfd({ fd: evtchn.fd, port, direction: TO_PORT });
-    const callGivenBack = ledger.take('eventfd', port, this.#id.guest.domid);
-    this.#wires = { call: { bell: handle.bell, bit: handle.bit }, callGivenBack, kicks: [], session: undefined };
-    await this.#wireKicks(session);
+    const site = { guest, base: this.#base, ...this.#ports! };
+    this.#wires = new Wires(path, site, this.#deps, () => this.#called());
+    await this.#wires.attach(session);
   }
 
   /** No kick reaches the device server any more, and it touches no guest memory. */
   async unwire(): Promise<void> {
-    const { evtchn, hypervisor } = this.#deps;
     await this.#busy;
-    await this.#unwireKicks();
-    await this.#session?.frontend.stop().catch((error) => this.#refused('stop', error));
     const wires = this.#wires;
     this.#wires = undefined;
-    if (wires === undefined) return;
-    try {
-      await hypervisor.dev_evtchn_eventfd({ fd: evtchn.fd, port: this.#port!, direction: TO_PORT, deassign: true });
-    } finally {
-      wires.callGivenBack();
-    }
+    await this.#session?.frontend.stop().catch((error) => this.#refused('stop', error));
+    await wires?.detach();
   }
 
   access(offset: number, request: IoRequest): number | Promise<number> {
@@ -247,9 +245,11 @@ export class VirtioLink implements RangeOwner {
   async #activate({ features, queues }: Extract<MmioEffect, { type: 'activate' }>): Promise<void> {
     try {
       const session = await this.#ready();
-      await this.#wireKicks(session);
+      const wires = this.#wires;
+      if (wires === undefined) throw new ErrnoError('ENODEV', 'the device is closing');
+      await wires.attach(session);
+      const { call } = wires;
       const { memory } = this.#id.guest;
-      const { call } = this.#wires!;
       await session.frontend.start({
         features: features & session.frontend.features,
         memory: [
@@ -275,55 +275,18 @@ export class VirtioLink implements RangeOwner {
     }
   }
 
-  /** Kicks go to the session that there is now: after a loss it is another one. */
-  async #wireKicks(session: ServerSession): Promise<void> {
-    const { hypervisor, ledger } = this.#deps;
-    const wires = this.#wires!;
-    if (wires.session === session) return;
-    await this.#unwireKicks();
-    for (const [vq, handle] of session.kicks.entries()) {
-      await hypervisor.privcmd_ioeventfd(this.#ioeventfd(vq, handle));
-      wires.kicks.push({ handle, giveBack: ledger.take('ioeventfd', vq, this.#id.guest.domid) });
-    }
-    wires.session = session;
-  }
-
-  async #unwireKicks(): Promise<void> {
-    const kicks = this.#wires?.kicks ?? [];
-    if (this.#wires !== undefined) this.#wires.session = undefined;
-    for (let kick = kicks.pop(); kick !== undefined; kick = kicks.pop()) {
-      const { handle, giveBack } = kick;
-      await this.#deps.hypervisor
-        .privcmd_ioeventfd({ ...this.#ioeventfd(kicks.length, handle), deassign: true })
-        .catch((error) => this.#refused('ioeventfd deassign', error))
-        .finally(giveBack);
-    }
-  }
-
-  #ioeventfd(vq: number, handle: NotifyHandle) {
-    const { domid, serverId, vcpuPorts } = this.#id.guest;
-    return {
-      domid,
-      server: serverId,
-      addr: this.#base,
-      addr_len: NOTIFY_LEN,
-      vq,
-      handle: handle as BellHandle,
-      ports: vcpuPorts,
-      fd: this.#deps.evtchn.fd,
-    };
-  }
-
   async #readConfig(session: ServerSession): Promise<Uint8Array> {
     const { configSize, complete } = this.#id.type;
     const config = Uint8Array.from(await session.frontend.getConfig(configSize));
     return complete?.(config) ?? config;
   }
 
-  /** QueueNotify that no IOEVENTFD took (another width), and the first look after a start. */
+  /** QueueNotify that nobody took before us, and the first look after a start. */
   #kick(index: number): void {
     const handle = this.#session?.kicks[index];
     if (handle === undefined) return;
+    this.#deps.history.record(HOP.frontendKick.kind, HOP.frontendKick.name, index, 0, this.#id.guest.domid);
+    if (this.#wires?.kick(index)) return;
     let notifier: Notifier;
     try {
       notifier = this.#deps.doorbell.open(handle);
@@ -331,16 +294,19 @@ export class VirtioLink implements RangeOwner {
       this.#refused('kick', error); // it has just ended; its loss is told by the bus
       return;
     }
-    this.#deps.history.record('notify', 'kick', index, VIRTIO_MMIO_QUEUE_NOTIFY, this.#id.guest.domid);
     notifier.signal();
     notifier.close();
   }
 
+  /** A used buffer, where calls pass this process. */
+  #called(): void {
+    if (this.#mmio !== undefined && this.#mmio.usedBuffer().length > 0) this.#wires?.raise();
+  }
+
   #interrupt(): void {
-    if (this.#port === undefined) return;
-    this.#deps.history.record('notify', 'config interrupt', this.#port, 0, this.#id.guest.domid);
-    this.#deps.evtchn.notify(this.#port);
-    this.#deps.evtchn.flush();
+    if (this.#wires === undefined) return; // not live yet, or not any more
+    this.#deps.history.record('notify', 'config interrupt', this.#ports!.port, 0, this.#id.guest.domid);
+    this.#wires.raise();
   }
 
   #needsReset(): void {
@@ -351,6 +317,8 @@ export class VirtioLink implements RangeOwner {
     this.#session = undefined;
     this.#sessionGivenBack();
     this.#deps.log.warn({ device: this.#id.name }, 'its device server ended');
+    // It may have died with an event half raised: the hypervisor finishes that when its descriptors are taken back.
+    void this.#wires?.detach();
     this.#needsReset();
     // The next one is there before the driver has reset the device, or DRIVER_OK waits for it.
     this.open().then(

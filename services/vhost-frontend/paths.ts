@@ -1,0 +1,262 @@
+// How kicks and calls pass between a guest and its device server, path by path (lib/core/hops.ts): what is asked of the
+// hypervisor, and what this process does itself where they pass it. Wires stand for one session with the device server and
+// are made anew for the next one: descriptors that a dead server held are taken back, which also makes the hypervisor look
+// after what it may have left half done. Leaves registers and sessions to virtio-link.ts.
+import type { Remote } from '../../lib/core/bus.js';
+import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
+import type { History } from '../../lib/core/history.js';
+import { DEFAULT_PATH, HOP, isNotificationPath, type NotificationPath, PATH_HOPS } from '../../lib/core/hops.js';
+import type { Log } from '../../lib/core/log.js';
+import type { Doorbell, Notifier, NotifyHandle } from '../../lib/core/notify.js';
+import type { BellHandle } from '../../lib/core/proto-types.js';
+import { XEN_DM_OP_EVTCHN_RAISE, XEN_DM_OP_HEADER, XEN_DMOP } from '../../lib/layout/dm-op.js';
+import type { DevEvtchn } from './dev-evtchn.js';
+import type { ServerSession } from './device-server.js';
+import type { Guest } from './guest.js';
+import type { Ledger } from './ledger.js';
+
+/** linux.md 5.4: width of a kick; QueueNotify is a 32-bit register. */
+const NOTIFY_LEN = 4;
+/** DEV_EVTCHN_EVENTFD: a signal on the handle sends on the port; an event on the port signals the handle. */
+const TO_PORT = 0;
+const FROM_PORT = 1;
+
+export interface WireDeps {
+  readonly hypervisor: Remote<'Hypervisor'>;
+  readonly evtchn: DevEvtchn;
+  readonly doorbell: Doorbell;
+  readonly ledger: Ledger;
+  readonly history: History;
+  readonly log: Log;
+}
+
+/** What the wires of one device lie between. */
+export interface WireSite {
+  readonly guest: Guest;
+  /** Of the registers. */
+  readonly base: number;
+  /** The guest's port of the interrupt, and dom0's end of it. */
+  readonly guestPort: number;
+  readonly port: number;
+  /** dom0's ends of the event channels that queues have, index = queue. */
+  readonly queuePorts: readonly (number | undefined)[];
+}
+
+/** Whether calls pass this process, which then knows InterruptStatus bit 0. */
+export function callsPassUs(path: NotificationPath): boolean {
+  return PATH_HOPS[path].toGuest.some(({ process }) => process === 'vhost-frontend');
+}
+
+/**
+ * The path that the toolstack's key names ('' for none). Rejects with EINVAL where it is no path, EOPNOTSUPP where this host
+ * has not what it takes. `sharedBells`: doorbells are memory that others write, not messages.
+ */
+export async function checkedPath(
+  text: string,
+  domid: number,
+  { hypervisor, sharedBells }: { hypervisor: WireDeps['hypervisor']; sharedBells: boolean },
+): Promise<NotificationPath> {
+  const path = text === '' ? DEFAULT_PATH : text;
+  if (!isNotificationPath(path)) throw new ErrnoError('EINVAL', `path "${path.slice(0, 40)}" is none`);
+  if (path === 'direct' && !sharedBells) throw new ErrnoError('EOPNOTSUPP', 'path direct needs notify = doorbell');
+  if (path === 'dmop' || path === 'irqfd') {
+    // Port 0 is no port of anybody: EINVAL says that the operation is there.
+    const error = await hypervisor.dm_evtchn_raise({ domid, port: 0 }).then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    if (!(error instanceof ErrnoError)) throw error;
+    if (error.code === 'EOPNOTSUPP')
+      throw new ErrnoError('EOPNOTSUPP', `path ${path} needs a hypervisor with --dm-evtchn-raise`);
+    if (error.code !== 'EINVAL') throw error;
+  }
+  return path;
+}
+
+/** One end of a wire, and how it is taken away. */
+interface End {
+  close(): Promise<unknown> | undefined;
+}
+interface CallEnd extends End {
+  readonly handle: NotifyHandle;
+}
+interface KickEnd extends End {
+  /** Where we kick ourselves. */
+  readonly notifier?: Notifier;
+}
+
+interface Context extends WireDeps, WireSite {
+  readonly domid: number;
+  readonly onCall: () => void;
+}
+type MakeCall = (context: Context) => Promise<CallEnd>;
+type MakeKick = (context: Context, vq: number, handle: NotifyHandle) => Promise<KickEnd>;
+
+/** The device server rings us. */
+const callThroughUs: MakeCall = async ({ doorbell, history, ledger, port, domid, onCall }) => {
+  const bell = doorbell.bind(() => {
+    history.record(HOP.frontendCall.kind, HOP.frontendCall.name, port, 0, domid);
+    onCall();
+  });
+  const giveBack = ledger.take('call bell', port, domid);
+  return {
+    handle: bell.handle,
+    close: () => {
+      bell.release();
+      giveBack();
+      return undefined;
+    },
+  };
+};
+
+/** privcmd IRQFD: the hypervisor issues the stored dm_op. */
+const callByDmOp: MakeCall = async ({ hypervisor, ledger, guestPort, domid }) => {
+  const dm_op = new Uint8Array(XEN_DM_OP_HEADER.size + XEN_DM_OP_EVTCHN_RAISE.size);
+  XEN_DM_OP_HEADER.encode({ op: XEN_DMOP.evtchn_raise, pad: 0 }, dm_op);
+  XEN_DM_OP_EVTCHN_RAISE.encode({ port: guestPort }, dm_op, XEN_DM_OP_HEADER.size);
+  const { handle } = await hypervisor.privcmd_irqfd({ domid, dm_op });
+  const giveBack = ledger.take('irqfd', handle.bit, domid);
+  return { handle, close: () => hypervisor.privcmd_irqfd({ domid, handle, deassign: true }).finally(giveBack) };
+};
+
+/** The event descriptor of the port. */
+const callOnPort =
+  (direct: boolean): MakeCall =>
+  async ({ hypervisor, evtchn, ledger, port, domid }) => {
+    const eventfd = { fd: evtchn.fd, port, direction: TO_PORT, direct };
+    const { handle } = await hypervisor.dev_evtchn_eventfd(eventfd);
+    const giveBack = ledger.take('eventfd', port, domid);
+    return { handle, close: () => hypervisor.dev_evtchn_eventfd({ ...eventfd, deassign: true }).finally(giveBack) };
+  };
+
+/** QueueNotify is a register as any other. */
+const kickThroughUs: MakeKick = async ({ doorbell }, _vq, handle) => {
+  const notifier = doorbell.open(handle);
+  return {
+    notifier,
+    close: () => {
+      notifier.close();
+      return undefined;
+    },
+  };
+};
+
+/** privcmd IOEVENTFD; `direct`: and shown to the guest's own vCPU. */
+const kickByIoeventfd =
+  (direct: boolean): MakeKick =>
+  async ({ hypervisor, evtchn, ledger, guest, base }, vq, handle) => {
+    const ioeventfd = {
+      domid: guest.domid,
+      server: guest.serverId,
+      addr: base,
+      addr_len: NOTIFY_LEN,
+      vq,
+      handle: handle as BellHandle,
+      ports: [...guest.vcpuPorts],
+      fd: evtchn.fd,
+      direct,
+    };
+    await hypervisor.privcmd_ioeventfd(ioeventfd);
+    const giveBack = ledger.take('ioeventfd', vq, guest.domid);
+    return { close: () => hypervisor.privcmd_ioeventfd({ ...ioeventfd, deassign: true }).finally(giveBack) };
+  };
+
+/** The queue's own event channel; a queue for which the frontend made none is kicked as without. */
+const kickByPort: MakeKick = async (context, vq, handle) => {
+  const { hypervisor, evtchn, ledger, domid, queuePorts } = context;
+  const port = queuePorts[vq];
+  if (port === undefined) return kickByIoeventfd(false)(context, vq, handle);
+  const eventfd = { fd: evtchn.fd, port, direction: FROM_PORT };
+  await hypervisor.dev_evtchn_eventfd({ ...eventfd, handle: handle as BellHandle });
+  const giveBack = ledger.take('queue eventfd', port, domid);
+  return { close: () => hypervisor.dev_evtchn_eventfd({ ...eventfd, deassign: true }).finally(giveBack) };
+};
+
+const PATHS: Readonly<Record<NotificationPath, { readonly call: MakeCall; readonly kick: MakeKick }>> = {
+  dmop: { call: callThroughUs, kick: kickThroughUs },
+  relay: { call: callThroughUs, kick: kickThroughUs },
+  irqfd: { call: callByDmOp, kick: kickByIoeventfd(false) },
+  evtchnfd: { call: callOnPort(false), kick: kickByIoeventfd(false) },
+  evtchn: { call: callOnPort(false), kick: kickByPort },
+  direct: { call: callOnPort(true), kick: kickByIoeventfd(true) },
+};
+
+export class Wires {
+  readonly #path: NotificationPath;
+  readonly #context: Context;
+  #session: ServerSession | undefined;
+  #call: CallEnd | undefined;
+  #kicks: KickEnd[] = [];
+  /** Attaching and detaching, one after the other. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** Nothing is taken yet. `onCall` runs at each call that passes this process. */
+  constructor(path: NotificationPath, site: WireSite, deps: WireDeps, onCall: () => void) {
+    this.#path = path;
+    this.#context = { ...deps, ...site, domid: site.guest.domid, onCall };
+  }
+
+  /** What the device server is to signal; while a session is attached. */
+  get call(): NotifyHandle {
+    return this.#call!.handle;
+  }
+
+  /** Kicks and calls to and from this session, and to no other any more. Rejects with nothing held. */
+  attach(session: ServerSession): Promise<void> {
+    return this.#serially(async () => {
+      if (this.#session === session) return;
+      await this.#detach();
+      try {
+        const { call, kick } = PATHS[this.#path];
+        this.#call = await call(this.#context);
+        for (const [vq, handle] of session.kicks.entries()) this.#kicks.push(await kick(this.#context, vq, handle));
+        this.#session = session;
+      } catch (error) {
+        await this.#detach();
+        throw error;
+      }
+    });
+  }
+
+  /** Takes all of it back. Never rejects: what cannot be taken back is gone. */
+  detach(): Promise<void> {
+    return this.#serially(() => this.#detach());
+  }
+
+  #serially(action: () => Promise<void>): Promise<void> {
+    const done = this.#last.then(action);
+    this.#last = done.catch(() => {});
+    return done;
+  }
+
+  async #detach(): Promise<void> {
+    this.#session = undefined;
+    const ends: End[] = this.#call === undefined ? this.#kicks : [this.#call, ...this.#kicks];
+    this.#call = undefined;
+    this.#kicks = [];
+    for (const end of ends.reverse()) {
+      try {
+        await end.close();
+      } catch (error) {
+        const { history, log, domid } = this.#context;
+        history.record('error', 'unwire', error instanceof ErrnoError ? error.errno : 0, 0, domid);
+        log.debug({ domid, path: this.#path }, `taking a wire away: ${errorMessage(error)}`);
+      }
+    }
+  }
+
+  /** A kick of ours, where kicks pass us; false where they do not. */
+  kick(index: number): boolean {
+    const notifier = this.#kicks[index]?.notifier;
+    notifier?.signal();
+    return notifier !== undefined;
+  }
+
+  /** Raises the guest's interrupt. */
+  raise(): void {
+    const { evtchn, domid, guestPort, port } = this.#context;
+    if (this.#path === 'dmop') evtchn.dmRaise(domid, guestPort);
+    else evtchn.notify(port);
+    evtchn.flush();
+  }
+}
