@@ -7,6 +7,7 @@ import type { BusClient } from '../core/service.js';
 import type { XsMessage } from '../layout/xs-wire.js';
 import type { StoreChannel } from './channel.js';
 import { ChannelStoreClient } from './client.js';
+import { ReconnectingChannel } from './reconnecting-channel.js';
 
 export function toBusMessage(message: XsMessage): StoreMessage {
   const { type, reqId, txId, payload } = message;
@@ -28,9 +29,11 @@ export function busStoreChannel(client: BusClient): StoreChannel {
   let deliver: (message: XsMessage) => void = () => {};
   let lost: (error: Error) => void = () => {};
   let open = true;
+  let failure: Error | undefined;
   const fail = (error: Error): void => {
     if (!open) return;
     open = false;
+    failure = error;
     lost(error);
   };
   client.on('XenstoreEvents', 'watch_event', (event) => {
@@ -51,6 +54,8 @@ export function busStoreChannel(client: BusClient): StoreChannel {
     },
     onLost(action) {
       lost = action;
+      // The server may have ended before anybody asked.
+      if (failure !== undefined) action(failure);
     },
     close() {
       open = false;
@@ -60,4 +65,23 @@ export function busStoreChannel(client: BusClient): StoreChannel {
 
 export function busStoreClient(client: BusClient, history?: History): ChannelStoreClient {
   return new ChannelStoreClient(busStoreChannel(client), history);
+}
+
+/**
+ * A client that outlives xenstored. `connect` is called for every life of the server and must resolve with a connection
+ * that its caller does not end this process for (`onLost: 'keep'`); watches and requests go on, open transactions EAGAIN.
+ */
+export function lastingStoreClient(connect: () => Promise<BusClient>, history?: History): ChannelStoreClient {
+  const next = async (): Promise<StoreChannel> => {
+    const client = await connect();
+    const channel = busStoreChannel(client);
+    return {
+      ...channel,
+      close() {
+        channel.close();
+        void client.close();
+      },
+    };
+  };
+  return new ChannelStoreClient(new ReconnectingChannel(next), history);
 }

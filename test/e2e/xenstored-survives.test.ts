@@ -2,7 +2,12 @@
 // XENWIRE_XS_STREAMS and XENWIRE_XS_KILLS make it longer.
 import { join } from 'node:path';
 import t from 'tap';
+import { PeerDiedError } from '../../lib/core/errors.js';
+import { NO_HISTORY } from '../../lib/core/history.js';
+import { NO_LOG } from '../../lib/core/log.js';
 import { XS } from '../../lib/layout/xs-wire.js';
+import { ZmqBusClient } from '../../lib/node/bus-client.js';
+import { lastingStoreClient } from '../../lib/xenstore/bus-client.js';
 import { startNode, temporaryRunDir } from '../fixtures/processes.js';
 import { XsSocket } from '../peers/xs-socket.js';
 
@@ -68,5 +73,54 @@ t.test(`${KILLS} kills amid ${STREAMS} streams lose nothing acknowledged`, async
     t.equal((await client.until(1)).at(-1)?.payload, 'OK\0');
     client.close();
     t.equal(lost, 0, `round ${round}: ${total} acknowledged`);
+  }
+});
+
+t.test('clients on the bus go on with the next xenstored', async (t) => {
+  const runDir = temporaryRunDir(t);
+  const start = () => startNode(t, MAIN, ['--alone', '--run-dir', runDir]);
+  let server = start();
+  const ending = new AbortController();
+  const client = lastingStoreClient(async () => {
+    const bus = await ZmqBusClient.connect({
+      runDir,
+      server: 'xenstored',
+      name: 'lasting',
+      incarnation: Date.now() * 4096,
+      token: async () => '',
+      log: NO_LOG,
+      history: NO_HISTORY,
+      onActivity: () => {},
+      signal: ending.signal,
+    });
+    if (bus === undefined) throw new PeerDiedError('xenstored');
+    return bus;
+  });
+  t.teardown(() => {
+    ending.abort();
+    client.close();
+  });
+  let events = 0;
+  await client.watch('/w', 'token', () => events++);
+  for (let life = 0; life < 3; life++) {
+    await client.write(`/w/${life}`, 'before');
+    const writing = Array.from({ length: 50 }, (_, index) => client.write(`/many/${index}`, String(life)));
+    let runs = 0;
+    const counted = client.transaction(async (tx) => {
+      const count = Number(await tx.read('/count').catch(() => '0'));
+      if (++runs === 1) {
+        server.child.kill('SIGKILL');
+        await server.ended();
+        server = start();
+      }
+      await tx.write('/count', String(count + 1));
+    });
+    await Promise.all([...writing, counted]);
+    t.equal(await client.read('/count'), String(life + 1));
+    for (let index = 0; index < 50; index++) t.equal(await client.read(`/many/${index}`), String(life));
+    const before = events;
+    await client.write('/w/after', String(life));
+    await client.read('/');
+    t.ok(events > before, 'the watch lives on');
   }
 });
