@@ -13,6 +13,7 @@ import type { CoreRules } from './core-rules.js';
 import { type EventCalls, Events } from './events.js';
 import { GuestStore } from './guest-store.js';
 import { Heap } from './heap.js';
+import { LatencyLoad } from './latency-load.js';
 import { MmioRanges } from './mmio-ranges.js';
 import { Pages } from './pages.js';
 import type { Vcpu } from './vcpu.js';
@@ -39,6 +40,8 @@ export interface KernelParts {
   readonly rules: CoreRules;
   readonly personality: GpuPersonality;
   readonly picture: Picture;
+  /** Answers requests to measure its notifications, once its picture is shown. */
+  readonly measured?: boolean;
   readonly clock: Clock;
   readonly history: History;
   readonly log: Log;
@@ -64,6 +67,8 @@ export class Kernel {
   readonly #xenwatch: Xenwatch;
   readonly #front: VirtioMmioFront;
   readonly #xenbus: XenbusCore;
+  #load: LatencyLoad | undefined;
+  #measuredGpu: VirtioGpu | undefined;
   #shuttingDown = false;
 
   constructor(parts: KernelParts) {
@@ -187,6 +192,15 @@ export class Kernel {
     history.step('frame', 0, 0, this.#parts.domid);
     await this.#store.write(DATA_KEY.frame, '1').catch(none);
     this.#parts.onState('shown');
+    if (this.#parts.measured) await this.#beMeasured(gpu);
+  }
+
+  async #beMeasured(gpu: VirtioGpu): Promise<void> {
+    this.#measuredGpu = gpu;
+    if (this.#load !== undefined) return;
+    const { vcpu, clock, history } = this.#parts;
+    this.#load = new LatencyLoad({ vcpu, clock, history, store: this.#store, cursor: () => this.#measuredGpu?.cursor });
+    await this.#load.start(this.#xenbus.newToken());
   }
 
   /** For whoever waits for the picture. */

@@ -26,6 +26,7 @@ await runService<GuestOptions>({
         new Option('--driver <driver>', 'what the display driver does when the device asks for a reset')
           .choices(['restore', 'linux'])
           .default('restore'),
-      ),
+      )
+      .option('--measured', 'answer requests to measure notifications, for xenwire latency'),
   start,
 });

@@ -27,6 +27,7 @@ export interface GuestOptions {
   readonly image: string;
   readonly core: CoreVersion;
   readonly driver: GpuPersonality;
+  readonly measured?: boolean;
 }
 
 /** Most pixels that a picture can have in the largest domain. */
@@ -56,6 +57,7 @@ export async function start(context: ServiceContext, options: GuestOptions): Pro
     calls: hypercalls(hypervisor, vcpu),
     rules: CORES[options.core],
     personality: options.driver,
+    measured: options.measured ?? false,
     clock: context.clock,
     history,
     log: context.log,

@@ -13,13 +13,15 @@ import {
   VIRTIO_GPU_EVENT_DISPLAY,
   VIRTIO_GPU_F_EDID,
   VIRTIO_GPU_QUEUE_CONTROL,
+  VIRTIO_GPU_QUEUE_CURSOR,
   VIRTIO_GPU_RESP_ERR_FIRST,
   VIRTIO_GPU_SHM_ID_HOST_VISIBLE,
   VIRTIO_ID_GPU,
 } from '../../lib/layout/virtio-gpu.js';
 import { featureBits, hasFeature } from '../../lib/layout/virtio-ring.js';
+import { CursorQueue } from './cursor-queue.js';
 import { type Framebuffer, freeFramebuffer, makeFramebuffer } from './framebuffer.js';
-import { GpuChannel, type GpuCommand, type GpuFence, type GpuPending } from './gpu-channel.js';
+import { GpuChannel, type GpuCommand, type GpuFence } from './gpu-channel.js';
 import { GpuOutputs, type Output } from './gpu-outputs.js';
 import type { Rect } from './gpu-requests.js';
 import * as requests from './gpu-requests.js';
@@ -53,6 +55,7 @@ export class VirtioGpu implements VirtioDriver {
   readonly #framebuffers = new Map<number, { framebuffer: Framebuffer; scanout: number | undefined }>();
   #device: VirtioMmio | undefined;
   #control: GpuChannel | undefined;
+  #cursor: CursorQueue | undefined;
   readonly #outputs: GpuOutputs;
   /** Counter of resource ids; Linux's never come back, and its first is 2. */
   #lastResource = 1;
@@ -70,6 +73,11 @@ export class VirtioGpu implements VirtioDriver {
 
   get outputs(): readonly Output[] {
     return this.#outputs.all;
+  }
+
+  /** As it is now: a reset of the device brings another. */
+  get cursor(): CursorQueue | undefined {
+    return this.#cursor;
   }
 
   /** Removed for good: nothing can be drawn any more. */
@@ -96,10 +104,17 @@ export class VirtioGpu implements VirtioDriver {
   }
 
   async #openQueues(device: VirtioMmio): Promise<void> {
-    const [control] = await device.findQueues<GpuPending>([() => this.#control?.onUsed(), () => {}]);
+    const [control, cursor] = await device.findQueues<never>([
+      () => this.#control?.onUsed(),
+      () => this.#cursor?.onUsed(),
+    ]);
     const { vcpu, memory, heap, history } = this.#parts;
-    const kick = (): Promise<void> => device.kick(VIRTIO_GPU_QUEUE_CONTROL);
-    this.#control = new GpuChannel({ queue: control!, kick, vcpu, memory, heap, history });
+    const kick = (index: number) => (): Promise<void> => device.kick(index);
+    this.#control = new GpuChannel({
+      ...{ queue: control!, vcpu, memory, heap, history },
+      kick: kick(VIRTIO_GPU_QUEUE_CONTROL),
+    });
+    this.#cursor = new CursorQueue({ queue: cursor!, memory, heap, kick: kick(VIRTIO_GPU_QUEUE_CURSOR) });
   }
 
   async #askDisplay(): Promise<void> {
@@ -239,6 +254,7 @@ export class VirtioGpu implements VirtioDriver {
     try {
       await device.renegotiate();
       old.close();
+      this.#cursor?.close();
       await this.#openQueues(device);
       await device.ready();
       if (!this.#outputs.answered && this.#outputs.all.length > 0) await this.#askDisplay();
@@ -293,6 +309,8 @@ export class VirtioGpu implements VirtioDriver {
     await device.reset();
     await device.deleteQueues();
     channel?.close();
+    this.#cursor?.close();
+    this.#cursor = undefined;
     for (const { framebuffer } of this.#framebuffers.values()) freeFramebuffer(this.#parts.pages, framebuffer);
     this.#framebuffers.clear();
     this.#device = undefined;
