@@ -2,6 +2,7 @@
 // that answers slots. Every slot that was taken is answered, whatever a device does: an unanswered one stops the vCPU for
 // ever. Leaves what an address means to the ranges that devices put in.
 import type { Remote } from '../../lib/core/bus.js';
+import type { Clock } from '../../lib/core/clock.js';
 import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
@@ -9,6 +10,7 @@ import type { FileHandle } from '../../lib/core/proto-types.js';
 import type { SharedFiles } from '../../lib/core/shared.js';
 import {
   HVMIO_MEMORY,
+  MAX_NR_IOREQ_SERVERS,
   XENMEM_resource_ioreq_server,
   XENMEM_resource_ioreq_server_frame_ioreq,
 } from '../../lib/layout/ioreq.js';
@@ -16,6 +18,9 @@ import { overlaps } from '../../lib/xenbus/keys.js';
 import type { DevEvtchn } from './dev-evtchn.js';
 import { type IoRequest, IoreqSlots } from './ioreq-slots.js';
 import type { Ledger } from './ledger.js';
+
+/** How long requests found in an adopted server wait for their device. */
+const ADOPTION_MS = 1000;
 
 /** Answers accesses of a range; `offset` from its base. Reads resolve with their value. */
 export interface RangeOwner {
@@ -34,6 +39,7 @@ export interface GuestDeps {
   readonly evtchn: DevEvtchn;
   readonly shared: SharedFiles;
   readonly ledger: Ledger;
+  readonly clock: Clock;
   readonly history: History;
   readonly log: Log;
 }
@@ -49,6 +55,9 @@ export class Guest {
   readonly #deps: GuestDeps;
   readonly #ranges: Range[] = [];
   #slots: IoreqSlots | undefined;
+  /** The server was another emulator's: requests may wait for devices that are not here yet. */
+  #adopting = false;
+  #waiting: { readonly request: IoRequest; readonly port: number }[] = [];
   /** Requests whose answer is under way. */
   readonly #pending = new Set<Promise<void>>();
   /** What to do at the end, last first. */
@@ -73,16 +82,62 @@ export class Guest {
 
   async #open(): Promise<void> {
     const { domid } = this;
-    const { hypervisor, ledger, shared, evtchn } = this.#deps;
+    const { hypervisor, ledger } = this.#deps;
     const { file } = await hypervisor.privcmd_map_foreign({ domid });
     this.memory = file;
     const unmapped = ledger.take('foreign map', domid, domid);
     this.#undo.push(() => hypervisor.privcmd_unmap_foreign({ domid }).finally(unmapped));
     const { vcpus } = await hypervisor.dm_nr_vcpus({ domid });
+    if (await this.#adopt(vcpus)) return;
     const { id } = await hypervisor.dm_create_ioreq_server({ domid, handle_bufioreq: 0 });
     this.serverId = id;
-    const destroyed = ledger.take('ioreq server', id, domid);
-    this.#undo.push(() => hypervisor.dm_destroy_ioreq_server({ domid, id }).finally(destroyed));
+    this.#undo.push(this.#destroyer(id));
+    await this.#connect(vcpus);
+  }
+
+  /**
+   * Servers outlive the process that made them: one whose ports nobody holds any more was left by an emulator that died,
+   * with requests that may wait in it for ever (design 8). False when there is none.
+   */
+  async #adopt(vcpus: number): Promise<boolean> {
+    const { domid } = this;
+    const { hypervisor, log } = this.#deps;
+    const there = (id: number) =>
+      hypervisor.dm_get_ioreq_server_info({ domid, id }).then(
+        () => true,
+        () => false,
+      );
+    const found = await Promise.all(Array.from({ length: MAX_NR_IOREQ_SERVERS }, (_, id) => there(id)));
+    for (const [id, exists] of found.entries()) {
+      if (!exists) continue;
+      this.serverId = id;
+      const before = this.#undo.length;
+      this.#adopting = true;
+      try {
+        await this.#connect(vcpus);
+      } catch (error) {
+        if (!(error instanceof ErrnoError)) throw error;
+        this.#adopting = false;
+        await this.#undoTo(before); // somebody lives who serves it
+        continue;
+      }
+      this.#undo.splice(before, 0, this.#destroyer(id));
+      this.#deps.clock.after(ADOPTION_MS, () => this.#adopted());
+      log.info({ domid, server: id }, 'adopted an ioreq server');
+      return true;
+    }
+    return false;
+  }
+
+  #destroyer(id: number): () => Promise<unknown> {
+    const destroyed = this.#deps.ledger.take('ioreq server', id, this.domid);
+    return () => this.#deps.hypervisor.dm_destroy_ioreq_server({ domid: this.domid, id }).finally(destroyed);
+  }
+
+  /** Maps the server's page, enables it, binds its ports. */
+  async #connect(vcpus: number): Promise<void> {
+    const { domid, serverId: id } = this;
+    const { hypervisor, shared, evtchn } = this.#deps;
     // The page before enabling, the ports after: only enabling writes vp_eport, and only into a page that exists.
     const page = await hypervisor.xenmem_acquire_resource({
       domid,
@@ -97,14 +152,31 @@ export class Guest {
       mapping.close();
     });
     const slots = new IoreqSlots(mapping.bytes, vcpus);
-    this.#slots = slots;
     await hypervisor.dm_set_ioreq_server_state({ domid, id, enabled: true });
     for (let vcpu = 0; vcpu < vcpus; vcpu++) {
       const port = await evtchn.bindInterdomain(domid, slots.port(vcpu), (local) => this.#serve(vcpu, local));
       this.vcpuPorts.push(port);
-      this.#undo.push(() => evtchn.unbind(port));
+      this.#undo.push(() => {
+        this.vcpuPorts.splice(this.vcpuPorts.indexOf(port), 1);
+        return evtchn.unbind(port);
+      });
+      if (!this.#adopting) continue;
+      const left = slots.take(vcpu, true);
+      if (left !== undefined) this.#waiting.push({ request: left, port });
+      else if (slots.answered(vcpu)) evtchn.notify(port); // it died between the answer and saying so
     }
+    this.#slots = slots;
     this.#undo.push(() => this.#finish());
+    // What came while the ports were bound was not looked at yet.
+    for (const [vcpu, port] of this.vcpuPorts.entries()) this.#serve(vcpu, port);
+    evtchn.flush();
+  }
+
+  /** Every device has had time to claim its range again: what waits for none of them is nobody's. */
+  #adopted(): void {
+    this.#adopting = false;
+    for (const { request, port } of this.#waiting.splice(0)) this.#execute(request, port);
+    this.#deps.evtchn.flush();
   }
 
   /**
@@ -121,9 +193,18 @@ export class Guest {
     try {
       await this.#deps.hypervisor.dm_map_io_range_to_ioreq_server(this.#ioRange(base, size));
     } catch (error) {
-      this.#drop(range);
-      throw error;
+      // An adopted server has it already.
+      if (!(this.#adopting && error instanceof ErrnoError && error.code === 'EEXIST')) {
+        this.#drop(range);
+        throw error;
+      }
     }
+    const ours = this.#waiting.filter(({ request }) => this.#rangeOf(request) === range);
+    for (const each of ours) {
+      this.#waiting.splice(this.#waiting.indexOf(each), 1);
+      this.#execute(each.request, each.port);
+    }
+    this.#deps.evtchn.flush();
   }
 
   /** Accesses under way are still answered. */
@@ -139,10 +220,15 @@ export class Guest {
 
   /** Gives back everything, the range owners' too. Never rejects: what cannot be given back is gone with the guest. */
   async close(): Promise<void> {
+    this.#adopted();
     for (const range of [...this.#ranges]) await this.removeRange(range.base).catch(() => {});
-    for (let undo = this.#undo.pop(); undo !== undefined; undo = this.#undo.pop()) {
+    await this.#undoTo(0);
+  }
+
+  async #undoTo(length: number): Promise<void> {
+    while (this.#undo.length > length) {
       try {
-        await undo();
+        await this.#undo.pop()!();
       } catch (error) {
         this.#deps.log.debug({ domid: this.domid }, `giving back: ${errorMessage(error)}`);
       }
@@ -179,6 +265,11 @@ export class Guest {
       return;
     }
     this.#deps.history.step(request.read ? 'ioreq read' : 'ioreq write', request.addr, request.value, this.domid);
+    if (this.#adopting && this.#rangeOf(request) === undefined) this.#waiting.push({ request, port });
+    else this.#execute(request, port);
+  }
+
+  #execute(request: IoRequest, port: number): void {
     let value: number | undefined | Promise<number | undefined>;
     try {
       value = this.#access(request);
@@ -200,9 +291,12 @@ export class Guest {
   }
 
   #access(request: IoRequest): number | undefined | Promise<number> {
-    const { addr, size, plain } = request;
-    const range = plain ? this.#ranges.find((r) => addr >= r.base && addr + size <= r.base + r.size) : undefined;
-    return range?.owner.access(addr - range.base, request);
+    const range = this.#rangeOf(request);
+    return range?.owner.access(request.addr - range.base, request);
+  }
+
+  #rangeOf({ addr, size, plain }: IoRequest): Range | undefined {
+    return plain ? this.#ranges.find((r) => addr >= r.base && addr + size <= r.base + r.size) : undefined;
   }
 
   #failed(request: IoRequest, error: unknown): undefined {

@@ -47,12 +47,16 @@ export class IoreqSlots {
     return this.#view.getUint32(vcpu * IOREQ.size + IOREQ.offset.vp_eport, true);
   }
 
-  /** Claims the vCPU's request; undefined when there is none to serve (an IOEVENTFD may have taken it). */
-  take(vcpu: number): IoRequest | undefined {
+  /**
+   * Claims the vCPU's request; undefined when there is none to serve (an IOEVENTFD may have taken it). `again`: also one
+   * that an emulator before us had claimed and did not live to answer; its state is not lowered.
+   */
+  take(vcpu: number, again = false): IoRequest | undefined {
     const at = vcpu * IOREQ.size;
     const flagsAt = at + IOREQ.offset.flags;
     const flags = Atomics.load(this.#bytes, flagsAt);
-    if ((flags & IOREQ_STATE_MASK) !== STATE_IOREQ_READY) return undefined;
+    const state = flags & IOREQ_STATE_MASK;
+    if (state !== STATE_IOREQ_READY && !(again && state === STATE_IOREQ_INPROCESS)) return undefined;
     const claimed = (flags & ~IOREQ_STATE_MASK) | STATE_IOREQ_INPROCESS;
     if (Atomics.compareExchange(this.#bytes, flagsAt, flags, claimed) !== flags) return undefined;
     const request = IOREQ.decode(this.#bytes, at);
@@ -69,6 +73,12 @@ export class IoreqSlots {
       value: Number(request.data & 0xffffffffn),
       plain,
     };
+  }
+
+  /** An answer stands in the slot that Xen has not taken. */
+  answered(vcpu: number): boolean {
+    const flags = Atomics.load(this.#bytes, vcpu * IOREQ.size + IOREQ.offset.flags);
+    return (flags & IOREQ_STATE_MASK) === STATE_IORESP_READY;
   }
 
   /** Answers a claimed request; `value` is what a read gives, undefined all ones. */

@@ -4,6 +4,7 @@
 // after what it may have left half done. Leaves registers and sessions to virtio-link.ts.
 import type { Remote } from '../../lib/core/bus.js';
 import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
+import { hasEvtchnRaise, needsEvtchnRaise } from '../../lib/core/evtchn-raise.js';
 import type { History } from '../../lib/core/history.js';
 import { DEFAULT_PATH, HOP, isNotificationPath, type NotificationPath, PATH_HOPS } from '../../lib/core/hops.js';
 import type { Log } from '../../lib/core/log.js';
@@ -59,17 +60,8 @@ export async function checkedPath(
   const path = text === '' ? DEFAULT_PATH : text;
   if (!isNotificationPath(path)) throw new ErrnoError('EINVAL', `path "${path.slice(0, 40)}" is none`);
   if (path === 'direct' && !sharedBells) throw new ErrnoError('EOPNOTSUPP', 'path direct needs notify = doorbell');
-  if (path === 'dmop' || path === 'irqfd') {
-    // Port 0 is no port of anybody: EINVAL says that the operation is there.
-    const error = await hypervisor.dm_evtchn_raise({ domid, port: 0 }).then(
-      () => undefined,
-      (reason: unknown) => reason,
-    );
-    if (!(error instanceof ErrnoError)) throw error;
-    if (error.code === 'EOPNOTSUPP')
-      throw new ErrnoError('EOPNOTSUPP', `path ${path} needs a hypervisor with --dm-evtchn-raise`);
-    if (error.code !== 'EINVAL') throw error;
-  }
+  if (needsEvtchnRaise(path) && !(await hasEvtchnRaise(hypervisor, domid)))
+    throw new ErrnoError('EOPNOTSUPP', `path ${path} needs a hypervisor with --dm-evtchn-raise`);
   return path;
 }
 

@@ -42,7 +42,7 @@ export async function start(
           return client;
         }, log)
       : unixServer(context, options.deviceSocket, options.frames);
-  const guests = new Guests({ hypervisor, evtchn, shared, ledger, history, log });
+  const guests = new Guests({ hypervisor, evtchn, shared, ledger, clock, history, log });
   const onFailure = (error: unknown): void => {
     // Whoever lost the peer ends this process with a message of its own.
     if (!(error instanceof PeerDiedError)) void context.stop(`internal error: ${stackOf(error)}`);

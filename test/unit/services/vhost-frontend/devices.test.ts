@@ -361,3 +361,57 @@ t.test('a directory that goes while it is looked at costs no more than a look or
   for (let turn = 0; turn < 200; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
   t.ok(lab.backendSent.length - sent < 20, `${lab.backendSent.length - sent} requests at rest`);
 });
+
+t.test('a killed backend: the next one answers what waits in its slots, and takes its server over', async (t) => {
+  for (const died of ['before the claim', 'before the answer', 'before saying that it has answered']) {
+    const lab = await new Dom0Lab().start();
+    const { domain, vcpu } = lab.guest();
+    await lab.connect(domain);
+    await drive(lab, vcpu);
+    const claimed = died !== 'before the claim';
+    if (claimed) {
+      lab.server.holding = VHOST_USER_REQUEST.VHOST_USER_GET_VRING_BASE;
+      vcpu.write(BASE + M.VIRTIO_MMIO_STATUS, 0);
+      await lab.until('the slot to be claimed', () => lab.server.heldCount === 2);
+      lab.crash();
+      // What is dead here still runs: it stores its answer, and nobody hears of it.
+      if (died === 'before saying that it has answered') lab.server.release();
+      lab.server.holding = undefined;
+    } else {
+      lab.crash();
+      t.equal(vcpu.read(BASE + M.VIRTIO_MMIO_STATUS), undefined, 'nobody answers');
+    }
+    await lab.start();
+    let answer = vcpu.answer();
+    await lab.until('the answer', () => {
+      answer ??= vcpu.answer();
+      return answer !== undefined;
+    });
+    if (!claimed) t.equal(answer?.data, 0x40n, 'from a fresh register file');
+    await lab.untilBack(5, 1);
+    t.equal(await status(lab, vcpu), died === 'before the answer' ? 0 : 0x40, died);
+    t.equal(lab.held.filter((what) => what.startsWith('ioreq server')).length, 1);
+    await lab.front(1, { state: 6 });
+    await lab.untilBack(6, 1);
+    t.same(
+      lab.ledger.held.filter(({ what }) => what !== 'watch'),
+      [],
+    );
+    t.notOk(lab.held.some((what) => what.startsWith('ioreq server')));
+    t.same(lab.failures, []);
+  }
+});
+
+t.test('a request that waits in an adopted server for no device is answered in the end', async (t) => {
+  const lab = await new Dom0Lab().start();
+  const { domain, vcpu } = lab.guest();
+  await lab.connect(domain);
+  lab.crash();
+  vcpu.read(BASE + M.VIRTIO_MMIO_MAGIC_VALUE);
+  await lab.front(1, { base: '0xf0005000' });
+  await lab.start();
+  await lab.untilBack(5, 1);
+  t.equal(vcpu.answer(), undefined);
+  lab.clock.advance(1000);
+  await lab.until('all ones', () => vcpu.answer()?.data === 0xffffffffn);
+});
