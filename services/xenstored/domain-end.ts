@@ -1,9 +1,11 @@
 // What becomes of a domain's nodes and permissions when it ends. Leaves who is told of it to domain-life.ts.
 
+import { DOM0 } from '../../lib/core/ids.js';
 import { XS_INTRODUCE_DOMAIN, XS_RELEASE_DOMAIN } from '../../lib/layout/xs-wire.js';
 import type { StoreNode } from './node.js';
 import { removeTree } from './node-commands.js';
 import { childPath } from './path.js';
+import type { Perm } from './perms.js';
 import type { Store } from './store.js';
 
 /**
@@ -21,10 +23,20 @@ export function dropNodesOf(store: Store, domid: number): void {
     for (const name of [...node.children]) visit(childPath(path, name));
   };
   visit('/');
-  for (const path of [XS_RELEASE_DOMAIN, XS_INTRODUCE_DOMAIN]) {
-    const node = store.view.read(path);
-    if (node !== undefined) dropEntries(store, path, node, domid);
+  for (const path of ['/', XS_RELEASE_DOMAIN, XS_INTRODUCE_DOMAIN]) giveToDom0(store, path, domid);
+}
+
+/** The nodes that are always there: with their owner gone they are dom0's again. */
+function giveToDom0(store: Store, path: string, domid: number): void {
+  const node = store.view.read(path);
+  if (node === undefined) return;
+  if (node.owner === domid) {
+    const [owner, ...others] = node.perms as [Perm, ...Perm[]];
+    store.view.write(path, node.withPerms([{ ...owner, domid: DOM0 }, ...others], node.generation));
+    store.view.countNodes(DOM0, 1);
   }
+  const now = store.view.read(path);
+  if (now !== undefined && path !== '/') dropEntries(store, path, now, domid);
 }
 
 function dropEntries(store: Store, path: string, node: StoreNode, domid: number): void {

@@ -44,6 +44,9 @@ export function removeDomain(store: Store, domain: Domain): void {
     store.close(connection);
     connection.onDropped(connection);
   }
+  for (const { transactions } of store.connections) {
+    for (const transaction of transactions.values()) transaction.domainEnded(domid);
+  }
   dropNodesOf(store, domid);
   store.domains.forget(domid);
   for (const other of store.domains.all()) {

@@ -37,6 +37,7 @@ export class Transaction implements View {
   /** Made a node: its owner's node quota is checked at the commit. */
   nodeCreated = false;
   #failed = false;
+  #outdated = false;
   readonly #host: TransactionHost;
   readonly #touched = new Map<string, Touched>();
   readonly #nodeCounts = new Map<number, number>();
@@ -107,6 +108,13 @@ export class Transaction implements View {
     this.#failed = true;
   }
 
+  /** A domain is gone: versions made here that give it rights would give them to the next of its number. */
+  domainEnded(domid: number): void {
+    for (const { now, modified } of this.#touched.values()) {
+      if (modified && now?.perms.some((perm) => perm.domid === domid)) this.#outdated = true;
+    }
+  }
+
   #charge(bytes: number): void {
     this.#charged += bytes;
     this.#host.charge(bytes);
@@ -114,6 +122,7 @@ export class Transaction implements View {
 
   /** True when a version that it kept is not the newest any more. */
   conflicts(): boolean {
+    if (this.#outdated) return true;
     for (const [path, touched] of this.#touched) {
       if (this.#host.tree.get(path)?.generation !== touched.before?.generation) return true;
     }

@@ -87,6 +87,39 @@ t.test('a reused domid inherits no rights from entries of its forerunner', async
   t.equal(lab.reply('dom5', 'READ', '/x|'), '');
 });
 
+t.test('the nodes that are always there outlive an owner, and go back to dom0', async (t) => {
+  const lab = new StoreLab();
+  lab.guest(5);
+  for (const path of ['/', '@releaseDomain', '@introduceDomain']) lab.expectOk('dom0', 'SET_PERMS', `${path}|n5|r5|`);
+  lab.expectOk('dom0', 'WRITE', '/x|1');
+  lab.store.domainsChanged([{ domid: 5, uniqueId: '', ...alive }]);
+  for (const path of ['/', '@releaseDomain', '@introduceDomain']) {
+    t.equal(lab.reply('dom0', 'GET_PERMS', `${path}|`), 'n0', path);
+  }
+  t.equal(lab.reply('dom0', 'READ', '/tool|'), '');
+  t.equal(lab.reply('dom0', 'READ', '/x|'), 'ENOENT', 'what it owned below the root is gone');
+  t.same(checkStore(lab.store), []);
+});
+
+t.test('a transaction cannot leave rights to a domain that died meanwhile', async (t) => {
+  const lab = new StoreLab();
+  lab.guest(5);
+  lab.expectOk('dom0', 'WRITE', '/x|');
+  for (const perms of ['n5', 'n0|r5']) {
+    const id = lab.begin('dom0');
+    lab.expectOk('dom0', 'SET_PERMS', `/x|${perms}|`, id);
+    const other = lab.begin('dom0');
+    lab.expectOk('dom0', 'WRITE', `/y/${perms.length}|`, other);
+    lab.store.domainsChanged([{ domid: 5, uniqueId: '', ...alive }]);
+    lab.hostDomains.set(5, '501');
+    lab.expectOk('dom0', 'INTRODUCE', '5|1|7|');
+    t.equal(lab.reply('dom0', 'TRANSACTION_END', 'T|', id), 'EAGAIN', perms);
+    t.equal(lab.reply('dom0', 'TRANSACTION_END', 'T|', other), 'OK', 'others are not concerned');
+    t.equal(lab.reply('dom0', 'GET_PERMS', '/x|'), 'n0');
+  }
+  t.same(checkStore(lab.store), []);
+});
+
 t.test('a request that needs the host waits, the others of its connection behind it, nobody else', async (t) => {
   const lab = new StoreLab();
   lab.answersAtOnce = false;
