@@ -303,8 +303,8 @@ export class Device {
   async #stillWanted(): Promise<void> {
     const event = await this.#look();
     if (event.type !== 'look') return;
-    const { Unknown, Closed } = XenbusState;
-    const over = event.back === Unknown || event.back === Closed || !event.online || event.front === Unknown;
+    // Another own state is the toolstack's doing; the one that the opening began at may also be Closed.
+    const over = event.back !== this.#state.back || event.front === XenbusState.Unknown || !event.online;
     if (over || this.#state.stopping) this.#cancelOpen?.(new ErrnoError('ENODEV', 'the device is not wanted any more'));
   }
 

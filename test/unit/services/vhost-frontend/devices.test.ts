@@ -305,7 +305,14 @@ t.test('found half-way: registers read NEEDS_RESET, the connection closes, the n
   t.equal(await status(lab, vcpu), 0);
   await lab.front(1, { state: 6 });
   await lab.untilBack(6, 1);
+  // Events that change nothing, while the session is opened.
+  lab.server.holding = VHOST_USER_REQUEST.VHOST_USER_GET_FEATURES;
   await lab.front(1, { state: 1 });
+  await lab.until('the session', () => lab.server.heldCount === 1);
+  const sent = lab.backendSent.length;
+  await lab.store.write('/local/domain/0/backend/virtio-mmio/1/0/online', '1');
+  await lab.until('a look', () => lab.backendSent.length >= sent + 3);
+  lab.server.release();
   await lab.untilBack(2, 1);
   await lab.front(1, { base: '0xf0000000', 'event-channel': lab.port(domain), state: 3 });
   await lab.untilBack(4, 1);
