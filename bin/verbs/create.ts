@@ -1,18 +1,23 @@
 // `xenwire create`: adds a guest to a running lab, as `xl create` does, and starts the process that runs its kernel.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/hops.js';
+import type { NotifyMode } from '../../lib/core/notify.js';
 import type { Command } from '../../lib/node/cli.js';
 import { createGuest, type Guest } from '../../services/toolstack/domain.js';
+import { onPath } from '../../services/toolstack/guest-config.js';
 import { builtProgram } from '../../services/toolstack/node/child.js';
 import { checkFrame, firstFrame } from '../../services/toolstack/node/frames.js';
 import { readPng } from '../../services/toolstack/node/png.js';
 import type { Session } from '../../services/toolstack/node/session.js';
 import { fail, labOption } from './common.js';
 import { checkedImage, DEFAULT_IMAGE, readConfig } from './guest-source.js';
+import { checkNotify, notificationPath } from './path-option.js';
 
 interface CreateOptions {
   readonly runDir: string;
   readonly image: string;
+  readonly path?: NotificationPath;
   readonly process: boolean;
   readonly wait?: boolean;
   readonly waitForLab?: boolean;
@@ -21,6 +26,7 @@ interface CreateOptions {
 export function register(program: Command): void {
   labOption(program.command('create <config>').description('add a guest to a running lab'))
     .option('--image <file>', 'PNG that the guest shows', DEFAULT_IMAGE)
+    .option('--path <path>', `how notifications travel: ${NOTIFICATION_PATHS.join(', ')}`, notificationPath)
     .option('--no-process', "start no process: the guest's kernel runs elsewhere, as xenwire guest --name NAME")
     .option('--wait', 'wait for its first frame and compare it with the image; status 1 if they differ')
     .option('--wait-for-lab', 'wait until the lab runs, instead of refusing')
@@ -29,16 +35,21 @@ export function register(program: Command): void {
       '\nExamples:\n  xenwire create examples/gpu-guest.cfg\n  xenwire create examples/gpu-guest.cfg --image examples/test-card.png --wait',
     )
     .action(async (configPath: string, options: CreateOptions) => {
-      const config = readConfig(configPath);
+      const config = onPath(readConfig(configPath), options.path);
       const image = checkedImage(options.image);
       // Loaded when all is checked: ZeroMQ takes a while.
-      const { openRunningSession, openSession } = await import('../../services/toolstack/node/session.js');
+      const { notifyOf, openRunningSession, openSession } = await import('../../services/toolstack/node/session.js');
       const session = options.waitForLab
         ? await openSession({ runDir: options.runDir })
         : await openRunningSession(options.runDir);
       try {
+        const notify = notifyOf(options.runDir);
+        checkNotify(
+          config.virtio.map(({ path }) => path),
+          notify,
+        );
         const guest = await session.exclusively(() => createGuest(session, config));
-        if (options.process) startDetached(options.runDir, guest.name, image);
+        if (options.process) startDetached(options.runDir, notify, guest.name, image);
         process.stdout.write(`guest ${guest.name} is domain ${guest.domid}\n`);
         if (options.wait) await compare(session, guest, image);
       } finally {
@@ -48,8 +59,8 @@ export function register(program: Command): void {
 }
 
 /** A process of its own: it ends with its domain, or with the lab. */
-function startDetached(runDir: string, name: string, image: string): void {
-  const args = [builtProgram('guest'), '--run-dir', runDir, '--name', name, '--image', image];
+function startDetached(runDir: string, notify: NotifyMode, name: string, image: string): void {
+  const args = [builtProgram('guest'), '--run-dir', runDir, '--notify', notify, '--name', name, '--image', image];
   spawn(process.execPath, args, { detached: true, stdio: 'ignore' }).unref();
 }
 

@@ -3,6 +3,7 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { errorMessage, UserError } from '../../lib/core/errors.js';
+import { NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/hops.js';
 import { POLL_US_MAX } from '../../lib/core/limits.js';
 import { LOG_LEVELS } from '../../lib/core/log.js';
 import { NOTIFY_MODES, type NotifyMode } from '../../lib/core/notify.js';
@@ -10,6 +11,7 @@ import { type Command, EXIT, integerBetween, Option } from '../../lib/node/cli.j
 import { virtioDeviceNumber } from '../../services/toolstack/guest-config.js';
 import { labOption } from './common.js';
 import { checkedImage, DEFAULT_CONFIG, DEFAULT_IMAGE, readConfig } from './guest-source.js';
+import { checkNotify, notificationPaths } from './path-option.js';
 
 interface Options {
   readonly runDir: string;
@@ -17,6 +19,7 @@ interface Options {
   readonly image: string;
   readonly guests: number;
   readonly notify: NotifyMode;
+  readonly path?: readonly NotificationPath[];
   readonly logLevel: string;
   readonly pollUs?: number;
   readonly once?: boolean;
@@ -44,6 +47,11 @@ export function register(program: Command): void {
     .addOption(
       new Option('--notify <how>', 'how wake-ups travel between processes').choices(NOTIFY_MODES).default('doorbell'),
     )
+    .option(
+      '--path <paths>',
+      `how notifications travel: ${NOTIFICATION_PATHS.join(', ')}; of several, guest after guest takes the next one`,
+      notificationPaths,
+    )
     .addOption(new Option('--log-level <level>', 'what the processes log').choices(LOG_LEVELS).default('info'))
     .option(
       '--poll-us <us>',
@@ -52,7 +60,7 @@ export function register(program: Command): void {
     )
     .addHelpText(
       'after',
-      '\nExamples:\n  xenwire up\n  xenwire up --once --json\n  xenwire up --once --guests 2 --image examples/test-card.png',
+      '\nExamples:\n  xenwire up\n  xenwire up --once --json\n  xenwire up --once --guests 3 --path evtchnfd,dmop,direct\n  xenwire up --once --guests 2 --image examples/test-card.png',
     )
     .action(async (options: Options) => {
       const config = readConfig(options.config);
@@ -62,6 +70,7 @@ export function register(program: Command): void {
         );
       }
       const { runDir, guests, notify, logLevel } = options;
+      checkNotify([...(options.path ?? config.virtio.map(({ path }) => path))], notify);
       const { up } = await import('../../services/toolstack/node/up.js');
       const ok = await up({
         runDir,
@@ -74,6 +83,7 @@ export function register(program: Command): void {
         json: options.json ?? false,
         keep: options.keep ?? false,
         attach: options.attach ?? false,
+        ...(options.path === undefined ? {} : { paths: options.path }),
         ...(options.pollUs === undefined ? {} : { pollUs: options.pollUs }),
         ...(options.frames === undefined ? {} : { frames: writableFolder(options.frames) }),
         startNs: processStartNs(),

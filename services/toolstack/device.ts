@@ -32,6 +32,7 @@ export async function addVirtioDevice(toolstack: Toolstack, id: DeviceId, config
     [VIRTIO_MMIO_KEY.type, config.type],
     [VIRTIO_MMIO_KEY.transport, config.transport],
     [VIRTIO_MMIO_KEY.grantUsage, grantUsage ? '1' : '0'],
+    ...(config.path === undefined ? [] : [[VIRTIO_MMIO_KEY.path, config.path] as const]),
   ]);
 }
 

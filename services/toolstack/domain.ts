@@ -2,6 +2,7 @@
 // A toolstack can be killed in the middle: what is being made or removed is noted in the store first, and the next call
 // removes what it finds noted. Leaves devices to device.ts, directories to skeleton.ts.
 import { UserError } from '../../lib/core/errors.js';
+import { hasEvtchnRaise, needsEvtchnRaise } from '../../lib/core/evtchn-raise.js';
 import { DOM0 } from '../../lib/core/ids.js';
 import type { DomainInfo } from '../../lib/core/proto-types.js';
 import { homePath } from '../../lib/layout/xenbus.js';
@@ -62,6 +63,7 @@ export async function createGuest(toolstack: Toolstack, config: GuestConfig): Pr
     });
     const { domid } = created;
     await store.write(note, String(domid));
+    await checkPaths(toolstack, domid, config);
     const domain = { domid, uuid: toolstack.newUuid(), config };
     await store.transaction((tx) => writeSkeleton(tx, domain));
     const { port } = await hypervisor.evtchn_alloc_unbound({ dom: domid, remote_dom: DOM0 });
@@ -79,6 +81,13 @@ export async function createGuest(toolstack: Toolstack, config: GuestConfig): Pr
     await finishUnfinished(toolstack);
     throw error;
   }
+}
+
+/** Throws UserError for a device on a path that this host has not. */
+async function checkPaths({ hypervisor }: Toolstack, domid: number, { virtio }: GuestConfig): Promise<void> {
+  const needing = virtio.find(({ path }) => needsEvtchnRaise(path));
+  if (needing === undefined || (await hasEvtchnRaise(hypervisor, domid))) return;
+  throw new UserError(`path ${needing.path} needs a hypervisor that was started with --dm-evtchn-raise`);
 }
 
 function backendDomid(backend: string, guests: readonly DomainInfo[]): number {

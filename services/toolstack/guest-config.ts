@@ -1,5 +1,6 @@
 // What the settings of a guest's configuration mean (xl.cfg(5)): name, memory, vcpus, on_crash, virtio devices.
 // Leaves the syntax to xl-config.ts and what is done with a guest to domain.ts.
+import { isNotificationPath, NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/hops.js';
 import { GUEST_MEMORY_MIB_MAX, GUEST_MEMORY_MIB_MIN } from '../../lib/core/limits.js';
 import { configError, parseXlConfig, type XlSettings, type XlValue } from './xl-config.js';
 
@@ -23,6 +24,8 @@ export interface VirtioConfig {
   readonly backend: string;
   /** Left out: 1 for a backend outside dom0, as libxl has it. */
   readonly grantUsage?: boolean;
+  /** How notifications travel; ours, not xl's. Left out: the backend's default. */
+  readonly path?: NotificationPath;
 }
 
 export interface GuestConfig {
@@ -38,6 +41,12 @@ export interface GuestConfig {
 export function virtioDeviceNumber(type: string): number | undefined {
   const hex = VIRTIO_TYPE.exec(type)?.[1];
   return hex ? Number.parseInt(hex, 16) : undefined;
+}
+
+/** The same guest, all of its devices on that path. */
+export function onPath(config: GuestConfig, path: NotificationPath | undefined): GuestConfig {
+  if (path === undefined) return config;
+  return { ...config, virtio: config.virtio.map((device) => ({ ...device, path })) };
 }
 
 const VIRTIO_TYPE = /^virtio,device([0-9a-f]{0,4})$/;
@@ -142,7 +151,7 @@ function virtioDevice(item: XlValue, file: string, warn: (sentence: string) => v
     }
   }
   for (const key of pairs.keys()) {
-    if (!['type', 'transport', 'backend', 'grant_usage'].includes(key)) fail(`virtio: there is no key ${key}`);
+    if (!['type', 'transport', 'backend', 'grant_usage', 'path'].includes(key)) fail(`virtio: there is no key ${key}`);
   }
   const type = pairs.get('type') ?? fail('virtio: the type is missing, e.g. type=virtio,device10 for a GPU');
   if (!VIRTIO_TYPE.test(type)) {
@@ -157,5 +166,14 @@ function virtioDevice(item: XlValue, file: string, warn: (sentence: string) => v
   if (grant === '1') {
     warn(`${file}:${item.line}: virtio: grant_usage=1 is written, but this backend maps all of the guest's memory`);
   }
-  return { type, transport, backend, ...(grant === undefined ? {} : { grantUsage: grant === '1' }) };
+  const path = pairs.get('path');
+  if (path !== undefined && !isNotificationPath(path))
+    return fail(`virtio: path is one of ${NOTIFICATION_PATHS.join(', ')}, not ${JSON.stringify(path)}`);
+  return {
+    type,
+    transport,
+    backend,
+    ...(grant === undefined ? {} : { grantUsage: grant === '1' }),
+    ...(path === undefined ? {} : { path }),
+  };
 }

@@ -17,7 +17,12 @@ export interface TokenFiles {
 export interface Toolstack {
   readonly hypervisor: Pick<
     Remote<'Hypervisor'>,
-    'domctl_create' | 'domctl_destroy' | 'domctl_unpause' | 'domctl_getdomaininfolist' | 'evtchn_alloc_unbound'
+    | 'domctl_create'
+    | 'domctl_destroy'
+    | 'domctl_unpause'
+    | 'domctl_getdomaininfolist'
+    | 'evtchn_alloc_unbound'
+    | 'dm_evtchn_raise'
   >;
   readonly store: StoreClient;
   readonly clock: Clock;

@@ -102,6 +102,7 @@ t.test('the examples of --help do what they say', async (t) => {
   process.chdir(PACKAGE_ROOT); // they name files of the project
   await run('up --once --json');
   await run('up --once --guests 2 --image examples/test-card.png');
+  await run('up --once --guests 3 --path evtchnfd,dmop,direct');
   const lab = startXenwire(
     t,
     examples.splice(

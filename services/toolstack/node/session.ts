@@ -1,11 +1,13 @@
 // A toolstack at work in a lab: dom0's connections to the hypervisor and xenstored, the guests' token files, and the lock
 // that lets one toolstack at a time make or remove guests. Leaves the sequences to domain.ts.
 import { randomUUID } from 'node:crypto';
-import { rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { PeerDiedError, UserError } from '../../../lib/core/errors.js';
 import { NO_LOG } from '../../../lib/core/log.js';
+import type { NotifyMode } from '../../../lib/core/notify.js';
 import type { BusClient, ServerName } from '../../../lib/core/service.js';
+import { bellPaths } from '../../../lib/node/bell.js';
 import { ZmqBusClient } from '../../../lib/node/bus-client.js';
 import { REAL_CLOCK } from '../../../lib/node/clock.js';
 import { createHistory, gatesOf } from '../../../lib/node/history.js';
@@ -82,6 +84,11 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       if (!options.keepHistory) rmSync(historyPath, { force: true });
     },
   };
+}
+
+/** How wake-ups travel in a running lab: every process of it must do the same. */
+export function notifyOf(runDir: string): NotifyMode {
+  return existsSync(bellPaths(runDir, 'hypervisor').zmq) ? 'zmq' : 'doorbell';
 }
 
 /** The same for a lab that must be running already: a user's mistake otherwise. */

@@ -4,11 +4,13 @@
 import { copyFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ErrnoError, errorMessage, PeerDiedError } from '../../../lib/core/errors.js';
+import { needsEvtchnRaise } from '../../../lib/core/evtchn-raise.js';
+import type { NotificationPath } from '../../../lib/core/hops.js';
 import type { NotifyMode } from '../../../lib/core/notify.js';
 import type { BusClient } from '../../../lib/core/service.js';
 import { homePath } from '../../../lib/layout/xenbus.js';
 import { createGuest, type Guest } from '../domain.js';
-import type { GuestConfig } from '../guest-config.js';
+import { type GuestConfig, onPath } from '../guest-config.js';
 import { Handshakes } from '../handshake.js';
 import { type Picture, variation } from '../picture.js';
 import { type Claim, claimRunDir } from './claim.js';
@@ -27,6 +29,8 @@ export interface UpSettings {
   readonly image: string;
   readonly guests: number;
   readonly notify: NotifyMode;
+  /** Guest after guest takes the next one, from the first again; left out: what the configuration says. */
+  readonly paths?: readonly NotificationPath[];
   readonly logLevel: string;
   readonly pollUs?: number;
   readonly once: boolean;
@@ -40,6 +44,8 @@ export interface UpSettings {
   /** CLOCK_MONOTONIC when the command began. */
   readonly startNs: bigint;
 }
+
+const nth = <T>(list: readonly T[] | undefined, index: number): T | undefined => list?.[index % list.length];
 
 /** A signal this long after the first is another one. */
 const SECOND_SIGNAL_MS = 500;
@@ -91,7 +97,10 @@ class Run {
     this.#runDir = claim?.runDir ?? settings.runDir;
     this.#report = new Report(settings);
     this.#interrupted = this.#listenToSignals();
-    this.#lab = settings.attach ? undefined : new Lab({ ...settings, runDir: this.#runDir });
+    const raise = [...(settings.paths ?? []), ...settings.config.virtio.map(({ path }) => path)].some(needsEvtchnRaise);
+    const extraArguments = (program: string): string[] =>
+      raise && program === 'hypervisor' ? ['--dm-evtchn-raise'] : [];
+    this.#lab = settings.attach ? undefined : new Lab({ ...settings, runDir: this.#runDir, extraArguments });
     this.#lab?.startGuest(settings.config.name, settings.image);
     const failure: Promise<string> = this.#lab?.failed ?? new Promise(() => {});
     this.#failed = failure.then((sentence) => {
@@ -171,7 +180,7 @@ class Run {
   }
 
   async #startGuest(session: Session, index: number): Promise<void> {
-    const { config, image } = this.#settings;
+    const { config, image, paths } = this.#settings;
     const name = index === 0 ? config.name : `${config.name}-${index + 1}`;
     if (index > 0 && this.#lab !== undefined) {
       const path = join(this.#runDir, 'frames', `${name}-given.png`);
@@ -181,7 +190,7 @@ class Run {
       this.#lab?.onGuestEnd((ended) => this.#report.note(`guest ${ended} has ended`));
       await this.#tellSteps(session, '/local/domain/0/backend');
     }
-    const guest = await session.exclusively(() => createGuest(session, { ...config, name }));
+    const guest = await session.exclusively(() => createGuest(session, { ...onPath(config, nth(paths, index)), name }));
     this.#guests.push({ ...guest, index });
     await this.#tellSteps(session, `${homePath(guest.domid)}/device`);
     this.#report.note(`guest ${name} is domain ${guest.domid}${index === 0 ? `, to show ${image}` : ''}`);

@@ -8,7 +8,7 @@ import {
   finishUnfinished,
   listGuests,
 } from '../../../../services/toolstack/domain.js';
-import type { GuestConfig } from '../../../../services/toolstack/guest-config.js';
+import { type GuestConfig, onPath } from '../../../../services/toolstack/guest-config.js';
 import { FakeHost, Killed } from '../../../fixtures/toolstack.js';
 
 const CONFIG: GuestConfig = {
@@ -108,6 +108,27 @@ t.test('names are unique, and backends must exist', async (t) => {
   t.ok(host.nodes('/local/domain/1/backend/virtio-mmio/2/0').length > 0, 'a name means its domain');
   t.ok(host.nodes().includes('/local/domain/1/backend/virtio-mmio/2/0/grant_usage = 1'), 'grants outside dom0');
 });
+
+t.test(
+  'a path is written for the backend; one that the hypervisor cannot do is refused, with nothing left',
+  async (t) => {
+    const host = new FakeHost();
+    await createGuest(host.toolstack(), onPath(CONFIG, 'relay'));
+    t.ok(host.nodes().includes(`${BACK}/path = relay`));
+    for (const path of ['dmop', 'irqfd'] as const) {
+      const without = new FakeHost();
+      await t.rejects(createGuest(without.toolstack(), onPath(CONFIG, path)), {
+        name: 'UserError',
+        message: `path ${path} needs a hypervisor that was started with --dm-evtchn-raise`,
+      });
+      t.same(left(without), []);
+      t.equal(without.domains.size, 0);
+      without.evtchnRaise = true;
+      const { domid } = await createGuest(without.toolstack(), onPath(CONFIG, path));
+      t.ok(without.nodes().includes(`/local/domain/0/backend/virtio-mmio/${domid}/0/path = ${path}`));
+    }
+  },
+);
 
 t.test('guests are found by name and by number', async (t) => {
   const toolstack = new FakeHost().toolstack();

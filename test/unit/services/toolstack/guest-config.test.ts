@@ -1,6 +1,11 @@
 import t from 'tap';
 import { UserError } from '../../../../lib/core/errors.js';
-import { type GuestConfig, parseGuestConfig, virtioDeviceNumber } from '../../../../services/toolstack/guest-config.js';
+import {
+  type GuestConfig,
+  onPath,
+  parseGuestConfig,
+  virtioDeviceNumber,
+} from '../../../../services/toolstack/guest-config.js';
 
 const read = (text: string): { config: GuestConfig; warnings: string[] } => {
   const warnings: string[] = [];
@@ -48,6 +53,13 @@ t.test('what is left out has defaults', async (t) => {
   });
 });
 
+t.test('a device may say how its notifications travel', async (t) => {
+  const { config } = read('name = "g"\nvirtio = [ "type=virtio,device10,transport=mmio,path=irqfd" ]');
+  t.equal(config.virtio[0]!.path, 'irqfd');
+  t.equal(onPath(config, 'direct').virtio[0]!.path, 'direct');
+  t.equal(onPath(config, undefined), config);
+});
+
 t.test('settings of xl that mean nothing here are warned about', async (t) => {
   t.same(read('name = "g"\nkernel = "/boot/vmlinuz"').warnings, ['g.cfg:2: kernel means nothing here and is ignored']);
   t.match(read('name = "g"\nvirtio = [ "type=virtio,device10,transport=mmio,grant_usage=1" ]').warnings, [
@@ -81,6 +93,10 @@ t.test('mistakes are one sentence with file and line', async (t) => {
     [virtio('type=virtio,device10,transport=mmio,transport=mmio'), /transport is given twice/],
     [virtio('type=virtio,device10,transport=mmio,backend='), /backend names no domain/],
     [virtio('type=virtio,device10,transport=mmio,grant_usage=yes'), /grant_usage is 0 or 1/],
+    [
+      virtio('type=virtio,device10,transport=mmio,path=pigeon'),
+      'g.cfg:2: virtio: path is one of dmop, relay, irqfd, evtchnfd, evtchn, direct, not "pigeon"',
+    ],
   ];
   for (const [text, message] of cases) t.match(refusal(text), message, JSON.stringify(text));
 });
