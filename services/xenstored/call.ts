@@ -36,8 +36,15 @@ export function exceeds(call: Call, quota: QuotaName, value: number): boolean {
 /** The absolute path that a request spells; EINVAL when it is none. */
 export function absolutePath(call: Call, spelled: string | undefined, special: boolean): string {
   const path = spelled === undefined ? undefined : canonicalPath(spelled, call.connection.home, special);
-  if (path === undefined || exceeds(call, 'path-max', quotaLength(path))) fail('EINVAL');
+  if (path === undefined || isTooLong(call, quotaLength(path))) fail('EINVAL');
   return path;
+}
+
+function isTooLong(call: Call, length: number): boolean {
+  const { compat, domains } = call.store;
+  if (!compat.pathLimitBindsAll) return exceeds(call, 'path-max', length);
+  const limit = domains.limits.get('path-max') ?? 0;
+  return limit > 0 && length > limit;
 }
 
 /** What the nearest existing ancestor grants. The root always exists. */

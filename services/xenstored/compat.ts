@@ -19,6 +19,10 @@ export interface Compat {
   readonly specialsAreNodes: boolean;
   /** UNWATCH of a path that is none answers EINVAL, otherwise ENOENT. */
   readonly unwatchChecksPath: boolean;
+  /** The quota on path lengths binds sockets and the control domain as well. */
+  readonly pathLimitBindsAll: boolean;
+  /** CONTROL log tells and takes the switches of single parts; otherwise it knows on and off only. */
+  readonly logSwitches: boolean;
   /** A domain's end takes its entries out of other nodes' permissions. */
   readonly deadLosePermissions: boolean;
 }
@@ -35,6 +39,8 @@ export const COMPAT = {
     looseDomids: false,
     specialsAreNodes: true,
     unwatchChecksPath: true,
+    pathLimitBindsAll: false,
+    logSwitches: true,
     deadLosePermissions: true,
   },
   '4.17': {
@@ -47,6 +53,8 @@ export const COMPAT = {
     looseDomids: true,
     specialsAreNodes: false,
     unwatchChecksPath: false,
+    pathLimitBindsAll: true,
+    logSwitches: false,
     deadLosePermissions: false,
   },
 } as const satisfies Record<string, Compat>;

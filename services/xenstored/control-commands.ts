@@ -90,6 +90,7 @@ function log({ store }: Call, args: readonly string[]): string {
   const { control } = store.host;
   const [what, ...rest] = args;
   noArguments(rest);
+  if (!store.compat.logSwitches && what !== 'on' && what !== 'off') fail('EINVAL');
   if (what === undefined) {
     const on = control.logSwitches();
     return `Log switch settings:\n${LOG_SWITCHES.map((name) => `${pad(name, 8)}: ${on.has(name) ? 'on' : 'off'}\n`).join('')}\0`;
