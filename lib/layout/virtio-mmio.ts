@@ -51,5 +51,3 @@ export const VIRTIO_CONFIG_S_FEATURES_OK = 8;
 export const VIRTIO_CONFIG_S_SUSPEND = 16;
 export const VIRTIO_CONFIG_S_NEEDS_RESET = 0x40;
 export const VIRTIO_CONFIG_S_FAILED = 0x80;
-
-export { VIRTIO_F_VERSION_1, VIRTQ_SIZE_MAX as VIRTQUEUE_MAX_SIZE } from './virtio-ring.js';

@@ -12,7 +12,6 @@ import {
   VIRTIO_CONFIG_S_FAILED,
   VIRTIO_CONFIG_S_FEATURES_OK,
   VIRTIO_CONFIG_S_NEEDS_RESET,
-  VIRTIO_F_VERSION_1,
   VIRTIO_MMIO_CONFIG,
   VIRTIO_MMIO_DEVICE_FEATURES,
   VIRTIO_MMIO_DEVICE_FEATURES_SEL,
@@ -45,9 +44,15 @@ import {
   VIRTIO_MMIO_VENDOR_ID,
   VIRTIO_MMIO_VERSION,
   VIRTIO_MMIO_VERSION_2,
-  VIRTQUEUE_MAX_SIZE,
 } from '../../lib/layout/virtio-mmio.js';
-import { featureBits, hasFeature, VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC } from '../../lib/layout/virtio-ring.js';
+import {
+  featureBits,
+  hasFeature,
+  VIRTIO_F_EVENT_IDX,
+  VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_F_VERSION_1,
+  VIRTQ_SIZE_MAX,
+} from '../../lib/layout/virtio-ring.js';
 import { DriverQueue, ringPlace, type TableAllocator } from '../../lib/virtio/driver-queue.js';
 import type { Events } from './events.js';
 import { PAGE_SIZE, type PageRun, type Pages } from './pages.js';
@@ -246,7 +251,7 @@ export class VirtioMmio {
     if ((await this.read(VIRTIO_MMIO_QUEUE_READY)) !== 0) throw new ErrnoError('ENOENT', `queue ${index} is in use`);
     const max = await this.read(VIRTIO_MMIO_QUEUE_NUM_MAX);
     if (max === 0) throw new ErrnoError('ENOENT', `no queue ${index}`);
-    if (max > VIRTQUEUE_MAX_SIZE || (max & (max - 1)) !== 0) throw new ErrnoError('EINVAL', `queue size ${max}`);
+    if (max > VIRTQ_SIZE_MAX || (max & (max - 1)) !== 0) throw new ErrnoError('EINVAL', `queue size ${max}`);
     const { run, size } = this.#allocRing(max);
     const { memory, tables } = this.#parts;
     const ring = new DriverQueue({ memory, tables, base: run.addr, size, features: this.#features });
