@@ -19,6 +19,8 @@ export interface Compat {
   readonly specialsAreNodes: boolean;
   /** UNWATCH of a path that is none answers EINVAL, otherwise ENOENT. */
   readonly unwatchChecksPath: boolean;
+  /** Watches on @introduceDomain/<domid> and @releaseDomain/<domid> are told. */
+  readonly specialsWithDomid: boolean;
   /** The quota on path lengths binds sockets and the control domain as well. */
   readonly pathLimitBindsAll: boolean;
   /** CONTROL log tells and takes the switches of single parts; otherwise it knows on and off only. */
@@ -39,6 +41,7 @@ export const COMPAT = {
     looseDomids: false,
     specialsAreNodes: true,
     unwatchChecksPath: true,
+    specialsWithDomid: true,
     pathLimitBindsAll: false,
     logSwitches: true,
     deadLosePermissions: true,
@@ -53,6 +56,7 @@ export const COMPAT = {
     looseDomids: true,
     specialsAreNodes: false,
     unwatchChecksPath: false,
+    specialsWithDomid: false,
     pathLimitBindsAll: true,
     logSwitches: false,
     deadLosePermissions: false,

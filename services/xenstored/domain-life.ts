@@ -98,5 +98,5 @@ function fireSpecial(
   if (node === undefined) return;
   const visible = { node, parent: store.tree.get('/') };
   if (which.plain) store.watches.fire(name, 'no-depth', visible);
-  if (which.withDomid) store.watches.fire(`${name}/${domid}`, 'depth', visible);
+  if (which.withDomid && store.compat.specialsWithDomid) store.watches.fire(`${name}/${domid}`, 'depth', visible);
 }
