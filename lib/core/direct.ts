@@ -27,11 +27,18 @@ export class DirectKicks {
   /** Handle of each entry, made anew when the entry's sequence changed. */
   readonly #handles: ({ seq: number; handle: NotifyHandle } | undefined)[] = [];
 
-  /** `ring` signals a handle; it gets the same object while the entry stays the same. */
-  constructor(table: Uint8Array, ring: (handle: NotifyHandle) => void) {
+  readonly #forget: (handle: NotifyHandle) => void;
+
+  /** `ring` signals a handle; it gets the same object while the entry stays the same, and `forget` gets it afterwards. */
+  constructor(
+    table: Uint8Array,
+    ring: (handle: NotifyHandle) => void,
+    forget: (handle: NotifyHandle) => void = () => {},
+  ) {
     this.#bytes = table;
     this.#words = new Uint32Array(table.buffer, table.byteOffset, DIRECT_TABLE.size >>> 2);
     this.#ring = ring;
+    this.#forget = forget;
   }
 
   /** A write of a register: rings the kick that matches it, and tells whether one did. Nothing is rung on a torn entry. */
@@ -55,6 +62,7 @@ export class DirectKicks {
   #handle(index: number, seq: number, at: number): NotifyHandle {
     const known = this.#handles[index];
     if (known?.seq === seq) return known.handle;
+    if (known !== undefined) this.#forget(known.handle);
     const from = DIRECT_TABLE.offset.kicks + index * DIRECT_KICK.size + DIRECT_KICK.offset.bell;
     const bell = bellName(this.#bytes.subarray(from, from + DIRECT_KICK.size - DIRECT_KICK.offset.bell));
     const handle = { bell, bit: this.#words[at + kickWord('bit')]! };

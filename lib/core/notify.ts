@@ -16,6 +16,15 @@ export interface Notifier {
   close(): void;
 }
 
+/** The sending end of a doorbell. */
+export interface BellNotifier extends Notifier {
+  /**
+   * Signals, and wakes the receiver even if it seems awake: for whoever finishes what a sender that died may have begun,
+   * its signal to that receiver included.
+   */
+  insist(): void;
+}
+
 /** A bit of this process's own doorbell, with what runs when it rings. */
 export interface BoundBell {
   readonly handle: NotifyHandle;
@@ -28,7 +37,7 @@ export interface Doorbell {
   /** Throws ENOSPC when all bits are taken. `count` consecutive bits: onRing gets the index from 0. */
   bind(onRing: (index: number) => void, count?: number): BoundBell;
   /** Opens the sending end of anybody's handle. Throws ENOENT when its receiver does not exist (any more). */
-  open(handle: NotifyHandle): Notifier;
+  open(handle: NotifyHandle): BellNotifier;
 }
 
 /** How wake-ups travel between processes: bits in shared pages, or messages. */

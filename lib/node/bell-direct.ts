@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { DirectCalls } from '../core/direct.js';
 import { ErrnoError } from '../core/errors.js';
-import type { Notifier, NotifyHandle } from '../core/notify.js';
+import type { BellNotifier, Notifier, NotifyHandle } from '../core/notify.js';
 import type { Mapping } from '../core/shared.js';
 import { DIRECT_BELL_PREFIX, DIRECT_FILE_SIZE } from '../layout/direct.js';
 import { SHARED_INFO_PAGE_SIZE } from '../layout/evtchn.js';
@@ -17,7 +17,11 @@ export function isDirect(handle: NotifyHandle): boolean {
  * Opens a call entry of a domain's table for the generation that it has now. `open` gives the sending end of the guest's
  * upcall bell. Throws ENOENT when the domain or the entry is gone.
  */
-export function openDirect(runDir: string, handle: NotifyHandle, open: (handle: NotifyHandle) => Notifier): Notifier {
+export function openDirect(
+  runDir: string,
+  handle: NotifyHandle,
+  open: (handle: NotifyHandle) => Notifier,
+): BellNotifier {
   const domid = handle.bell.slice(DIRECT_BELL_PREFIX.length);
   if (!/^[0-9]{1,5}$/.test(domid)) throw new ErrnoError('EINVAL', `bad direct handle ${handle.bell}`);
   const base = join(runDir, 'shm', `dom${domid}`);
@@ -57,10 +61,9 @@ export function openDirect(runDir: string, handle: NotifyHandle, open: (handle: 
     close();
     throw new ErrnoError('ENOENT', `entry ${handle.bit} of ${handle.bell} is not in use`);
   }
-  return {
-    signal: () => {
-      if (held) calls.send(handle.bit, generation);
-    },
-    close,
+  const signal = (): void => {
+    if (held) calls.send(handle.bit, generation);
   };
+  // What the holder leaves half done, the hypervisor finishes: it alone knows what else it may be.
+  return { signal, insist: signal, close };
 }

@@ -33,6 +33,11 @@ class MessageSender {
     if (!this.#sending) void this.#pump();
   }
 
+  /** A message arrives or does not, whoever sent others before it. */
+  insist(bit: number): void {
+    this.ring(bit);
+  }
+
   async #pump(): Promise<void> {
     this.#sending = true;
     while (this.#waiting.size > 0) {

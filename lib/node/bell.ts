@@ -8,14 +8,17 @@
 // summary and does not block; or R2 comes before S2, so R1 comes before S3, and the sender finds `sleeping` at 1 (or
 // another sender has found it, and owes the byte). When it looks, the receiver (L1) exchanges the summary with 0, then
 // (L2) each named word with 0: a bit set after L2 has its S2 after L1, so it is found by the next look. `sleeping`
-// changes from 1 to 0 once a sleep, so there is one byte a sleep at most. A sender that is killed between S1 and S4 leaves
-// a bit without a wake-up: the next ring of anybody repairs it, and rescan() does so when a peer's death is learnt.
+// changes from 1 to 0 once a sleep, so there is one byte a sleep at most. A sender that is killed between S1 and S3 leaves
+// a bit without a wake-up, which the next ring of anybody repairs. One that is killed between S3 and S4 leaves a sleeper
+// that seems awake, whom no ring wakes: a receiver that learns of a peer's death looks by itself (the closing connection
+// wakes it, rescan() finds the bits), and where the receiver has no connection to the sender, whoever learns of the death
+// in its place insists: it rings and writes the byte whatever `sleeping` says. A byte too many is a look too many.
 import { closeSync, constants, existsSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import { join } from 'node:path';
 import { ErrnoError } from '../core/errors.js';
 import { BELL_BITS } from '../core/limits.js';
-import type { BoundBell, Doorbell, Notifier, NotifyHandle } from '../core/notify.js';
+import type { BellNotifier, BoundBell, Doorbell, NotifyHandle } from '../core/notify.js';
 import type { Mapping } from '../core/shared.js';
 import { BELL_MAGIC, BELL_PAGE_SIZE, BELL_PENDING_WORDS, BELL_WORD } from '../layout/bell.js';
 import { isDirect, openDirect } from './bell-direct.js';
@@ -26,6 +29,11 @@ import { createPath, mapPath } from './shm.js';
 const { O_NONBLOCK, O_RDWR, O_WRONLY } = constants;
 const WAKE_BYTE = Uint8Array.of(1);
 const BELL_NAME = /^[a-z0-9][a-z0-9.-]{0,63}$/;
+
+/** The doorbell of a process: each of its lives has one of its own. */
+export function bellName({ name, incarnation }: { name: string; incarnation: number }): string {
+  return `${name}.${incarnation.toString(36)}`;
+}
 
 export function bellPaths(runDir: string, bell: string): { page: string; fifo: string; zmq: string } {
   if (!BELL_NAME.test(bell)) throw new ErrnoError('EINVAL', 'bad doorbell name');
@@ -179,8 +187,19 @@ export class BellSender {
     Atomics.or(this.#words, BELL_WORD.SUMMARY, 1 << word); // S2
     if (Atomics.load(this.#words, BELL_WORD.SLEEPING) === 0) return;
     if (Atomics.compareExchange(this.#words, BELL_WORD.SLEEPING, 1, 0) !== 1) return; // S3
+    this.#wake(); // S4
+  }
+
+  /** A ring that wakes whatever `sleeping` says. */
+  insist(bit: number): void {
+    if (!this.#open) return;
+    this.ring(bit);
+    this.#wake();
+  }
+
+  #wake(): void {
     try {
-      writeSync(this.#fifo, WAKE_BYTE); // S4
+      writeSync(this.#fifo, WAKE_BYTE);
     } catch (error) {
       // EPIPE: the receiver died; EAGAIN: its FIFO holds unread bytes, so it is about to wake.
       const { code } = error as NodeJS.ErrnoException;
@@ -232,6 +251,7 @@ export function bindBits(bits: BellBits, bell: string, onRing: (index: number) =
 
 interface Sender {
   ring(bit: number): void;
+  insist(bit: number): void;
   close(): void;
 }
 
@@ -244,7 +264,7 @@ export class Senders {
     this.#make = make;
   }
 
-  open(handle: NotifyHandle): Notifier {
+  open(handle: NotifyHandle): BellNotifier {
     const { bell, bit } = handle;
     if (!Number.isInteger(bit) || bit < 0 || bit >= BELL_BITS)
       throw new ErrnoError('EINVAL', `bad doorbell bit ${bit}`);
@@ -259,6 +279,9 @@ export class Senders {
     return {
       signal: () => {
         if (open) held.sender.ring(bit);
+      },
+      insist: () => {
+        if (open) held.sender.insist(bit);
       },
       close: () => {
         if (!open) return;

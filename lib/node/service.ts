@@ -8,7 +8,7 @@ import { POLL_US_MAX } from '../core/limits.js';
 import { LOG_LEVELS, type LogLevel } from '../core/log.js';
 import { type Doorbell, NOTIFY_MODES, type NotifyMode } from '../core/notify.js';
 import type { ServiceContext } from '../core/service.js';
-import { sharedDoorbell } from './bell.js';
+import { bellName, sharedDoorbell } from './bell.js';
 import { messageDoorbell } from './bell-zmq.js';
 import { type BusClientSetup, ZmqBusClient } from './bus-client.js';
 import { ZmqBusServer } from './bus-server.js';
@@ -150,7 +150,7 @@ class RunningService<Options> {
     this.#own('registration', () => removeProcessEntry(runDir, name));
     const poller = new Poller(this.#options.pollUs);
     this.#own('poller', () => poller.stop());
-    const { doorbell, rescan } = await this.#openDoorbell(runDir, `${name}.${incarnation.toString(36)}`, poller);
+    const { doorbell, rescan } = await this.#openDoorbell(runDir, bellName({ name, incarnation }), poller);
     const shared: Shared = { runDir, name, incarnation, log, history, onActivity: () => poller.activity() };
     return {
       ...shared,

@@ -11,6 +11,7 @@ import { runPaths } from '../../lib/node/run-dir.js';
 import { retryOnChange } from '../../lib/node/wait.js';
 import { busStoreClient } from '../../lib/xenstore/bus-client.js';
 import { CORES, type CoreVersion } from './core-rules.js';
+import { DirectWrites } from './direct-kicks.js';
 import { framebufferPages } from './framebuffer.js';
 import { type HyperCalls, Kernel } from './kernel.js';
 import { readPicture } from './node/image.js';
@@ -123,11 +124,14 @@ async function attach(context: ServiceContext, hypervisor: BusClient): Promise<A
   const memory = new RegionMemory([{ base: 0, bytes: map('RAM', pages.ram) }]);
   context.own('memory', () => memory.close());
   const sharedInfo = map('shared_info', pages.shared_info);
+  const direct = new DirectWrites(map('direct table', pages.direct), doorbell);
+  context.own('direct kicks', () => direct.close());
   const exit = doorbell.open(pages.exit);
   context.own('exit bell', () => exit.close());
   vcpu = new Vcpu({
     page: map('exit page', pages.vcpu),
     signalExit: () => exit.signal(),
+    direct: (addr, size, value) => direct.write(addr, size, value),
     defer: (action) => setImmediate(action),
     history,
   });

@@ -16,6 +16,8 @@ export interface VcpuParts {
   readonly page: Uint8Array;
   /** Rings the hypervisor's exit bit. */
   readonly signalExit: () => void;
+  /** A write that this vCPU is allowed to match by itself, as KVM's ioeventfds are: true when it did, and needs no exit. */
+  readonly direct?: (addr: number, size: number, value: number) => boolean;
   /** Runs its argument after the microtasks of now: setImmediate. */
   readonly defer: (action: () => void) => void;
   readonly history: History;
@@ -106,6 +108,7 @@ export class Vcpu {
   }
 
   async write(addr: number, size: AccessSize, value: number): Promise<void> {
+    if (!this.#stopped && this.#parts.direct?.(addr, size, value)) return;
     await this.#exit({ reason: EXIT_REASON.MMIO, addr, size, dir: EXIT_DIR.WRITE, data: BigInt(value) });
   }
 

@@ -33,10 +33,14 @@ export class TwoLevel implements EventAbi {
     if (this.#words.select(port.number, port.vcpu)) this.#domain.vcpus[port.vcpu]!.raiseUpcall();
   }
 
-  /** Finishes the delivery of a port whose sender may have died between the steps; spurious at worst. */
+  /**
+   * Finishes the delivery of a port whose sender may have died between two steps: whatever step it was, the event is
+   * selected, the upcall pending and the guest's process woken afterwards. Without a pending event too: the sender may have
+   * died in the last of its steps, waking a process that had taken the event already and gone to sleep again (bell.ts).
+   * Spurious at worst: an upcall that finds nothing.
+   */
   redeliver(port: Port): void {
-    if (!this.isPending(port) || this.isMasked(port)) return;
-    this.#words.select(port.number, port.vcpu);
+    if (this.isPending(port) && !this.isMasked(port)) this.#words.select(port.number, port.vcpu);
     this.#domain.vcpus[port.vcpu]!.forceUpcall();
   }
 

@@ -2,7 +2,7 @@
 // vCPU's exits, and the doorbells of the process that runs it. Owned by host.ts, which closes it once.
 import { ErrnoError } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
-import type { BoundBell, Doorbell, Notifier, NotifyHandle } from '../../lib/core/notify.js';
+import type { BellNotifier, BoundBell, Doorbell, Notifier, NotifyHandle } from '../../lib/core/notify.js';
 import type { FileHandle } from '../../lib/core/proto-types.js';
 import type { SharedFiles } from '../../lib/core/shared.js';
 import { DIRECT_FILE_SIZE } from '../../lib/layout/direct.js';
@@ -59,7 +59,7 @@ export class Guest {
   readonly #history: History;
   #exitBell: BoundBell | undefined;
   #entry: Notifier | undefined;
-  #upcall: Notifier | undefined;
+  #upcall: BellNotifier | undefined;
   /** The process that runs it. */
   #process: object | undefined;
 
@@ -72,9 +72,10 @@ export class Guest {
     this.direct = new DirectTable(files.direct.bytes);
     const vcpu = domain.vcpus[0]!;
     this.#exits = new VcpuExits(vcpu, this.#page, env, () => this.#entry?.signal());
-    vcpu.onUpcall = () => {
+    vcpu.onUpcall = (insist) => {
       this.#history.record('notify', 'upcall', vcpu.id, 0, domain.domid);
-      this.#upcall?.signal();
+      if (insist) this.#upcall?.insist();
+      else this.#upcall?.signal();
     };
   }
 

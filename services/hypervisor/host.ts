@@ -40,6 +40,8 @@ export class Host {
   readonly #guests = new Map<Domain, Guest>();
   /** Told when a domain starts to die, before its memory goes. */
   readonly #dying: ((domain: Domain) => void)[] = [];
+  /** Told when the process that ran a domain has ended. */
+  readonly #detached: ((domain: Domain) => void)[] = [];
   /** Told when a domain stops by another's doing: crashed or shut down. */
   readonly #stopped: ((domain: Domain) => void)[] = [];
 
@@ -72,6 +74,10 @@ export class Host {
 
   onDying(action: (domain: Domain) => void): void {
     this.#dying.push(action);
+  }
+
+  onDetached(action: (domain: Domain) => void): void {
+    this.#detached.push(action);
   }
 
   onStopped(action: (domain: Domain) => void): void {
@@ -171,6 +177,7 @@ export class Host {
     for (const guest of this.#guests.values()) {
       if (guest.process !== process) continue;
       guest.detach();
+      for (const action of this.#detached) action(guest.domain);
       if (guest.domain.life === 'alive' && guest.domain.shutdownReason === undefined) {
         this.crash(guest.domain, 'its process ended');
       }

@@ -4,7 +4,7 @@
 import { ErrnoError } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
 import { HOP } from '../../lib/core/hops.js';
-import type { BoundBell, Doorbell, Notifier, NotifyHandle } from '../../lib/core/notify.js';
+import type { BellNotifier, BoundBell, Doorbell, NotifyHandle } from '../../lib/core/notify.js';
 import { PRIVCMD_IOEVENTFD_VCPUS_MAX } from '../../lib/layout/dm-op.js';
 import {
   IOREQ_TYPE_COPY,
@@ -39,7 +39,7 @@ interface Ioeventfd {
   readonly addrLen: number;
   readonly vq: number;
   readonly handle: NotifyHandle;
-  readonly notifier: Notifier;
+  readonly notifier: BellNotifier;
 }
 
 /** All ioeventfds of one ioreq server page: Linux's privcmd_kernel_ioreq. */
@@ -137,6 +137,15 @@ export class Ioeventfds {
   /** Everything a process assigned. */
   release(owner: object): void {
     for (const group of this.#groups.filter((each) => each.owner === owner)) this.#close(group);
+  }
+
+  /**
+   * The guest's process died: it may have been about to kick one of those that it matches by itself, and have left the
+   * device server asleep that seems awake. For all other kicks the signal is ours, and our death is the host's.
+   */
+  guestEnded(domain: Domain): void {
+    for (const { server, kicks } of this.#groups)
+      if (server.domain === domain) for (const kick of kicks) if (kick.direct !== undefined) kick.notifier.insist();
   }
 
   /** The domain's memory and servers are gone. */

@@ -50,6 +50,7 @@ export class KernelHalf {
     });
     this.#irqfds = new Irqfds(doorbell, history);
     host.onDying((domain) => this.#ioeventfds.releaseDomain(domain));
+    host.onDetached((domain) => this.#ioeventfds.guestEnded(domain));
   }
 
   // --- /dev/xen/evtchn --------------------------------------------------------------------------------------------

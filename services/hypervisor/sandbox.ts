@@ -4,7 +4,7 @@ import { ErrnoError } from '../../lib/core/errors.js';
 import { NO_HISTORY } from '../../lib/core/history.js';
 import { BELL_BITS } from '../../lib/core/limits.js';
 import { type Log, NO_LOG } from '../../lib/core/log.js';
-import type { BoundBell, Doorbell, Notifier, NotifyHandle } from '../../lib/core/notify.js';
+import type { BellNotifier, BoundBell, Doorbell, NotifyHandle } from '../../lib/core/notify.js';
 import type { Mapping, SharedFiles } from '../../lib/core/shared.js';
 import { Host } from './host.js';
 import { type Dom0Mode, KernelHalf } from './kernel-half.js';
@@ -68,11 +68,12 @@ export class MemoryDoorbell implements Doorbell {
     };
   }
 
-  open(handle: NotifyHandle): Notifier {
+  open(handle: NotifyHandle): BellNotifier {
     if (handle.bell !== this.name) throw new ErrnoError('ENOENT', `no doorbell ${handle.bell}`);
     if (!Number.isInteger(handle.bit) || handle.bit < 0 || handle.bit >= BELL_BITS)
       throw new ErrnoError('EINVAL', `bad doorbell bit ${handle.bit}`);
-    return { signal: () => this.ring(handle.bit), close: () => {} };
+    const signal = (): void => this.ring(handle.bit);
+    return { signal, insist: signal, close: () => {} };
   }
 
   ring(bit: number): void {

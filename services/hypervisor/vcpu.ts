@@ -10,8 +10,11 @@ export class Vcpu {
   readonly virqPorts = new Uint32Array(NR_VIRQS);
   /** Offset of its vcpu_info in shared_info. */
   readonly infoOffset: number;
-  /** The upcall interrupt: evtchn_upcall_pending went from 0 to 1. */
-  onUpcall: () => void = () => {};
+  /**
+   * The upcall interrupt: evtchn_upcall_pending went from 0 to 1. `insist`: or somebody set it who may have died before he
+   * had told the guest's process, or while he did.
+   */
+  onUpcall: (insist?: boolean) => void = () => {};
   /** Ports of a SCHEDOP_poll that blocks it; undefined when it does not poll. */
   polling: readonly number[] | undefined;
   /** A poll ended. */
@@ -34,7 +37,7 @@ export class Vcpu {
   /** Interrupts whatever evtchn_upcall_pending was: for an event whose sender may have died on the way. */
   forceUpcall(): void {
     Atomics.or(this.domain.sharedInfo, this.infoOffset, 1);
-    this.onUpcall();
+    this.onUpcall(true);
   }
 
   get upcallPending(): boolean {

@@ -7,11 +7,11 @@ import { PeerDiedError, UserError } from '../../../lib/core/errors.js';
 import { NO_LOG } from '../../../lib/core/log.js';
 import type { NotifyMode } from '../../../lib/core/notify.js';
 import type { BusClient, ServerName } from '../../../lib/core/service.js';
-import { bellPaths } from '../../../lib/node/bell.js';
+import { bellName, bellPaths } from '../../../lib/node/bell.js';
 import { ZmqBusClient } from '../../../lib/node/bus-client.js';
 import { REAL_CLOCK } from '../../../lib/node/clock.js';
 import { createHistory, gatesOf } from '../../../lib/node/history.js';
-import { isRunning, lockName, runPaths } from '../../../lib/node/run-dir.js';
+import { isRunning, listProcesses, lockName, runPaths } from '../../../lib/node/run-dir.js';
 import { retryOnChange } from '../../../lib/node/wait.js';
 import { busStoreClient } from '../../../lib/xenstore/bus-client.js';
 import type { Toolstack } from '../toolstack.js';
@@ -88,7 +88,9 @@ export async function openSession(options: SessionOptions): Promise<Session> {
 
 /** How wake-ups travel in a running lab: every process of it must do the same. */
 export function notifyOf(runDir: string): NotifyMode {
-  return existsSync(bellPaths(runDir, 'hypervisor').zmq) ? 'zmq' : 'doorbell';
+  const hypervisor = listProcesses(runDir).find(({ name }) => name === 'hypervisor');
+  if (hypervisor === undefined) return 'doorbell';
+  return existsSync(bellPaths(runDir, bellName(hypervisor)).zmq) ? 'zmq' : 'doorbell';
 }
 
 /** The same for a lab that must be running already: a user's mistake otherwise. */

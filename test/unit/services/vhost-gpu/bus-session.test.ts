@@ -44,6 +44,7 @@ class Host {
       this.notifiers++;
       return {
         signal: () => this.bits.get(1000 + bit)?.(),
+        insist: () => {},
         close: () => {
           this.notifiers--;
         },
