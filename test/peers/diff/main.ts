@@ -1,0 +1,40 @@
+// `npm run peers:diff -- --ops 1000000 --seed 1`: our daemon and the real one side by side on random conversations.
+import { command, integerBetween, Option, runCommand } from '../../../lib/node/cli.js';
+import type { DaemonKind } from '../fixtures/xenstored.js';
+import { runCampaign } from './campaign.js';
+
+interface Options {
+  readonly ops: number;
+  readonly seed: number;
+  readonly left: DaemonKind;
+  readonly right: DaemonKind;
+}
+
+const KINDS: readonly DaemonKind[] = ['own', 'c', 'ocaml'];
+const PROGRESS_EVERY = 50_000;
+
+async function run({ ops, seed, left, right }: Options): Promise<void> {
+  let told = 0;
+  const onProgress = (done: number, at: number): void => {
+    if (done - told < PROGRESS_EVERY) return;
+    told = done;
+    process.stdout.write(`${done} requests, seed ${at}\n`);
+  };
+  const began = process.hrtime.bigint();
+  const result = await runCampaign({ daemons: [left, right], seed, operations: ops, onProgress });
+  const seconds = Number(process.hrtime.bigint() - began) / 1e9;
+  process.stdout.write(`${result.operations} requests in ${result.scripts} scripts, ${seconds.toFixed(1)} s\n`);
+  if (result.finding === undefined) return;
+  process.stdout.write(`${result.finding}\n`);
+  process.exitCode = 1;
+}
+
+const program = command('peers:diff')
+  .description('Asks two xenstore daemons the same random things and compares all that they answer.')
+  .option('--ops <count>', 'how many requests', integerBetween(1, 1_000_000_000), 10_000)
+  .option('--seed <number>', "the first script's seed", integerBetween(0, 0xffff_ffff), 1)
+  .addOption(new Option('--left <daemon>', 'one side').choices(KINDS).default('own'))
+  .addOption(new Option('--right <daemon>', 'the other').choices(KINDS).default('c'))
+  .action(run);
+const status = await runCommand(program, process.argv.slice(2));
+if (status !== 0) process.exitCode = status;

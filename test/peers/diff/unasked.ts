@@ -1,0 +1,32 @@
+// What no random script asks, because the C daemon of 4.17 has no answer of its own to it: the whole list, a reason each.
+// Our daemon's answers to these are proved without it (xenstored-own.test.ts).
+import { XS, XS_INTRODUCE_DOMAIN, XS_RELEASE_DOMAIN } from '../../../lib/layout/xs-wire.js';
+import type { Request } from './script.js';
+
+interface Unasked {
+  readonly what: string;
+  readonly why: string;
+  readonly matches: (request: Request) => boolean;
+}
+
+const ONE_PATH: ReadonlySet<number> = new Set([XS.XS_DIRECTORY, XS.XS_READ, XS.XS_GET_PERMS, XS.XS_MKDIR, XS.XS_RM]);
+
+const SPECIAL: ReadonlySet<string> = new Set([XS_INTRODUCE_DOMAIN, XS_RELEASE_DOMAIN]);
+
+export const UNASKED: readonly Unasked[] = [
+  {
+    what: 'DIRECTORY, READ, GET_PERMS, MKDIR, RM with a payload that is not exactly one string',
+    why: 'the daemon answers the error of an earlier request, or aborts where there was none (assertion "conn->in == NULL")',
+    matches: ({ type, payload }) => ONE_PATH.has(type) && !/^[^\0]*\0$/.test(payload),
+  },
+  {
+    what: 'SET_PERMS of a name that begins with @ and is no special node',
+    why: 'the same',
+    matches: ({ type, payload }) =>
+      type === XS.XS_SET_PERMS && /^@/.test(payload) && !SPECIAL.has(payload.slice(0, payload.indexOf('\0'))),
+  },
+];
+
+export function isAsked(request: Request): boolean {
+  return !UNASKED.some(({ matches }) => matches(request));
+}
