@@ -19,8 +19,11 @@ export interface MemoryRegion {
 export interface GuestMemory {
   /** Throws GuestMemoryError unless [addr, addr+length) lies inside one region. Zero lengths need a valid address too. */
   check(addr: number, length: number): void;
-  /** Whether all of [addr, addr+length) is backed, over region borders if need be; true for no bytes at all. */
-  contains(addr: number, length: number): boolean;
+  /**
+   * Whether all of [addr, addr+length) is backed, and may be written if asked so, over region borders if need be; true for
+   * no bytes at all.
+   */
+  contains(addr: number, length: number, writable?: boolean): boolean;
   /** Live views that make up [addr, addr+length), one a region, in order; the rules of view() hold for each. */
   views(addr: number, length: number): Uint8Array[];
   /** A live view of guest bytes inside one region; not to be kept across an await: the memory may be unmapped. */
@@ -42,6 +45,8 @@ export interface GuestMemory {
   storeU16(addr: number, value: number): void;
   /** Total bytes of all regions. */
   readonly size: number;
+  /** What was allowed may be taken back by the guest: views are good for one access and not to be kept. */
+  readonly revocable?: boolean;
 }
 
 interface Mapped {

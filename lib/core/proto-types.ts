@@ -251,6 +251,9 @@ export interface GnttabTable {
   file: FileHandle;
   nr_frames: number;
 }
+export interface GntdevOpen {
+  domid: number;
+}
 export interface GntdevMap {
   domid: number;
   refs: number[];
@@ -287,12 +290,17 @@ export interface FileHandle {
   size: number;
   offset: number;
 }
+export interface GrantHandle {
+  ram: FileHandle;
+  table: FileHandle;
+}
 export interface Ring {
   bits: number[];
 }
 export interface VhostUserHandle {
   file: FileHandle;
   bell: BellHandle;
+  grants: GrantHandle;
 }
 export interface VhostUserMessage {
   session: number;
@@ -386,6 +394,8 @@ export interface Services {
     dev_evtchn_reset: { req: DevFd; res: Empty };
     dev_evtchn_close: { req: DevFd; res: Empty };
     gnttab_setup_table: { req: GnttabSetup; res: GnttabTable };
+    gntdev_open: { req: GntdevOpen; res: GrantHandle };
+    gntdev_close: { req: GntdevOpen; res: Empty };
     gntdev_map: { req: GntdevMap; res: GntdevMapReply };
     gntdev_unmap: { req: GntdevUnmap; res: GntdevUnmapReply };
     hypercall: { req: Hypercall; res: HypercallReply };

@@ -10,6 +10,7 @@
 //  - direct descriptors may be followed by an indirect one as the last (2.7.5.3.2);
 //  - a table longer than the queue is accepted up to CHAIN_DESCRIPTORS_MAX;
 //  - a buffer may cross adjoining memory regions.
+import { dmaAddress } from '../core/dma-address.js';
 import { ProtocolError } from '../core/errors.js';
 import { CHAIN_DESCRIPTORS_MAX } from '../core/limits.js';
 import type { GuestMemory } from '../core/memory.js';
@@ -49,7 +50,6 @@ export interface ChainTable {
 
 /** 2.7.4: the bytes of a chain, all together. */
 const CHAIN_BYTES_MAX = 2 ** 32;
-const HIGH_WORD = 2 ** 32;
 const { addr: AT_ADDR, len: AT_LEN, flags: AT_FLAGS, next: AT_NEXT } = VIRTQ_DESC.offset;
 
 /**
@@ -98,7 +98,7 @@ export class Chain {
     for (let count = before + 1; ; count++) {
       if (count > bound) throw new VirtqError('CHAIN_LENGTH', `chain ${this.head} has more than ${bound} descriptors`);
       const at = base + index * VIRTQ_DESC.size;
-      const addr = memory.readU32(at + AT_ADDR) + memory.readU32(at + AT_ADDR + 4) * HIGH_WORD;
+      const addr = dmaAddress(memory.readU32(at + AT_ADDR + 4), memory.readU32(at + AT_ADDR));
       const len = memory.readU32(at + AT_LEN);
       const flags = memory.readU16(at + AT_FLAGS);
       if ((flags & VIRTQ_DESC_F_INDIRECT) !== 0) {
@@ -133,7 +133,7 @@ export class Chain {
     if (!writable && this.#count > this.#readableCount) {
       throw new VirtqError('CHAIN_ORDER', `chain ${this.head} has a readable descriptor after a writable one`);
     }
-    if (!memory.contains(addr, len)) {
+    if (!memory.contains(addr, len, writable)) {
       throw new VirtqError(
         'CHAIN_ADDRESS',
         `chain ${this.head}: 0x${addr.toString(16)} length ${len} is outside memory`,

@@ -1,6 +1,7 @@
 // virtio-gpu requests and responses: the bytes of a chain to a closed union, and back. Syntax only: whether a resource
 // exists or a rectangle fits is for the device (services/vhost-gpu) to say, and what an answer means for the driver.
 // Both ends use it: the device decodes commands and encodes responses, a driver the other way round.
+import { dmaAddress, dmaWire } from '../core/dma-address.js';
 import { GPU_MEM_ENTRIES_MAX } from '../core/limits.js';
 import type { Struct, StructValue } from '../layout/struct.js';
 import { struct } from '../layout/struct.js';
@@ -57,7 +58,7 @@ export type GpuCommandName = keyof typeof GPU_COMMANDS;
 export type GpuHeader = StructValue<typeof VIRTIO_GPU_CTRL_HDR extends Struct<infer F> ? F : never>;
 type Body<N extends GpuCommandName> = (typeof GPU_COMMANDS)[N] extends Struct<infer F> ? StructValue<F> : never;
 
-/** A piece of backing. Inexact beyond 2^53, where no memory lies. */
+/** A piece of backing, its address as in lib/core/dma-address.ts. */
 export interface MemEntry {
   readonly addr: number;
   readonly length: number;
@@ -125,7 +126,7 @@ function decodeEntries(source: ByteSource, offset: number, count: number): MemEn
   return Array.from({ length: count }, (_, index) => {
     const at = index * VIRTIO_GPU_MEM_ENTRY.size;
     return {
-      addr: view.getUint32(at + addr, true) + view.getUint32(at + addr + 4, true) * 2 ** 32,
+      addr: dmaAddress(view.getUint32(at + addr + 4, true), view.getUint32(at + addr, true)),
       length: view.getUint32(at + length, true),
     };
   });
@@ -149,7 +150,11 @@ export function encodeCommand<N extends GpuCommandName>(
   const whole = new Uint8Array(head.length + entries.length * VIRTIO_GPU_MEM_ENTRY.size);
   whole.set(head);
   for (const [index, { addr, length }] of entries.entries()) {
-    VIRTIO_GPU_MEM_ENTRY.encode({ addr: BigInt(addr), length }, whole, head.length + index * VIRTIO_GPU_MEM_ENTRY.size);
+    VIRTIO_GPU_MEM_ENTRY.encode(
+      { addr: dmaWire(addr), length },
+      whole,
+      head.length + index * VIRTIO_GPU_MEM_ENTRY.size,
+    );
   }
   return whole;
 }

@@ -149,6 +149,11 @@ export function hypervisorHandlers(env: HandlerEnvironment): Handlers<'Hyperviso
       if (typeof file === 'number') throw new ErrnoError('ENOMEM', 'no grant table of that size');
       return { file, nr_frames: host.grants.frames(domainOf(peer)) };
     },
+    gntdev_open: ({ domid }, peer) => kernel.openGrants(dom0(peer), domid),
+    gntdev_close: ({ domid }, peer) => {
+      kernel.closeGrants(dom0(peer), domid);
+      return {};
+    },
     gntdev_map: ({ domid, refs, readonly }, peer) => {
       const flags = GNTMAP_host_map | (readonly ? GNTMAP_readonly : 0);
       const granter = host.domains.find(domid);

@@ -5,7 +5,8 @@ import { errnoName } from '../../lib/core/errno.js';
 import { ErrnoError } from '../../lib/core/errors.js';
 import { DEV_EVTCHN_FILES_MAX } from '../../lib/core/limits.js';
 import type { NotifyHandle } from '../../lib/core/notify.js';
-import type { FileHandle } from '../../lib/core/proto-types.js';
+import type { FileHandle, GrantHandle } from '../../lib/core/proto-types.js';
+import { GRANT_FRAMES_MAX } from '../../lib/layout/grant-table.js';
 import { DevEvtchn, EVENTFD_FROM_PORT, EVENTFD_TO_PORT } from './dev-evtchn.js';
 import type { Domain } from './domain.js';
 import type { Host } from './host.js';
@@ -18,8 +19,9 @@ export type Dom0Mode = 'fixed' | 'linux';
 /** One process of dom0, by its connection. */
 class KernelProcess {
   readonly files = new Map<number, DevEvtchn>();
-  /** Count of mappings a domain. */
+  /** Count of mappings a domain, and of open files of /dev/xen/gntdev. */
   readonly mappings = new Map<Domain, number>();
+  readonly gntdevs = new Map<Domain, number>();
 }
 
 export interface Held {
@@ -118,27 +120,26 @@ export class KernelHalf {
 
   /** Maps a whole guest: its memory is held until unmapped or until the process ends. */
   mapForeign(process: object, domid: number): FileHandle {
-    const domain = this.#host.domains.find(domid);
-    const guest = domain === undefined ? undefined : this.#host.guest(domain);
-    if (domain === undefined || guest === undefined) throw new ErrnoError('ESRCH', `no domain ${domid}`);
-    if (domain.dying) throw new ErrnoError('EINVAL', `domain ${domid} is dying`);
-    const { mappings } = this.#of(process);
-    mappings.set(domain, (mappings.get(domain) ?? 0) + 1);
-    domain.holders++;
-    this.#host.env.history.record('acquire', 'mapping', domid, 0, domid);
-    return guest.files.ram.handle;
+    const { domain, ram } = this.#mappable(domid);
+    this.#hold(this.#of(process).mappings, domain, 'mapping');
+    return ram;
   }
 
   unmapForeign(process: object, domid: number): void {
-    const mappings = this.#processes.get(process)?.mappings;
-    for (const [domain, count] of mappings ?? []) {
-      if (domain.domid !== domid) continue;
-      if (count === 1) mappings!.delete(domain);
-      else mappings!.set(domain, count - 1);
-      this.#letGo(domain);
-      return;
-    }
-    throw new ErrnoError('EINVAL', `domain ${domid} is not mapped by this process`);
+    this.#unhold(this.#processes.get(process)?.mappings, domid, 'mapping');
+  }
+
+  /** /dev/xen/gntdev: what a process needs to reach the granted pages of a guest, which it holds until closed. */
+  openGrants(process: object, domid: number): GrantHandle {
+    const { domain, ram } = this.#mappable(domid);
+    const table = this.#host.grants.setup(domain, 1);
+    if (typeof table === 'number') throw new ErrnoError('ENOMEM', `no grant table of ${GRANT_FRAMES_MAX} pages`);
+    this.#hold(this.#of(process).gntdevs, domain, 'gntdev');
+    return { ram, table };
+  }
+
+  closeGrants(process: object, domid: number): void {
+    this.#unhold(this.#processes.get(process)?.gntdevs, domid, 'gntdev');
   }
 
   /** IOEVENTFD. `ports` must be bound on a file of that process. */
@@ -198,7 +199,8 @@ export class KernelHalf {
     if (held === undefined) return;
     this.#processes.delete(process);
     for (const file of held.files.values()) file.close(this.#mode === 'linux');
-    for (const [domain, count] of held.mappings) for (let n = 0; n < count; n++) this.#letGo(domain);
+    for (const [domain, count] of held.mappings) for (let n = 0; n < count; n++) this.#letGo(domain, 'mapping');
+    for (const [domain, count] of held.gntdevs) for (let n = 0; n < count; n++) this.#letGo(domain, 'gntdev');
   }
 
   /** The host goes down: nothing is left, whatever the mode. */
@@ -217,7 +219,7 @@ export class KernelHalf {
   }
 
   *held(): Iterable<Held> {
-    for (const { files, mappings } of this.#processes.values()) {
+    for (const { files, mappings, gntdevs } of this.#processes.values()) {
       for (const file of files.values()) {
         yield { kind: 'file', name: `evtchn ${file.fd}` };
         for (const port of file.ports) {
@@ -226,6 +228,7 @@ export class KernelHalf {
         }
       }
       for (const domain of mappings.keys()) yield { kind: 'mapping', name: `${domain.domid}` };
+      for (const domain of gntdevs.keys()) yield { kind: 'gntdev', name: `${domain.domid}` };
     }
     for (const name of this.#host.grants.held()) yield { kind: 'grant', name };
     for (const name of this.#ioeventfds.held()) yield { kind: 'ioeventfd', name };
@@ -241,9 +244,34 @@ export class KernelHalf {
     return held;
   }
 
-  #letGo(domain: Domain): void {
+  #mappable(domid: number): { domain: Domain; ram: FileHandle } {
+    const domain = this.#host.domains.find(domid);
+    const guest = domain === undefined ? undefined : this.#host.guest(domain);
+    if (domain === undefined || guest === undefined) throw new ErrnoError('ESRCH', `no domain ${domid}`);
+    if (domain.dying) throw new ErrnoError('EINVAL', `domain ${domid} is dying`);
+    return { domain, ram: guest.files.ram.handle };
+  }
+
+  #hold(counts: Map<Domain, number>, domain: Domain, what: string): void {
+    counts.set(domain, (counts.get(domain) ?? 0) + 1);
+    domain.holders++;
+    this.#host.env.history.record('acquire', what, domain.domid, 0, domain.domid);
+  }
+
+  #unhold(counts: Map<Domain, number> | undefined, domid: number, what: string): void {
+    for (const [domain, count] of counts ?? []) {
+      if (domain.domid !== domid) continue;
+      if (count === 1) counts!.delete(domain);
+      else counts!.set(domain, count - 1);
+      this.#letGo(domain, what);
+      return;
+    }
+    throw new ErrnoError('EINVAL', `this process holds no ${what} of domain ${domid}`);
+  }
+
+  #letGo(domain: Domain, what: string): void {
     domain.holders--;
-    this.#host.env.history.record('release', 'mapping', domain.domid, 0, domain.domid);
+    this.#host.env.history.record('release', what, domain.domid, 0, domain.domid);
     this.#host.forgetUnheld(domain);
   }
 }

@@ -1,9 +1,11 @@
 // A GPU device as its vhost-user connection drives it: maps memory, opens the ends of kicks and calls, starts and stops
 // queues. What a handle is (a doorbell, a file of the run directory, a descriptor) only the transport knows, so that the
 // bus and a unix socket share this. Leaves which message may come when to lib/vhost-user/backend-session.ts.
+import { DMA_NOWHERE, dmaAddressOf, GRANT_DMA_BASE, GRANT_SPACE } from '../../lib/core/dma-address.js';
 import { ErrnoError, ProtocolError } from '../../lib/core/errors.js';
+import { GrantMemory } from '../../lib/core/grant-memory.js';
 import { GPU_MEMORY_REGIONS_MAX } from '../../lib/core/limits.js';
-import { type MemoryRegion, RegionMemory } from '../../lib/core/memory.js';
+import { type GuestMemory, type MemoryRegion, RegionMemory } from '../../lib/core/memory.js';
 import type { Notifier } from '../../lib/core/notify.js';
 import type { Mapping } from '../../lib/core/shared.js';
 import { VHOST_USER_PROTOCOL_F, VHOST_USER_REQUEST } from '../../lib/layout/vhost-user.js';
@@ -28,6 +30,8 @@ export function messageStep(request: number): string {
 export interface BackendTransport<H> {
   /** Maps the first `size` bytes of a region's file. */
   map(handle: H, size: number): Mapping;
+  /** What stands behind a region of granted pages; undefined: the region is a file. Absent: there are no such regions. */
+  grants?(handle: H): GrantMapping | undefined;
   /** The sending end of a call or error handle. */
   notifier(handle: H): Notifier;
   /** Runs `onKick` when a kick handle is signalled. */
@@ -40,6 +44,14 @@ export interface BackendTransport<H> {
   setDisplay(handle: H): void;
   /** The driver broke ring `index`, which has stopped; beside the ring's error handle. */
   ringFailed(index: number): void;
+}
+
+/** A guest's RAM and grant table, of which this process may touch what is granted to `domid`. */
+export interface GrantMapping {
+  readonly ram: Uint8Array;
+  readonly table: Uint8Array;
+  readonly domid: number;
+  close(): void;
 }
 
 interface Ring {
@@ -58,6 +70,7 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
   readonly #transport: BackendTransport<H>;
   readonly #rings: (Ring | undefined)[] = [];
   #mappings = new Map<H, Mapping>();
+  #granted: { readonly handle: H; readonly mapping: GrantMapping } | undefined;
 
   /** `more`: features and protocol features that the transport can do beside those of the device. */
   constructor(device: GpuDevice, transport: BackendTransport<H>, more = { features: 0n, protocolFeatures: 0n }) {
@@ -70,7 +83,7 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
   }
 
   get mappingCount(): number {
-    return this.#mappings.size;
+    return this.#mappings.size + (this.#granted === undefined ? 0 : 1);
   }
 
   setFeatures(features: bigint): void {
@@ -78,26 +91,47 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
   }
 
   setMemory(regions: readonly MappedRegion<H>[]): void {
+    const granted = this.#openGrants(regions);
     const fresh = new Map<H, Mapping>();
-    let memory: RegionMemory | undefined;
+    let memory: GuestMemory | undefined = granted?.memory;
     try {
-      const parts = regions.map((region) => this.#mapRegion(region, fresh));
-      memory = parts.length === 0 ? undefined : new RegionMemory(parts);
+      const parts = granted === undefined ? regions.map((region) => this.#mapRegion(region, fresh)) : [];
+      if (parts.length > 0) memory = new RegionMemory(parts);
     } catch (error) {
       for (const mapping of fresh.values()) mapping.close();
       throw error;
     }
     this.#device.setMemory(memory);
+    this.#granted?.mapping.close();
+    this.#granted = granted?.held;
     const kept = new Set(regions.map(({ handle }) => handle));
     for (const [handle, mapping] of this.#mappings) if (!kept.has(handle)) mapping.close();
     this.#mappings = new Map([...[...this.#mappings].filter(([handle]) => kept.has(handle)), ...fresh]);
+  }
+
+  /** Granted pages are one region, from the first granted address on (XEN_MMAP, GRANT); a guest's memory is of one kind. */
+  #openGrants(regions: readonly MappedRegion<H>[]) {
+    const [first] = regions;
+    if (first === undefined || first.guestAddr < GRANT_DMA_BASE) return undefined;
+    if (regions.length > 1 || first.guestAddr !== GRANT_DMA_BASE || first.mmapOffset !== 0n)
+      throw new ErrnoError('EINVAL', 'granted pages are one region of their own');
+    const { handle } = first;
+    const mapping = this.#transport.grants?.(handle);
+    if (mapping === undefined) throw new ErrnoError('EINVAL', 'a region of granted pages without a grant table');
+    try {
+      return { memory: new GrantMemory(mapping), held: { handle, mapping } };
+    } catch (error) {
+      mapping.close();
+      throw error;
+    }
   }
 
   /** A handle that is mapped already stays as it is; others are mapped and noted in `fresh`. */
   #mapRegion(region: MappedRegion<H>, fresh: Map<H, Mapping>): MemoryRegion {
     const { handle, guestAddr, size, mmapOffset } = region;
     const end = mmapOffset + size;
-    if (guestAddr + size > BigInt(Number.MAX_SAFE_INTEGER) || end > BigInt(Number.MAX_SAFE_INTEGER) || size === 0n) {
+    // Above GRANT_SPACE numbers mean granted pages.
+    if (guestAddr + size > BigInt(GRANT_SPACE) || end > BigInt(Number.MAX_SAFE_INTEGER) || size === 0n) {
       throw new ErrnoError('EINVAL', `memory region at 0x${guestAddr.toString(16)} of ${size} bytes`);
     }
     let mapping = this.#mappings.get(handle) ?? fresh.get(handle);
@@ -181,8 +215,8 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
   }
 }
 
-/** Addresses become numbers; no memory lies beyond 2^53 (setMemory refuses it). */
 function address(value: bigint): number {
-  if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new ProtocolError('ring', `ring address 0x${value.toString(16)}`);
-  return Number(value);
+  const number = dmaAddressOf(value);
+  if (number === DMA_NOWHERE) throw new ProtocolError('ring', `ring address 0x${value.toString(16)}`);
+  return number;
 }

@@ -43,7 +43,7 @@ export class Backing {
    * and must not outlive the mapping: forgetMemory() comes before it is undone.
    */
   bind(memory: GuestMemory): boolean {
-    if (this.#views !== undefined) return true;
+    if (this.#views !== undefined && memory.revocable !== true) return true;
     if (!this.#entries.every(({ addr, length }) => memory.contains(addr, length))) return false;
     const views = this.#entries.flatMap(({ addr, length }) => memory.views(addr, length));
     this.#starts = new Float64Array(views.length);

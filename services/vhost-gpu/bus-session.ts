@@ -4,6 +4,7 @@
 import type { Peer } from '../../lib/core/bus.js';
 import { ErrnoError } from '../../lib/core/errors.js';
 import { HOP } from '../../lib/core/hops.js';
+import { DOM0 } from '../../lib/core/ids.js';
 import type { Doorbell, NotifyHandle } from '../../lib/core/notify.js';
 import type { Held, VhostUserHandle, VhostUserMessage } from '../../lib/core/proto-types.js';
 import type { SharedFiles } from '../../lib/core/shared.js';
@@ -58,6 +59,22 @@ export class BusSession {
         if (file == null || file.size < size)
           throw new ErrnoError('EINVAL', 'memory region without a file as long as it');
         return shared.map(file);
+      },
+      grants: ({ grants }) => {
+        if (grants == null) return undefined;
+        if (grants.ram == null || grants.table == null) throw new ErrnoError('EINVAL', 'grants without their files');
+        const ram = shared.map(grants.ram);
+        try {
+          const table = shared.map(grants.table);
+          const close = (): void => {
+            table.close();
+            ram.close();
+          };
+          return { ram: ram.bytes, table: table.bytes, domid: DOM0, close };
+        } catch (error) {
+          ram.close();
+          throw error;
+        }
       },
       notifier: ({ bell }) => {
         if (bell == null) throw new ErrnoError('EINVAL', 'call without a doorbell');
