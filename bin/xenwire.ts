@@ -3,7 +3,14 @@
 // before it starts anything; what a user got wrong is one sentence and exit status 2.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ErrnoError, errorMessage, PeerDiedError, UserError } from '../lib/core/errors.js';
+import {
+  DeadlineError,
+  ErrnoError,
+  errorMessage,
+  GuestFailedError,
+  PeerDiedError,
+  UserError,
+} from '../lib/core/errors.js';
 import { command, EXIT, runCommand } from '../lib/node/cli.js';
 import { PACKAGE_ROOT } from '../lib/node/package-root.js';
 import { register as registerCreate } from './verbs/create.js';
@@ -44,6 +51,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(EXIT.OK);
 });
 
+const EXPECTED = [UserError, ErrnoError, PeerDiedError, DeadlineError, GuestFailedError];
 const argv = process.argv.slice(2);
 try {
   // A service reads its command line by itself, --help included.
@@ -52,9 +60,8 @@ try {
     if (status !== EXIT.OK) process.exitCode = status;
   }
 } catch (error) {
-  // A bug of ours shows its stack; what the lab refused or who ended is a sentence.
-  const expected = error instanceof ErrnoError || error instanceof PeerDiedError || error instanceof UserError;
-  if (!expected) throw error;
+  // A bug of ours shows its stack; what the lab refused, who ended and what did not come is a sentence.
+  if (!EXPECTED.some((kind) => error instanceof kind)) throw error;
   process.stderr.write(`xenwire: ${errorMessage(error)}\n`);
   process.exitCode = error instanceof UserError ? EXIT.USAGE : EXIT.FAILED;
 }

@@ -44,6 +44,11 @@ export class DeadlineError extends Error {
   override readonly name = 'DeadlineError';
 }
 
+/** A guest said that it cannot do its work, and why. */
+export class GuestFailedError extends Error {
+  override readonly name = 'GuestFailedError';
+}
+
 /** Invariants of our own code: a failure here is our bug, and the process ends on it. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`invariant broken: ${message}`);

@@ -60,7 +60,8 @@ t.test('up --attach uses the processes that run, and leaves them running', async
 
 t.test('guests come and go in a running lab, and ps and list show it', async (t) => {
   const runDir = temporaryLabDir(t);
-  const lab = await startLab(t, runDir);
+  // A guest that is added wakes and is woken as the lab it joins.
+  const lab = await startLab(t, runDir, ['--notify', 'zmq']);
   const names = async (): Promise<string[]> => {
     const { stdout } = await xenwire(t, ['ps', '--json', '--run-dir', runDir]);
     return (JSON.parse(stdout) as { name: string }[]).map(({ name }) => name);

@@ -1,6 +1,6 @@
 // A guest's first frame: waiting until the guest says that it is shown, taking the screen from the device server, and
 // comparing it with what the guest was given to draw.
-import { UserError } from '../../../lib/core/errors.js';
+import { GuestFailedError, UserError } from '../../../lib/core/errors.js';
 import type { BusClient } from '../../../lib/core/service.js';
 import { DATA_KEY, homePath } from '../../../lib/layout/xenbus.js';
 import { mismatchedPixels, overBlack, type Picture } from '../picture.js';
@@ -9,11 +9,6 @@ import { readPng } from './png.js';
 
 /** A lab that shows nothing for so long is stuck. */
 export const FRAME_DEADLINE_MS = 60_000;
-
-/** The guest said that it cannot show its picture, and why. */
-export class GuestFailedError extends Error {
-  override readonly name = 'GuestFailedError';
-}
 
 /** Resolves once the guest's first frame is shown. Rejects with GuestFailedError, or DeadlineError. */
 export async function firstFrame(
