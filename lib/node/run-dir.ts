@@ -127,6 +127,13 @@ export function removeProcessEntry(runDir: string, name: string): void {
   rmSync(runPaths.proc(runDir, name), { force: true });
 }
 
+/** Removes the doorbells of earlier lives of a process that were killed; the caller holds the name's lock. */
+export function removeStaleBells(runDir: string, name: string): void {
+  const folder = join(runDir, 'bell');
+  // Bells are named by process and incarnation, with a dot between, which no name of a process has.
+  for (const file of readdirSync(folder)) if (file.startsWith(`${name}.`)) rmSync(join(folder, file), { force: true });
+}
+
 /** Whether a living process holds the name: its lock says so, in whatever pid namespace it lives. */
 export function isRunning(runDir: string, name: string): boolean {
   if (!existsSync(runPaths.lock(runDir, name))) return false;

@@ -146,6 +146,7 @@ class RunningService<Options> {
     });
     const history = this.#openHistory(runDir, name, incarnation);
     const entry = { name, pid: process.pid, incarnation };
+    removeStaleBells(runDir, name);
     writeProcessEntry(runDir, { ...entry, state: 'starting' });
     this.#own('registration', () => removeProcessEntry(runDir, name));
     const poller = new Poller(this.#options.pollUs);

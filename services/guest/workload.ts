@@ -16,6 +16,8 @@ export interface Picture {
 /** The WAIT ioctl of Linux's driver gives up after so long. */
 const FRAME_MS = 15_000;
 const SCANOUT = 0;
+/** Resets in a row that a frame survives; a device that is reset more often than that cannot be shown anything. */
+const RESETS_MAX = 16;
 
 /**
  * The picture as B8G8R8X8: what is not opaque lies over black, each colour round(c * a / 255). The X byte is 0.
@@ -53,7 +55,7 @@ export async function showPicture({ gpu, memory, clock, history, picture }: Work
   draw(memory, framebuffer, picture);
   // A device that is reset meanwhile is restored with whatever buffers there are: only the update is repeated then.
   const first = [() => gpu.createResource(framebuffer), () => gpu.setMode(SCANOUT, framebuffer)];
-  for (;;) {
+  for (let resets = 0; ; resets++) {
     try {
       for (const step of first.splice(0)) await step();
       const fence = await gpu.update(SCANOUT, framebuffer);
@@ -61,7 +63,7 @@ export async function showPicture({ gpu, memory, clock, history, picture }: Work
       history.record('frame', 'shown', SCANOUT, framebuffer.resourceId);
       return;
     } catch (error) {
-      if (!(error instanceof ErrnoError) || error.code !== 'ESTALE') throw error;
+      if (!(error instanceof ErrnoError) || error.code !== 'ESTALE' || resets === RESETS_MAX) throw error;
       await gpu.whenRestored();
     }
   }
