@@ -17,7 +17,15 @@ import { REAL_CLOCK } from './clock.js';
 import { createHistory, gatesOf } from './history.js';
 import { openLog } from './log.js';
 import { POLL_US_DEFAULT, Poller } from './poller.js';
-import { defaultRunDir, prepareRunDir, removeProcessEntry, runPaths, takeName, writeProcessEntry } from './run-dir.js';
+import {
+  defaultRunDir,
+  prepareRunDir,
+  removeProcessEntry,
+  removeStaleBells,
+  runPaths,
+  takeName,
+  writeProcessEntry,
+} from './run-dir.js';
 import { sharedFiles } from './shm.js';
 import { retryOnChange, withDeadline } from './wait.js';
 
