@@ -12,6 +12,8 @@ import type { Poller } from './poller.js';
 import { messageCodec } from './proto.js';
 
 const ringCodec = messageCodec('Ring');
+/** A ring just handed over leaves even if its sender then closes; the exit of the process waits no longer for it. */
+const CLOSE_LINGER_MS = 100;
 /** Each kind of socket takes the options of its direction only. */
 const SEND_OPTIONS = { linger: 0, sendTimeout: 0, sendHighWaterMark: BUS_SEND_QUEUE_MAX };
 const RECEIVE_OPTIONS = { linger: 0, receiveHighWaterMark: BUS_SEND_QUEUE_MAX, maxMessageSize: BUS_MESSAGE_BYTES_MAX };
@@ -20,6 +22,7 @@ class MessageSender {
   readonly #socket: zmq.Push;
   readonly #waiting = new Set<number>();
   #sending = false;
+  #closing = false;
 
   constructor(runDir: string, bell: string) {
     const path = bellPaths(runDir, bell).zmq;
@@ -29,6 +32,7 @@ class MessageSender {
   }
 
   ring(bit: number): void {
+    if (this.#closing) return;
     this.#waiting.add(bit);
     if (!this.#sending) void this.#pump();
   }
@@ -50,9 +54,17 @@ class MessageSender {
       }
     }
     this.#sending = false;
+    if (this.#closing) this.#end();
   }
 
+  /** Rings from before still arrive. */
   close(): void {
+    this.#closing = true;
+    if (!this.#sending) this.#end();
+  }
+
+  #end(): void {
+    this.#socket.linger = CLOSE_LINGER_MS;
     this.#socket.close();
   }
 }

@@ -72,17 +72,13 @@ interface End {
 interface CallEnd extends End {
   readonly handle: NotifyHandle;
 }
-interface KickEnd extends End {
-  /** Where we kick ourselves. */
-  readonly notifier?: Notifier;
-}
 
 interface Context extends WireDeps, WireSite {
   readonly domid: number;
   readonly onCall: () => void;
 }
 type MakeCall = (context: Context) => Promise<CallEnd>;
-type MakeKick = (context: Context, vq: number, handle: NotifyHandle) => Promise<KickEnd>;
+type MakeKick = (context: Context, vq: number, handle: NotifyHandle) => Promise<End>;
 
 /** The device server rings us. */
 const callThroughUs: MakeCall = async ({ doorbell, history, ledger, port, domid, onCall }) => {
@@ -121,17 +117,8 @@ const callOnPort =
     return { handle, close: () => hypervisor.dev_evtchn_eventfd({ ...eventfd, deassign: true }).finally(giveBack) };
   };
 
-/** QueueNotify is a register as any other. */
-const kickThroughUs: MakeKick = async ({ doorbell }, _vq, handle) => {
-  const notifier = doorbell.open(handle);
-  return {
-    notifier,
-    close: () => {
-      notifier.close();
-      return undefined;
-    },
-  };
-};
+/** QueueNotify is a register as any other: no wire but the notifier that every queue has. */
+const kickThroughUs: MakeKick = async () => ({ close: () => undefined });
 
 /** privcmd IOEVENTFD; `direct`: and shown to the guest's own vCPU. */
 const kickByIoeventfd =
@@ -178,7 +165,9 @@ export class Wires {
   readonly #context: Context;
   #session: ServerSession | undefined;
   #call: CallEnd | undefined;
-  #kicks: KickEnd[] = [];
+  #kicks: End[] = [];
+  /** Where we kick each queue ourselves. */
+  #notifiers: Notifier[] = [];
   /** Attaching and detaching, one after the other. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -201,6 +190,8 @@ export class Wires {
       try {
         const { call, kick } = PATHS[this.#path];
         this.#call = await call(this.#context);
+        // Also where others kick: what comes before the port is written back may be ours to kick, and opening takes longer.
+        for (const handle of session.kicks) this.#notifiers.push(this.#context.doorbell.open(handle));
         for (const [vq, handle] of session.kicks.entries()) this.#kicks.push(await kick(this.#context, vq, handle));
         this.#session = session;
       } catch (error) {
@@ -226,6 +217,7 @@ export class Wires {
     const ends: End[] = this.#call === undefined ? this.#kicks : [this.#call, ...this.#kicks];
     this.#call = undefined;
     this.#kicks = [];
+    for (const notifier of this.#notifiers.splice(0)) notifier.close();
     for (const end of ends.reverse()) {
       try {
         await end.close();
@@ -237,9 +229,9 @@ export class Wires {
     }
   }
 
-  /** A kick of ours, where kicks pass us; false where they do not. */
+  /** A kick of ours; false while no session is attached. */
   kick(index: number): boolean {
-    const notifier = this.#kicks[index]?.notifier;
+    const notifier = this.#notifiers[index];
     notifier?.signal();
     return notifier !== undefined;
   }

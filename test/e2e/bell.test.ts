@@ -3,7 +3,10 @@
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { messageDoorbell } from '../../lib/node/bell-zmq.js';
+import { Poller } from '../../lib/node/poller.js';
 import { createPath } from '../../lib/node/shm.js';
+import { withDeadline } from '../../lib/node/wait.js';
 import { startNode, temporaryRunDir } from '../fixtures/processes.js';
 
 const RECEIVER = new URL('../fixtures/bell-receiver.js', import.meta.url);
@@ -60,3 +63,31 @@ t.test('rings as messages: none is lost, and both ends leave nothing behind', as
   t.equal(await receiver.ended(), 0);
   t.same(readdirSync(join(runDir, 'bell')), []);
 });
+
+t.test(
+  'a ring as a message arrives though its sender is closed right after it, and before anything else was sent',
+  async (t) => {
+    const runDir = temporaryRunDir(t);
+    mkdirSync(join(runDir, 'bell'));
+    const poller = new Poller();
+    const receiver = await messageDoorbell(runDir, 'receiver', poller);
+    const sender = await messageDoorbell(runDir, 'sender', poller);
+    for (let round = 0; round < 50; round++) {
+      let bound: { release(): void } | undefined;
+      const rung = new Promise<void>((resolve) => {
+        const bell = receiver.bind(() => resolve());
+        bound = bell;
+        const notifier = sender.open(bell.handle);
+        notifier.signal();
+        notifier.close();
+        notifier.signal(); // nothing: it is closed
+      });
+      await withDeadline(rung, 5000, `ring ${round}`);
+      bound?.release();
+    }
+    t.pass('50 rings');
+    sender.close();
+    receiver.close();
+    poller.stop();
+  },
+);
