@@ -1,0 +1,194 @@
+// A lab to measure: five processes with one guest that issues the load, started and ended here. Asks the guest for runs and
+// hands over what everybody recorded meanwhile; costs no processor time while the guest measures.
+// Leaves what the records mean to follow.ts.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { needsEvtchnRaise } from '../../lib/core/evtchn-raise.js';
+import type { NotificationPath } from '../../lib/core/hops.js';
+import { formatRun, LATENCY_KEY, type LatencyAnswer, type LatencyRun, parseAnswer } from '../../lib/core/latency.js';
+import type { NotifyMode } from '../../lib/core/notify.js';
+import { VIRTIO_GPU_QUEUE_CURSOR } from '../../lib/layout/virtio-gpu.js';
+import { frontendPath, homePath, KIND_VIRTIO_MMIO, VIRTIO_MMIO_KEY } from '../../lib/layout/xenbus.js';
+import type { HistoryRecord } from '../../lib/node/history.js';
+import { createGuest, type Guest } from '../../services/toolstack/domain.js';
+import { type GuestConfig, onPath } from '../../services/toolstack/guest-config.js';
+import { type Claim, claimRunDir } from '../../services/toolstack/node/claim.js';
+import { HistoryFeed } from '../../services/toolstack/node/feed.js';
+import { firstFrame } from '../../services/toolstack/node/frames.js';
+import { Lab } from '../../services/toolstack/node/lab.js';
+import { openSession, type Session } from '../../services/toolstack/node/session.js';
+import { endProcesses, removeGuests } from '../../services/toolstack/node/teardown.js';
+import { readNode, whenStore } from '../../services/toolstack/toolstack.js';
+import type { Trail } from './follow.js';
+
+export interface LabChoice {
+  readonly path: NotificationPath;
+  readonly notify: NotifyMode;
+  /** 0: every process blocks as soon as nothing is there. */
+  readonly pollUs: number;
+  readonly history: 'on' | 'off';
+  readonly config: GuestConfig;
+  readonly image: string;
+}
+
+export interface Batch {
+  readonly answer: Extract<LatencyAnswer, { ok: true }>;
+  /** Of all processes, in order of time. */
+  readonly records: readonly HistoryRecord[];
+  readonly trail: Trail;
+}
+
+const FRAME_DEADLINE_MS = 20_000;
+/** Beyond the time that a run takes by itself. */
+const ANSWER_SLACK_MS = 20_000;
+/** A run of requests that take a millisecond each is slow. */
+const REQUEST_MS_MAX = 1;
+
+/** What went wrong in the lab, not in what was measured. */
+export class LabError extends Error {
+  override readonly name = 'LabError';
+}
+
+export class MeasuredLab {
+  readonly #lab: Lab;
+  readonly #claim: Claim;
+  readonly #dir: string;
+  readonly #session: Session;
+  readonly #feed: HistoryFeed;
+  readonly #guest: Guest;
+  readonly #port: number;
+  readonly #choice: LabChoice;
+  readonly #failed: Promise<never>;
+  #nextSequence = 1;
+  #lastId = 0;
+
+  private constructor(parts: {
+    lab: Lab;
+    claim: Claim;
+    dir: string;
+    session: Session;
+    feed: HistoryFeed;
+    guest: Guest;
+    port: number;
+    choice: LabChoice;
+    failed: Promise<never>;
+  }) {
+    this.#lab = parts.lab;
+    this.#claim = parts.claim;
+    this.#dir = parts.dir;
+    this.#session = parts.session;
+    this.#feed = parts.feed;
+    this.#guest = parts.guest;
+    this.#port = parts.port;
+    this.#choice = parts.choice;
+    this.#failed = parts.failed;
+  }
+
+  /** Resolves when the guest has shown its picture and waits for runs. What was started is ended when that fails. */
+  static async start(choice: LabChoice): Promise<MeasuredLab> {
+    const dir = mkdtempSync(join(tmpdir(), 'xw-latency-'));
+    const claim = await claimRunDir(join(dir, 'lab'));
+    const { runDir } = claim;
+    const config = onPath(choice.config, choice.path);
+    const lab = new Lab({
+      runDir,
+      notify: choice.notify,
+      logLevel: 'warn',
+      pollUs: choice.pollUs,
+      extraArguments: (program) => [
+        ...['--history', choice.history],
+        ...(program === 'hypervisor' && needsEvtchnRaise(choice.path) ? ['--dm-evtchn-raise'] : []),
+        ...(program === 'guest' ? ['--measured'] : []),
+      ],
+    });
+    const failed = lab.failed.then((sentence): never => {
+      throw new LabError(sentence);
+    });
+    failed.catch(() => {}); // looked at when something waits
+    const abort = new AbortController();
+    let session: Session | undefined;
+    try {
+      lab.startGuest(config.name, choice.image);
+      session = await Promise.race([openSession({ runDir, signal: abort.signal }), failed]);
+      const opened = session;
+      const guest = await Promise.race([opened.exclusively(() => createGuest(opened, config)), failed]);
+      await Promise.race([firstFrame(opened, guest, FRAME_DEADLINE_MS), failed]);
+      const done = `${homePath(guest.domid)}/${LATENCY_KEY.done}`;
+      await Promise.race([whenStore(opened, done, FRAME_DEADLINE_MS, () => readNode(opened.store, done)), failed]);
+      const front = frontendPath({ kind: KIND_VIRTIO_MMIO, domid: guest.domid, devid: 0 });
+      const port = Number(await opened.store.read(`${front}/${VIRTIO_MMIO_KEY.eventChannel}`));
+      return new MeasuredLab({ lab, claim, dir, session, feed: new HistoryFeed(runDir), guest, port, choice, failed });
+    } catch (error) {
+      abort.abort();
+      await Promise.all([lab.abandon(), session?.close()]);
+      claim.release({ keep: false });
+      rmSync(dir, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** Every process of the lab. */
+  get pids(): readonly number[] {
+    return [...this.#lab.services.values(), ...this.#lab.guests.values()].map(({ pid }) => pid);
+  }
+
+  /** Has the guest issue `count` requests. Throws LabError when it cannot, or when records were lost. */
+  async run(load: Pick<LatencyRun, 'count' | 'load' | 'rate' | 'gapUs'>): Promise<Batch> {
+    const session = this.#session;
+    const home = homePath(this.#guest.domid);
+    const run: LatencyRun = { ...load, id: ++this.#lastId, first: this.#nextSequence };
+    this.#nextSequence += run.count;
+    this.#feed.read(); // what came before is nobody's
+    const lostBefore = new Map(this.#feed.lost);
+    const gapMs = run.load === 'open' ? 1000 / run.rate : run.gapUs / 1000;
+    const deadlineMs = ANSWER_SLACK_MS + run.count * (gapMs + REQUEST_MS_MAX);
+    await session.store.write(`${home}/${LATENCY_KEY.run}`, formatRun(run));
+    const done = `${home}/${LATENCY_KEY.done}`;
+    const answer = await Promise.race([
+      whenStore(session, done, deadlineMs, async () => {
+        const found = parseAnswer((await readNode(session.store, done)) ?? '');
+        return found?.id === run.id ? found : undefined;
+      }),
+      this.#failed,
+    ]);
+    if (!answer.ok) throw new LabError(`the guest could not perform the load: ${answer.reason}`);
+    const records = this.#feed.read();
+    for (const [process, lost] of this.#feed.lost) {
+      if (lost !== (lostBefore.get(process) ?? 0)) {
+        throw new LabError(`the history of ${process} went round within one run: fewer requests a run are needed`);
+      }
+    }
+    const trail: Trail = {
+      path: this.#choice.path,
+      domid: this.#guest.domid,
+      guest: `guest-${this.#guest.name}`,
+      port: this.#port,
+      queue: VIRTIO_GPU_QUEUE_CURSOR,
+      first: run.first,
+      count: run.count,
+    };
+    return { answer, records, trail };
+  }
+
+  /** Ends everything in order; what is left behind is an error. */
+  async stop(): Promise<void> {
+    try {
+      this.#lab.expectGuestsToEnd();
+      const leaks = await removeGuests(this.#session, () => true);
+      const server = await this.#session.connect('vhost-gpu');
+      leaks.push(...(await endProcesses(this.#lab, this.#session, server)));
+      if (leaks.length > 0) throw new LabError(`left behind: ${leaks.join('; ')}`);
+    } finally {
+      await this.abandon();
+    }
+  }
+
+  /** Ends everything at once. */
+  async abandon(): Promise<void> {
+    await Promise.all([this.#lab.abandon(), this.#session.close()]);
+    this.#feed.close();
+    this.#claim.release({ keep: false });
+    rmSync(this.#dir, { recursive: true, force: true });
+  }
+}
