@@ -2,7 +2,7 @@
 // only when the receiver sleeps.
 //
 // Why no wake-up is lost. The sender does, in this order: (S1) set the bit in its pending word, (S2) set that word's bit
-// in the summary, (S3) change `sleeping` from 1 to 0, and if it was the one who did, (S4) write a byte. The receiver, when
+// in the summary, (S3) exchange `sleeping` with 0, and if it was the one who did, (S4) write a byte. The receiver, when
 // it wants to block: (R1) store 1 into `sleeping`, (R2) load the summary, and block only if that was 0. All are
 // sequentially consistent atomics, so they have one total order: either S2 comes before R2, and the receiver sees the
 // summary and does not block; or R2 comes before S2, so R1 comes before S3, and the sender finds `sleeping` at 1 (or
@@ -20,7 +20,7 @@ import { ErrnoError } from '../core/errors.js';
 import { BELL_BITS } from '../core/limits.js';
 import type { BellNotifier, BoundBell, Doorbell, NotifyHandle } from '../core/notify.js';
 import type { Mapping } from '../core/shared.js';
-import { BELL_MAGIC, BELL_PAGE_SIZE, BELL_PENDING_WORDS, BELL_WORD } from '../layout/bell.js';
+import { BELL_PAGE_SIZE, BELL_PENDING_WORDS, BELL_WORD } from '../layout/bell.js';
 import { isDirect, openDirect } from './bell-direct.js';
 import { makeFifo } from './libc.js';
 import type { Poller, PollSource } from './poller.js';
@@ -105,7 +105,6 @@ export class SharedBell implements PollSource {
     // The types know `onread` for connections only; the constructor takes it for any descriptor.
     this.#socket = new Socket({ fd, readable: true, writable: false, onread } as SocketConstructorOpts);
     this.#socket.resume();
-    Atomics.store(this.#words, BELL_WORD.MAGIC, BELL_MAGIC);
     poller.add(this);
   }
 
@@ -169,13 +168,10 @@ export class BellSender {
     this.#mapping = mapPath(page, BELL_PAGE_SIZE, true);
     this.#words = new Uint32Array(this.#mapping.bytes.buffer, 0, BELL_PAGE_SIZE / 4);
     try {
-      if (Atomics.load(this.#words, BELL_WORD.MAGIC) !== BELL_MAGIC)
-        throw new ErrnoError('EINVAL', `${bell} is no doorbell`);
-      // ENXIO when no process reads it: the receiver died.
+      // ENXIO when no process reads it: the receiver died. What stands in the page proves nothing: anybody may have written it.
       this.#fifo = openSync(fifo, O_WRONLY | O_NONBLOCK);
     } catch (error) {
       this.#mapping.close();
-      if (error instanceof ErrnoError) throw error;
       throw new ErrnoError('ENOENT', `nobody listens to doorbell ${bell}`, { cause: error });
     }
   }
@@ -186,7 +182,7 @@ export class BellSender {
     Atomics.or(this.#words, BELL_WORD.PENDING + word, 1 << (bit & 31)); // S1
     Atomics.or(this.#words, BELL_WORD.SUMMARY, 1 << word); // S2
     if (Atomics.load(this.#words, BELL_WORD.SLEEPING) === 0) return;
-    if (Atomics.compareExchange(this.#words, BELL_WORD.SLEEPING, 1, 0) !== 1) return; // S3
+    if (Atomics.exchange(this.#words, BELL_WORD.SLEEPING, 0) === 0) return; // S3
     this.#wake(); // S4
   }
 
