@@ -77,6 +77,7 @@ export class DriverQueue<T> {
   readonly place: RingPlace;
   readonly #memory: GuestMemory;
   readonly #tables: TableAllocator;
+  readonly #dma: (addr: number) => bigint;
   readonly #eventIdx: boolean;
   readonly #indirect: boolean;
   readonly #live: (Live<T> | undefined)[];
@@ -89,13 +90,24 @@ export class DriverQueue<T> {
   #callbacks = true;
   #broken = false;
 
-  /** `base` is page-aligned guest memory of ringPlace(base, size).bytes bytes; the constructor zeroes it. */
-  constructor(parts: { memory: GuestMemory; tables: TableAllocator; base: number; size: number; features: bigint }) {
+  /**
+   * `base` is page-aligned guest memory of ringPlace(base, size).bytes bytes; the constructor zeroes it. `dma`: the address by
+   * which the device knows a buffer or table, its own if left out.
+   */
+  constructor(parts: {
+    memory: GuestMemory;
+    tables: TableAllocator;
+    base: number;
+    size: number;
+    features: bigint;
+    dma?: (addr: number) => bigint;
+  }) {
     const { memory, base, size, features } = parts;
     this.size = size;
     this.place = ringPlace(base, size);
     this.#memory = memory;
     this.#tables = parts.tables;
+    this.#dma = parts.dma ?? BigInt;
     this.#eventIdx = hasFeature(features, VIRTIO_F_EVENT_IDX);
     this.#indirect = hasFeature(features, VIRTIO_F_INDIRECT_DESC);
     this.#live = new Array(size).fill(undefined);
@@ -230,7 +242,7 @@ export class DriverQueue<T> {
   }
 
   #writeDesc(at: number, segment: Segment, flags: number, next: number): void {
-    this.#memory.writeU64(at + VIRTQ_DESC.offset.addr, BigInt(segment.addr));
+    this.#memory.writeU64(at + VIRTQ_DESC.offset.addr, this.#dma(segment.addr));
     this.#memory.writeU32(at + VIRTQ_DESC.offset.len, segment.length);
     this.#memory.writeU16(at + VIRTQ_DESC.offset.flags, flags);
     this.#memory.writeU16(at + VIRTQ_DESC.offset.next, next);

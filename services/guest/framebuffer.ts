@@ -2,7 +2,7 @@
 // to virtio-gpu.ts and what is drawn to workload.ts.
 import type { GuestMemory } from '../../lib/core/memory.js';
 import { VIRTIO_GPU_BYTES_PER_PIXEL } from '../../lib/layout/virtio-gpu.js';
-import { PAGE_SIZE, type PageRun, type Pages } from './pages.js';
+import { PAGE_SIZE, type PageRun, type PageSource } from './pages.js';
 
 export interface Framebuffer {
   readonly resourceId: number;
@@ -17,11 +17,11 @@ export function framebufferPages(width: number, height: number): number {
 }
 
 /** Throws ENOMEM. */
-export function makeFramebuffer(pages: Pages, resourceId: number, width: number, height: number): Framebuffer {
+export function makeFramebuffer(pages: PageSource, resourceId: number, width: number, height: number): Framebuffer {
   return { resourceId, width, height, runs: pages.scattered(framebufferPages(width, height)) };
 }
 
-export function freeFramebuffer(pages: Pages, framebuffer: Framebuffer): void {
+export function freeFramebuffer(pages: PageSource, framebuffer: Framebuffer): void {
   for (const run of framebuffer.runs) pages.release(run);
 }
 

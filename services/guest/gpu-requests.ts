@@ -53,8 +53,12 @@ export function resourceCreate2d(resource_id: number, width: number, height: num
   return { bytes, responseSize: NODATA };
 }
 
-/** The pages in the order in which they make up the picture; runs that adjoin are not joined: the device must cope. */
-export function resourceAttachBacking(resource_id: number, runs: readonly PageRun[]): GpuCommand {
+/** The pages in the order in which they make up the picture; runs that adjoin are not joined: the device must cope. `address`: by what it knows them. */
+export function resourceAttachBacking(
+  resource_id: number,
+  runs: readonly PageRun[],
+  address: (addr: number) => bigint = BigInt,
+): GpuCommand {
   const bytes = VIRTIO_GPU_RESOURCE_ATTACH_BACKING.bytes({
     hdr: hdr(VIRTIO_GPU_CMD.VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING),
     resource_id,
@@ -62,7 +66,7 @@ export function resourceAttachBacking(resource_id: number, runs: readonly PageRu
   });
   const data = new Uint8Array(runs.length * VIRTIO_GPU_MEM_ENTRY.size);
   runs.forEach(({ addr, length }, index) => {
-    VIRTIO_GPU_MEM_ENTRY.encode({ addr: BigInt(addr), length }, data, index * VIRTIO_GPU_MEM_ENTRY.size);
+    VIRTIO_GPU_MEM_ENTRY.encode({ addr: address(addr), length }, data, index * VIRTIO_GPU_MEM_ENTRY.size);
   });
   return { bytes, data, responseSize: NODATA };
 }

@@ -1,7 +1,7 @@
 // Small blocks of guest memory (what kmalloc is to a kernel): commands, responses, indirect tables. Power-of-two sizes from 64
 // bytes; a page holds blocks of one size and goes back when its last block does. Larger than half a page: whole pages.
 import { ErrnoError } from '../../lib/core/errors.js';
-import { PAGE_SIZE, type PageRun, type Pages } from './pages.js';
+import { PAGE_SIZE, type PageRun, type PageSource } from './pages.js';
 
 export interface Block {
   readonly addr: number;
@@ -18,13 +18,13 @@ interface Slab {
 }
 
 export class Heap {
-  readonly #pages: Pages;
+  readonly #pages: PageSource;
   readonly #slabs = new Map<number, Slab>();
   readonly #whole = new Map<number, PageRun>();
   /** Slabs with room, by block size. */
   readonly #partial = new Map<number, Set<Slab>>();
 
-  constructor(pages: Pages) {
+  constructor(pages: PageSource) {
     this.#pages = pages;
   }
 

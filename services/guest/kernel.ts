@@ -7,12 +7,11 @@ import type { Log } from '../../lib/core/log.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
 import { SHUTDOWN } from '../../lib/layout/evtchn.js';
 import { CONTROL_KEY, DATA_KEY } from '../../lib/layout/xenbus.js';
-import type { TableAllocator } from '../../lib/virtio/driver-queue.js';
 import type { StoreClient } from '../../lib/xenstore/api.js';
 import type { CoreRules } from './core-rules.js';
+import { DmaPools } from './dma.js';
 import { type EventCalls, Events } from './events.js';
 import { GuestStore } from './guest-store.js';
-import { Heap } from './heap.js';
 import { LatencyLoad } from './latency-load.js';
 import { MmioRanges } from './mmio-ranges.js';
 import { Pages } from './pages.js';
@@ -25,6 +24,8 @@ import { Xenwatch } from './xenwatch.js';
 
 export interface HyperCalls extends EventCalls {
   shutdown(reason: number): Promise<void>;
+  /** GNTTABOP_setup_table: the whole table, mapped. */
+  grantTable(): Promise<Uint8Array>;
 }
 
 export interface KernelParts {
@@ -63,7 +64,7 @@ export class Kernel {
   readonly ranges: MmioRanges;
   readonly #parts: KernelParts;
   readonly #store: GuestStore;
-  readonly #heap: Heap;
+  readonly #dma: DmaPools;
   readonly #xenwatch: Xenwatch;
   readonly #front: VirtioMmioFront;
   readonly #xenbus: XenbusCore;
@@ -75,15 +76,15 @@ export class Kernel {
     this.#parts = parts;
     const { vcpu, history, log, memory, domid } = parts;
     this.pages = new Pages(memory.size, history);
-    this.#heap = new Heap(this.pages);
+    this.#dma = new DmaPools(this.pages, () => parts.calls.grantTable(), history);
     this.ranges = new MmioRanges(history);
     this.events = new Events({ ...parts, calls: parts.calls });
     this.#store = new GuestStore(parts.store, vcpu, history);
     this.#xenwatch = new Xenwatch(log);
-    const { events, pages, ranges } = this;
+    const { events, ranges } = this;
     this.#front = new VirtioMmioFront({
-      ...{ vcpu, events, ranges, memory, pages, history, log, domid },
-      tables: tablesOf(this.#heap),
+      ...{ vcpu, events, ranges, memory, history, log, domid },
+      dma: this.#dma,
       makeDrivers: () => [this.#makeGpu()],
       onConnected: (driver) => {
         parts.onState('connected');
@@ -96,13 +97,14 @@ export class Kernel {
   }
 
   #makeGpu(): VirtioGpu {
-    return new VirtioGpu({ ...this.#parts, pages: this.pages, heap: this.#heap });
+    return new VirtioGpu(this.#parts);
   }
 
   /** What is out at the moment; nothing once all devices are gone. */
   held(): string[] {
     const held = this.#front.held();
     if (this.pages.taken > 0) held.push(`${this.pages.taken} pages`);
+    if (this.#dma.grantsTaken > 0) held.push(`${this.#dma.grantsTaken} grants`);
     if (this.events.boundCount > 0) held.push(`${this.events.boundCount} ports`);
     if (this.ranges.count > 0) held.push(`${this.ranges.count} ranges`);
     return held;
@@ -213,18 +215,4 @@ export class Kernel {
 /** A refusal by the store that changes nothing; a bug is none. */
 function none(error: unknown): undefined {
   if (!(error instanceof ErrnoError)) throw error;
-}
-
-function tablesOf(heap: Heap): TableAllocator {
-  return {
-    alloc(bytes) {
-      try {
-        return heap.alloc(bytes);
-      } catch (error) {
-        if (error instanceof ErrnoError) return undefined;
-        throw error;
-      }
-    },
-    release: (table) => heap.release(table),
-  };
 }

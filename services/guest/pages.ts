@@ -17,7 +17,14 @@ export interface PageRun {
   readonly length: number;
 }
 
-export class Pages {
+/** Whom pages are taken from and given back to. */
+export interface PageSource {
+  contiguous(count: number): PageRun;
+  scattered(count: number): PageRun[];
+  release(run: PageRun): void;
+}
+
+export class Pages implements PageSource {
   readonly #used: Uint8Array;
   readonly #history: History;
   #taken = 0;

@@ -7,6 +7,8 @@ import { DOMID_SELF } from '../../lib/core/ids.js';
 import { RegionMemory } from '../../lib/core/memory.js';
 import type { GuestPages } from '../../lib/core/proto-types.js';
 import type { BusClient, ServiceContext } from '../../lib/core/service.js';
+import type { Mapping } from '../../lib/core/shared.js';
+import { GRANT_FRAMES_MAX } from '../../lib/layout/grant-table.js';
 import { runPaths } from '../../lib/node/run-dir.js';
 import { retryOnChange } from '../../lib/node/wait.js';
 import { busStoreClient } from '../../lib/xenstore/bus-client.js';
@@ -48,14 +50,14 @@ export async function start(context: ServiceContext, options: GuestOptions): Pro
     context.log.info('the domain is gone');
     void context.stop();
   });
-  const { vcpu, pages, memory, sharedInfo, history } = await attach(context, hypervisor);
+  const { vcpu, pages, memory, sharedInfo, mapGrants, history } = await attach(context, hypervisor);
   checkMemory(picture, memory.size, options.image, context);
   const kernel = new Kernel({
     ...{ vcpu, memory, sharedInfo, picture },
     domid: pages.domid,
     storePort: pages.store_port,
     store: busStoreClient(xenstored, history),
-    calls: hypercalls(hypervisor, vcpu),
+    calls: hypercalls(hypervisor, vcpu, mapGrants),
     rules: CORES[options.core],
     personality: options.driver,
     measured: options.measured ?? false,
@@ -91,6 +93,8 @@ interface Attached {
   readonly pages: GuestPages;
   readonly memory: RegionMemory;
   readonly sharedInfo: Uint8Array;
+  /** Maps the grant table, once; it stays until the vCPU has stopped. */
+  readonly mapGrants: (file: GuestPages['ram']) => Uint8Array;
   readonly history: History;
 }
 
@@ -126,6 +130,13 @@ async function attach(context: ServiceContext, hypervisor: BusClient): Promise<A
   const sharedInfo = map('shared_info', pages.shared_info);
   const direct = new DirectWrites(map('direct table', pages.direct), doorbell);
   context.own('direct kicks', () => direct.close());
+  // Given back after the vCPU has stopped, as whatever runs there uses it.
+  let grants: Mapping | undefined;
+  context.own('grant table', () => grants?.close());
+  const mapGrants = (file: GuestPages['ram']): Uint8Array => {
+    grants ??= shared.map(file);
+    return grants.bytes;
+  };
   const exit = doorbell.open(pages.exit);
   context.own('exit bell', () => exit.close());
   vcpu = new Vcpu({
@@ -137,7 +148,7 @@ async function attach(context: ServiceContext, hypervisor: BusClient): Promise<A
   });
   const running = vcpu;
   context.own('vCPU', () => running.stop());
-  return { vcpu, pages, memory, sharedInfo, history };
+  return { vcpu, pages, memory, sharedInfo, mapGrants, history };
 }
 
 function checkMemory(picture: Picture, ramBytes: number, image: string, { history }: ServiceContext): void {
@@ -150,7 +161,7 @@ function checkMemory(picture: Picture, ramBytes: number, image: string, { histor
   );
 }
 
-function hypercalls(hypervisor: BusClient, vcpu: Vcpu): HyperCalls {
+function hypercalls(hypervisor: BusClient, vcpu: Vcpu, mapGrants: Attached['mapGrants']): HyperCalls {
   const remote = hypervisor.remote('Hypervisor');
   return {
     allocUnbound: async (remoteDomid) => {
@@ -164,6 +175,10 @@ function hypercalls(hypervisor: BusClient, vcpu: Vcpu): HyperCalls {
     },
     shutdown: async (reason) => {
       await vcpu.hypercall(() => remote.sched_shutdown({ reason }));
+    },
+    grantTable: async () => {
+      const { file } = await vcpu.hypercall(() => remote.gnttab_setup_table({ nr_frames: GRANT_FRAMES_MAX }));
+      return mapGrants(file);
     },
   };
 }

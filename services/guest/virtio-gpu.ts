@@ -25,8 +25,6 @@ import { GpuChannel, type GpuCommand, type GpuFence } from './gpu-channel.js';
 import { GpuOutputs, type Output } from './gpu-outputs.js';
 import type { Rect } from './gpu-requests.js';
 import * as requests from './gpu-requests.js';
-import type { Heap } from './heap.js';
-import type { Pages } from './pages.js';
 import type { Vcpu } from './vcpu.js';
 import type { VirtioDriver, VirtioMmio } from './virtio-mmio.js';
 import { Completion } from './wait.js';
@@ -40,8 +38,6 @@ export type GpuPersonality = 'restore' | 'linux';
 export interface GpuParts {
   readonly vcpu: Vcpu;
   readonly memory: GuestMemory;
-  readonly pages: Pages;
-  readonly heap: Heap;
   readonly clock: Clock;
   readonly history: History;
   readonly log: Log;
@@ -108,7 +104,8 @@ export class VirtioGpu implements VirtioDriver {
       () => this.#control?.onUsed(),
       () => this.#cursor?.onUsed(),
     ]);
-    const { vcpu, memory, heap, history } = this.#parts;
+    const { vcpu, memory, history } = this.#parts;
+    const { heap } = device.dma;
     const kick = (index: number) => (): Promise<void> => device.kick(index);
     this.#control = new GpuChannel({
       ...{ queue: control!, vcpu, memory, heap, history },
@@ -124,7 +121,7 @@ export class VirtioGpu implements VirtioDriver {
   /** A frame buffer that the device does not know yet. Throws ENOMEM, ENODEV. */
   allocateFramebuffer(width: number, height: number): Framebuffer {
     this.#channel();
-    const framebuffer = makeFramebuffer(this.#parts.pages, ++this.#lastResource, width, height);
+    const framebuffer = makeFramebuffer(this.#device!.dma.pages, ++this.#lastResource, width, height);
     this.#framebuffers.set(framebuffer.resourceId, { framebuffer, scanout: undefined });
     return framebuffer;
   }
@@ -136,7 +133,7 @@ export class VirtioGpu implements VirtioDriver {
 
   async #createResource(channel: GpuChannel, { resourceId, width, height, runs }: Framebuffer): Promise<void> {
     const created = await channel.submit(requests.resourceCreate2d(resourceId, width, height));
-    const attached = await channel.submit(requests.resourceAttachBacking(resourceId, runs));
+    const attached = await channel.submit(requests.resourceAttachBacking(resourceId, runs, this.#device!.dma.address));
     await channel.notify();
     this.#watchReply(created.reply, 'RESOURCE_CREATE_2D');
     this.#watchReply(attached.reply, 'RESOURCE_ATTACH_BACKING');
@@ -311,7 +308,7 @@ export class VirtioGpu implements VirtioDriver {
     channel?.close();
     this.#cursor?.close();
     this.#cursor = undefined;
-    for (const { framebuffer } of this.#framebuffers.values()) freeFramebuffer(this.#parts.pages, framebuffer);
+    for (const { framebuffer } of this.#framebuffers.values()) freeFramebuffer(device.dma.pages, framebuffer);
     this.#framebuffers.clear();
     this.#device = undefined;
   }

@@ -5,7 +5,6 @@ import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
 import { KIND_VIRTIO_MMIO, XenbusState } from '../../lib/layout/xenbus.js';
-import type { TableAllocator } from '../../lib/virtio/driver-queue.js';
 import {
   FRONT_START,
   type FrontEffect,
@@ -13,9 +12,9 @@ import {
   type FrontState,
   frontStep,
 } from '../../lib/xenbus/frontend.js';
+import type { DmaSpaces } from './dma.js';
 import type { Events } from './events.js';
 import type { MmioRanges } from './mmio-ranges.js';
-import type { Pages } from './pages.js';
 import type { Vcpu } from './vcpu.js';
 import { type VirtioDriver, VirtioMmio } from './virtio-mmio.js';
 import { asErrno, type XenbusDevice, type XenbusDriver } from './xenbus-device.js';
@@ -25,8 +24,7 @@ export interface FrontParts {
   readonly events: Events;
   readonly ranges: MmioRanges;
   readonly memory: GuestMemory;
-  readonly pages: Pages;
-  readonly tables: TableAllocator;
+  readonly dma: DmaSpaces;
   readonly history: History;
   readonly log: Log;
   readonly domid: number;
@@ -124,7 +122,7 @@ export class VirtioMmioFront implements XenbusDriver {
         else await device.switchState(effect.state);
         return undefined;
       case 'register':
-        await this.#register(info, effect);
+        await this.#register(device, info, effect);
         return undefined;
       case 'unregister':
         await this.#unregister(info);
@@ -148,9 +146,13 @@ export class VirtioMmioFront implements XenbusDriver {
     }
   }
 
-  async #register(info: Info, { base, port, queuePorts }: Extract<FrontEffect, { type: 'register' }>): Promise<void> {
+  async #register(
+    device: XenbusDevice,
+    info: Info,
+    { base, port, queuePorts }: Extract<FrontEffect, { type: 'register' }>,
+  ): Promise<void> {
     const irq = info.irqs.get(port)!;
-    const transport = new VirtioMmio({ ...this.#parts, base, irq, queuePorts });
+    const transport = new VirtioMmio({ ...this.#parts, base, irq, queuePorts, backendDomid: device.otherendId });
     const drivers = this.#parts.makeDrivers();
     info.driver = await transport.probe(drivers);
     info.transport = transport;

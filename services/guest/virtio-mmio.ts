@@ -1,7 +1,7 @@
 // The guest's virtio-mmio transport and virtio core: finds the device, negotiates, sets up queues, hands out interrupts, and
 // takes everything down again, with the register accesses of Linux's virtio_mmio.c and virtio.c in their order.
 // Leaves what the device is to its driver (virtio-gpu.ts) and how an access leaves the guest to the vCPU.
-import { ErrnoError } from '../../lib/core/errors.js';
+import { assert, ErrnoError } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
 import { HOP } from '../../lib/core/hops.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
@@ -48,18 +48,25 @@ import {
 import {
   featureBits,
   hasFeature,
+  VIRTIO_F_ACCESS_PLATFORM,
   VIRTIO_F_EVENT_IDX,
   VIRTIO_F_INDIRECT_DESC,
   VIRTIO_F_VERSION_1,
   VIRTQ_SIZE_MAX,
 } from '../../lib/layout/virtio-ring.js';
-import { DriverQueue, ringPlace, type TableAllocator } from '../../lib/virtio/driver-queue.js';
+import { DriverQueue, ringPlace } from '../../lib/virtio/driver-queue.js';
+import type { DmaMemory, DmaSpaces } from './dma.js';
 import type { Events } from './events.js';
-import { PAGE_SIZE, type PageRun, type Pages } from './pages.js';
+import { PAGE_SIZE, type PageRun } from './pages.js';
 import type { Vcpu } from './vcpu.js';
 
 /** What this transport can do of the bits that belong to it (28 to 41); Linux takes more, and would be held to it. */
-const TRANSPORT_FEATURES = featureBits(VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX, VIRTIO_F_VERSION_1);
+const TRANSPORT_FEATURES = featureBits(
+  VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_F_EVENT_IDX,
+  VIRTIO_F_VERSION_1,
+  VIRTIO_F_ACCESS_PLATFORM,
+);
 const NO_REGION = 0xffffffff;
 
 export interface VirtioDriver {
@@ -80,8 +87,9 @@ export interface TransportParts {
   readonly vcpu: Vcpu;
   readonly events: Events;
   readonly memory: GuestMemory;
-  readonly pages: Pages;
-  readonly tables: TableAllocator;
+  readonly dma: DmaSpaces;
+  /** Whom granted pages are granted to: the domain that the backend is in. */
+  readonly backendDomid: number;
   readonly history: History;
   readonly base: number;
   readonly irq: number;
@@ -101,6 +109,8 @@ export class VirtioMmio {
   readonly #queues: Queue[] = [];
   #driver: VirtioDriver | undefined;
   #features = 0n;
+  /** Chosen by the first negotiation. */
+  #dma: DmaMemory | undefined;
   #requested = false;
   /** Config interrupts from before the driver was ready are told to it then. */
   #configPending = false;
@@ -114,6 +124,12 @@ export class VirtioMmio {
 
   get features(): bigint {
     return this.#features;
+  }
+
+  /** Memory for this device; from FEATURES_OK on. */
+  get dma(): DmaMemory {
+    assert(this.#dma !== undefined, 'a device has memory once its features are agreed');
+    return this.#dma;
   }
 
   read(offset: number): Promise<number> {
@@ -162,12 +178,22 @@ export class VirtioMmio {
     await this.#addStatus(VIRTIO_CONFIG_S_DRIVER);
     const offered = await this.#deviceFeatures();
     const accepted = offered & (TRANSPORT_FEATURES | driver.features);
+    await this.#chooseMemory(accepted);
     await this.#acceptFeatures(accepted);
     this.#features = accepted;
     await this.#addStatus(VIRTIO_CONFIG_S_FEATURES_OK);
     if (((await this.read(VIRTIO_MMIO_STATUS)) & VIRTIO_CONFIG_S_FEATURES_OK) === 0) {
       throw new ErrnoError('ENODEV', 'the device refuses the features');
     }
+  }
+
+  /** With ACCESS_PLATFORM the device sees granted pages and nothing else. It cannot change its mind: pages are out by then. */
+  async #chooseMemory(features: bigint): Promise<void> {
+    const { dma, backendDomid } = this.#parts;
+    const chosen = hasFeature(features, VIRTIO_F_ACCESS_PLATFORM) ? await dma.granted(backendDomid) : dma.plain;
+    if (this.#dma !== undefined && this.#dma !== chosen)
+      throw new ErrnoError('EINVAL', 'the device changed its memory');
+    this.#dma = chosen;
   }
 
   async #deviceFeatures(): Promise<bigint> {
@@ -253,8 +279,12 @@ export class VirtioMmio {
     if (max === 0) throw new ErrnoError('ENOENT', `no queue ${index}`);
     if (max > VIRTQ_SIZE_MAX || (max & (max - 1)) !== 0) throw new ErrnoError('EINVAL', `queue size ${max}`);
     const { run, size } = this.#allocRing(max);
-    const { memory, tables } = this.#parts;
-    const ring = new DriverQueue({ memory, tables, base: run.addr, size, features: this.#features });
+    const { memory } = this.#parts;
+    const { tables, address } = this.dma;
+    const ring = new DriverQueue({
+      ...{ memory, tables, base: run.addr, size, features: this.#features },
+      dma: address,
+    });
     if (onUsed === undefined) ring.disableCallbacks();
     this.#queues.push({ ring, run, onUsed });
     await this.#activateQueue(ring);
@@ -265,7 +295,7 @@ export class VirtioMmio {
     for (let size = max; ; size /= 2) {
       const pages = Math.ceil(ringPlace(0, size).bytes / PAGE_SIZE);
       try {
-        return { run: this.#parts.pages.contiguous(pages), size };
+        return { run: this.dma.pages.contiguous(pages), size };
       } catch (error) {
         if (pages <= 2 || !(error instanceof ErrnoError)) throw error;
       }
@@ -282,8 +312,9 @@ export class VirtioMmio {
   }
 
   async #writeAddress(low: number, high: number, addr: number): Promise<void> {
-    await this.write(low, addr >>> 0);
-    await this.write(high, Math.floor(addr / 2 ** 32));
+    const wire = this.dma.address(addr);
+    await this.write(low, Number(wire & 0xffffffffn));
+    await this.write(high, Number(wire >> 32n));
   }
 
   async kick(index: number): Promise<void> {
@@ -301,7 +332,7 @@ export class VirtioMmio {
       await this.write(VIRTIO_MMIO_QUEUE_SEL, index);
       await this.write(VIRTIO_MMIO_QUEUE_READY, 0);
       await this.read(VIRTIO_MMIO_QUEUE_READY);
-      this.#parts.pages.release(run);
+      this.dma.pages.release(run);
     }
     this.#queues.length = 0;
     if (this.#requested) this.#parts.events.free(this.#parts.irq);

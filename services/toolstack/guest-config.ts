@@ -96,7 +96,7 @@ export function parseGuestConfig(text: string, file: string, warn: (sentence: st
     onCrash,
     memoryMib: read.number('memory', GUEST_MEMORY_MIB_MIN, GUEST_MEMORY_MIB_MAX) ?? MEMORY_DEFAULT_MIB,
     vcpus: read.number('vcpus', 1, 1) ?? 1,
-    virtio: read.list('virtio').map((item) => virtioDevice(item, file, warn)),
+    virtio: read.list('virtio').map((item) => virtioDevice(item, file)),
   };
 }
 
@@ -133,7 +133,7 @@ function reader(settings: XlSettings, file: string) {
 }
 
 /** One item of `virtio`: `key=value` pairs split by commas, of which `type` holds one itself (xl_parse.c). */
-function virtioDevice(item: XlValue, file: string, warn: (sentence: string) => void): VirtioConfig {
+function virtioDevice(item: XlValue, file: string): VirtioConfig {
   const fail = (sentence: string): never => {
     throw configError(file, item.line, sentence);
   };
@@ -163,9 +163,6 @@ function virtioDevice(item: XlValue, file: string, warn: (sentence: string) => v
   if (backend === '') fail('virtio: backend names no domain');
   const grant = pairs.get('grant_usage');
   if (grant !== undefined && grant !== '0' && grant !== '1') fail('virtio: grant_usage is 0 or 1');
-  if (grant === '1') {
-    warn(`${file}:${item.line}: virtio: grant_usage=1 is written, but this backend maps all of the guest's memory`);
-  }
   const path = pairs.get('path');
   if (path !== undefined && !isNotificationPath(path))
     return fail(`virtio: path is one of ${NOTIFICATION_PATHS.join(', ')}, not ${JSON.stringify(path)}`);

@@ -5,7 +5,7 @@ import type { Remote } from '../../lib/core/bus.js';
 import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
 import type { Log } from '../../lib/core/log.js';
 import type { NotifyHandle } from '../../lib/core/notify.js';
-import type { FileHandle, VhostUserHandle, VhostUserMessage } from '../../lib/core/proto-types.js';
+import type { FileHandle, GrantHandle, VhostUserHandle, VhostUserMessage } from '../../lib/core/proto-types.js';
 import type { BusClient } from '../../lib/core/service.js';
 import { VHOST_USER_BUS_NO_REPLY } from '../../lib/layout/vhost-user.js';
 import { type FrontendChannel, FrontendSession } from '../../lib/vhost-user/frontend-session.js';
@@ -27,17 +27,22 @@ export interface ServerSession {
   readonly kicks: readonly NotifyHandle[];
   /** Stands for guest memory. */
   memoryHandle(file: FileHandle): ServerHandle;
+  /** Stands for what is granted of it; absent: this server cannot be given that. */
+  grantHandle?(grants: GrantHandle): ServerHandle;
   /** Stands for one of `kicks`, or for a call that the server is to signal. */
   bellHandle(handle: NotifyHandle): ServerHandle;
   close(): Promise<void>;
 }
 
 export interface DeviceServer {
+  /** Its sessions have grantHandle. */
+  readonly grants?: boolean;
   /** Waits for the server. `queueCount`: rings that the device has. Rejects when the server refuses. */
   open(name: string, queueCount: number, events: SessionEvents): Promise<ServerSession>;
 }
 
 const file = (handle: FileHandle) => ({ file: handle }) as VhostUserHandle;
+const granted = (handle: GrantHandle) => ({ grants: handle }) as VhostUserHandle;
 const bell = (handle: NotifyHandle) => ({ bell: handle }) as VhostUserHandle;
 
 /** One connection to the server and its sessions. */
@@ -79,7 +84,7 @@ class Connection {
       throw error;
     }
     const kicks = Array.from({ length: queueCount }, (_, index) => ({ bell: first.bell, bit: first.bit + index }));
-    return { frontend, kicks, memoryHandle: file, bellHandle: bell, close };
+    return { frontend, kicks, memoryHandle: file, grantHandle: granted, bellHandle: bell, close };
   }
 
   #backendMessage(message: VhostUserMessage): void {
@@ -95,6 +100,7 @@ class Connection {
 
 /** The server on the bus. Connects at once, and again whenever it was lost, until `connect` rejects (we are ending). */
 export class BusDeviceServer implements DeviceServer {
+  readonly grants = true;
   readonly #connect: () => Promise<BusClient>;
   readonly #log: Log;
   #connection: Promise<Connection>;

@@ -26,6 +26,7 @@ import {
 } from '../../lib/xenbus/backend.js';
 import { parseDeviceType, parseDomid, parseOnline, parseState } from '../../lib/xenbus/keys.js';
 import type { StoreClient, StoreOps } from '../../lib/xenstore/api.js';
+import { type DeviceMemory, openDeviceMemory } from './device-memory.js';
 import { DEVICE_TYPES, type DeviceType } from './device-types.js';
 import type { Guest } from './guest.js';
 import type { Guests } from './guests.js';
@@ -49,6 +50,8 @@ export interface DeviceDeps extends LinkDeps {
 interface Setup {
   readonly type: DeviceType;
   readonly path: NotificationPath;
+  /** The device server is to see granted pages only. */
+  readonly grants: boolean;
 }
 
 export class Device {
@@ -67,6 +70,7 @@ export class Device {
   #cancelOpen: ((error: Error) => void) | undefined;
   #setup: Setup | undefined;
   #guest: Guest | undefined;
+  #memory: DeviceMemory | undefined;
   #link: VirtioLink | undefined;
   #errorWritten = false;
   #unwatched = (): void => {};
@@ -258,43 +262,48 @@ export class Device {
     if (frontend !== this.#frontend || parseDomid(frontendId) !== this.domid)
       throw new ErrnoError('EINVAL', `frontend ${show(frontend)} of domain ${show(frontendId)} is not ours`);
     if (transport !== 'mmio') throw new ErrnoError('EOPNOTSUPP', `transport ${show(transport)}; this backend has mmio`);
-    if (grants === '1') throw new ErrnoError('EOPNOTSUPP', 'grant_usage 1: this backend maps guest memory');
+    if (grants === '1' && !this.#deps.server.grants)
+      throw new ErrnoError('EOPNOTSUPP', 'grant_usage 1: this device server cannot be given granted pages');
     const id = parseDeviceType(type);
     const known = id === undefined ? undefined : DEVICE_TYPES.get(id);
     if (known === undefined) throw new ErrnoError('EINVAL', `type ${show(type)} is no device of this backend`);
-    return { type: known, path: await checkedPath(path, this.domid, this.#deps) };
+    return { type: known, path: await checkedPath(path, this.domid, this.#deps), grants: grants === '1' };
   }
 
   async #openSession(setup: Setup): Promise<void> {
-    const { guests } = this.#deps;
-    const guest = await guests.acquire(this.domid);
+    const guest = await this.#deps.guests.acquire(this.domid);
+    this.#guest = guest;
     const cancelled = new Promise<never>((_, reject) => {
       this.#cancelOpen = reject;
     });
+    cancelled.catch(() => {}); // it may be over before anything is awaited
     // What happened while the guest was opened.
     if (this.#dirty) this.#stillWanted().catch(this.#deps.onFailure);
-    const link = new VirtioLink({ name: `${this.domid}/${this.devid}`, guest, ...setup }, this.#deps);
     try {
-      await Promise.race([link.open(), cancelled]);
+      this.#memory = await openDeviceMemory(this.domid, setup.grants, this.#deps);
+      const { type, path } = setup;
+      const id = { name: `${this.domid}/${this.devid}`, guest, memory: this.#memory, type, path };
+      this.#link = new VirtioLink(id, this.#deps);
+      await Promise.race([this.#link.open(), cancelled]);
     } catch (error) {
-      await link.close().catch(() => {});
-      await guests.release(guest);
+      await this.#closeSession().catch(() => {});
       throw error;
     } finally {
       this.#cancelOpen = undefined;
     }
-    this.#guest = guest;
-    this.#link = link;
   }
 
   async #closeSession(): Promise<void> {
     const link = this.#link;
     const guest = this.#guest;
+    const memory = this.#memory;
     this.#link = undefined;
     this.#guest = undefined;
+    this.#memory = undefined;
     try {
       await link?.close();
     } finally {
+      await memory?.close().catch((error) => this.#deps.log.debug(`giving memory back: ${errorMessage(error)}`));
       if (guest !== undefined) await this.#deps.guests.release(guest);
     }
   }

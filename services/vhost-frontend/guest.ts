@@ -1,4 +1,4 @@
-// One guest as a device model sees it: an ioreq server with its page, the vCPUs' ports, the guest's memory; and the loop
+// One guest as a device model sees it: an ioreq server with its page and the vCPUs' ports; and the loop
 // that answers slots. Every slot that was taken is answered, whatever a device does: an unanswered one stops the vCPU for
 // ever. Leaves what an address means to the ranges that devices put in.
 import type { Remote } from '../../lib/core/bus.js';
@@ -6,7 +6,6 @@ import type { Clock } from '../../lib/core/clock.js';
 import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
-import type { FileHandle } from '../../lib/core/proto-types.js';
 import type { SharedFiles } from '../../lib/core/shared.js';
 import {
   HVMIO_MEMORY,
@@ -46,8 +45,8 @@ export interface GuestDeps {
 
 export class Guest {
   readonly domid: number;
-  /** Guest memory as a file that a device server may map. */
-  memory!: FileHandle;
+  /** Bytes of RAM, from guest-physical 0 on. */
+  #ramBytes = 0;
   /** Of the ioreq server. */
   serverId = 0;
   /** Local ports of the vCPUs' requests, index = vCPU. */
@@ -82,11 +81,11 @@ export class Guest {
 
   async #open(): Promise<void> {
     const { domid } = this;
-    const { hypervisor, ledger } = this.#deps;
-    const { file } = await hypervisor.privcmd_map_foreign({ domid });
-    this.memory = file;
-    const unmapped = ledger.take('foreign map', domid, domid);
-    this.#undo.push(() => hypervisor.privcmd_unmap_foreign({ domid }).finally(unmapped));
+    const { hypervisor } = this.#deps;
+    const { domains } = await hypervisor.domctl_getdomaininfolist({});
+    const info = domains.find((domain) => domain.domid === domid);
+    if (info === undefined) throw new ErrnoError('ESRCH', `no domain ${domid}`);
+    this.#ramBytes = info.memory_mib * 2 ** 20;
     const { vcpus } = await hypervisor.dm_nr_vcpus({ domid });
     if (await this.#adopt(vcpus)) return;
     const { id } = await hypervisor.dm_create_ioreq_server({ domid, handle_bufioreq: 0 });
@@ -184,7 +183,7 @@ export class Guest {
    * meets another one.
    */
   async addRange(base: number, size: number, owner: RangeOwner): Promise<void> {
-    if (base < this.memory.size) throw new ErrnoError('EINVAL', `base 0x${base.toString(16)} lies in RAM`);
+    if (base < this.#ramBytes) throw new ErrnoError('EINVAL', `base 0x${base.toString(16)} lies in RAM`);
     if (this.#ranges.some((range) => overlaps(range, { base, size })))
       throw new ErrnoError('EEXIST', `base 0x${base.toString(16)} meets another device`);
     // In place first: an access may come before the call is answered.

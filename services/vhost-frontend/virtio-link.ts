@@ -13,6 +13,7 @@ import { VirtioMmioDevice } from '../../lib/virtio/mmio-device.js';
 import type { MmioEffect } from '../../lib/virtio/mmio-registers.js';
 import type { FrontendPorts } from '../../lib/xenbus/backend.js';
 import type { DevEvtchn } from './dev-evtchn.js';
+import type { DeviceMemory } from './device-memory.js';
 import type { DeviceServer, ServerHandle, ServerSession } from './device-server.js';
 import { type DeviceType, guestFeatures, VENDOR_ID } from './device-types.js';
 import type { Guest, RangeOwner } from './guest.js';
@@ -37,6 +38,8 @@ export interface LinkDeps {
 export interface LinkId {
   readonly name: string;
   readonly guest: Guest;
+  /** What of the guest's memory the device server is given; its owner closes it. */
+  readonly memory: DeviceMemory;
   readonly type: DeviceType;
   readonly path: NotificationPath;
 }
@@ -143,11 +146,12 @@ export class VirtioLink implements RangeOwner {
 
   /** Answers registers from here on. `broken`: a driver was at work on registers that are lost. */
   async claim(base: number, size: number, broken: boolean): Promise<void> {
-    const { type, guest, path } = this.#id;
+    const { type, guest, memory, path } = this.#id;
     const model = {
       deviceId: type.id,
       vendorId: VENDOR_ID,
-      features: this.#features,
+      features: this.#features | memory.features,
+      accepts: (features: bigint) => memory.accepts(features),
       queueSizesMax: type.queueSizesMax,
       // Where calls pass us by nobody can know it. Where they pass us it is real: a driver acknowledges before it looks at its
       // rings, so that a call between its read and its acknowledgement is not lost.
@@ -179,6 +183,7 @@ export class VirtioLink implements RangeOwner {
     const wires = this.#wires;
     this.#wires = undefined;
     await this.#session?.frontend.stop().catch((error) => this.#refused('stop', error));
+    await this.#unpin();
     await wires?.detach();
   }
 
@@ -219,9 +224,12 @@ export class VirtioLink implements RangeOwner {
       case 'activate':
         return this.#activate(effect);
       case 'reset':
-        return this.#session?.frontend.running.size ? this.#tell('reset', (s) => s.frontend.stop()) : undefined;
+        return this.#stop();
       case 'stopQueue':
-        return this.#tell('stop of a queue', (s) => s.frontend.stopRing(effect.index));
+        return this.#tell('stop of a queue', async (s) => {
+          await s.frontend.stopRing(effect.index);
+          await this.#unpin(effect.index);
+        });
       case 'writeConfig':
         return this.#tell('write of config space', async (s) => {
           await s.frontend.setConfig(effect.offset, effect.data);
@@ -242,6 +250,18 @@ export class VirtioLink implements RangeOwner {
     }
   }
 
+  /** Of all that runs; undefined when nothing does. */
+  #stop(): Promise<void> | undefined {
+    const { memory } = this.#id;
+    const stopped = this.#session?.frontend.running.size ? this.#tell('reset', (s) => s.frontend.stop()) : undefined;
+    return memory.pinned ? Promise.resolve(stopped).then(() => this.#unpin()) : stopped;
+  }
+
+  /** Nobody touches the rings any more: the guest may take their pages back. */
+  async #unpin(index?: number): Promise<void> {
+    await this.#id.memory.unpin(index).catch((error) => this.#refused('unpin', error));
+  }
+
   async #activate({ features, queues }: Extract<MmioEffect, { type: 'activate' }>): Promise<void> {
     try {
       const session = await this.#ready();
@@ -249,17 +269,11 @@ export class VirtioLink implements RangeOwner {
       if (wires === undefined) throw new ErrnoError('ENODEV', 'the device is closing');
       await wires.attach(session);
       const { call } = wires;
-      const { memory } = this.#id.guest;
+      const { memory } = this.#id;
+      await memory.pin(queues);
       await session.frontend.start({
         features: features & session.frontend.features,
-        memory: [
-          {
-            guestAddr: 0n,
-            size: BigInt(memory.size),
-            mmapOffset: BigInt(memory.offset),
-            handle: session.memoryHandle(memory),
-          },
-        ],
+        memory: memory.regions(session),
         rings: queues.map((queue) => ({
           ...queue,
           base: 0,

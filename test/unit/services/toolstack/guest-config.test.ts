@@ -62,9 +62,12 @@ t.test('a device may say how its notifications travel', async (t) => {
 
 t.test('settings of xl that mean nothing here are warned about', async (t) => {
   t.same(read('name = "g"\nkernel = "/boot/vmlinuz"').warnings, ['g.cfg:2: kernel means nothing here and is ignored']);
-  t.match(read('name = "g"\nvirtio = [ "type=virtio,device10,transport=mmio,grant_usage=1" ]').warnings, [
-    /^g\.cfg:2: virtio: grant_usage=1 is written, but/,
-  ]);
+});
+
+t.test('grant_usage=1 is taken as it is', async (t) => {
+  const { config, warnings } = read('name = "g"\nvirtio = [ "type=virtio,device10,transport=mmio,grant_usage=1" ]');
+  t.equal(config.virtio[0]!.grantUsage, true);
+  t.same(warnings, []);
 });
 
 t.test('mistakes are one sentence with file and line', async (t) => {
