@@ -12,7 +12,7 @@ export type LabService = (typeof ENDING_ORDER)[number];
 
 /** A process gets this long to end in order; in a lab that has failed, less: the whole must be gone in 5 s. */
 export const STOP_DEADLINE_MS = 4000;
-const FAILED_STOP_DEADLINE_MS = 1500;
+const FAILED_STOP_DEADLINE_MS = 800;
 /** How long the end of one process may be explained by that of another which is not reaped yet. */
 const CAUSE_DEADLINE_MS = 1000;
 
