@@ -2,10 +2,13 @@
 // one wake-up at most.
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import t from 'tap';
+import { BELL_PAGE_SIZE, BELL_WORD } from '../../lib/layout/bell.js';
+import { BellSender, bellPaths } from '../../lib/node/bell.js';
 import { messageDoorbell } from '../../lib/node/bell-zmq.js';
 import { Poller } from '../../lib/node/poller.js';
-import { createPath } from '../../lib/node/shm.js';
+import { createPath, mapPath } from '../../lib/node/shm.js';
 import { withDeadline } from '../../lib/node/wait.js';
 import { startNode, temporaryRunDir } from '../fixtures/processes.js';
 
@@ -34,6 +37,32 @@ t.test('a million rings: none is lost, and no more wake-ups than sleeps', async 
   t.equal(await receiver.ended(), 0);
 });
 
+t.test('whom a sender that died on the way has left asleep, insisting wakes', async (t) => {
+  const runDir = temporaryRunDir(t);
+  mkdirSync(join(runDir, 'bell'));
+  const counters = join(runDir, 'counters');
+  createPath(counters, 4096).close();
+  const receiver = startNode(t, RECEIVER, [runDir, counters, '1']);
+  const handle = JSON.parse((await receiver.line(/^bound/)).slice(6)) as { bit: number };
+  const page = mapPath(bellPaths(runDir, 'receiver').page, BELL_PAGE_SIZE, true);
+  const words = new Uint32Array(page.bytes.buffer);
+  const deadline = Date.now() + 5000;
+  while (Atomics.load(words, BELL_WORD.SLEEPING) === 0 && Date.now() < deadline) await setImmediate();
+  // It has taken the sleeper upon itself, and dies before it writes the byte.
+  t.equal(Atomics.exchange(words, BELL_WORD.SLEEPING, 0), 1);
+  const count = mapPath(counters, 0, true);
+  Atomics.store(new Uint32Array(count.bytes.buffer), 0, 1);
+  const sender = new BellSender(runDir, 'receiver');
+  sender.ring(handle.bit);
+  t.equal(Atomics.load(words, BELL_WORD.SUMMARY), 1, 'it has not looked');
+  sender.insist(handle.bit);
+  t.match(await receiver.line(/^done/), '"seen":1');
+  sender.close();
+  page.close();
+  count.close();
+  t.equal(await receiver.ended(), 0);
+});
+
 t.test('opening the doorbell of a process that was killed says so', async (t) => {
   const runDir = temporaryRunDir(t);
   mkdirSync(join(runDir, 'bell'));
@@ -43,7 +72,6 @@ t.test('opening the doorbell of a process that was killed says so', async (t) =>
   await receiver.line(/^bound/);
   process.kill(receiver.pid, 'SIGKILL');
   await receiver.ended();
-  const { BellSender } = await import('../../lib/node/bell.js');
   t.throws(() => new BellSender(runDir, 'receiver'), { code: 'ENOENT' });
   t.throws(() => new BellSender(runDir, 'nobody'), { code: 'ENOENT' });
   t.throws(() => new BellSender(runDir, '../../etc/passwd'), { code: 'EINVAL' });

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { DirectCalls, DirectKicks } from '../../../../lib/core/direct.js';
 import type { NotifyHandle } from '../../../../lib/core/notify.js';
+import { TwoLevelWords } from '../../../../lib/core/two-level.js';
 import { DIRECT_CALLS, DIRECT_TABLE } from '../../../../lib/layout/direct.js';
 import { DirectTable } from '../../../../services/hypervisor/direct-table.js';
 import { FakeEmulator, FakeGuest, FakeUser, makeLab } from '../../../fixtures/host-lab.js';
@@ -102,14 +103,58 @@ t.test('a port that moves takes its handles along', async (t) => {
   t.same([guest.shared.upcall(0), guest.shared.upcall(1)], [0, 1]);
 });
 
-t.test('a sender that died between two steps: untying finishes the delivery', async (t) => {
-  const { tie, untie, guest, remote, domain } = stage();
+/** The steps of a delivery, each as the sender does it (lib/core/two-level.ts); it then rings. */
+const STEPS: readonly ((words: TwoLevelWords, port: number) => void)[] = [
+  (words, port) => void words.setPending(port),
+  (words, port) => void words.isMasked(port),
+  (words, port) => void words.select(port, 0),
+  (words) => void words.raiseUpcall(0),
+];
+
+for (let done = 0; done <= STEPS.length; done++) {
+  t.test(
+    `a sender that died after ${done} of its steps: untying finishes the delivery and wakes the guest`,
+    async (t) => {
+      const { tie, untie, guest, remote, domain, lab } = stage();
+      tie();
+      const words = new TwoLevelWords(domain.sharedInfo);
+      for (const step of STEPS.slice(0, done)) step(words, remote);
+      t.equal(guest.upcalls, 0);
+      // What a send would do now, without the repair: nothing, once the event is pending.
+      lab.call(0, 'evtchn.send', { port: 1 });
+      untie();
+      t.equal(guest.upcalls, 1);
+      t.same(guest.shared.take(), done === 0 ? [] : [remote]);
+    },
+  );
+}
+
+t.test('a masked event of a dead sender stays pending, and is delivered when it is unmasked', async (t) => {
+  const { tie, untie, guest, remote, domain, lab } = stage();
   tie();
-  new DataView(domain.sharedInfo.buffer).setUint8(0x800 + (remote >>> 3), 1 << (remote & 7));
-  t.equal(guest.upcalls, 0);
+  guest.shared.setMask(remote, true);
+  new TwoLevelWords(domain.sharedInfo).setPending(remote);
   untie();
-  t.equal(guest.upcalls, 1);
+  t.same(guest.shared.take(), []);
+  lab.call(domain.domid, 'evtchn.unmask', { port: remote });
   t.same(guest.shared.take(), [remote]);
+});
+
+t.test('a guest that died: the kicks that its vCPU matched by itself are rung once more', async (t) => {
+  const lab = makeLab();
+  const domain = lab.domain();
+  const guest = new FakeGuest(lab, domain);
+  const emulator = new FakeEmulator(lab, domain, [[BASE, BASE + 0x1ff]]);
+  const { direct } = lab.host.guest(domain)!;
+  const rung = [0, 0];
+  for (const [vq, table] of [direct, undefined].entries()) {
+    const bell = lab.doorbell.bind(() => rung[vq]!++);
+    const server = domain.ioreqServers[0]!;
+    const spec = { server, addr: BASE, addrLen: 4, vq, ports: [emulator.port], handle: bell.handle, direct: table };
+    lab.kernel.ioeventfd(emulator.user.process, emulator.user.file.fd, spec, false);
+  }
+  guest.end(lab);
+  t.same(rung, [1, 0], 'those of others are not the guest’s to ring');
 });
 
 t.test('a kick that the vCPU matches by itself rings the device and makes no exit', async (t) => {
