@@ -106,3 +106,27 @@ t.test("a process's end, and its domain's, leave no mapping and no pin", async (
   t.equal(domain.life, 'gone');
   t.same(lab.files.paths, []);
 });
+
+t.test('gntdev: a process of dom0 holds a guest whose granted pages it reaches', async (t) => {
+  const { lab, domid, domain, grant, map } = stage();
+  const { kernel } = lab;
+  const process = {};
+  const kinds = () => [...kernel.held()].map(({ kind, name }) => `${kind} ${name}`);
+  const before = kinds();
+  t.match(kernel.openGrants(process, domid), {
+    ram: { path: `shm/dom${domid}.ram`, size: domain.memoryMib << 20 },
+    table: { path: `shm/dom${domid}.grants` },
+  });
+  t.same(kinds(), [...before, `gntdev ${domid}`]);
+  t.throws(() => kernel.openGrants(process, 99), { code: 'ESRCH' });
+  t.throws(() => kernel.closeGrants({}, domid), { code: 'EINVAL' }, 'not of that process');
+  grant(8, GTF_permit_access, 1);
+  t.equal(lab.host.grants.map(process, lab.host.dom0, domain, 8, HOST).status, 0);
+  lab.host.destroy(domain);
+  t.throws(() => kernel.openGrants(process, domid), { code: 'EINVAL' }, 'dying');
+  t.equal(domain.life, 'dying', 'held');
+  t.equal(map(8).status, -2);
+  kernel.processEnded(process);
+  t.equal(domain.life, 'gone');
+  t.same(kinds(), before);
+});
