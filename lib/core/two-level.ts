@@ -1,4 +1,4 @@
-// Delivery of an event by the 2-level ABI on a shared_info page (xen.md 1.6), in one place for all who do it: the
+// Delivery of an event by the 2-level ABI on a shared_info page, in one place for all who do it: the
 // hypervisor, and senders of the path `direct`. Leaves who may send to them.
 // The words are 64 bits wide; on a little-endian machine a 64-bit word is two 32-bit ones, and a bit operation on the half
 // that holds the bit is the same operation.

@@ -1,4 +1,4 @@
-// The kernel half of /dev/xen/evtchn (drivers/xen/evtchn.c; linux.md 4): ports bound by one open file, delivered through
+// The kernel half of /dev/xen/evtchn (drivers/xen/evtchn.c): ports bound by one open file, delivered through
 // the read ring of its page until written back. Also the operation that the thread proposes: an event descriptor tied
 // to a port. Leaves interrupts to kernel-irqs.ts and who may open what to kernel-half.ts.
 import { ERRNO } from '../../lib/core/errno.js';

@@ -1,5 +1,5 @@
-// The dm_ops of x86 beside ioreq servers: interrupt lines, messages, events, memory hints (xen/arch/x86/hvm/dm.c; xen.md
-// 2.6, 2.7). What needs hardware paging answers EOPNOTSUPP. Leaves the common checks to dm-op.ts, state to platform.ts.
+// The dm_ops of x86 beside ioreq servers: interrupt lines, messages, events, memory hints (xen/arch/x86/hvm/dm.c). What
+// needs hardware paging answers EOPNOTSUPP. Leaves the common checks to dm-op.ts, state to platform.ts.
 import { ERRNO } from '../../lib/core/errno.js';
 import {
   CACHEATTR_TYPES,

@@ -1,4 +1,4 @@
-// Device-model operations as named operations (xen/common/dm.c; xen.md 2.5, 2.6): the checks that all of them share, then
+// Device-model operations as named operations (xen/common/dm.c): the checks that all of them share, then
 // those of each in Xen's order. Leaves servers, ranges and slots to ioreq-servers.ts.
 import { ERRNO } from '../../lib/core/errno.js';
 import { NR_IO_RANGE_TYPES } from '../../lib/layout/ioreq.js';

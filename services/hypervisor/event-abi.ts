@@ -19,7 +19,7 @@ export interface EventAbi {
   rebase(): void;
 }
 
-/** Ends SCHEDOP_poll of vCPUs that wait for this port (xen.md 1.6 step 5); for masked ports too. */
+/** Ends SCHEDOP_poll of vCPUs that wait for this port; for masked ports too. */
 export function wakePollers(port: Port): void {
   for (const vcpu of port.domain.vcpus) {
     if (vcpu.polling?.includes(port.number)) vcpu.endPoll();

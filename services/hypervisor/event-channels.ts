@@ -1,5 +1,5 @@
 // Event-channel operations: which port may be bound to what, in Xen's order of checks and with its error numbers
-// (xen/common/event_channel.c; xen.md 1.2 to 1.4). Every call returns 0 or a port, or minus an error number.
+// (xen/common/event_channel.c). Every call returns 0 or a port, or minus an error number.
 // A primer. A channel between two domains has a port in each. One side allocates a port unbound, reserved for the other
 // domain; the other side binds a port of its own to it, and both are interdomain. When one side closes, the other's port
 // falls back to unbound, reserved for the domain that closed, and nobody is told: its owner must close it, or it leaks.

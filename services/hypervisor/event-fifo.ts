@@ -1,4 +1,4 @@
-// The FIFO ABI (xen/common/event_fifo.c; xen.md 1.10): an event word a port in pages of the guest's own memory, sixteen
+// The FIFO ABI (xen/common/event_fifo.c): an event word a port in pages of the guest's own memory, sixteen
 // queues a vCPU. A primer. A raised port is put at the end of the queue of its vCPU and priority: into the link of the
 // word before it, or, when that was consumed already (its LINKED bit is clear), into the control block's head, with the
 // queue's ready bit and the upcall. The guest unlinks words from the head. Both sides change words by compare-exchange.

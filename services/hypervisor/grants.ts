@@ -1,4 +1,4 @@
-// Grant tables, version 1 (xen/common/grant_table.c; xen.md 7.1): a guest's table of pages that another domain may map,
+// Grant tables, version 1 (xen/common/grant_table.c): a guest's table of pages that another domain may map,
 // and the mappings of dom0's processes. The entries are the guest's own memory, so each is read once and pinned by
 // compare-exchange. Statuses are GNTST_*. Leaves what is mapped where to the caller: it learns the frame.
 import { ERRNO } from '../../lib/core/errno.js';

@@ -1,4 +1,4 @@
-// privcmd IOEVENTFD and IRQFD (drivers/xen/privcmd.c; linux.md 5): the dom0 kernel answers a kick itself and signals an
+// privcmd IOEVENTFD and IRQFD (drivers/xen/privcmd.c): the dom0 kernel answers a kick itself and signals an
 // event descriptor, and turns a signal into a stored dm_op. Their conditions are Linux's since 6.7.
 // Leaves interrupts to kernel-irqs.ts; slots to ioreq-page.ts.
 import { ErrnoError } from '../../lib/core/errors.js';

@@ -1,4 +1,4 @@
-// The buffered page of an ioreq server: a ring of small writes that the vCPU does not wait for (xen.md 2.1).
+// The buffered page of an ioreq server: a ring of small writes that the vCPU does not wait for.
 // Leaves which requests go there to ioreq-servers.ts.
 import {
   BUF_IOREQ,

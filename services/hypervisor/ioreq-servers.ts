@@ -1,5 +1,5 @@
 // Ioreq servers: which device model answers which of a guest's accesses, and the slot that a vCPU waits on
-// (xen/common/ioreq.c; xen.md 2.2, 2.4, 2.5). Every operation answers 0 or an id, or minus an error number.
+// (xen/common/ioreq.c). Every operation answers 0 or an id, or minus an error number.
 // A primer. Xen fills the vCPU's slot with state NONE, then stores READY and signals vp_eport; the emulator may store
 // INPROCESS, works, stores data, then RESP_READY, and signals back; Xen stores NONE and takes the data. A state that goes
 // down or past 3 crashes the guest; NONE found while waiting means "done, all ones".

@@ -1,6 +1,6 @@
 // The dom0 kernel's half for user processes of dom0: their open files of /dev/xen/evtchn, their mappings of guests, their
 // ioeventfds and irqfds; and what becomes of all that when a process ends: given back (`fixed`), or left as Linux leaves
-// it (`linux`, linux.md 5.6). Leaves each device to its own file.
+// it (`linux`). Leaves each device to its own file.
 import { errnoName } from '../../lib/core/errno.js';
 import { ErrnoError } from '../../lib/core/errors.js';
 import { DEV_EVTCHN_FILES_MAX } from '../../lib/core/limits.js';

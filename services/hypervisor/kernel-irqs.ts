@@ -1,4 +1,4 @@
-// The dom0 kernel's event-channel interrupts (drivers/xen/events; linux.md 3): which ports have handlers, the upcall loop
+// The dom0 kernel's event-channel interrupts (drivers/xen/events): which ports have handlers, the upcall loop
 // over the 2-level words, late EOI. Ports without a handler stay masked, as Linux leaves them.
 // Leaves what handlers do to dev-evtchn.ts and ioeventfds.ts, and the ports themselves to event-channels.ts.
 import { SHARED_INFO, VCPU_INFO } from '../../lib/layout/evtchn.js';
@@ -22,7 +22,7 @@ interface Irq {
   references: number;
   /** Masked from an event until the late EOI. */
   eoiPending: boolean;
-  /** disable_irq that nobody undoes: no handler runs any more (the leak of linux.md 5.6). */
+  /** disable_irq that nobody undoes: no handler runs any more (Linux's leak). */
   disabled: boolean;
 }
 

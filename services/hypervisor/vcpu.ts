@@ -26,7 +26,7 @@ export class Vcpu {
     this.infoOffset = id * VCPU_INFO.size;
   }
 
-  /** Sets evtchn_upcall_pending; only its change from 0 to 1 interrupts (xen.md 1.6 step 4). */
+  /** Sets evtchn_upcall_pending; only its change from 0 to 1 interrupts. */
   raiseUpcall(): void {
     if ((Atomics.or(this.domain.sharedInfo, this.infoOffset, 1) & 1) !== 0) return;
     this.onUpcall();

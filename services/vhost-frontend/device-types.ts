@@ -25,7 +25,7 @@ const GPU: DeviceType = {
   // As QEMU has them with and without 3D: the larger control queue, its own cursor queue.
   queueSizesMax: Array.from({ length: VIRTIO_GPU_QUEUE_COUNT }, (_, index) => (index === 0 ? 256 : 16)),
   configSize: VIRTIO_GPU_CONFIG.size,
-  // QEMU's vhost-user-gpu answers zeros and leaves the number of scanouts to its front-end (vhost-user.md 8.2).
+  // QEMU's vhost-user-gpu answers zeros and leaves the number of scanouts to its front-end.
   complete: (config) => {
     const values = VIRTIO_GPU_CONFIG.decode(config);
     return VIRTIO_GPU_CONFIG.bytes({ ...values, num_scanouts: values.num_scanouts || 1 });

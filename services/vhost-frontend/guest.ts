@@ -244,7 +244,7 @@ export class Guest {
     range.giveBack();
   }
 
-  /** The server goes: new accesses are nobody's, those in its slots are answered first (xen.md 2.5). */
+  /** The server goes: new accesses are nobody's, those in its slots are answered first. */
   async #finish(): Promise<void> {
     const { hypervisor, evtchn } = this.#deps;
     await hypervisor

@@ -16,7 +16,7 @@ import type { ServerSession } from './device-server.js';
 import type { Guest } from './guest.js';
 import type { Ledger } from './ledger.js';
 
-/** linux.md 5.4: width of a kick; QueueNotify is a 32-bit register. */
+/** Width of a kick: QueueNotify is a 32-bit register. */
 const NOTIFY_LEN = 4;
 /** DEV_EVTCHN_EVENTFD: a signal on the handle sends on the port; an event on the port signals the handle. */
 const TO_PORT = 0;

@@ -281,7 +281,7 @@ export class VirtioLink implements RangeOwner {
           call: session.bellHandle(call),
         })),
       });
-      // Once each, for what was made available before (vhost-user.md 6).
+      // Once each, for what was made available before.
       for (const { index } of queues) this.#kick(index);
     } catch (error) {
       this.#refused('start', error);

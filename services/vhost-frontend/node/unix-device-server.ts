@@ -105,7 +105,7 @@ class UnixSession implements ServerSession {
     this.frontend = new FrontendSession(channel) as FrontendSession<ServerHandle>;
   }
 
-  /** A GPU answers nothing that needs a display until it has one (vhost-user.md 8.5). */
+  /** A GPU answers nothing that needs a display until it has one. */
   async showDisplay(): Promise<void> {
     const { frames, log } = this.#setup;
     const files = frames === undefined ? undefined : { dir: frames, name: this.#names.device };

@@ -12,7 +12,7 @@ import { VIRTIO_GPU_RESP_DISPLAY_INFO } from '../../../lib/layout/virtio-gpu.js'
 import { GpuViewer } from '../../../lib/vhost-user/gpu-viewer.js';
 
 const R = VHOST_USER_GPU_REQUEST;
-/** QEMU's server leaves the flags of its requests uninitialised (vhost-user.md 9.2). */
+/** QEMU's server leaves the flags of its requests uninitialised. */
 const message = (request: number, payload: Uint8Array = new Uint8Array(0), size = payload.length) =>
   concatBytes([VHOST_USER_HDR.bytes({ request, flags: 0x7f6a, size }), payload]);
 const scanout = (index: number, width: number, height: number) =>

@@ -167,7 +167,7 @@ t.test('back-end requests have a table of their own', async (t) => {
 });
 
 t.test('on the wire: the bytes of a real front-end', async (t) => {
-  // QEMU 7.2's SET_VRING_ADDR of vhost-user.md 8.3: descriptors, used, available, log.
+  // QEMU 7.2's SET_VRING_ADDR as seen on the wire: descriptors, used, available, log.
   const raw = encodeRequest('SET_VRING_ADDR', {
     index: 0,
     flags: 0,

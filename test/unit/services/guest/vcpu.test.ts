@@ -12,7 +12,7 @@ const turns = async (): Promise<void> => {
   for (let count = 0; count < 10; count++) await turn();
 };
 
-function rig(): {
+function rig(direct?: (addr: number, size: number, value: number) => boolean): {
   vcpu: Vcpu;
   log: string[];
   answer: (data?: bigint, rc?: number) => void;
@@ -25,6 +25,7 @@ function rig(): {
     signalExit: () => log.push('exit'),
     defer: (action) => setImmediate(action),
     history: NO_HISTORY,
+    ...(direct === undefined ? {} : { direct }),
   });
   return {
     vcpu,
@@ -55,6 +56,29 @@ t.test('an access leaves through the exit page and comes back with the data of i
   t.equal(value, 0x12345678);
   t.equal(request().state, VCPU_STATE.IN_GUEST);
   t.end();
+});
+
+t.test('a write that the vCPU matches by itself is done without an exit; every other access leaves', async (t) => {
+  const matched: number[] = [];
+  const { vcpu, log, answer } = rig((addr, size, value) => {
+    if (addr !== 0xf0000050 || size !== 4) return false;
+    matched.push(value);
+    return true;
+  });
+  let done = 0;
+  vcpu.run(() => void vcpu.write(0xf0000050, 4, 1).then(() => done++));
+  await turns();
+  t.same([done, matched, log, vcpu.outside], [1, [1], [], false]);
+  vcpu.run(() => void vcpu.write(0xf0000070, 4, 0).then(() => done++));
+  await turns();
+  t.same([done, log, vcpu.outside], [1, ['exit'], true]);
+  answer();
+  await turns();
+  vcpu.run(() => void vcpu.read(0xf0000050, 4).then(() => done++));
+  t.same(log, ['exit', 'exit'], 'reads always do');
+  answer();
+  await turns();
+  t.equal(done, 3);
 });
 
 t.test('while it is outside nothing runs: no reply, no timer, no upcall', async (t) => {

@@ -49,6 +49,8 @@ t.test('a guest is made as libxl makes it: domain, directories, introduction, de
   const order = [
     'TRANSACTION_START',
     'evtchn_alloc_unbound 1',
+    'hvm_set_param 1 1 16383',
+    'hvm_set_param 1 2 1',
     'INTRODUCE 1 16383 1',
     `MKDIR ${FRONT}`,
     'token gpu',

@@ -1,0 +1,96 @@
+// The guest kernel when its display is lost, reset or changed.
+import t from 'tap';
+import { DATA_KEY } from '../../../../lib/layout/xenbus.js';
+import { DOMID, rgbOf, testPicture } from '../../../fixtures/guest-machine.js';
+import { machineOf } from '../../../fixtures/kept-machine.js';
+
+const HOME = `/local/domain/${DOMID}`;
+
+t.test('a device that loses its state is reset and the picture is back', async (t) => {
+  const picture = testPicture(200, 100);
+  const { machine, nothingHeld } = machineOf({ picture });
+  await machine.connect();
+  machine.loseDevice();
+  t.equal(machine.shown(), undefined);
+  await machine.settle();
+  t.equal(machine.registers?.needsReset, false);
+  t.equal(Buffer.compare(Buffer.from(machine.shown()!.rgb), Buffer.from(rgbOf(picture))), 0);
+  machine.setBack(5);
+  await machine.settle();
+  nothingHeld(t);
+  t.end();
+});
+
+t.test('a device lost while the frame is under way shows it after its reset', async (t) => {
+  const picture = testPicture(64, 64);
+  const { machine } = machineOf({ picture });
+  machine.provision();
+  machine.boot();
+  await machine.settle();
+  machine.backendOffers();
+  await machine.settle();
+  machine.backendConnects();
+  // Deaf from the frame on: display info has been answered then.
+  machine.onStateWritten = (state) => {
+    machine.gpuDeaf = state === 4;
+  };
+  await machine.settle();
+  t.equal(machine.front, 4);
+  t.equal(machine.read(`${HOME}/${DATA_KEY.frame}`), 'ENOENT');
+  machine.gpuDeaf = false;
+  machine.loseDevice();
+  await machine.settle();
+  t.equal(machine.read(`${HOME}/${DATA_KEY.frame}`), '1');
+  t.equal(Buffer.compare(Buffer.from(machine.shown()!.rgb), Buffer.from(rgbOf(picture))), 0);
+  t.end();
+});
+
+t.test('a device lost during its probe does not hold the handshake up', async (t) => {
+  const picture = testPicture(64, 64);
+  const { machine } = machineOf({ picture });
+  machine.provision();
+  machine.boot();
+  await machine.settle();
+  machine.backendOffers();
+  await machine.settle();
+  machine.backendConnects();
+  machine.gpuDeaf = true;
+  await machine.settle();
+  t.equal(machine.front, 3, 'waits for display info');
+  machine.gpuDeaf = false;
+  machine.loseDevice();
+  await machine.settle();
+  t.equal(machine.front, 4);
+  t.equal(machine.read(`${HOME}/${DATA_KEY.frame}`), '1');
+  t.equal(Buffer.compare(Buffer.from(machine.shown()!.rgb), Buffer.from(rgbOf(picture))), 0);
+  t.end();
+});
+
+t.test("Linux's driver leaves a lost device lost", async (t) => {
+  const { machine, nothingHeld } = machineOf({ personality: 'linux' });
+  await machine.connect();
+  machine.loseDevice();
+  await machine.settle();
+  t.equal(machine.shown(), undefined);
+  t.equal(machine.registers?.needsReset, true);
+  machine.setBack(5);
+  await machine.settle();
+  machine.clock.advance(250);
+  await machine.settle();
+  t.equal(machine.front, 6);
+  nothingHeld(t);
+  t.end();
+});
+
+t.test('a changed display is asked for again, and the event is cleared after that', async (t) => {
+  const { machine } = machineOf();
+  await machine.connect();
+  const before = machine.trace.length;
+  machine.gpu.displays.set(0, { width: 800, height: 600 });
+  machine.performAll(machine.registers!.configChanged(machine.gpu.displays.readConfig(0, 16)!));
+  await machine.settle();
+  const seen = machine.trace.slice(before).filter((line) => /0x10[04]/.test(line));
+  t.same(seen, ['R 0x100', 'W 0x104 0x1']);
+  t.equal(machine.registers!.read(0x100, 4), 0);
+  t.end();
+});
