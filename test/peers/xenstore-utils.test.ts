@@ -76,3 +76,20 @@ t.test("Xen's test program passes all of its cases", { skip: missing(TEST_XENSTO
   t.equal(stdout.trim().split('\n').length, 12);
   t.equal(await utility(daemon, 'ls', '/local/domain/0/xenstore-test'), 1, 'and leaves nothing behind');
 });
+
+t.test('xenstore-control replaces our daemon under its clients', { skip: missing('xenstore-control') }, async (t) => {
+  const daemon = await startOurs(t);
+  t.equal(await utility(daemon, 'write', '/a', '1'), '');
+  const child = spawn('xenstore-watch', ['-n', '2', '/a'], { env: environment(daemon) });
+  const watcher = new TestProcess(child);
+  t.teardown(() => child.kill('SIGKILL'));
+  await watcher.line(/^\/a$/);
+  const program = join(PACKAGE_ROOT, 'dist/services/xenstored/main.js');
+  t.match(await utility(daemon, 'control', 'live-update', '-t', '5', program), '');
+  t.match(await utility(daemon, 'control', 'live-update', '-F', '-t', '5', '-c', '', program), '');
+  t.type(await utility(daemon, 'control', 'live-update', '/missing/program'), 'number', 'and fails with the daemon');
+  t.equal(await utility(daemon, 'write', '/a/b', '2'), '');
+  await watcher.line(/^\/a\/b$/);
+  t.equal(await watcher.ended(), 0);
+  t.equal(daemon.process.child.exitCode, null);
+});

@@ -1,44 +1,80 @@
-// The same random scripts against Debian's C xenstored and ours, compared byte by byte.
-// XENWIRE_XS_STEPS sets how many requests a seed, XENWIRE_XS_SEED the first seed, XENWIRE_XS_SEEDS how many.
+// Our xenstored and Debian's C daemon, asked the same: named cases and seeded random conversations, every reply and event
+// compared. `npm run peers:diff -- --ops 1000000 --seed N` goes on for as long as one likes.
 import t from 'tap';
-import { C_DAEMON_NEEDS, missing, startC, startOurs } from './xenstored-peers.js';
-import { compareStep, Party, show } from './xs-compare.js';
-import { DOMIDS, ScriptWriter, type Step } from './xs-script.js';
+import { CASES, DIFFERENCES } from './cases/xenstored.js';
+import { runCampaign } from './diff/campaign.js';
+import { Arena } from './diff/daemons.js';
+import { generate } from './diff/generate.js';
+import { countRequests, open, to, watch, write } from './diff/script.js';
+import { shrink } from './diff/shrink.js';
+import { C_DAEMON_NEEDS, missing, OXENSTORED_NEEDS } from './xenstored-peers.js';
 
-const number = (name: string, otherwise: number): number => Number(process.env[name] ?? otherwise);
-const STEPS = number('XENWIRE_XS_STEPS', 2500);
-const FIRST_SEED = number('XENWIRE_XS_SEED', 1);
-const SEEDS = number('XENWIRE_XS_SEEDS', 4);
-const SHOWN = 12;
-/** Far above what a request takes, for both daemons together. */
-const MS_PER_STEP = 20;
+const SEED = 1;
+const OPERATIONS = 10_000;
+const TIMEOUT_MS = 300_000;
 
-const line = (step: Step): string => `${step.on}: ${show(step)}`;
+t.test('named cases are answered alike', { skip: missing(...C_DAEMON_NEEDS) }, async (t) => {
+  t.setTimeout(TIMEOUT_MS);
+  const arena = new Arena('own', 'c');
+  t.teardown(() => arena.end());
+  for (const { name, steps } of CASES) t.equal(await arena.run({ seed: 0, steps }), undefined, name);
+});
 
-t.test('the C daemon and ours answer the same', { skip: missing(...C_DAEMON_NEEDS) }, async (t) => {
-  t.setTimeout(30_000 + SEEDS * STEPS * MS_PER_STEP);
-  for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
-    await t.test(`seed ${seed}, ${STEPS} requests`, async (t) => {
-      t.setTimeout(30_000 + STEPS * MS_PER_STEP);
-      const [c, ours] = await Promise.all([startC(t, DOMIDS), startOurs(t, ['--compat', '4.17'], DOMIDS)]);
-      const parties = [await Party.open(c.socket), await Party.open(ours.socket)] as const;
-      const writer = new ScriptWriter(seed);
-      const last: string[] = [];
-      for (let count = 0; count < STEPS; count++) {
-        const step = writer.next();
-        last.push(line(step));
-        if (last.length > SHOWN) last.shift();
-        const { reply, difference } = await compareStep(parties, step);
-        if (difference?.onlyNamesTwice) writer.forget(step);
-        else if (difference !== undefined) {
-          const [theirs, mine] = difference.heard;
-          t.same(mine, theirs, `request ${count}: ${line(step)}`);
-          t.comment(`XENWIRE_XS_SEED=${seed} XENWIRE_XS_SEEDS=1 reproduces it; before it:\n${last.join('\n')}`);
-          break;
-        }
-        if (reply !== undefined) writer.learn(step, reply.type, reply.payload);
-      }
-      for (const party of parties) party.close();
-    });
+t.test('ours differs on purpose, and still does', { skip: missing(...C_DAEMON_NEEDS) }, async (t) => {
+  t.setTimeout(TIMEOUT_MS);
+  const arena = new Arena('own', 'c');
+  t.teardown(() => arena.end());
+  for (const { name, steps, own, theirs } of DIFFERENCES) {
+    const found = (await arena.run({ seed: 0, steps })) ?? 'no difference';
+    const [ours = '', other = found] = found.split(/^c xenstored answered$/m);
+    t.match(ours.split(/^own xenstored answered$/m)[1] ?? '', own, name);
+    t.match(other, theirs, name);
   }
+});
+
+t.test(`${OPERATIONS} random requests are answered alike`, { skip: missing(...C_DAEMON_NEEDS) }, async (t) => {
+  t.setTimeout(TIMEOUT_MS);
+  const { operations, finding } = await runCampaign({ daemons: ['own', 'c'], seed: SEED, operations: OPERATIONS });
+  t.equal(finding, undefined);
+  t.ok(finding !== undefined || operations >= OPERATIONS, `${operations} asked`);
+});
+
+t.test(
+  'two C daemons never disagree, so a disagreement is no accident',
+  { skip: missing(...C_DAEMON_NEEDS) },
+  async (t) => {
+    t.setTimeout(TIMEOUT_MS);
+    const { finding } = await runCampaign({ daemons: ['c', 'c'], seed: SEED, operations: OPERATIONS });
+    t.equal(finding, undefined);
+  },
+);
+
+t.test(
+  'the C daemon and oxenstored are found to differ',
+  { skip: missing(...C_DAEMON_NEEDS, ...OXENSTORED_NEEDS) },
+  async (t) => {
+    t.setTimeout(TIMEOUT_MS);
+    const arena = new Arena('c', 'ocaml');
+    t.teardown(() => arena.end());
+    const same = [open(0), to(0, write('/t', 'v'))];
+    t.equal(await arena.run({ seed: 0, steps: same }), undefined, 'where both do the same');
+    // The one tells of a write before it answers it, the other after.
+    const found = await arena.run({ seed: 0, steps: [open(0), to(0, watch('/t', 'w')), to(0, write('/t', 'v'))] });
+    t.match(found, /^step 2: client 0: WRITE "\/t\\0v"/);
+  },
+);
+
+t.test('a seed always gives the same script, another one another', (t) => {
+  t.same(generate(7), generate(7));
+  t.notSame(generate(7).steps, generate(8).steps);
+  t.end();
+});
+
+t.test('a failing script is shrunk to what makes it fail', async (t) => {
+  const script = generate(3);
+  const wanted = (text: string): boolean => text.includes('"type":13') && text.includes('"type":6');
+  const small = await shrink(script, async ({ steps }) => wanted(JSON.stringify(steps)));
+  t.ok(wanted(JSON.stringify(small.steps)));
+  t.equal(countRequests(small), 2);
+  t.equal(small.steps.length, 2);
 });

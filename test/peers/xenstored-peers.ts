@@ -9,6 +9,7 @@ import { PACKAGE_ROOT } from '../../lib/node/package-root.js';
 import { type Owner, startNode, TestProcess } from '../fixtures/processes.js';
 
 const C_DAEMON = '/usr/lib/xen-4.17/bin/xenstored';
+const OXENSTORED = '/usr/lib/xen-4.17/bin/oxenstored';
 export const TEST_XENSTORE = '/usr/lib/xen-4.17/bin/test-xenstore';
 const MAIN = new URL('../../services/xenstored/main.js', import.meta.url);
 const READY_MS = 10_000;
@@ -27,6 +28,7 @@ export function missing(...programs: readonly string[]): string | false {
 }
 
 export const C_DAEMON_NEEDS = [C_DAEMON, 'gcc'] as const;
+export const OXENSTORED_NEEDS = [OXENSTORED, 'gcc'] as const;
 
 export interface Daemon {
   readonly socket: string;
@@ -72,16 +74,21 @@ export async function startOurs(
   return accepting({ dir, socket, process: startNode(t, main, all) });
 }
 
-/** The C daemon of Debian's xen-utils-4.17. */
-export async function startC(t: Owner, domids: readonly number[] = []): Promise<Daemon> {
+async function startReal(
+  t: Owner,
+  program: string,
+  args: readonly string[],
+  domids: readonly number[],
+): Promise<Daemon> {
   const dir = folder(t);
   const shim = join(dir, 'shim.so');
   execFileSync('gcc', ['-shared', '-fPIC', '-O1', '-w', '-o', shim, join(PACKAGE_ROOT, 'test/peers/xenstored-shim.c')]);
   makeFifo(join(dir, 'events'), 0o600);
   mkdirSync(join(dir, 'run'));
   const socket = join(dir, 'socket');
-  const child = spawn(C_DAEMON, ['-N', '--pid-file', join(dir, 'pid')], {
+  const child = spawn(program, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
+    cwd: dir,
     env: {
       LD_PRELOAD: shim,
       XENSTORED_SHIM_DIR: dir,
@@ -98,4 +105,14 @@ export async function startC(t: Owner, domids: readonly number[] = []): Promise<
     }
   });
   return accepting({ dir, socket, process });
+}
+
+/** The C daemon of Debian's xen-utils-4.17; `domids` exist in its host. */
+export function startC(t: Owner, domids: readonly number[] = []): Promise<Daemon> {
+  return startReal(t, C_DAEMON, ['-N', '--pid-file', 'pid'], domids);
+}
+
+/** The OCaml daemon of the same package. It cannot map the ring of a domain: none can be introduced. */
+export function startOxenstored(t: Owner): Promise<Daemon> {
+  return startReal(t, OXENSTORED, ['--no-fork', '--no-domain-init'], []);
 }

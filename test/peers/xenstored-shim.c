@@ -3,7 +3,8 @@
  *   - the domains named in XENSTORED_SHIM_DOMIDS ("1,2,3") exist, no others;
  *   - event channels can be bound and never fire by themselves;
  *   - dom0's own ring is an empty page, and a guest's ring page is the file ring.<domid> in XENSTORED_SHIM_DIR, so that a
- *     test can be the guest; a byte in the FIFO `events` there makes the daemon look at its rings. */
+ *     test can be the guest; a byte in the FIFO `events` there makes the daemon look at its rings;
+ *   - oxenstored's run directory, fixed when it is built, is XENSTORED_SHIM_DIR too. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { VIRQ_PORT = 1, RING_PORT = 2, PAGE = 4096 };
@@ -112,6 +116,27 @@ void *xengnttab_map_grant_ref(void *h, uint32_t domid, uint32_t ref, int prot)
 
 int setrlimit(int resource, const void *limit) { return 0; }
 int setrlimit64(int resource, const void *limit) { return 0; }
+
+#define RUN_DIR "/var/run/xenstored/"
+static const char *moved(const char *path)
+{
+    size_t length = sizeof(RUN_DIR) - 1;
+    return strncmp(path, RUN_DIR, length) == 0 ? in_dir(path + length) : path;
+}
+
+int unlink(const char *path) { return syscall(SYS_unlink, moved(path)); }
+int chmod(const char *path, mode_t mode) { return syscall(SYS_chmod, moved(path), mode); }
+int bind(int fd, const struct sockaddr *address, socklen_t length)
+{
+    struct sockaddr_un elsewhere = { .sun_family = AF_UNIX };
+    const char *path = address->sa_family == AF_UNIX ? ((const struct sockaddr_un *)address)->sun_path : "";
+    const char *other = moved(path);
+
+    if (other == path || strlen(other) >= sizeof(elsewhere.sun_path))
+        return syscall(SYS_bind, fd, address, length);
+    strcpy(elsewhere.sun_path, other);
+    return syscall(SYS_bind, fd, &elsewhere, sizeof(elsewhere));
+}
 
 /* dom0's port and ring come from files of the kernel's Xen drivers. */
 int open(const char *path, int flags, ...)

@@ -1,13 +1,12 @@
 // Many seeded scripts one after the other against several daemons, until one makes them disagree, or one of them die;
 // that script is shrunk and told with the seed that repeats it.
-import { type Daemon, type DaemonKind, startDaemon } from '../fixtures/xenstored.js';
+import { Arena, type Kind } from './daemons.js';
 import { generate } from './generate.js';
-import { Comparison, describeDisagreement } from './run.js';
 import { countRequests, type Script, scriptText } from './script.js';
 import { shrink } from './shrink.js';
 
 export interface Campaign {
-  readonly daemons: readonly DaemonKind[];
+  readonly daemons: readonly Kind[];
   /** The first script's seed; each next one's is one more. */
   readonly seed: number;
   /** Requests at least. */
@@ -23,48 +22,9 @@ export interface Result {
   readonly finding: string | undefined;
 }
 
-/** Daemons of the kinds asked for, replaced by fresh ones when one has died. End it. */
-class Arena {
-  readonly #kinds: readonly DaemonKind[];
-  #daemons: Daemon[] = [];
-  #comparison: Comparison | undefined;
-
-  constructor(kinds: readonly DaemonKind[]) {
-    this.#kinds = kinds;
-  }
-
-  /** Undefined when all agree on the script, else what went wrong. */
-  async run(script: Script): Promise<string | undefined> {
-    try {
-      this.#comparison ??= await this.#start();
-      const found = await this.#comparison.run(script);
-      if (found === undefined) return undefined;
-      return describeDisagreement(
-        found,
-        this.#kinds.map((kind) => `${kind} xenstored`),
-      );
-    } catch (error) {
-      // Dead, or mute: in either case the next script needs another.
-      await this.end();
-      return String(error);
-    }
-  }
-
-  async end(): Promise<void> {
-    this.#comparison?.close();
-    this.#comparison = undefined;
-    for (const daemon of this.#daemons.splice(0)) await daemon.end();
-  }
-
-  async #start(): Promise<Comparison> {
-    for (const kind of this.#kinds) this.#daemons.push(await startDaemon(kind));
-    return await Comparison.of(...this.#daemons);
-  }
-}
-
 /** Runs until something is found or enough was asked. */
 export async function runCampaign(campaign: Campaign): Promise<Result> {
-  const arena = new Arena(campaign.daemons);
+  const arena = new Arena(...campaign.daemons);
   let operations = 0;
   let scripts = 0;
   try {

@@ -1,12 +1,16 @@
 // Judges what two daemons did in one step: the same, byte by byte and in order, or not. Leaves running steps to run.ts,
 // and what is not worth comparing at all to normalise.ts.
 //
-// One thing is tolerated. A node that a transaction has seen in its parent's list can vanish outside; when the transaction
+// Two things are tolerated. A node that a transaction has seen in its parent's list can vanish outside; when the transaction
 // then makes it anew, the C daemon adds the name to the list a second time and later stumbles over it (EIO). Ours lists it
 // once. Such a transaction has lost already: neither may commit it, and that is what is compared of it from there on.
+//
+// And a transaction in which nodes have rights of a domain that is released meanwhile: ours answers EAGAIN, as for any
+// other change under its eyes; the daemon commits, or fails with ENOMEM. The stores may be different ones from there on,
+// so the script ends.
 import { XS } from '../../../lib/layout/xs-wire.js';
-import type { WireMessage } from '../fixtures/wire-client.js';
 import type { Step } from './script.js';
+import type { WireMessage } from './wire-client.js';
 
 /** What one client received in a step. */
 export interface Received {
@@ -18,6 +22,7 @@ export interface Received {
 export type Outcome = ReadonlyMap<number, Received>;
 
 const EIO = 'EIO\0';
+const ENOMEM = 'ENOMEM\0';
 const EAGAIN = 'EAGAIN\0';
 
 function sameMessage(a: WireMessage, b: WireMessage): boolean {
@@ -33,22 +38,56 @@ function isDoubleChild(a: WireMessage, b: WireMessage): boolean {
   return a.type === b.type && (a.type === XS.XS_DIRECTORY || a.type === XS.XS_DIRECTORY_PART);
 }
 
+/** `parted`: they did not do the same, on purpose, and nothing later can be compared. */
+export type Verdict = 'same' | 'different' | 'parted';
+
 /** Compares step after step of one script; remembers which transactions cannot commit any more. */
 export class Comparator {
-  /** By client, transaction ids. */
+  /** Transactions that differ, by client. */
   readonly #doomed = new Map<number, Set<number>>();
+  /** How many domains had been released when a transaction was started, by client and id. */
+  readonly #started = new Map<string, number>();
+  #released = 0;
 
-  same(step: Step, a: Outcome, b: Outcome): boolean {
+  judge(step: Step, a: Outcome, b: Outcome): Verdict {
     if (step.do !== 'send') this.#doomed.delete(step.conn);
-    if (a.size !== b.size) return false;
+    if (a.size !== b.size) return 'different';
+    let verdict: Verdict = 'same';
     for (const [conn, one] of a) {
       const two = b.get(conn);
-      if (two === undefined || one.closed !== two.closed || one.messages.length !== two.messages.length) return false;
+      if (two === undefined || one.closed !== two.closed) return 'different';
+      if (one.messages.length !== two.messages.length) {
+        // A commit that only one of them made is told to watches, too.
+        if (!this.#isLost(step, a, b)) return 'different';
+        return 'parted';
+      }
       for (const [index, message] of one.messages.entries()) {
-        if (!this.#agree(step, conn, message, two.messages[index] as WireMessage)) return false;
+        this.#note(conn, message);
+        if (this.#agree(step, conn, message, two.messages[index] as WireMessage)) continue;
+        if (!this.#isLost(step, a, b)) return 'different';
+        verdict = 'parted';
       }
     }
-    return true;
+    return verdict;
+  }
+
+  #note(conn: number, { type, payload }: WireMessage): void {
+    if (type === XS.XS_RELEASE) this.#released++;
+    if (type === XS.XS_TRANSACTION_START) this.#started.set(`${conn} ${Number.parseInt(payload, 10)}`, this.#released);
+  }
+
+  /** Did one commit, and the other refuse because a domain has gone since the start? */
+  #isLost(step: Step, a: Outcome, b: Outcome): boolean {
+    if (!commits(step)) return false;
+    const replies = [a, b].map((outcome) => (outcome.get(step.conn)?.messages ?? []).filter(isReply));
+    return (replies[0] ?? []).some((one, index) => {
+      const two = replies[1]?.[index];
+      if (two === undefined || one.txId !== two.txId || sameMessage(one, two)) return false;
+      const refused = [one, two].find(({ payload }) => payload === EAGAIN);
+      const other = refused === one ? two : one;
+      if (refused === undefined || (other.payload !== ENOMEM && other.type !== XS.XS_TRANSACTION_END)) return false;
+      return this.#released > (this.#started.get(`${step.conn} ${one.txId}`) ?? this.#released);
+    });
   }
 
   #agree(step: Step, conn: number, a: WireMessage, b: WireMessage): boolean {
@@ -68,9 +107,13 @@ export class Comparator {
   }
 }
 
-/** Does it end a transaction that is not to be thrown away? */
+function isReply({ type }: WireMessage): boolean {
+  return type !== XS.XS_WATCH_EVENT;
+}
+
+/** Does it end transactions, and none of them by throwing it away? */
 function commits(step: Step): boolean {
-  return (
-    step.do === 'send' && step.requests.some(({ type, payload }) => type === XS.XS_TRANSACTION_END && payload === 'T\0')
-  );
+  if (step.do !== 'send') return false;
+  const ends = step.requests.filter(({ type }) => type === XS.XS_TRANSACTION_END);
+  return ends.length > 0 && ends.every(({ payload }) => payload === 'T\0');
 }

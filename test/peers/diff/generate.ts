@@ -22,8 +22,6 @@ const BAD_PERMS = ['', 'x0', 'r', 'rr', 'r1x', 'B0', 'r1 '];
 const NUMBERS = ['0', '1', '2', '3', '007', '7', '', '-1', '65535', '65536', 'x', '1x', ' 2', '99999999999999999999'];
 /** As the C daemon of 4.17 reads them, domains 0 to 3 only: it would take any 32 bits for a domain. */
 const INTRODUCED = ['1', '2', '3', '1', '2', '3', '0', '', 'x', '002', '1x', ' 2'];
-/** Never one that is introduced and released: the daemon of 4.17 lets a domain's target live on, and dies of it later. */
-const TARGETS = ['0', '', '9', '-1', 'x'];
 const CONTROLS: readonly (readonly string[])[] = [
   ['check'],
   ['help'],
@@ -175,7 +173,7 @@ class Generator {
       [8, () => this.#make(XS.XS_INTRODUCE, [random.pick(INTRODUCED), '1', random.pick(['5', '0', '7', ''])])],
       [7, () => this.#make(XS.XS_RELEASE, [this.#domid()])],
       [3, () => this.#make(XS.XS_RESUME, [this.#domid()])],
-      [3, () => this.#make(XS.XS_SET_TARGET, [this.#domid(), random.pick(TARGETS)])],
+      [3, () => this.#make(XS.XS_SET_TARGET, [this.#domid(), this.#domid()])],
       [3, () => this.#reset(holding)],
       [6, () => this.#make(XS.XS_CONTROL, random.pick(CONTROLS))],
       [8, () => this.#make(random.pick(UNKNOWN_TYPES), [path])],

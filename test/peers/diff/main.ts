@@ -1,16 +1,15 @@
 // `npm run peers:diff -- --ops 1000000 --seed 1`: our daemon and the real one side by side on random conversations.
 import { command, integerBetween, Option, runCommand } from '../../../lib/node/cli.js';
-import type { DaemonKind } from '../fixtures/xenstored.js';
 import { runCampaign } from './campaign.js';
+import { KINDS, type Kind } from './daemons.js';
 
 interface Options {
   readonly ops: number;
   readonly seed: number;
-  readonly left: DaemonKind;
-  readonly right: DaemonKind;
+  readonly left: Kind;
+  readonly right: Kind;
 }
 
-const KINDS: readonly DaemonKind[] = ['own', 'c', 'ocaml'];
 const PROGRESS_EVERY = 50_000;
 
 async function run({ ops, seed, left, right }: Options): Promise<void> {

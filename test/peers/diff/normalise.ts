@@ -1,8 +1,8 @@
 // What two daemons may answer differently without disagreeing: the whole list, a reason each. Everything else is
 // compared byte by byte, in order.
 import { XS } from '../../../lib/layout/xs-wire.js';
-import type { WireMessage } from '../fixtures/wire-client.js';
 import type { Step } from './script.js';
+import type { WireMessage } from './wire-client.js';
 
 interface Normalisation {
   readonly what: string;
@@ -36,8 +36,10 @@ export const NORMALISATIONS: readonly Normalisation[] = [
     why: 'help, reports and settings list what that daemon has; whether it answers is compared, the text is not',
     apply: (messages, step) => {
       if (step.do !== 'send') return messages;
-      const asked = step.requests.find(({ type }) => type === XS.XS_CONTROL)?.payload.split('\0')[0];
-      if (asked === undefined || !TEXT_COMMANDS.has(asked)) return messages;
+      const asked = step.requests.some(
+        ({ type, payload }) => type === XS.XS_CONTROL && TEXT_COMMANDS.has(payload.split('\0')[0] ?? ''),
+      );
+      if (!asked) return messages;
       return messages.map((message) => (message.type === XS.XS_CONTROL ? { ...message, payload: 'TEXT' } : message));
     },
   },

@@ -1,18 +1,17 @@
 // Runs scripts against daemons: one step on all of them, then what every client received is compared. A step is over
 // when a barrier on every connection is answered, so that the events it caused have arrived, without waiting for time.
 import { XENSTORE_PAYLOAD_MAX, XS, xsName } from '../../../lib/layout/xs-wire.js';
-import { WireClient, type WireMessage, wireBytes } from '../fixtures/wire-client.js';
-import type { Daemon } from '../fixtures/xenstored.js';
 import { Comparator, type Outcome, type Received } from './compare.js';
 import { normalise } from './normalise.js';
-import { describeStep, NO_TRANSACTION, type Request, type Script, type Step, show } from './script.js';
+import { DOMIDS, describeStep, NO_TRANSACTION, type Request, type Script, type Step, show } from './script.js';
+import { WireClient, type WireMessage, wireBytes } from './wire-client.js';
 
 /** Where two daemons parted. */
 export interface Disagreement {
   readonly stepIndex: number;
   readonly step: Step;
-  /** For people: what each received, in the order of the daemons. */
-  readonly received: readonly string[];
+  /** For people: what each said. */
+  readonly received: readonly { readonly name: string; readonly text: string }[];
 }
 
 /** A client of the daemon that no script knows: it looks after what scripts leave behind. */
@@ -34,7 +33,7 @@ class Caretaker {
     for (const path of ['/', '@introduceDomain', '@releaseDomain']) {
       await this.must(XS.XS_SET_PERMS, `${path}\0n0\0`);
     }
-    for (const domid of DOMAINS) {
+    for (const domid of DOMIDS) {
       const known = await this.must(XS.XS_IS_DOMAIN_INTRODUCED, `${domid}\0`);
       if (known === 'T\0') await this.must(XS.XS_RELEASE, `${domid}\0`);
     }
@@ -54,24 +53,29 @@ class Caretaker {
   }
 }
 
-/** Domains that scripts may introduce. */
-export const DOMAINS = [1, 2, 3] as const;
+/** A daemon, as those who talk to it see it. */
+export interface Target {
+  readonly name: string;
+  readonly socket: string;
+  /** What it died of; undefined while it lives. */
+  readonly ended: () => string | undefined;
+}
 
 /** One daemon and the clients of the script that runs. */
 class Side {
-  readonly daemon: Daemon;
+  readonly target: Target;
   readonly #caretaker: Caretaker;
   readonly #clients = new Map<number, WireClient>();
   readonly #watching = new Set<number>();
   readonly #labels = new Map<string, number>();
 
-  private constructor(daemon: Daemon, caretaker: Caretaker) {
-    this.daemon = daemon;
+  private constructor(target: Target, caretaker: Caretaker) {
+    this.target = target;
     this.#caretaker = caretaker;
   }
 
-  static async of(daemon: Daemon): Promise<Side> {
-    return new Side(daemon, new Caretaker(await WireClient.connect(daemon.socketPath)));
+  static async of(target: Target): Promise<Side> {
+    return new Side(target, new Caretaker(await WireClient.connect(target.socket)));
   }
 
   async begin(): Promise<void> {
@@ -104,7 +108,7 @@ class Side {
 
   async #open(conn: number): Promise<void> {
     await this.#close(conn);
-    const client = await WireClient.connect(this.daemon.socketPath);
+    const client = await WireClient.connect(this.target.socket);
     this.#clients.set(conn, client);
     // Events go to connections in the order in which they were made: the daemon must have taken this one.
     await client.barrier();
@@ -187,8 +191,8 @@ export class Comparison {
     this.#sides = sides;
   }
 
-  static async of(...daemons: readonly Daemon[]): Promise<Comparison> {
-    return new Comparison(await Promise.all(daemons.map((daemon) => Side.of(daemon))));
+  static async of(...targets: readonly Target[]): Promise<Comparison> {
+    return new Comparison(await Promise.all(targets.map((target) => Side.of(target))));
   }
 
   /** Runs the script on all from an empty store; the first step where they part, or undefined. */
@@ -201,8 +205,14 @@ export class Comparison {
         `step ${stepIndex} of seed ${script.seed}: ${describeStep(step)}`,
       );
       const [first, ...others] = outcomes as [Outcome, ...Outcome[]];
-      if (others.every((outcome, index) => comparators[index]?.same(step, first, outcome))) continue;
-      return { stepIndex, step, received: outcomes.map(outcomeText) };
+      const verdicts = others.map((outcome, index) => comparators[index]?.judge(step, first, outcome));
+      if (verdicts.every((verdict) => verdict === 'same')) continue;
+      if (!verdicts.includes('different')) return undefined;
+      const received = outcomes.map((outcome, index) => ({
+        name: this.#sides[index]?.target.name ?? '',
+        text: outcomeText(outcome),
+      }));
+      return { stepIndex, step, received };
     }
     return undefined;
   }
@@ -215,13 +225,13 @@ export class Comparison {
     const settled = await Promise.allSettled(this.#sides.map(act));
     return settled.map((result, index) => {
       if (result.status === 'fulfilled') return result.value;
-      const { daemon } = this.#sides[index] as Side;
-      throw new Error(`${daemon.kind} xenstored, ${what}: ${daemon.ended() ?? String(result.reason)}`);
+      const { name, ended } = (this.#sides[index] as Side).target;
+      throw new Error(`${name}, ${what}: ${ended() ?? String(result.reason)}`);
     });
   }
 }
 
-export function describeDisagreement(found: Disagreement, names: readonly string[]): string {
-  const sides = found.received.map((text, index) => `${names[index]} answered\n${text}`);
-  return `step ${found.stepIndex}: ${describeStep(found.step)}\n${sides.join('\n')}`;
+export function describeDisagreement({ stepIndex, step, received }: Disagreement): string {
+  const sides = received.map(({ name, text }) => `${name} answered\n${text}`);
+  return `step ${stepIndex}: ${describeStep(step)}\n${sides.join('\n')}`;
 }

@@ -32,6 +32,9 @@ export interface Script {
   readonly steps: readonly Step[];
 }
 
+/** Domains that exist beside dom0, in every daemon's host, and that scripts may introduce. */
+export const DOMIDS = [1, 2, 3] as const;
+
 /** How a transaction whose start failed, or was left out, is named on the wire: nobody's id. */
 export const NO_TRANSACTION = 0x7fff_fff0;
 

@@ -1,6 +1,7 @@
 // What no random script asks, because the C daemon of 4.17 has no answer of its own to it: the whole list, a reason each.
 // Our daemon's answers to these are proved without it (xenstored-own.test.ts).
 import { XS, XS_INTRODUCE_DOMAIN, XS_RELEASE_DOMAIN } from '../../../lib/layout/xs-wire.js';
+import { atoi } from '../../../lib/xenstore/payload.js';
 import type { Request } from './script.js';
 
 interface Unasked {
@@ -24,6 +25,16 @@ export const UNASKED: readonly Unasked[] = [
     why: 'the same',
     matches: ({ type, payload }) =>
       type === XS.XS_SET_PERMS && /^@/.test(payload) && !SPECIAL.has(payload.slice(0, payload.indexOf('\0'))),
+  },
+  {
+    what: 'SET_PERMS of the root',
+    why: 'given to a domain that is released, it goes, and the whole store with it',
+    matches: ({ type, payload }) => type === XS.XS_SET_PERMS && payload.startsWith('/\0'),
+  },
+  {
+    what: 'SET_TARGET to a domain that is introduced and released',
+    why: "the daemon keeps a released domain while it is another's target, answers as if it were there, and dies of it later",
+    matches: ({ type, payload }) => type === XS.XS_SET_TARGET && atoi(payload.split('\0')[1] ?? '') > 0,
   },
 ];
 
