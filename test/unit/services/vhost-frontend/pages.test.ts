@@ -1,5 +1,11 @@
 import t from 'tap';
-import { COMMAND_NOTIFY, COMMAND_SHIFT, DEV_EVTCHN, DEV_EVTCHN_RING_SIZE } from '../../../../lib/layout/dev-evtchn.js';
+import {
+  COMMAND_DM_RAISE,
+  COMMAND_NOTIFY,
+  COMMAND_SHIFT,
+  DEV_EVTCHN,
+  DEV_EVTCHN_RING_SIZE,
+} from '../../../../lib/layout/dev-evtchn.js';
 import {
   IOREQ,
   IOREQ_DATA_IS_PTR,
@@ -142,4 +148,24 @@ t.test('commands that find no room wait, in order', async (t) => {
     Array.from({ length: DEV_EVTCHN_RING_SIZE + 3 }, (_, port) => ((COMMAND_NOTIFY << COMMAND_SHIFT) | port) >>> 0),
   );
   t.throws(() => new EvtchnPage(new Uint8Array(4096)), RangeError);
+});
+
+t.test('a command of two words goes in whole, or waits whole', async (t) => {
+  const { page, words } = evtchn();
+  const word = (index: number): number => words[at(DEV_EVTCHN.COMMAND_RING) + (index & (DEV_EVTCHN_RING_SIZE - 1))]!;
+  page.dmRaise(5, 9);
+  t.equal(words[at(DEV_EVTCHN.COMMAND_PROD)], 2);
+  t.same([word(0), word(1)], [((COMMAND_DM_RAISE << COMMAND_SHIFT) | 5) >>> 0, 9]);
+  for (let port = 2; port < DEV_EVTCHN_RING_SIZE - 1; port++) page.notify(port);
+  t.notOk(page.full);
+  page.dmRaise(6, 10);
+  t.ok(page.full, 'one word is free');
+  t.equal(words[at(DEV_EVTCHN.COMMAND_PROD)], DEV_EVTCHN_RING_SIZE - 1);
+  words[at(DEV_EVTCHN.COMMAND_CONS)] = 1;
+  page.flush();
+  t.equal(words[at(DEV_EVTCHN.COMMAND_PROD)], DEV_EVTCHN_RING_SIZE + 1);
+  t.same(
+    [word(DEV_EVTCHN_RING_SIZE - 1), word(DEV_EVTCHN_RING_SIZE)],
+    [((COMMAND_DM_RAISE << COMMAND_SHIFT) | 6) >>> 0, 10],
+  );
 });
