@@ -5,6 +5,7 @@ import { UserError } from '../../lib/core/errors.js';
 import { hasEvtchnRaise, needsEvtchnRaise } from '../../lib/core/evtchn-raise.js';
 import { DOM0 } from '../../lib/core/ids.js';
 import type { DomainInfo } from '../../lib/core/proto-types.js';
+import { HVM_PARAM } from '../../lib/layout/evtchn.js';
 import { homePath } from '../../lib/layout/xenbus.js';
 import { addVirtioDevice, listDevices, removeDevice, virtioDeviceId } from './device.js';
 import type { GuestConfig } from './guest-config.js';
@@ -68,6 +69,9 @@ export async function createGuest(toolstack: Toolstack, config: GuestConfig): Pr
     await store.transaction((tx) => writeSkeleton(tx, domain));
     const { port } = await hypervisor.evtchn_alloc_unbound({ dom: domid, remote_dom: DOM0 });
     const gfn = config.memoryMib * PAGES_PER_MIB - STORE_GFN_FROM_TOP;
+    // By these the guest finds its store (xen/include/public/hvm/params.h).
+    await hypervisor.hvm_set_param({ domid, index: HVM_PARAM.STORE_PFN, value: gfn });
+    await hypervisor.hvm_set_param({ domid, index: HVM_PARAM.STORE_EVTCHN, value: port });
     await store.transaction((tx) => writeBuilt(tx, domain, { port, gfn }));
     await store.introduce(domid, gfn, port);
     for (const [devid, { device, backDomid }] of devices.entries()) {

@@ -22,6 +22,7 @@ export interface Toolstack {
     | 'domctl_unpause'
     | 'domctl_getdomaininfolist'
     | 'evtchn_alloc_unbound'
+    | 'hvm_set_param'
     | 'dm_evtchn_raise'
   >;
   readonly store: StoreClient;
