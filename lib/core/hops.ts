@@ -22,8 +22,8 @@ export interface HopPoint {
 }
 
 /**
- * Every point, once. A record of the guest, the hypervisor and vhost-frontend carries the guest's domid; vhost-gpu, which
- * knows of no domains, has the number of its session in b (its record `acquire session <domid>/<devid>` has it in a).
+ * Every point, once. Records of the guest, the hypervisor and vhost-frontend carry the guest's domid; vhost-gpu, which knows
+ * of no domains, has the number of its session in b (its record `acquire session <domid>/<devid>` has it in a).
  */
 export const HOP = {
   /** Just before the kick. a: queue; b: count of this device's kicks, from 1. */
@@ -44,10 +44,14 @@ export const HOP = {
   serverCall: { process: 'vhost-gpu', kind: 'notify', name: 'call' },
   /** The call handle's ring runs in vhost-frontend. a: dom0's port. */
   frontendCall: { process: 'vhost-frontend', kind: 'receive', name: 'call' },
-  /** The call handle's ring runs in the hypervisor. a: dom0's port (path irqfd: bit of the handle); no domid but there. */
+  /** The call handle's ring runs in the hypervisor. a: dom0's port (path irqfd: bit of the handle). */
   hypervisorCall: { process: 'hypervisor', kind: 'receive', name: 'call' },
   /** An event is raised at the guest. a: its port. (With domid 0: one that is raised at dom0.) */
   hypervisorEvent: { process: 'hypervisor', kind: 'notify', name: 'evtchn' },
+  /** vhost-frontend woke for a request that an IOEVENTFD had taken, and writes its port back. a: dom0's port. */
+  frontendPassedBy: { process: 'vhost-frontend', kind: 'receive', name: 'passed by' },
+  /** A port that was written back is enabled again. a: dom0's port. */
+  hypervisorWriteBack: { process: 'hypervisor', kind: 'receive', name: 'write back' },
   /** The guest's upcall has found the port and is about to run its handler. a: port. */
   guestUpcall: { process: 'guest', kind: 'upcall', name: 'port' },
 } as const satisfies Record<string, HopPoint>;
@@ -83,6 +87,12 @@ export const PATH_HOPS: Readonly<Record<NotificationPath, PathHops>> = {
     toGuest: [HOP.serverCall, HOP.guestUpcall],
   },
 };
+
+/**
+ * Beside every kick that an IOEVENTFD took: Linux shares the interrupt with the daemon and leaves the late EOI to it
+ * (drivers/xen/privcmd.c), so that the next exit of the vCPU is served only after the last of these.
+ */
+export const GATE_HOPS: readonly HopPoint[] = [HOP.hypervisorKick, HOP.frontendPassedBy, HOP.hypervisorWriteBack];
 
 /** Process boundaries crossed between the first and the last point. */
 export function hopCount(points: readonly HopPoint[]): number {

@@ -44,6 +44,8 @@ export interface DevEvtchnEnvironment {
 /** A port of one open file. */
 interface BoundPort extends IrqHandler {
   readonly port: number;
+  /** Whose port its other end was when it was bound; dom0's own for a virtual interrupt. */
+  readonly domid: number;
   /** False from an event until the write-back. */
   enabled: boolean;
   /** Direction 0: our doorbell bit, whose ring is a send; or an entry by which the holder delivers by itself. */
@@ -113,8 +115,10 @@ export class DevEvtchn {
       this.#env.channels.close(this.#env.dom0, port);
       return -ERRNO.ENOMEM; // the ring could not hold it: Linux's cannot grow either
     }
+    const { dom0 } = this.#env;
     const bound: BoundPort = {
       port,
+      domid: (dom0.ports.get(port)?.remote?.domain ?? dom0).domid,
       enabled: true,
       sender: undefined,
       notifier: undefined,
@@ -164,7 +168,7 @@ export class DevEvtchn {
         return bound.sender.handle;
       }
       bound.sender = this.#env.doorbell.bind(() => {
-        this.#env.history.record(HOP.hypervisorCall.kind, HOP.hypervisorCall.name, port);
+        this.#env.history.record(HOP.hypervisorCall.kind, HOP.hypervisorCall.name, port, 0, bound.domid);
         this.#env.channels.send(this.#env.dom0, port);
       });
       this.#env.history.record('acquire', 'eventfd', port, direction);
@@ -242,7 +246,7 @@ export class DevEvtchn {
   /** The interrupt: into the read ring, disabled until written back. */
   #onEvent(bound: BoundPort): boolean {
     if (bound.notifier !== undefined) {
-      this.#env.history.record(HOP.hypervisorKick.kind, HOP.hypervisorKick.name, bound.port);
+      this.#env.history.record(HOP.hypervisorKick.kind, HOP.hypervisorKick.name, bound.port, 0, bound.domid);
       bound.notifier.signal();
       return true;
     }
@@ -262,6 +266,7 @@ export class DevEvtchn {
   #writeBack(bound: BoundPort): void {
     if (bound.enabled) return;
     bound.enabled = true;
+    this.#env.history.record(HOP.hypervisorWriteBack.kind, HOP.hypervisorWriteBack.name, bound.port, 0, bound.domid);
     this.#env.irqs.lateEoi(bound.port);
   }
 

@@ -5,6 +5,7 @@ import type { Remote } from '../../lib/core/bus.js';
 import type { Clock } from '../../lib/core/clock.js';
 import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
+import { HOP } from '../../lib/core/hops.js';
 import type { Log } from '../../lib/core/log.js';
 import type { SharedFiles } from '../../lib/core/shared.js';
 import {
@@ -260,6 +261,7 @@ export class Guest {
   #serve(vcpu: number, port: number): void {
     const request = this.#slots?.take(vcpu);
     if (request === undefined) {
+      this.#deps.history.record(HOP.frontendPassedBy.kind, HOP.frontendPassedBy.name, port, 0, this.domid);
       this.#deps.evtchn.writeBack(port);
       return;
     }
