@@ -120,7 +120,7 @@ export const REVIEW_KEYS: readonly KeyRule[] = [
     writers: ['toolstack'],
     publishedAt: S.Initialising,
     form: '0 or 1',
-    meaning: '1: addresses in the rings are grants',
+    meaning: '1: the device offers ACCESS_PLATFORM, needs it accepted, and takes grants as addresses',
   },
   {
     key: VIRTIO_MMIO_KEY.path,

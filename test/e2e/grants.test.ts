@@ -1,8 +1,9 @@
-// A guest whose device server is given granted pages alone, beside one whose server maps all of it: both draw, device server
-// and guest die, and the hypervisor holds nothing of them afterwards.
+// A guest whose device server is given granted pages alone, beside one whose server maps all of it: both draw, backend,
+// device server and guest die, and the hypervisor holds nothing of them afterwards.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { DATA_KEY, homePath } from '../../lib/layout/xenbus.js';
 import { PACKAGE_ROOT } from '../../lib/node/package-root.js';
 import { withDeadline } from '../../lib/node/wait.js';
 import { openRunningSession } from '../../services/toolstack/node/session.js';
@@ -39,7 +40,7 @@ t.test('whole labs draw with grants, whatever way notifications take', async (t)
   }
 });
 
-t.test('beside a guest without grants; its device server dies, then the guest; nothing is held', async (t) => {
+t.test('beside a guest without grants; backend, device server and guest die; nothing is held', async (t) => {
   const runDir = temporaryLabDir(t);
   for (const name of SERVICES) startXenwire(t, [name, '--run-dir', runDir]);
   for (const name of SERVICES) await registered(runDir, name, /ready/);
@@ -76,6 +77,23 @@ t.test('beside a guest without grants; its device server dies, then the guest; n
   const granted = await create('granted', configWithGrants(t, 'granted'));
   await create('gpu-guest', CONFIG);
   t.same((await memory()).sort(), ['gntdev 1', 'grant 1', 'mapping 2']);
+
+  const frame = `${homePath(1)}/${DATA_KEY.frame}`;
+  process.kill(processNamed(runDir, 'vhost-frontend').pid, 'SIGKILL');
+  await session.store.write(frame, '');
+  startXenwire(t, ['vhost-frontend', '--run-dir', runDir]);
+  let look: () => void = () => {};
+  await session.store.watch(frame, 'frame', () => look());
+  const drawn = async (): Promise<void> => {
+    for (;;) {
+      const changed = new Promise<void>((resolve) => {
+        look = resolve;
+      });
+      if ((await session.store.read(frame)) === '1') return;
+      await changed;
+    }
+  };
+  await withDeadline(drawn(), RECOVERY_MS, 'the picture, by another backend');
 
   process.kill(processNamed(runDir, 'vhost-gpu').pid, 'SIGKILL');
   startXenwire(t, ['vhost-gpu', '--run-dir', runDir]);
