@@ -73,6 +73,8 @@ export interface ServiceContext {
   own(what: string, release: () => void | Promise<void>): void;
   /** Says that the process does its work now: registered for `xenwire ps`, logged, recorded. */
   ready(state?: string): void;
+  /** The descriptor that holds this process's name: a program that replaces this one goes on with it. */
+  readonly nameFd?: number;
   /** Ends the process in order; `failure` gives exit status 1 and is logged as the reason. */
   stop(failure?: string): Promise<void>;
 }

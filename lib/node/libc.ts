@@ -14,6 +14,12 @@ const recvFn = libc.func('int64_t recv(int fd, void *buffer, size_t length, int 
 const sendFn = libc.func('int64_t send(int fd, const void *buffer, size_t length, int flags)');
 const pollFn = libc.func('int poll(void *fds, uint64_t count, int timeout)');
 
+const fcntlFn = libc.func('int fcntl(int fd, int command, long argument)');
+const execveFn = libc.func('int execve(const char *path, const char **argv, const char **envp)');
+
+const F_GETFD = 1;
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const PROT_READ = 1;
@@ -84,6 +90,24 @@ export function makeFifo(path: string, mode: number): void {
   if (mkfifoFn(path, mode) === 0) return;
   const errno = koffi.errno();
   if (errno !== EEXIST) throw new LibcError('mkfifo', errno);
+}
+
+/** Whether a descriptor stays open in a program that replaces this one, or that this one starts. */
+export function setInherited(fd: number, inherited: boolean): void {
+  const flags = fcntlFn(fd, F_GETFD, 0) as number;
+  if (flags < 0) throw new LibcError('fcntl', koffi.errno());
+  const wanted = inherited ? flags & ~FD_CLOEXEC : flags | FD_CLOEXEC;
+  if (fcntlFn(fd, F_SETFD, wanted) !== 0) throw new LibcError('fcntl', koffi.errno());
+}
+
+/**
+ * Becomes another program: same process, same descriptors that are inherited, nothing else. Returns never; throws
+ * LibcError when the program cannot be run, and then nothing has changed.
+ */
+export function execute(file: string, argv: readonly string[], env: Readonly<Record<string, string>>): never {
+  const pairs = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+  execveFn(file, [...argv, null], [...pairs, null]);
+  throw new LibcError('execve', koffi.errno());
 }
 
 const PAGE_SIZE = 4096;

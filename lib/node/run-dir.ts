@@ -3,6 +3,7 @@ import {
   closeSync,
   constants,
   existsSync,
+  fstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -17,7 +18,7 @@ import { join, resolve } from 'node:path';
 import { errorMessage, UserError } from '../core/errors.js';
 import { SOCKET_PATH_BYTES_MAX } from '../core/limits.js';
 import type { ServerName } from '../core/service.js';
-import { tryLock } from './libc.js';
+import { setInherited, tryLock } from './libc.js';
 import { retryOnChange } from './wait.js';
 
 const SUBDIRS = ['bell', 'bus', 'frames', 'guests', 'history', 'live', 'lock', 'logs', 'proc', 'shm'] as const;
@@ -84,6 +85,8 @@ export function isRunDir(path: string): boolean {
 }
 
 export interface NameLock {
+  /** The open file that holds it. */
+  readonly fd: number;
   release(): void;
 }
 
@@ -97,7 +100,19 @@ export function lockName(runDir: string, name: string): NameLock | undefined {
     return undefined;
   }
   // The file itself stays: removing a locked file lets two processes hold the same name.
-  return { release: () => closeSync(fd) };
+  return { fd, release: () => closeSync(fd) };
+}
+
+/**
+ * The name as the program before us in this process held it, by its descriptor; undefined when that is something else.
+ * The descriptor is ours then, and not handed on by itself.
+ */
+export function inheritName(runDir: string, name: string, fd: number): NameLock | undefined {
+  const file = statSync(runPaths.lock(runDir, name), { throwIfNoEntry: false });
+  const held = fstatSync(fd);
+  if (file === undefined || held.ino !== file.ino || held.dev !== file.dev || !tryLock(fd)) return undefined;
+  setInherited(fd, false);
+  return { fd, release: () => closeSync(fd) };
 }
 
 /** Who only looks whether a name is taken holds it for a moment (isRunning). */

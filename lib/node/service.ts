@@ -19,6 +19,8 @@ import { openLog } from './log.js';
 import { POLL_US_DEFAULT, Poller } from './poller.js';
 import {
   defaultRunDir,
+  inheritName,
+  type NameLock,
   prepareRunDir,
   removeProcessEntry,
   removeStaleBells,
@@ -103,6 +105,7 @@ class RunningService<Options> {
   readonly #owned: { what: string; release: () => void | Promise<void> }[] = [];
   readonly #abort = new AbortController();
   #context: ServiceContext | undefined;
+  #nameFd = -1;
   #stopping: Promise<void> | undefined;
 
   constructor(definition: ServiceDefinition<Options>, options: Options & CommonOptions) {
@@ -116,9 +119,10 @@ class RunningService<Options> {
     if (!PROCESS_NAME.test(name)) {
       throw new UserError(`${name} cannot name a process: small letters, digits and dashes, at most 32`);
     }
-    const lock = await takeName(runDir, name);
+    const lock = inheritedName(runDir, name) ?? (await takeName(runDir, name));
     if (lock === undefined) throw new UserError(`${name} is already running in ${runDir}`);
     this.#own('name', () => lock.release());
+    this.#nameFd = lock.fd;
     this.#listenToSignals();
     try {
       const context = await this.#prepare(runDir, name);
@@ -182,6 +186,7 @@ class RunningService<Options> {
         log.info({ pid: process.pid }, state);
       },
       stop: (failure) => this.#stop(failure),
+      nameFd: this.#nameFd,
     };
   }
 
@@ -291,6 +296,15 @@ class RunningService<Options> {
     }
     return whole;
   }
+}
+
+/** Names the descriptor that holds our name, when another program was this process before us. */
+export const NAME_FD_VARIABLE = 'XENWIRE_NAME_FD';
+
+function inheritedName(runDir: string, name: string): NameLock | undefined {
+  const text = process.env[NAME_FD_VARIABLE];
+  delete process.env[NAME_FD_VARIABLE];
+  return text === undefined ? undefined : inheritName(runDir, name, Number(text));
 }
 
 function stackOf(error: unknown): string {

@@ -15,6 +15,8 @@ export interface ConnectionOptions {
   readonly privileged: boolean;
   /** The guest's record; a socket has none and so no quota. */
   readonly domain: Domain | undefined;
+  /** Its transport goes over to the program that a live update starts. */
+  readonly outlivesProgram?: boolean;
   /** Called when there is something to take. */
   readonly onOutput: (connection: Connection) => void;
   /** The store ended the connection: its domain was released or died. Nothing it asked will be answered any more. */
@@ -61,6 +63,9 @@ export class Connection implements Subject {
   readonly watches = new Map<string, Watch>();
   readonly transactions = new Map<number, Transaction>();
   nextTransactionId = 1;
+  /** Since when it has had a transaction open without a pause, in the seconds of the host; undefined: it has none. */
+  transactionsSince: number | undefined;
+  readonly outlivesProgram: boolean;
   /** Requests received and not taken yet, oldest first. */
   readonly inbox: XsMessage[] = [];
   stall: Stall | undefined;
@@ -79,6 +84,7 @@ export class Connection implements Subject {
     this.domid = options.domid;
     this.privileged = options.privileged;
     this.domain = options.domain;
+    this.outlivesProgram = options.outlivesProgram ?? false;
     this.home = domainPath(options.domid);
     this.seq = seq;
     this.#onOutput = options.onOutput;
@@ -119,6 +125,11 @@ export class Connection implements Subject {
   /** Payload bytes that wait. */
   get outboxBytes(): number {
     return this.#outboxBytes;
+  }
+
+  /** What waits, which goes on waiting. */
+  get waiting(): XsMessage[] {
+    return this.#outbox.map(({ message }) => message);
   }
 
   /** Hands all waiting messages over, in order; from here on they count as sent and consumed. */

@@ -120,6 +120,11 @@ const COMMANDS: readonly Command[] = [
       return ACK;
     },
   },
+  {
+    name: 'live-update',
+    usage: '-f <file> | -c <arguments> | -s [-t <seconds>] [-F] [-v <version>] | -a',
+    run: ({ store, connection }, args) => (store.liveUpdate ?? fail('EINVAL')).command(connection, args),
+  },
   { name: 'log', usage: '[on|off|+<switch>|-<switch>]', run: log },
   {
     name: 'logfile',
@@ -153,9 +158,10 @@ const COMMANDS: readonly Command[] = [
   {
     name: 'help',
     usage: '',
-    run: (_call, args) => {
+    run: ({ store }, args) => {
       noArguments(args);
-      return `${COMMANDS.map(({ name, usage }) => `${pad(name, 15)} ${usage}\n`).join('')}\0`;
+      const known = COMMANDS.filter(({ name }) => name !== 'live-update' || store.liveUpdate !== undefined);
+      return `${known.map(({ name, usage }) => `${pad(name, 15)} ${usage}\n`).join('')}\0`;
     },
   },
 ];

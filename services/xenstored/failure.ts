@@ -24,6 +24,9 @@ export type Question =
   /** Make the domain's transport ready: map its ring, bind its port. */
   | { readonly kind: 'introduce'; readonly domid: number; readonly port: number };
 
+/** The request waits for the end of a live update: of its own one, or because it would begin a transaction. Thrown. */
+export const UNTIL_LIVE_UPDATE_ENDS = Symbol('until the live update ends');
+
 /** The request is done again, from its start, once the question was answered. Thrown before anything changed. */
 export class Unanswered {
   readonly question: Question;

@@ -1,12 +1,15 @@
 // A guest on its ring page: requests out of one stream, replies and events into the other, as the C daemon does it: one
 // message at a time each way, and a guest that breaks the rules is ignored until it is introduced anew. Pure: the page,
 // and how to tell the guest, are given.
+
+import { concatBytes } from '../../lib/core/bytes.js';
 import { ProtocolError } from '../../lib/core/errors.js';
 import { XENSTORE_ERROR_COMM, XENSTORE_ERROR_PROTO, XENSTORE_ERROR_RINGIDX } from '../../lib/layout/xs-ring.js';
 import { XENSTORE_SERVER_FEATURE, type XsMessage } from '../../lib/layout/xs-wire.js';
 import { encodeMessage, MessageReader } from '../../lib/xenstore/framing.js';
 import { type RingEnd, RingIndexError } from '../../lib/xenstore/ring-stream.js';
 import type { Connection, Outgoing } from './connection.js';
+import type { LiveConnection } from './live-state.js';
 import type { Store } from './store.js';
 
 const NOTHING = new Uint8Array(0);
@@ -20,6 +23,15 @@ export interface RingSessionOptions {
   readonly beforeSend: () => void;
 }
 
+/** A guest's connection that the program before us in this process had: its watches are there already. */
+export interface CarriedRing {
+  readonly connection: Connection;
+  readonly live: LiveConnection;
+  /** The connection's hooks; a session that takes it over sets its own. */
+  onOutput: () => void;
+  onDropped: () => void;
+}
+
 export class RingSession {
   readonly connection: Connection;
   readonly #options: RingSessionOptions;
@@ -31,9 +43,38 @@ export class RingSession {
   #sent: Outgoing | undefined;
   #ignored = false;
 
-  constructor(domid: number, name: string, options: RingSessionOptions, onOutput: () => void, onDropped: () => void) {
+  constructor(
+    domid: number,
+    name: string,
+    options: RingSessionOptions,
+    onOutput: () => void,
+    onDropped: () => void,
+    carried?: CarriedRing,
+  ) {
     this.#options = options;
-    this.connection = options.store.connectGuest(domid, { name, onOutput, onDropped });
+    const hooks = { name, onOutput, onDropped, outlivesProgram: true };
+    this.connection = carried?.connection ?? options.store.connectGuest(domid, hooks);
+    if (carried !== undefined) this.#takeOver(carried, onOutput, onDropped);
+  }
+
+  #takeOver(carried: CarriedRing, onOutput: () => void, onDropped: () => void): void {
+    const { input, output, begun } = carried.live;
+    carried.onOutput = onOutput;
+    carried.onDropped = onDropped;
+    this.#sending = output.slice(0, begun);
+    new MessageReader().push(output.subarray(begun), (message) => this.connection.reply(message));
+    this.#reader.push(input, (message) => this.#requests.push(message));
+  }
+
+  /** All that another program needs to go on with this guest; nothing changes here. */
+  get state(): Pick<LiveConnection, 'input' | 'output' | 'begun'> {
+    const { inbox, waiting } = this.connection;
+    return {
+      input: concatBytes([...inbox.map(encodeMessage), ...this.#requests.map(encodeMessage), this.#reader.rest]),
+      output: concatBytes([this.#sending, ...waiting.map(encodeMessage)]),
+      // What is being sent ends with its message. None of it may have left: then it counts as begun all the same.
+      begun: this.#sending.length,
+    };
   }
 
   /** INTRODUCE: both streams begin anew. A guest that waits for a connection is told that it has one. */

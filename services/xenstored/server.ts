@@ -13,6 +13,7 @@ import { serveBus } from './node/bus-transport.js';
 import { controlHost } from './node/control-host.js';
 import { HostDomains } from './node/host-domains.js';
 import { JournalFile } from './node/journal-file.js';
+import { type LiveUpdaterParts, liveUpdateHost, takeLiveState, takeUp } from './node/live-update.js';
 import { RingTransport } from './node/ring-transport.js';
 import { SocketTransport } from './node/socket-transport.js';
 import { Store, type StoreHost } from './store.js';
@@ -29,10 +30,12 @@ export interface XenstoredOptions {
 }
 
 export async function start(context: ServiceContext, options: XenstoredOptions): Promise<void> {
+  const before = takeLiveState();
   const { host: control } = controlHost(context.log);
   const hypervisor = options.alone === true ? undefined : await context.connect('hypervisor');
   const domains = hypervisor === undefined ? undefined : new HostDomains(hypervisor);
   let rings: RingTransport | undefined;
+  let parts: LiveUpdaterParts | undefined;
   let flush = (): void => {};
   const existsAlone = (domid: number): boolean => options.domids?.includes(domid) === true;
   const lookUp = async (domid: number): Promise<{ uniqueId: string } | null> => {
@@ -53,6 +56,7 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
       answer(connection, question).catch((error) => void context.stop(errorMessage(error)));
     },
     onRemoved: (domid) => rings?.drop(domid),
+    liveUpdate: liveUpdateHost({ parts: () => parts, flush: () => flush() }),
   };
   const store = new Store(host, COMPAT[options.compat ?? '4.22']);
   const journal = JournalFile.open(
@@ -71,29 +75,9 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
       throw error;
     }
   };
-  if (domains !== undefined) await dropTheDead(store, domains);
-
-  if (hypervisor !== undefined) {
-    rings = await RingTransport.open({ context, hypervisor, store, beforeSend, afterRequests: () => flush() });
-    for (const domain of [...store.domains.all()]) {
-      if (domain.introduced && domain.domid !== 0) await rings.introduce(domain.domid, domain.port);
-    }
-  }
-
-  const server = await context.serve(
-    domains === undefined ? {} : { authenticate: ({ token }) => domains.identify(token) },
-  );
-  let socket: SocketTransport | undefined;
-  const flushBus = serveBus({
-    store,
-    server,
-    history: context.history,
-    beforeSend,
-    afterRequests: () => socket?.flush(),
-  });
-  server.handle('Control', { audit: () => ({ held: store.audit() }) });
+  let flushBus = (): void => {};
   const path = resolve(options.socket ?? join(context.runDir, 'xenstored.socket'));
-  socket = await SocketTransport.listen({
+  const socket = new SocketTransport({
     store,
     path,
     log: context.log,
@@ -104,14 +88,46 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
       rings?.flush();
     },
   });
-  context.own('xenstore socket', () => socket?.close());
-  flush = () => socket?.flush();
+  const taken = before === undefined ? undefined : takeUp(before, store, socket);
+  if (domains !== undefined) await dropTheDead(store, domains);
+
+  if (hypervisor !== undefined) {
+    rings = await RingTransport.open({
+      context,
+      hypervisor,
+      store,
+      carried: taken?.rings ?? new Map(),
+      beforeSend,
+      afterRequests: () => flush(),
+    });
+    for (const domain of [...store.domains.all()]) {
+      if (domain.introduced && domain.domid !== 0) await rings.introduce(domain.domid, domain.port);
+    }
+  }
+
+  const server = await context.serve(
+    domains === undefined ? {} : { authenticate: ({ token }) => domains.identify(token) },
+  );
+  flushBus = serveBus({
+    store,
+    server,
+    history: context.history,
+    beforeSend,
+    afterRequests: () => socket.flush(),
+  });
+  server.handle('Control', { audit: () => ({ held: store.audit() }) });
+  await socket.listen(before?.listeningFd);
+  context.own('xenstore socket', () => socket.close());
+  flush = () => socket.flush();
+  parts = { context, sockets: socket, rings, beforeSend };
   context.log.info(`XENSTORED_PATH=${path}`);
   await domains?.follow(context, (changes) => {
     for (const { domid, dying } of changes) if (dying === true) rings?.drop(domid);
     store.domainsChanged(changes);
     flush();
   });
+  taken?.resume();
+  flush();
   context.ready();
 }
 

@@ -2,7 +2,7 @@
 import { XENSTORE_SERVER_FEATURE } from '../../lib/layout/xs-wire.js';
 import { atoi, oneString, splitStrings } from '../../lib/xenstore/payload.js';
 import { ACK, absolutePath, type Call, exceeds, type Handler } from './call.js';
-import { fail } from './failure.js';
+import { fail, UNTIL_LIVE_UPDATE_ENDS } from './failure.js';
 import { isRelative } from './path.js';
 import { Watches } from './watch.js';
 
@@ -51,6 +51,8 @@ export const resetWatches: Handler = (call) => {
 export const transactionStart: Handler = (call) => {
   const { connection, store } = call;
   if (call.transaction !== undefined) fail('EBUSY');
+  // The program that comes next knows no transactions: none begins any more, but beside those that are open.
+  if (store.liveUpdate?.pending && connection.transactions.size === 0) throw UNTIL_LIVE_UPDATE_ENDS;
   if (exceeds(call, 'transactions', (connection.domain?.account.used('transactions') ?? 0) + 1)) fail('ENOSPC');
   return `${store.openTransaction(connection).id}\0`;
 };

@@ -11,8 +11,9 @@ import { Connection, type ConnectionOptions, Outstanding } from './connection.js
 import type { ControlHost } from './control-commands.js';
 import { type DomainChange, domainsChanged } from './domain-life.js';
 import { type Domain, Domains, isPrivileged } from './domains.js';
-import { Failure, fail, type Question, Unanswered } from './failure.js';
+import { Failure, fail, type Question, UNTIL_LIVE_UPDATE_ENDS, Unanswered } from './failure.js';
 import { type Journal, NO_JOURNAL } from './journal.js';
+import { LiveUpdate, type LiveUpdateHost } from './live-update.js';
 import { defaultLimits, type QuotaName } from './quota.js';
 import { Transaction } from './transaction.js';
 import { Tree } from './tree.js';
@@ -24,6 +25,8 @@ export interface StoreHost {
   /** Answered, now or later, by answerDomain or answerIntroduce. */
   ask(connection: Connection, question: Question): void;
   readonly control: ControlHost;
+  /** Missing where the program cannot be replaced. */
+  readonly liveUpdate?: LiveUpdateHost;
   /** A domain was released or died: its transport can be given back. */
   onRemoved?(domid: number): void;
 }
@@ -36,6 +39,8 @@ export class Store {
   readonly connections = new Set<Connection>();
   readonly watches = new Watches(() => this.#cause);
   readonly view: DirectView;
+  /** Undefined where the program cannot be replaced. */
+  readonly liveUpdate: LiveUpdate | undefined;
   /** Told of everything that must outlive the process. */
   journal: Journal = NO_JOURNAL;
   /** The guest's request that is being done: what it causes is counted against it. */
@@ -44,6 +49,7 @@ export class Store {
 
   constructor(host: StoreHost, compat: Compat = COMPAT['4.22']) {
     this.host = host;
+    this.liveUpdate = host.liveUpdate === undefined ? undefined : new LiveUpdate(this, host.liveUpdate);
     this.compat = compat;
     this.domains = new Domains(defaultLimits(), compat);
     this.tree = new Tree((perm, generation) => {
@@ -76,12 +82,17 @@ export class Store {
   // --- connections ---------------------------------------------------------------------------------------------------
 
   /** A socket, or dom0: privileged and without quotas. */
-  connectPrivileged(options: Pick<ConnectionOptions, 'name' | 'onOutput' | 'onDropped'>): Connection {
+  connectPrivileged(
+    options: Pick<ConnectionOptions, 'name' | 'onOutput' | 'onDropped' | 'outlivesProgram'>,
+  ): Connection {
     return this.#connect({ ...options, domid: DOM0, privileged: true, domain: undefined });
   }
 
   /** A guest that exists in the host. Its requests wait until the domain is introduced. */
-  connectGuest(domid: number, options: Pick<ConnectionOptions, 'name' | 'onOutput' | 'onDropped'>): Connection {
+  connectGuest(
+    domid: number,
+    options: Pick<ConnectionOptions, 'name' | 'onOutput' | 'onDropped' | 'outlivesProgram'>,
+  ): Connection {
     const domain = this.domains.make(domid, '', this.tree.generation);
     const connection = this.#connect({ ...options, domid, privileged: isPrivileged(domid), domain });
     if (!domain.introduced) connection.stall = 'introduce';
@@ -102,6 +113,7 @@ export class Store {
     connection.inbox.length = 0;
     connection.take();
     this.connections.delete(connection);
+    this.liveUpdate?.closed(connection);
   }
 
   /** Drops a connection's watches and transactions; it may go on. */
@@ -135,6 +147,7 @@ export class Store {
       charge: (bytes) => connection.domain?.account.add('memory', bytes),
       account: (domid, nodes, bytes) => this.account(domid, nodes, bytes),
     });
+    connection.transactionsSince ??= this.host.liveUpdate?.seconds();
     connection.transactions.set(id, transaction);
     connection.domain?.account.add('transactions', 1);
     return transaction;
@@ -151,6 +164,10 @@ export class Store {
   closeTransaction(connection: Connection, transaction: Transaction): void {
     transaction.close();
     connection.transactions.delete(transaction.id);
+    if (connection.transactions.size === 0) {
+      connection.transactionsSince = undefined;
+      this.liveUpdate?.reconsider();
+    }
     connection.domain?.account.add('transactions', -1);
   }
 
@@ -199,12 +216,12 @@ export class Store {
       payload = this.#run(call, message);
       if (payload.length > XENSTORE_PAYLOAD_MAX) fail('E2BIG');
     } catch (thrown) {
-      if (thrown instanceof Unanswered) {
+      if (thrown instanceof Unanswered || thrown === UNTIL_LIVE_UPDATE_ENDS) {
         connection.inbox.unshift(message);
-        connection.stall = 'question';
+        connection.stall = thrown instanceof Unanswered ? 'question' : 'live-update';
         connection.domain?.account.add('outstanding', this.#cause === undefined ? 0 : -1);
         this.#cause = undefined;
-        this.host.ask(connection, thrown.question);
+        if (thrown instanceof Unanswered) this.host.ask(connection, thrown.question);
         return;
       }
       if (!(thrown instanceof Failure)) throw thrown;
@@ -260,6 +277,7 @@ export class Store {
   #goOn(connection: Connection): void {
     if (connection.stall === 'question') connection.stall = undefined;
     this.pump(connection);
+    this.liveUpdate?.reconsider();
   }
 
   // --- domains: domain-end.ts and domain-life.ts do the rest ------------------------------------------------------------

@@ -10,7 +10,9 @@ import { GNTST, GNTTAB_RESERVED_XENSTORE } from '../../../lib/layout/grant-table
 import { XENSTORE_DOMAIN_INTERFACE } from '../../../lib/layout/xs-ring.js';
 import { type XsdError, xsdError } from '../../../lib/layout/xs-wire.js';
 import { RingEnd } from '../../../lib/xenstore/ring-stream.js';
-import { RingSession } from '../ring-session.js';
+import type { Connection } from '../connection.js';
+import type { LiveConnection } from '../live-state.js';
+import { type CarriedRing, RingSession } from '../ring-session.js';
 import type { Store } from '../store.js';
 
 const PAGE_SIZE = 4096;
@@ -31,6 +33,8 @@ export interface RingTransportOptions {
   readonly context: ServiceContext;
   readonly hypervisor: BusClient;
   readonly store: Store;
+  /** Guests' connections that the program before us had, by domid; each is taken out when it is gone on with. */
+  readonly carried: Map<number, CarriedRing>;
   /** Before anything leaves: what it acknowledges must be written. */
   readonly beforeSend: () => void;
   /** Requests were done: connections of other transports may have something to send. */
@@ -92,6 +96,8 @@ export class RingTransport {
         mappingNow: false,
       };
       this.#rings.set(domid, ring);
+      // What it asked and was told while nobody listened to its port is found in the page.
+      if (this.#options.carried.has(domid)) await this.#map(ring);
       return 'ok';
     } catch (error) {
       if (bound !== undefined) await this.#hypervisor.dev_evtchn_unbind({ fd: this.#fd, port: bound }).catch(() => {});
@@ -117,7 +123,12 @@ export class RingTransport {
       .catch(() => undefined);
     ring.mappingNow = false;
     const mapped = reply?.mapped[0];
-    if (mapped === undefined || mapped.status !== GNTST.okay) return;
+    const carried = this.#options.carried.get(ring.domid);
+    this.#options.carried.delete(ring.domid);
+    if (mapped === undefined || mapped.status !== GNTST.okay) {
+      if (carried !== undefined) store.close(carried.connection);
+      return;
+    }
     if (this.#rings.get(ring.domid) !== ring) {
       await this.#hypervisor.gntdev_unmap({ handles: [mapped.handle] }).catch(() => undefined);
       return;
@@ -132,6 +143,7 @@ export class RingTransport {
       { store, ring: new RingEnd(page, 'server'), notify: () => ring.notifier.signal(), beforeSend },
       () => this.#dirty.add(ring),
       () => this.drop(ring.domid),
+      carried,
     );
     context.history.record('acquire', 'store ring', ring.port, 0, ring.domid);
     ring.session.begin();
@@ -148,6 +160,23 @@ export class RingTransport {
     }
     this.#options.afterRequests();
     setImmediate(() => this.#turn(ring));
+  }
+
+  /** What another program needs to go on with the guests; nothing changes here. */
+  states(): { connection: Connection; state: Omit<LiveConnection, 'watches'> }[] {
+    return [...this.#rings.values()].flatMap(({ domid, session }) => {
+      if (session === undefined || session.ignored) return [];
+      const { connection } = session;
+      const { targetDomid, port = 0, uniqueId = '' } = connection.domain ?? {};
+      const wire = {
+        kind: 'ring',
+        domid,
+        targetDomid,
+        port,
+        uniqueId: BigInt(uniqueId === '' ? 0 : uniqueId),
+      } as const;
+      return [{ connection, state: { wire, ...session.state } }];
+    });
   }
 
   /** Sends what waits. */

@@ -1,10 +1,12 @@
 // The store on a unix socket, as unmodified Xen programs use it: xs_wire messages in chunks of any size. Every client is
 // dom0, as it is with the daemon. Leaves what messages mean to the store.
 //
+// A program that replaces this one in its process (live-update.ts) goes on with the listening socket and the clients'.
+//
 // No client makes another wait: requests are done a bounded number at a time, in turn; a client that does not read its
 // replies is not read from, and one that lets events pile up past a bound is dropped.
 import { chmodSync, lstatSync, rmSync } from 'node:fs';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Server, Socket } from 'node:net';
 import { errorMessage, ProtocolError, UserError } from '../../../lib/core/errors.js';
 import {
   SOCKET_PATH_BYTES_MAX,
@@ -15,9 +17,10 @@ import {
 } from '../../../lib/core/limits.js';
 import type { Log } from '../../../lib/core/log.js';
 import { XSD_SOCKMSG, type XsMessage } from '../../../lib/layout/xs-wire.js';
-import { sendNow } from '../../../lib/node/libc.js';
-import { type DecodeText, MessageReader, writeHeader } from '../../../lib/xenstore/framing.js';
+import { sendNow, setInherited } from '../../../lib/node/libc.js';
+import { type DecodeText, encodeMessage, MessageReader, writeHeader } from '../../../lib/xenstore/framing.js';
 import type { Connection } from '../connection.js';
+import type { LiveConnection } from '../live-state.js';
 import type { Store } from '../store.js';
 import { SocketSpin, type SpinClient } from './socket-spin.js';
 
@@ -62,13 +65,18 @@ export interface SocketTransportOptions {
   readonly afterRequests: () => void;
 }
 
+/** What Node does not tell of a socket by its own interface. */
+function handleOf(socket: Socket | Server): { readonly fd?: unknown; readonly writeQueueSize?: unknown } {
+  return (socket as unknown as { _handle?: object })._handle ?? {};
+}
+
 /** The descriptor of a socket, -1 where this version of Node does not tell: then the event loop does all. */
-function descriptorOf(socket: Socket): number {
-  const { fd } = (socket as unknown as { _handle?: { fd?: unknown } })._handle ?? {};
+function descriptorOf(socket: Socket | Server): number {
+  const { fd } = handleOf(socket);
   return typeof fd === 'number' ? fd : -1;
 }
 
-class SocketClient implements SpinClient {
+export class SocketClient implements SpinClient {
   readonly socket: Socket;
   fd: number;
   readonly #transport: SocketTransport;
@@ -76,7 +84,8 @@ class SocketClient implements SpinClient {
   readonly #reader = new MessageReader(decodeText);
   /** Requests read and not done. */
   readonly #requests: XsMessage[] = [];
-  #canWrite = true;
+  /** What was begun to be sent and is not gone. Undefined: nothing, the stream can be given more. */
+  #unsent: { readonly bytes: Buffer; readonly begun: number } | undefined;
   #ended = false;
 
   constructor(socket: Socket, transport: SocketTransport, name: string) {
@@ -85,17 +94,13 @@ class SocketClient implements SpinClient {
     this.#transport = transport;
     this.#connection = transport.options.store.connectPrivileged({
       name,
+      outlivesProgram: this.fd >= 0,
       onOutput: () => transport.dirty.add(this),
       onDropped: () => this.end(),
     });
     socket.on('data', (chunk) => {
       this.take(chunk);
       transport.spin.heard(this);
-    });
-    socket.on('drain', () => {
-      this.#canWrite = true;
-      this.flush();
-      this.turn();
     });
     socket.on('error', () => this.end());
     socket.on('close', () => this.end());
@@ -148,7 +153,7 @@ class SocketClient implements SpinClient {
   /** Sends what waits, unless the socket is full: then it waits on, and identical events merge. */
   flush(): void {
     if (this.#ended || this.#connection.outboxCount === 0) return;
-    if (!this.#canWrite) {
+    if (this.#unsent !== undefined) {
       if (this.#connection.outboxBytes > STORE_OUTBOX_BYTES_MAX) {
         this.#transport.options.log.warn({ client: this.#connection.name }, 'dropped a client that does not read');
         this.end();
@@ -160,12 +165,67 @@ class SocketClient implements SpinClient {
     if (this.#requests.length > 0) this.#transport.later(this);
   }
 
-  /** Past the stream when nothing waits in it: half of what a request costs is the stream's. */
-  #write(bytes: Buffer): void {
+  /**
+   * The first `begun` bytes end a message of which the rest has left before. Goes past the stream when nothing waits in
+   * it: half of what a request costs is the stream's.
+   */
+  #write(bytes: Buffer, begun = 0): void {
     const direct = this.fd >= 0 && this.socket.writableLength === 0;
     const sent = direct ? Math.max(0, sendNow(this.fd, bytes, bytes.length)) : 0;
-    // A copy: the stream keeps what it cannot send now. It also finds out about errors.
-    if (sent < bytes.length) this.#canWrite = this.socket.write(Buffer.from(bytes.subarray(sent)));
+    if (sent === bytes.length) return;
+    // A copy: the stream keeps what it cannot send now. It also finds out about errors. One at a time, so that at any
+    // moment it is known how much of it has left.
+    const copy = Buffer.from(bytes);
+    this.#unsent = { bytes: copy, begun };
+    this.socket.write(copy.subarray(sent), () => {
+      this.#unsent = undefined;
+      this.flush();
+      this.turn();
+    });
+  }
+
+  get connection(): Connection {
+    return this.#connection;
+  }
+
+  /** All that another program needs to go on with this client; nothing changes here. Undefined: it just ended. */
+  state(): Pick<LiveConnection, 'wire' | 'input' | 'output' | 'begun'> | undefined {
+    // What a paused stream had read already.
+    const read = this.socket.read() as Buffer | null;
+    if (read !== null) {
+      try {
+        this.#reader.push(read, (message) => this.#requests.push(message));
+      } catch {
+        this.end();
+      }
+    }
+    if (this.#ended) return undefined;
+    const { inbox, waiting } = this.#connection;
+    const unsent = this.#unsentNow();
+    return {
+      wire: { kind: 'socket', fd: this.fd },
+      input: Buffer.concat([...inbox.map(encodeMessage), ...this.#requests.map(encodeMessage), this.#reader.rest]),
+      output: Buffer.concat([unsent.bytes, ...waiting.map(encodeMessage)]),
+      begun: unsent.begun,
+    };
+  }
+
+  /** What the kernel has not taken, and how much of it ends a message of which it has some. */
+  #unsentNow(): { bytes: Buffer; begun: number } {
+    if (this.#unsent === undefined) return { bytes: Buffer.alloc(0), begun: 0 };
+    const { bytes, begun } = this.#unsent;
+    const sent = bytes.length - Number(handleOf(this.socket).writeQueueSize);
+    let end = begun;
+    while (end < sent) end += HEADER + bytes.readUInt32LE(end + XSD_SOCKMSG.offset.len);
+    return { bytes: bytes.subarray(sent), begun: end - sent };
+  }
+
+  /** Goes on where the program before us stopped. */
+  resume({ input, output, begun }: LiveConnection): void {
+    if (begun > 0) this.#write(Buffer.from(output.subarray(0, begun)), begun);
+    new MessageReader(decodeText).push(output.subarray(begun), (message) => this.#connection.reply(message));
+    this.socket.resume();
+    if (input.length > 0) this.take(Buffer.from(input));
   }
 
   end(): void {
@@ -206,29 +266,52 @@ export class SocketTransport {
   readonly #server: Server;
   #count = 0;
   #scheduled = false;
+  /** Not made by us: the file does not go with the server. */
+  #adopted = false;
 
-  private constructor(options: SocketTransportOptions) {
+  constructor(options: SocketTransportOptions) {
     this.options = options;
     this.#server = createServer((socket) => this.#accept(socket));
     this.#server.maxConnections = STORE_SOCKETS_MAX;
   }
 
-  /** Listens; a socket file that a dead process left is replaced, anything else in its place is not. */
-  static async listen(options: SocketTransportOptions): Promise<SocketTransport> {
-    const transport = new SocketTransport(options);
-    const { path } = options;
+  /**
+   * Listens: on the socket of the program before us where there was one. A socket file that a dead process left is
+   * replaced, anything else in its place is not.
+   */
+  async listen(adopted = -1): Promise<void> {
+    const { path } = this.options;
     if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) {
       throw new UserError(`socket path ${path} is too long: at most ${SOCKET_PATH_BYTES_MAX} bytes`);
     }
-    await makeWay(path);
+    this.#adopted = adopted >= 0;
+    if (this.#adopted) setInherited(adopted, false);
+    else await makeWay(path);
     await new Promise<void>((resolve, reject) => {
-      transport.#server.once('error', (error) => {
+      this.#server.once('error', (error) => {
         reject(new UserError(`cannot listen on ${path}: ${errorMessage(error)}`));
       });
-      transport.#server.listen({ path, backlog: STORE_SOCKETS_MAX }, resolve);
+      const where = this.#adopted ? { fd: adopted } : { path };
+      this.#server.listen({ ...where, backlog: STORE_SOCKETS_MAX }, resolve);
     });
-    chmodSync(path, 0o600);
-    return transport;
+    if (!this.#adopted) chmodSync(path, 0o600);
+  }
+
+  /** The listening socket, for the program after us. */
+  get fd(): number {
+    return descriptorOf(this.#server);
+  }
+  get clients(): Iterable<SocketClient> {
+    return this.#clients;
+  }
+
+  /** A client of the program before us. It is not read from before resume(). */
+  adopt(fd: number): SocketClient {
+    setInherited(fd, false);
+    const options = { fd, readable: true, writable: true, pauseOnCreate: true };
+    const client = new SocketClient(new Socket(options), this, `socket-${++this.#count}`);
+    this.#clients.add(client);
+    return client;
   }
 
   #accept(socket: Socket): void {
@@ -270,5 +353,6 @@ export class SocketTransport {
   async close(): Promise<void> {
     for (const client of [...this.#clients]) client.end();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    if (this.#adopted) rmSync(this.options.path, { force: true });
   }
 }
