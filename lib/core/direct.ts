@@ -1,6 +1,19 @@
 // The path `direct` from the two ends that use it: a vCPU that matches its own kicks, a device server that delivers its own
 // calls, both on the table that the hypervisor publishes (lib/layout/direct.ts). Neither can change the table.
 // Leaves opening files and doorbells to lib/node.
+//
+// Whoever dies inside one of these must not leave an event that nobody is woken for.
+// A call: the sender's steps are pending, mask, selector, upcall (two-level.ts), then the ring (bell.ts). After any of them a
+// later send of anybody stops at the first, finding the event pending already; so the repair cannot be a send. Whoever
+// hears that a device server has died (the front-end, by its connection) takes the call's entry back, and the hypervisor
+// then does the remaining steps whatever those before had found, and insists on the ring (TwoLevel.redeliver). The same
+// happens when the front-end dies, and at every orderly end: a spurious upcall is all that it costs.
+// A kick: it has no steps but the ring. The hypervisor hears of a guest's death and insists on every kick that its vCPU
+// matched by itself (Ioeventfds.guestEnded); a device server that is kicked for nothing looks at a ring and finds nothing.
+// A sender that lives and has just seen an entry that is taken back meanwhile delivers once more, to a port that may be
+// closed: one spurious event, which the port's next user finds or its next unmasking.
+// What passes by the hypervisor it cannot act on: a vCPU that waits in SCHEDOP_poll is not woken, and a guest that goes over
+// to the FIFO ABI, which a kernel does before it has devices, ends its entries.
 import { DIRECT_CALL, DIRECT_CALLS, DIRECT_KICK, DIRECT_KICKS, DIRECT_TABLE } from '../layout/direct.js';
 import { SHARED_INFO, XEN_LEGACY_MAX_VCPUS } from '../layout/evtchn.js';
 import { latin1Text } from './bytes.js';

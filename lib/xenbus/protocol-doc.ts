@@ -117,10 +117,10 @@ ${edges('back')}
 ## The handshake
 
 1. The toolstack makes both directories, both states 1.
-2. The backend publishes \`size\` and writes 2.
-3. The guest, at 1, sees 2: takes a range, allocates a port for the backend's domain, writes \`base\` and \`event-channel\`,
-   then 3.
-4. The backend sees 3: checks the keys, binds the port, claims the range, can answer every register access; then 4.
+2. The backend publishes \`size\`, and \`feature-queue-evtchn\` where the device is on path \`evtchn\`; then it writes 2.
+3. The guest, at 1, sees 2: takes a range, allocates a port for the backend's domain, and one for each queue that is offered
+   one, writes \`base\`, \`event-channel\` and \`queue-N/event-channel\`, then 3.
+4. The backend sees 3: checks the keys, binds the ports, claims the range, can answer every register access; then 4.
 5. The guest, at 3, sees 4: registers the device. Its driver probes at once, so registers are used before the guest
    writes 4.
 
