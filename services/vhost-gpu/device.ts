@@ -197,7 +197,7 @@ export class GpuDevice implements GpuState {
       // Stopped since: the command is taken again by the next run.
       if (queue === undefined || this.#queues[index] !== queue) return;
       const own = executeControl(this, command);
-      queue.complete(this.#answer(chain, command, own.name.startsWith('ERR_') ? own : (answer ?? own)));
+      queue.complete(() => this.#answer(chain, command, own.name.startsWith('ERR_') ? own : (answer ?? own)));
     });
     return 'later';
   }

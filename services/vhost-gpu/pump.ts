@@ -56,11 +56,13 @@ export class QueuePump {
     if (this.#state === 'idle') this.#serve();
   }
 
-  /** The chain that was kept is done, with `written` bytes. */
-  complete(written: number): void {
+  /** The chain that was kept is done: `finish` writes its answer there and says how many bytes that were. */
+  complete(finish: () => number): void {
     if (this.#state !== 'waiting') return;
-    this.#giveBack(written);
-    this.#serveLater();
+    this.#guarded(() => {
+      this.#giveBack(finish());
+      this.#serveLater();
+    });
   }
 
   /** The queue is not touched any more; answers the available index to go on from. A chain that is kept is taken again. */
@@ -79,29 +81,38 @@ export class QueuePump {
 
   /** One turn: until the queue is empty, a chain is kept, or the turn is over and the rest waits for the next. */
   #serve(): void {
-    const ring = this.#ring;
     this.#state = 'idle';
     this.#work.takeCopied();
+    this.#guarded(() => this.#turn());
+  }
+
+  #turn(): void {
+    const ring = this.#ring;
     let commands = 0;
     let copied = 0;
-    try {
-      do {
-        ring.disableKicks();
-        while (ring.pop(this.#chain)) {
-          // Kept until proven otherwise: what is executed may call complete().
-          this.#state = 'waiting';
-          const written = this.#work.execute(this.#chain);
-          if (written === 'later') return;
-          this.#state = 'idle';
-          this.#giveBack(written);
-          commands++;
-          copied += this.#work.takeCopied();
-          if (commands >= GPU_COMMANDS_PER_TURN || copied >= GPU_COPY_BYTES_PER_TURN) {
-            this.#serveLater();
-            return;
-          }
+    do {
+      ring.disableKicks();
+      while (ring.pop(this.#chain)) {
+        // Kept until proven otherwise: what is executed may call complete().
+        this.#state = 'waiting';
+        const written = this.#work.execute(this.#chain);
+        if (written === 'later') return;
+        this.#state = 'idle';
+        this.#giveBack(written);
+        commands++;
+        copied += this.#work.takeCopied();
+        if (commands >= GPU_COMMANDS_PER_TURN || copied >= GPU_COPY_BYTES_PER_TURN) {
+          this.#serveLater();
+          return;
         }
-      } while (ring.enableKicks());
+      }
+    } while (ring.enableKicks());
+  }
+
+  /** Whatever the driver broke of the ring, its pages taken back under us included, ends this queue and nothing else. */
+  #guarded(work: () => void): void {
+    try {
+      work();
     } catch (error) {
       if (!(error instanceof VirtqError || error instanceof GuestMemoryError)) throw error;
       this.#state = 'ended';

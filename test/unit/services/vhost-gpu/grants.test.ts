@@ -152,6 +152,26 @@ t.test('a ring that is not granted does not start; one that is revoked stops', a
   device.stopQueue(0);
 });
 
+t.test('pages taken back while a viewer is asked stop the queue when it answers', async (t) => {
+  for (const revoked of ['response', 'used ring']) {
+    const { device, layout, start, send, response, errors, setFlags, refOf } = await stage();
+    let answer: () => void = () => {};
+    const nothing = (): void => {};
+    device.setViewer({
+      ...{ scanout: nothing, flush: nothing, cursor: nothing },
+      ask: (_command, done) => {
+        answer = () => done(undefined);
+      },
+    });
+    start();
+    t.equal(send('GET_DISPLAY_INFO', {}), undefined, 'not answered yet');
+    t.same(errors, []);
+    setFlags(revoked === 'response' ? refOf(response.addr) : grantRefOf(layout.used), 0);
+    answer();
+    t.same(errors, [0], revoked);
+  }
+});
+
 t.test('addresses that are neither plain nor granted are as bad as others', async (t) => {
   const { start, send, errors } = await stage();
   start();
