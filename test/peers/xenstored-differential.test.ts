@@ -1,13 +1,15 @@
 // Our xenstored and Debian's C daemon, asked the same: named cases and seeded random conversations, every reply and event
 // compared. `npm run peers:diff -- --ops 1000000 --seed N` goes on for as long as one likes.
 import t from 'tap';
+import { XS, XSD_SOCKMSG } from '../../lib/layout/xs-wire.js';
 import { CASES, DIFFERENCES } from './cases/xenstored.js';
 import { runCampaign } from './diff/campaign.js';
 import { Arena } from './diff/daemons.js';
 import { generate } from './diff/generate.js';
 import { countRequests, open, to, watch, write } from './diff/script.js';
 import { shrink } from './diff/shrink.js';
-import { C_DAEMON_NEEDS, missing, OXENSTORED_NEEDS } from './xenstored-peers.js';
+import { WireClient, wireBytes } from './diff/wire-client.js';
+import { C_DAEMON_NEEDS, missing, OXENSTORED_NEEDS, startOurs } from './xenstored-peers.js';
 
 const SEED = 1;
 const OPERATIONS = 10_000;
@@ -63,6 +65,29 @@ t.test(
     t.match(found, /^step 2: client 0: WRITE "\/t\\0v"/);
   },
 );
+
+t.test('ours answers what scripts never ask, because the daemon cannot', async (t) => {
+  const { socket } = await startOurs(t, ['--compat', '4.17']);
+  const [client, other] = [await WireClient.connect(socket), await WireClient.connect(socket)];
+  t.teardown(() => [client, other].map((each) => each.destroy()));
+  await client.request(XS.XS_RM, '/tool/xenstored\0');
+  for (const type of [XS.XS_DIRECTORY, XS.XS_READ, XS.XS_GET_PERMS, XS.XS_MKDIR, XS.XS_RM]) {
+    for (const payload of ['', '/t', '/t\0/t\0', '/t\0x']) {
+      t.match(await client.request(type, payload), { type: XS.XS_ERROR, payload: 'EINVAL\0' });
+    }
+  }
+  t.match(await client.request(XS.XS_SET_PERMS, '@nothing\0n0\0'), { type: XS.XS_ERROR, payload: 'EINVAL\0' });
+
+  const late = wireBytes({ type: XS.XS_WRITE, reqId: 5, txId: 0, payload: '/t\0v' });
+  client.write(late.subarray(0, XSD_SOCKMSG.size));
+  t.match(
+    await other.request(XS.XS_READ, '/t\0'),
+    { payload: 'ENOENT\0' },
+    'nobody waits for a payload that is not there',
+  );
+  await client.barrier(late.subarray(XSD_SOCKMSG.size));
+  t.match(client.take(), [{ type: XS.XS_WRITE, reqId: 5, payload: 'OK\0' }]);
+});
 
 t.test('a seed always gives the same script, another one another', (t) => {
   t.same(generate(7), generate(7));

@@ -51,24 +51,21 @@ export class Comparator {
 
   judge(step: Step, a: Outcome, b: Outcome): Verdict {
     if (step.do !== 'send') this.#doomed.delete(step.conn);
-    if (a.size !== b.size) return 'different';
-    let verdict: Verdict = 'same';
+    for (const [conn, { messages }] of a) for (const message of messages) this.#note(conn, message);
+    if (this.#same(step, a, b)) return 'same';
+    return this.#isLost(step, a, b) ? 'parted' : 'different';
+  }
+
+  #same(step: Step, a: Outcome, b: Outcome): boolean {
+    if (a.size !== b.size) return false;
     for (const [conn, one] of a) {
       const two = b.get(conn);
-      if (two === undefined || one.closed !== two.closed) return 'different';
-      if (one.messages.length !== two.messages.length) {
-        // A commit that only one of them made is told to watches, too.
-        if (!this.#isLost(step, a, b)) return 'different';
-        return 'parted';
-      }
+      if (two === undefined || one.closed !== two.closed || one.messages.length !== two.messages.length) return false;
       for (const [index, message] of one.messages.entries()) {
-        this.#note(conn, message);
-        if (this.#agree(step, conn, message, two.messages[index] as WireMessage)) continue;
-        if (!this.#isLost(step, a, b)) return 'different';
-        verdict = 'parted';
+        if (!this.#agree(step, conn, message, two.messages[index] as WireMessage)) return false;
       }
     }
-    return verdict;
+    return true;
   }
 
   #note(conn: number, { type, payload }: WireMessage): void {

@@ -1,5 +1,5 @@
 // What no random script asks, because the C daemon of 4.17 has no answer of its own to it: the whole list, a reason each.
-// Our daemon's answers to these are proved without it (xenstored-own.test.ts).
+// Our daemon's answers to these are proved without it (xenstored-differential.test.ts).
 import { XS, XS_INTRODUCE_DOMAIN, XS_RELEASE_DOMAIN } from '../../../lib/layout/xs-wire.js';
 import { atoi } from '../../../lib/xenstore/payload.js';
 import type { Request } from './script.js';
