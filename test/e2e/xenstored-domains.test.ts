@@ -1,10 +1,13 @@
 // xenstored beside a hypervisor: who a guest is, when it is served, and what its death leaves.
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { NO_HISTORY } from '../../lib/core/history.js';
 import { NO_LOG } from '../../lib/core/log.js';
 import type { FileHandle } from '../../lib/core/proto-types.js';
 import { GNTTAB_RESERVED_XENSTORE, GRANT_ENTRY_V1, GTF_permit_access } from '../../lib/layout/grant-table.js';
+import { XS } from '../../lib/layout/xs-wire.js';
 import { ZmqBusClient } from '../../lib/node/bus-client.js';
 import { runPaths } from '../../lib/node/run-dir.js';
 import { sharedFiles } from '../../lib/node/shm.js';
@@ -14,6 +17,7 @@ import { ChannelStoreClient } from '../../lib/xenstore/client.js';
 import { ringStoreChannel } from '../../lib/xenstore/ring-client.js';
 import { RingEnd } from '../../lib/xenstore/ring-stream.js';
 import { type Owner, startNode, temporaryRunDir } from '../fixtures/processes.js';
+import { XsSocket } from '../peers/xs-socket.js';
 
 const HYPERVISOR = new URL('../../services/hypervisor/main.js', import.meta.url);
 const XENSTORED = new URL('../../services/xenstored/main.js', import.meta.url);
@@ -35,10 +39,11 @@ async function connect(t: Owner, runDir: string, server: string, name: string, t
 }
 
 /** Counts events on a path, for whoever waits for the next. */
-function listener(): { onEvent: () => void; next: () => Promise<void> } {
+function listener(): { onEvent: () => void; next: () => Promise<void>; count: () => number } {
   let count = 0;
   let wake: () => void = () => {};
   return {
+    count: () => count,
     onEvent: () => {
       count++;
       wake();
@@ -175,16 +180,35 @@ t.test('a guest can use its ring page, as on real Xen', async (t) => {
   await dom0.write(`/local/domain/${domid}/data/z`, '1');
   await heard.next();
   await t.rejects(store.write('/tool/x', '1'), { code: 'EACCES' });
-  const held = async (): Promise<string[]> =>
-    (await dom0Bus.remote('Control').audit({})).held.filter(({ kind }) => kind === 'watch').map(({ name }) => name);
-  t.same(await held(), [`ring-${domid} /local/domain/${domid}/data w`]);
+  const watches = async (bus: ZmqBusClient): Promise<string[]> =>
+    (await bus.remote('Control').audit({})).held.filter(({ kind }) => kind === 'watch').map(({ name }) => name);
+  t.same(await watches(dom0Bus), [`ring-${domid} /local/domain/${domid}/data w`]);
 
+  // Another program takes the daemon's place; the guest goes on asking, and is told nothing of it.
+  const admin = await XsSocket.open(join(runDir, 'xenstored.socket'));
+  t.teardown(() => admin.close());
+  const control = async (reqId: number, payload: string): Promise<string | undefined> => {
+    admin.send({ type: XS.XS_CONTROL, reqId, txId: 0, payload: `live-update\0${payload}\0` });
+    return (await admin.until(reqId)).at(-1)?.payload;
+  };
+  const asked = Array.from({ length: 100 }, (_, index) => store.write(`data/${index}`, 'n'.repeat(200)));
+  t.equal(await control(1, `-f\0${fileURLToPath(XENSTORED)}`), 'OK\0');
+  const replaced = control(2, '-s\0-t\x0010');
+  for (let index = 100; index < 200; index++) asked.push(store.write(`data/${index}`, 'n'.repeat(200)));
+  t.equal(await replaced, 'OK\0');
+  await Promise.all(asked);
+  for (let index = 0; index < 200; index++) await heard.next();
+  t.equal(await store.read('data/199'), 'n'.repeat(200));
+  t.equal(heard.count(), 0, 'one event a write, and none besides');
+
+  const dom0After = await connect(t, runDir, 'xenstored', 'toolstack-b');
+  t.same(await watches(dom0After), [`ring-${domid} /local/domain/${domid}/data w`]);
   const release = listener();
-  await dom0.watch('@releaseDomain', 'r', release.onEvent);
+  await busStoreClient(dom0After).watch('@releaseDomain', 'r', release.onEvent);
   await release.next();
   await hypervisor.domctl_destroy({ domid });
   await release.next();
-  t.same(await held(), ['toolstack @releaseDomain r']);
+  t.same(await watches(dom0After), ['toolstack-b @releaseDomain r']);
   const { domains } = await hypervisor.domctl_getdomaininfolist({});
   t.same(
     domains.map((domain) => domain.domid),
