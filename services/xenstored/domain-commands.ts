@@ -36,8 +36,9 @@ export const introduce: Handler = (call) => {
   const strings = splitStrings(call.payload);
   if (strings.length < 3) fail('EINVAL');
   const domid = domidOf(call, strings[0]);
-  const port = atoi(strings[2] as string);
-  if (port <= 0) fail('EINVAL');
+  // evtchn_port_t is unsigned: only 0 is no port, the rest is for the host to refuse.
+  const port = atoi(strings[2] as string) >>> 0;
+  if (port === 0) fail('EINVAL');
   const answer = call.connection.introduceAnswers.get(domid);
   if (answer === undefined) throw new Unanswered({ kind: 'introduce', domid, port });
   if (answer !== 'ok') fail(answer);

@@ -89,6 +89,15 @@ export const CASES: readonly Case[] = [
     ],
   },
   {
+    name: 'every port but 0 may be bound',
+    steps: [
+      open(0),
+      ...['0', '', 'x', '-1', '7x', '4294967296', '4294967295'].map((port) =>
+        to(0, request(XS.XS_INTRODUCE, '1', '1', port), release('1')),
+      ),
+    ],
+  },
+  {
     name: 'domids are read as far as they are numbers',
     steps: [
       open(0),
