@@ -32,6 +32,11 @@ export const UNASKED: readonly Unasked[] = [
     matches: ({ type, payload }) => type === XS.XS_SET_PERMS && payload.startsWith('/\0'),
   },
   {
+    what: 'CONTROL logfile with one name',
+    why: 'it writes to files of this machine, and the daemon says OK to those that it could not open',
+    matches: ({ type, payload }) => type === XS.XS_CONTROL && /^logfile\0[^\0]*\0[^\0]*$/.test(payload),
+  },
+  {
     what: 'SET_TARGET to a domain that is introduced and released',
     why: "the daemon keeps a released domain while it is another's target, answers as if it were there, and dies of it later",
     matches: ({ type, payload }) => type === XS.XS_SET_TARGET && atoi(payload.split('\0')[1] ?? '') > 0,
