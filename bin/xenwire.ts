@@ -16,6 +16,7 @@ import { PACKAGE_ROOT } from '../lib/node/package-root.js';
 import { register as registerCreate } from './verbs/create.js';
 import { register as registerDestroy } from './verbs/destroy.js';
 import { register as registerHypercall } from './verbs/hypercall.js';
+import { register as registerLatency } from './verbs/latency.js';
 import { register as registerList } from './verbs/list.js';
 import { register as registerPs } from './verbs/ps.js';
 import { register as registerServices, runServiceVerb } from './verbs/services.js';
@@ -39,6 +40,7 @@ for (const register of [
   registerPs,
   registerTrace,
   registerHypercall,
+  registerLatency,
   registerServices,
 ]) {
   register(program);

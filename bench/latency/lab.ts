@@ -32,6 +32,8 @@ export interface LabChoice {
   readonly image: string;
 }
 
+export type LoadChoice = Pick<LatencyRun, 'count'> & Partial<Pick<LatencyRun, 'load' | 'rate' | 'gapUs'>>;
+
 export interface Batch {
   readonly answer: Extract<LatencyAnswer, { ok: true }>;
   /** Of all processes, in order of time. */
@@ -62,6 +64,7 @@ export class MeasuredLab {
   readonly #failed: Promise<never>;
   #nextSequence = 1;
   #lastId = 0;
+  #ended = false;
 
   private constructor(parts: {
     lab: Lab;
@@ -107,21 +110,24 @@ export class MeasuredLab {
     });
     failed.catch(() => {}); // looked at when something waits
     const abort = new AbortController();
-    let session: Session | undefined;
+    const opening = openSession({ runDir, signal: abort.signal });
     try {
       lab.startGuest(config.name, choice.image);
-      session = await Promise.race([openSession({ runDir, signal: abort.signal }), failed]);
-      const opened = session;
-      const guest = await Promise.race([opened.exclusively(() => createGuest(opened, config)), failed]);
-      await Promise.race([firstFrame(opened, guest, FRAME_DEADLINE_MS), failed]);
+      const session = await Promise.race([opening, failed]);
+      const guest = await Promise.race([session.exclusively(() => createGuest(session, config)), failed]);
+      await Promise.race([firstFrame(session, guest, FRAME_DEADLINE_MS), failed]);
       const done = `${homePath(guest.domid)}/${LATENCY_KEY.done}`;
-      await Promise.race([whenStore(opened, done, FRAME_DEADLINE_MS, () => readNode(opened.store, done)), failed]);
+      await Promise.race([whenStore(session, done, FRAME_DEADLINE_MS, () => readNode(session.store, done)), failed]);
       const front = frontendPath({ kind: KIND_VIRTIO_MMIO, domid: guest.domid, devid: 0 });
-      const port = Number(await opened.store.read(`${front}/${VIRTIO_MMIO_KEY.eventChannel}`));
+      const port = Number(await session.store.read(`${front}/${VIRTIO_MMIO_KEY.eventChannel}`));
       return new MeasuredLab({ lab, claim, dir, session, feed: new HistoryFeed(runDir), guest, port, choice, failed });
     } catch (error) {
       abort.abort();
-      await Promise.all([lab.abandon(), session?.close()]);
+      const closed = opening.then(
+        (session) => session.close(),
+        () => {}, // it gave up
+      );
+      await Promise.all([lab.abandon(), closed]);
       claim.release({ keep: false });
       rmSync(dir, { recursive: true, force: true });
       throw error;
@@ -133,26 +139,12 @@ export class MeasuredLab {
     return [...this.#lab.services.values(), ...this.#lab.guests.values()].map(({ pid }) => pid);
   }
 
-  /** Has the guest issue `count` requests. Throws LabError when it cannot, or when records were lost. */
-  async run(load: Pick<LatencyRun, 'count' | 'load' | 'rate' | 'gapUs'>): Promise<Batch> {
-    const session = this.#session;
-    const home = homePath(this.#guest.domid);
-    const run: LatencyRun = { ...load, id: ++this.#lastId, first: this.#nextSequence };
-    this.#nextSequence += run.count;
+  /** Has the guest issue requests and hands over what was recorded. Throws LabError when records were overwritten. */
+  async run(load: LoadChoice): Promise<Batch> {
     this.#feed.read(); // what came before is nobody's
     const lostBefore = new Map(this.#feed.lost);
-    const gapMs = run.load === 'open' ? 1000 / run.rate : run.gapUs / 1000;
-    const deadlineMs = ANSWER_SLACK_MS + run.count * (gapMs + REQUEST_MS_MAX);
-    await session.store.write(`${home}/${LATENCY_KEY.run}`, formatRun(run));
-    const done = `${home}/${LATENCY_KEY.done}`;
-    const answer = await Promise.race([
-      whenStore(session, done, deadlineMs, async () => {
-        const found = parseAnswer((await readNode(session.store, done)) ?? '');
-        return found?.id === run.id ? found : undefined;
-      }),
-      this.#failed,
-    ]);
-    if (!answer.ok) throw new LabError(`the guest could not perform the load: ${answer.reason}`);
+    const first = this.#nextSequence;
+    const answer = await this.load(load);
     const records = this.#feed.read();
     for (const [process, lost] of this.#feed.lost) {
       if (lost !== (lostBefore.get(process) ?? 0)) {
@@ -165,10 +157,31 @@ export class MeasuredLab {
       guest: `guest-${this.#guest.name}`,
       port: this.#port,
       queue: VIRTIO_GPU_QUEUE_CURSOR,
-      first: run.first,
-      count: run.count,
+      first,
+      count: load.count,
     };
     return { answer, records, trail };
+  }
+
+  /** Has the guest issue requests; its own figures of them. Throws LabError when it cannot. */
+  async load({ count, load = 'closed', rate = 0, gapUs = 0 }: LoadChoice): Promise<Batch['answer']> {
+    const session = this.#session;
+    const home = homePath(this.#guest.domid);
+    const run: LatencyRun = { id: ++this.#lastId, first: this.#nextSequence, count, load, rate, gapUs };
+    this.#nextSequence += count;
+    const gapMs = load === 'open' ? 1000 / rate : gapUs / 1000;
+    const deadlineMs = ANSWER_SLACK_MS + count * (gapMs + REQUEST_MS_MAX);
+    await session.store.write(`${home}/${LATENCY_KEY.run}`, formatRun(run));
+    const done = `${home}/${LATENCY_KEY.done}`;
+    const answer = await Promise.race([
+      whenStore(session, done, deadlineMs, async () => {
+        const found = parseAnswer((await readNode(session.store, done)) ?? '');
+        return found?.id === run.id ? found : undefined;
+      }),
+      this.#failed,
+    ]);
+    if (!answer.ok) throw new LabError(`the guest could not perform the load: ${answer.reason}`);
+    return answer;
   }
 
   /** Ends everything in order; what is left behind is an error. */
@@ -184,8 +197,10 @@ export class MeasuredLab {
     }
   }
 
-  /** Ends everything at once. */
+  /** Ends everything at once; nothing is left to do after stop(). */
   async abandon(): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
     await Promise.all([this.#lab.abandon(), this.#session.close()]);
     this.#feed.close();
     this.#claim.release({ keep: false });

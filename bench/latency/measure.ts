@@ -14,6 +14,8 @@ export interface MeasureChoice {
   readonly rate: number;
   /** Closed: nothing happens for so long before each request. */
   readonly gapUs: number;
+  /** Requests, in whole batches, before the first that counts: code is compiled as it runs. */
+  readonly warmUp: number;
   /** Stops at the first one-way time above. */
   readonly thresholdNs?: number;
 }
@@ -56,12 +58,17 @@ export async function measure(lab: MeasuredLab, choice: MeasureChoice): Promise<
   const tally = new Tally(choice.load);
   const guestP50Ns: number[] = [];
   let size = Math.min(FIRST_BATCH, choice.samples + WARM_UP);
-  for (let warm = choice.gapUs > 0; tally.samples < choice.samples; warm = true) {
+  let warmed = 0;
+  while (tally.samples < choice.samples) {
     const { records, trail, answer } = await lab.run({ ...choice, count: size });
     const { requests, faults, coalesced } = follow(records, trail);
     if (faults.length > 0) throw new SelfCheckError(faults);
-    size = nextSize(records, size, choice);
-    if (!warm) continue; // the first batch: code is cold
+    const performed = size;
+    size = nextSize(records, performed, choice);
+    if (warmed < choice.warmUp) {
+      warmed += performed;
+      continue;
+    }
     tally.coalesced += coalesced;
     guestP50Ns.push(answer.figures.p50);
     const counted = requests.slice(choice.gapUs > 0 ? 0 : Math.min(WARM_UP, requests.length >> 1));
