@@ -79,6 +79,17 @@ t.test('what is granted is read and written where its frame lies', async (t) => 
   t.equal(memory.loadU16(at(8, 6)), 0x0102);
   t.throws(() => memory.loadU16(at(8, 7)), { code: 'EFAULT' }, 'odd');
   t.equal(memory.views(at(8, PAGE - 1), 2).length, 2);
+  t.same(memory.views(at(8), 0), []);
+  grant(10, GTF_permit_access, 2);
+  const views = memory.views(at(8, 100), 3 * PAGE - 200);
+  t.same(
+    views.map(({ byteOffset, length }) => [byteOffset, length]),
+    [
+      [3 * PAGE + 100, PAGE - 100],
+      [PAGE, 2 * PAGE - 100],
+    ],
+    'frames that follow each other are one view',
+  );
   t.throws(() => memory.view(at(8, PAGE - 1), 2), { code: 'EFAULT' }, 'one view is of one page');
 });
 
