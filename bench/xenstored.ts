@@ -1,6 +1,7 @@
 // `npm run bench:xenstored`: our xenstored and Debian's C one, in turn, in one run: Xen's own test program, parallel
-// clients, watch fan-out, a large store. Prints one JSON object with the ratios that count; what could not be run for
-// want of a program is left out and said.
+// clients, watch fan-out, a large store. Both daemons live side by side and take turns measurement by measurement, so that
+// a neighbour's burst hits both; medians over the turns. A table with the bars goes to standard error, one JSON object to
+// standard output; what could not be run for want of a program is said.
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
@@ -22,8 +23,11 @@ import { buildC } from './floor/c-programs.js';
 const run = promisify(execFile);
 const MAIN = pathToFileURL(join(PACKAGE_ROOT, 'dist/services/xenstored/main.js'));
 
-/** Of the design: mean over the cases of Xen's test program; requests a second of 16 clients. */
-const AIM = { testXenstoreRatioMax: 0.6, clients16RatioMin: 1 } as const;
+/** Of the design: mean over the cases of Xen's test program, and requests a second of 16 clients; ours to the C daemon's. */
+const BARS: Readonly<Record<string, { readonly max?: number; readonly min?: number }>> = {
+  'test-xenstore mean': { max: 0.6 },
+  'requests a second, 16 clients': { min: 1 },
+};
 
 interface Options {
   readonly iterations: number;
@@ -31,14 +35,8 @@ interface Options {
   readonly repeats: number;
 }
 
-interface Figures {
-  /** Mean ns by case. */
-  testXenstore: Record<string, number>;
-  requestsPerSecond: Record<string, number>;
-  fanout1000: { nsPerWrite: number; nsPerEvent: number };
-  nodes100000: { nsPerNode: number; readNsSmall: number; readNsFull: number };
-  idleCpuPercent: number;
-}
+/** One turn's figures of one daemon: what was measured -> how much. */
+type Figures = Record<string, number>;
 
 class Teardowns {
   readonly #actions: (() => void | Promise<void>)[] = [];
@@ -74,46 +72,102 @@ async function idleCpuPercent(daemon: Daemon): Promise<number> {
   return (used / TICKS_PER_SECOND / (IDLE_MS / 1000)) * 100;
 }
 
-async function measure(daemon: Daemon, load: string, options: Options): Promise<Figures> {
-  const loadRun = async (mode: string, count: number, rounds: number): Promise<Record<string, number>> =>
-    JSON.parse((await run(load, [daemon.socket, mode, String(count), String(rounds)])).stdout) as Record<
-      string,
-      number
-    >;
-  await testXenstore(daemon, Math.min(options.iterations, 2000)); // warms caches and our compiler; not counted
-  const requestsPerSecond: Record<string, number> = {};
-  for (const clients of [1, 4, 16]) {
-    const { requestsPerSecond: rate } = await loadRun('clients', clients, Math.ceil(options.rounds / clients));
-    requestsPerSecond[clients] = rate as number;
-  }
-  return {
-    testXenstore: await testXenstore(daemon, options.iterations),
-    requestsPerSecond,
-    fanout1000: (await loadRun('fanout', 1000, 100)) as unknown as Figures['fanout1000'],
-    nodes100000: (await loadRun('nodes', 100_000, 5000)) as unknown as Figures['nodes100000'],
-    idleCpuPercent: await idleCpuPercent(daemon),
-  };
+/** What is measured, each in a turn of its own. */
+function measurements(load: string, options: Options): ((daemon: Daemon) => Promise<Figures>)[] {
+  const loadRun = async (daemon: Daemon, mode: string, count: number, rounds: number): Promise<Figures> =>
+    JSON.parse((await run(load, [daemon.socket, mode, String(count), String(rounds)])).stdout) as Figures;
+  return [
+    async (daemon) => {
+      const cases = await testXenstore(daemon, options.iterations);
+      const ns = Object.fromEntries(Object.entries(cases).map(([name, value]) => [`test-xenstore ${name}, ns`, value]));
+      return { ...ns, 'test-xenstore mean': mean(Object.values(cases)) };
+    },
+    ...[1, 4, 16].map((clients) => async (daemon: Daemon): Promise<Figures> => {
+      const { requestsPerSecond } = await loadRun(daemon, 'clients', clients, Math.ceil(options.rounds / clients));
+      return { [`requests a second, ${clients} clients`]: requestsPerSecond as number };
+    }),
+    async (daemon) => {
+      const { nsPerWrite, nsPerEvent } = await loadRun(daemon, 'fanout', 1000, 100);
+      return { 'write heard by 1000 watches, ns': nsPerWrite as number, 'an event of those, ns': nsPerEvent as number };
+    },
+    async (daemon) => {
+      const { nsPerNode, readNsSmall, readNsFull } = await loadRun(daemon, 'nodes', 100_000, 5000);
+      return {
+        'making one of 100,000 nodes, ns': nsPerNode as number,
+        'reading, small store, ns': readNsSmall as number,
+        'reading, 100,000 nodes, ns': readNsFull as number,
+      };
+    },
+    async (daemon) => ({ 'idle, % of a core': await idleCpuPercent(daemon) }),
+  ];
 }
 
 const mean = (numbers: number[]): number => numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
 
-function ratios(ours: Figures, theirs: Figures) {
-  const names = Object.keys(theirs.testXenstore);
-  const of = (name: string): number => (ours.testXenstore[name] as number) / (theirs.testXenstore[name] as number);
-  const total = (figures: Figures): number => mean(Object.values(figures.testXenstore));
-  return {
-    testXenstoreMean: total(ours) / total(theirs),
-    testXenstoreMeanOfRatios: mean(names.map(of)),
-    testXenstoreByCase: Object.fromEntries(names.map((name) => [name, of(name)])),
-    requestsPerSecond: Object.fromEntries(
-      Object.keys(theirs.requestsPerSecond).map((clients) => [
-        clients,
-        (ours.requestsPerSecond[clients] as number) / (theirs.requestsPerSecond[clients] as number),
-      ]),
-    ),
-    fanout1000NsPerEvent: ours.fanout1000.nsPerEvent / theirs.fanout1000.nsPerEvent,
-    nodes100000Read: ours.nodes100000.readNsFull / theirs.nodes100000.readNsFull,
-  };
+function median(numbers: readonly number[]): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}
+
+interface Turn {
+  readonly ours: Figures;
+  readonly theirs: Figures;
+}
+
+/** Starts both, lets each measurement run on the one, then the other; who is first changes from turn to turn. */
+async function takeTurn(load: string, options: Options, oursFirst: boolean): Promise<Turn> {
+  const owner = new Teardowns();
+  try {
+    const daemons = { theirs: await startC(owner), ours: await startOurs(owner, [], [], MAIN) };
+    const turn: Turn = { ours: {}, theirs: {} };
+    const order = oursFirst ? (['ours', 'theirs'] as const) : (['theirs', 'ours'] as const);
+    // Warms caches and our compiler; not counted.
+    for (const who of order) await testXenstore(daemons[who], Math.min(options.iterations, 2000));
+    for (const measurement of measurements(load, options)) {
+      for (const who of order) Object.assign(turn[who], await measurement(daemons[who]));
+    }
+    return turn;
+  } finally {
+    await owner.run();
+  }
+}
+
+interface Row {
+  readonly what: string;
+  readonly ours: number;
+  readonly theirs: number;
+  /** Median of the turns' ratios, ours to theirs; absent for what is near 0. */
+  readonly ratio?: number;
+  readonly ratioMin?: number;
+  readonly ratioMax?: number;
+  readonly bar?: string;
+  readonly met?: boolean;
+}
+
+function rowOf(what: string, turns: readonly Turn[]): Row {
+  const of = (who: keyof Turn): number[] => turns.map((turn) => turn[who][what] as number);
+  const row = { what, ours: median(of('ours')), theirs: median(of('theirs')) };
+  if (what.startsWith('idle')) return row;
+  const ratios = turns.map(({ ours, theirs }) => (ours[what] as number) / (theirs[what] as number));
+  const ratio = median(ratios);
+  const spread = { ratio, ratioMin: Math.min(...ratios), ratioMax: Math.max(...ratios) };
+  const { max, min } = BARS[what] ?? {};
+  if (max !== undefined) return { ...row, ...spread, bar: `at most ${max}`, met: ratio <= max };
+  if (min !== undefined) return { ...row, ...spread, bar: `at least ${min}`, met: ratio >= min };
+  return { ...row, ...spread };
+}
+
+function table(rows: readonly Row[]): string {
+  const number = (value: number): string => value.toLocaleString('en', { maximumFractionDigits: value < 10 ? 1 : 0 });
+  const lines = rows.map(({ what, ours, theirs, ratio, ratioMin, ratioMax, bar, met }) => {
+    const cells = [what.padEnd(34), number(ours).padStart(12), number(theirs).padStart(12)];
+    if (ratio === undefined) return cells.join(' ');
+    cells.push(ratio.toFixed(2).padStart(7), `(${ratioMin?.toFixed(2)}-${ratioMax?.toFixed(2)})`.padStart(12));
+    if (bar !== undefined) cells.push(`  ${bar}: ${met ? 'met' : 'MISSED'}`);
+    return cells.join(' ');
+  });
+  const head = `${' '.repeat(34)} ${'ours'.padStart(12)} ${'C daemon'.padStart(12)} ${'ratio'.padStart(7)}`;
+  return `${[head, ...lines].join('\n')}\n`;
 }
 
 async function bench(options: Options): Promise<void> {
@@ -126,31 +180,13 @@ async function bench(options: Options): Promise<void> {
   try {
     const load = await buildC('xenstore-load', dir);
     if (load === undefined) throw new Error('no C compiler');
-    const runs: { ours: Figures; theirs: Figures }[] = [];
-    for (let repeat = 0; repeat < options.repeats; repeat++) {
-      const one = async (start: (owner: Teardowns) => Promise<Daemon>): Promise<Figures> => {
-        const owner = new Teardowns();
-        try {
-          return await measure(await start(owner), load, options);
-        } finally {
-          await owner.run();
-        }
-      };
-      runs.push({
-        theirs: await one((owner) => startC(owner)),
-        ours: await one((owner) => startOurs(owner, [], [], MAIN)),
-      });
-    }
-    // The run in the middle stands for all: neighbours disturb single ones.
-    const sorted = runs
-      .map((each) => ({ ...each, ratios: ratios(each.ours, each.theirs) }))
-      .sort((a, b) => a.ratios.testXenstoreMean - b.ratios.testXenstoreMean);
-    const middle = sorted[Math.floor(sorted.length / 2)];
-    const all = sorted.map(({ ratios: each }) => each.testXenstoreMean);
-    const host = { cores: cpus().length, cpu: cpus()[0]?.model, node: process.version, load: loadavg()[0] };
-    process.stdout.write(
-      `${JSON.stringify({ host, options, aim: AIM, ...middle, testXenstoreMeanOfRuns: all }, null, 2)}\n`,
-    );
+    const turns: Turn[] = [];
+    const before = loadavg()[0];
+    for (let turn = 0; turn < options.repeats; turn++) turns.push(await takeTurn(load, options, turn % 2 === 1));
+    const rows = Object.keys((turns[0] as Turn).ours).map((what) => rowOf(what, turns));
+    process.stderr.write(table(rows));
+    const host = { cores: cpus().length, cpu: cpus()[0]?.model, node: process.version, load: [before, loadavg()[0]] };
+    process.stdout.write(`${JSON.stringify({ host, options, rows, turns }, null, 2)}\n`);
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
