@@ -3,7 +3,8 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/hops.js';
 import type { NotifyMode } from '../../lib/core/notify.js';
-import type { Command } from '../../lib/node/cli.js';
+import { type Command, Option } from '../../lib/node/cli.js';
+import { STORE_TRANSPORTS, type StoreTransport } from '../../lib/xenstore/channel.js';
 import { createGuest, type Guest } from '../../services/toolstack/domain.js';
 import { onPath } from '../../services/toolstack/guest-config.js';
 import { builtProgram } from '../../services/toolstack/node/child.js';
@@ -21,12 +22,18 @@ interface CreateOptions {
   readonly process: boolean;
   readonly wait?: boolean;
   readonly waitForLab?: boolean;
+  readonly storeTransport: StoreTransport;
 }
 
 export function register(program: Command): void {
   labOption(program.command('create <config>').description('add a guest to a running lab'))
     .option('--image <file>', 'PNG that the guest shows', DEFAULT_IMAGE)
     .option('--path <path>', `how notifications travel: ${NOTIFICATION_PATHS.join(', ')}`, notificationPath)
+    .addOption(
+      new Option('--store-transport <how>', 'how it reaches xenstored: the bus, or its ring page as in real Xen')
+        .choices(STORE_TRANSPORTS)
+        .default('bus'),
+    )
     .option('--no-process', "start no process: the guest's kernel runs elsewhere, as xenwire guest --name NAME")
     .option('--wait', 'wait for its first frame and compare it with the image; status 1 if they differ')
     .option('--wait-for-lab', 'wait until the lab runs, instead of refusing')
@@ -49,7 +56,7 @@ export function register(program: Command): void {
           notify,
         );
         const guest = await session.exclusively(() => createGuest(session, config));
-        if (options.process) startDetached(options.runDir, notify, guest.name, image);
+        if (options.process) startDetached({ ...options, notify, name: guest.name, image });
         process.stdout.write(`guest ${guest.name} is domain ${guest.domid}\n`);
         if (options.wait) await compare(session, guest, image);
       } finally {
@@ -58,9 +65,16 @@ export function register(program: Command): void {
     });
 }
 
+interface GuestProcess {
+  readonly name: string;
+  readonly notify: NotifyMode;
+}
+
 /** A process of its own: it ends with its domain, or with the lab. */
-function startDetached(runDir: string, notify: NotifyMode, name: string, image: string): void {
+function startDetached(guest: Pick<CreateOptions, 'runDir' | 'image' | 'storeTransport'> & GuestProcess): void {
+  const { runDir, notify, name, image, storeTransport } = guest;
   const args = [builtProgram('guest'), '--run-dir', runDir, '--notify', notify, '--name', name, '--image', image];
+  args.push('--store-transport', storeTransport);
   spawn(process.execPath, args, { detached: true, stdio: 'ignore' }).unref();
 }
 

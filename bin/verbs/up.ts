@@ -8,6 +8,7 @@ import { POLL_US_MAX } from '../../lib/core/limits.js';
 import { LOG_LEVELS } from '../../lib/core/log.js';
 import { NOTIFY_MODES, type NotifyMode } from '../../lib/core/notify.js';
 import { type Command, EXIT, integerBetween, Option } from '../../lib/node/cli.js';
+import { STORE_TRANSPORTS, type StoreTransport } from '../../lib/xenstore/channel.js';
 import { virtioDeviceNumber } from '../../services/toolstack/guest-config.js';
 import { labOption } from './common.js';
 import { checkedImage, DEFAULT_CONFIG, DEFAULT_IMAGE, readConfig } from './guest-source.js';
@@ -27,6 +28,7 @@ interface Options {
   readonly keep?: boolean;
   readonly frames?: string;
   readonly attach?: boolean;
+  readonly storeTransport: StoreTransport;
 }
 
 /** DOMAINS_MAX less dom0 and a few that a user may create. */
@@ -52,6 +54,11 @@ export function register(program: Command): void {
       `how notifications travel: ${NOTIFICATION_PATHS.join(', ')}; of several, guest after guest takes the next one`,
       notificationPaths,
     )
+    .addOption(
+      new Option('--store-transport <how>', 'how guests reach xenstored: the bus, or their ring pages as in real Xen')
+        .choices(STORE_TRANSPORTS)
+        .default('bus'),
+    )
     .addOption(new Option('--log-level <level>', 'what the processes log').choices(LOG_LEVELS).default('info'))
     .option(
       '--poll-us <us>',
@@ -69,7 +76,7 @@ export function register(program: Command): void {
           `${options.config} has no GPU as its device 0: virtio = [ "type=virtio,device10,transport=mmio" ]`,
         );
       }
-      const { runDir, guests, notify, logLevel } = options;
+      const { runDir, guests, notify, logLevel, storeTransport } = options;
       checkNotify([...(options.path ?? config.virtio.map(({ path }) => path))], notify);
       const { up } = await import('../../services/toolstack/node/up.js');
       const ok = await up({
@@ -77,6 +84,7 @@ export function register(program: Command): void {
         guests,
         notify,
         logLevel,
+        storeTransport,
         config,
         image: checkedImage(options.image),
         once: options.once ?? false,

@@ -2,6 +2,10 @@
 // sent them. The bus, a unix socket and the ring page each have one.
 import type { XsMessage } from '../layout/xs-wire.js';
 
+/** How a guest reaches xenstored: a connection of the bus, or the ring page with its event channel, as in real Xen. */
+export const STORE_TRANSPORTS = ['bus', 'ring'] as const;
+export type StoreTransport = (typeof STORE_TRANSPORTS)[number];
+
 export interface StoreChannel {
   /** Sends a request; requests are answered in order. */
   send(message: XsMessage): void;

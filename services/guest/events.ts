@@ -37,6 +37,8 @@ export class Events {
   readonly #history: History;
   readonly #byPort = new Map<number, Binding>();
   readonly #byIrq = new Map<number, Binding>();
+  /** Bound ports that are not ours to close. */
+  #lent = 0;
   #startWord = 0;
   #startBit = 0;
 
@@ -54,7 +56,7 @@ export class Events {
 
   /** Ports that are bound, for the audit at the end. */
   get boundCount(): number {
-    return this.#byPort.size;
+    return this.#byPort.size - this.#lent;
   }
 
   /** xenbus_alloc_evtchn and bind_evtchn_to_irq: a port for that domain, masked, with an interrupt and no handler yet. */
@@ -67,6 +69,16 @@ export class Events {
     this.#byPort.set(port, binding);
     this.#byIrq.set(irq, binding);
     return { port, irq };
+  }
+
+  /** bind_evtchn_to_irq: an interrupt for a port that somebody else made. It is ours to the end, and no leak. */
+  bind(port: number): number {
+    const irq = this.#freeIrq();
+    const binding: Binding = { irq, port, handler: undefined };
+    this.#byPort.set(port, binding);
+    this.#byIrq.set(irq, binding);
+    this.#lent++;
+    return irq;
   }
 
   portOf(irq: number): number | undefined {

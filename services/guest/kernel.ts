@@ -8,6 +8,7 @@ import type { GuestMemory } from '../../lib/core/memory.js';
 import { SHUTDOWN } from '../../lib/layout/evtchn.js';
 import { CONTROL_KEY, DATA_KEY } from '../../lib/layout/xenbus.js';
 import type { StoreClient } from '../../lib/xenstore/api.js';
+import { ChannelStoreClient } from '../../lib/xenstore/client.js';
 import type { CoreRules } from './core-rules.js';
 import { DmaPools } from './dma.js';
 import { type EventCalls, Events } from './events.js';
@@ -15,6 +16,7 @@ import { GuestStore } from './guest-store.js';
 import { LatencyLoad } from './latency-load.js';
 import { MmioRanges } from './mmio-ranges.js';
 import { Pages } from './pages.js';
+import { StoreRing } from './store-ring.js';
 import type { Vcpu } from './vcpu.js';
 import { type GpuPersonality, VirtioGpu } from './virtio-gpu.js';
 import { VirtioMmioFront } from './virtio-mmio-front.js';
@@ -26,6 +28,8 @@ export interface HyperCalls extends EventCalls {
   shutdown(reason: number): Promise<void>;
   /** GNTTABOP_setup_table: the whole table, mapped. */
   grantTable(): Promise<Uint8Array>;
+  /** HVM_PARAM_STORE_PFN. */
+  storeFrame(): Promise<number>;
 }
 
 export interface KernelParts {
@@ -33,7 +37,10 @@ export interface KernelParts {
   readonly vcpu: Vcpu;
   readonly memory: GuestMemory;
   readonly sharedInfo: Uint8Array;
-  readonly store: StoreClient;
+  /** Missing: the store is reached on the ring page. */
+  readonly store?: StoreClient;
+  /** The ring page cannot be used any more. */
+  readonly onStoreLost?: (error: Error) => void;
   /** Already behind the vCPU's gate. */
   readonly calls: HyperCalls;
   /** The store's own port, unmasked first of all. */
@@ -51,6 +58,9 @@ export interface KernelParts {
   readonly onHalted: () => void;
 }
 
+/** At the top of RAM: the store's ring. */
+const SPECIAL_PAGES = 1;
+
 /** What control/shutdown asks for, and what Xen is told; others are left alone, as by a kernel without them. */
 const SHUTDOWN_COMMANDS: Readonly<Record<string, number>> = {
   poweroff: SHUTDOWN.poweroff,
@@ -64,6 +74,7 @@ export class Kernel {
   readonly ranges: MmioRanges;
   readonly #parts: KernelParts;
   readonly #store: GuestStore;
+  readonly #ring: StoreRing | undefined;
   readonly #dma: DmaPools;
   readonly #xenwatch: Xenwatch;
   readonly #front: VirtioMmioFront;
@@ -75,11 +86,16 @@ export class Kernel {
   constructor(parts: KernelParts) {
     this.#parts = parts;
     const { vcpu, history, log, memory, domid } = parts;
-    this.pages = new Pages(memory.size, history);
+    this.pages = new Pages(memory.size, history, parts.store === undefined ? SPECIAL_PAGES : 0);
     this.#dma = new DmaPools(this.pages, () => parts.calls.grantTable(), history);
     this.ranges = new MmioRanges(history);
     this.events = new Events({ ...parts, calls: parts.calls });
-    this.#store = new GuestStore(parts.store, vcpu, history);
+    this.#ring = parts.store === undefined ? this.#makeRing() : undefined;
+    this.#store = new GuestStore(
+      parts.store ?? new ChannelStoreClient(this.#ring as StoreRing, history),
+      vcpu,
+      history,
+    );
     this.#xenwatch = new Xenwatch(log);
     const { events, ranges } = this;
     this.#front = new VirtioMmioFront({
@@ -94,6 +110,13 @@ export class Kernel {
       onReleased: () => this.#checkHeld(),
     });
     this.#xenbus = new XenbusCore({ ...parts, store: this.#store, xenwatch: this.#xenwatch, drivers: [this.#front] });
+  }
+
+  #makeRing(): StoreRing {
+    const { calls, storePort: port, onStoreLost: onLost = () => {} } = this.#parts;
+    const { events } = this;
+    const frame = (): Promise<number> => calls.storeFrame();
+    return new StoreRing({ ...this.#parts, events, port, frame, grantTable: () => calls.grantTable(), onLost });
   }
 
   #makeGpu(): VirtioGpu {
@@ -120,7 +143,8 @@ export class Kernel {
 
   /** Runs behind the vCPU's gate; resolves when the kernel is up and lives by its watches. */
   async boot(): Promise<void> {
-    await this.#unmaskStorePort();
+    if (this.#ring === undefined) await this.#unmaskStorePort();
+    else await this.#ring.open();
     await this.#startStore();
     await this.#xenbus.start();
     this.#parts.onState('up');

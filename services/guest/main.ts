@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Option } from '../../lib/node/cli.js';
 import { PACKAGE_ROOT } from '../../lib/node/package-root.js';
 import { runService } from '../../lib/node/service.js';
+import { STORE_TRANSPORTS } from '../../lib/xenstore/channel.js';
 import { CORE_VERSIONS } from './core-rules.js';
 import { type GuestOptions, start } from './server.js';
 
@@ -26,6 +27,14 @@ await runService<GuestOptions>({
         new Option('--driver <driver>', 'what the display driver does when the device asks for a reset')
           .choices(['restore', 'linux'])
           .default('restore'),
+      )
+      .addOption(
+        new Option(
+          '--store-transport <how>',
+          'how its kernel reaches xenstored: the bus, or its ring page as in real Xen',
+        )
+          .choices(STORE_TRANSPORTS)
+          .default('bus'),
       )
       .option('--measured', 'answer requests to measure notifications, for xenwire latency'),
   start,

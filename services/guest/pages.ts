@@ -29,8 +29,9 @@ export class Pages implements PageSource {
   readonly #history: History;
   #taken = 0;
 
-  constructor(ramBytes: number, history: History) {
-    this.#used = new Uint8Array(Math.floor(ramBytes / PAGE_SIZE));
+  /** `special`: pages at the top that are not RAM for the kernel to give away. */
+  constructor(ramBytes: number, history: History, special = 0) {
+    this.#used = new Uint8Array(Math.floor(ramBytes / PAGE_SIZE) - special);
     this.#used.fill(1, 0, Math.min(RESERVED_PAGES, this.#used.length));
     this.#history = history;
   }

@@ -8,10 +8,12 @@ import { RegionMemory } from '../../lib/core/memory.js';
 import type { GuestPages } from '../../lib/core/proto-types.js';
 import type { BusClient, ServiceContext } from '../../lib/core/service.js';
 import type { Mapping } from '../../lib/core/shared.js';
+import { HVM_PARAM } from '../../lib/layout/evtchn.js';
 import { GRANT_FRAMES_MAX } from '../../lib/layout/grant-table.js';
 import { runPaths } from '../../lib/node/run-dir.js';
 import { retryOnChange } from '../../lib/node/wait.js';
-import { busStoreClient } from '../../lib/xenstore/bus-client.js';
+import { lastingStoreClient } from '../../lib/xenstore/bus-client.js';
+import type { StoreTransport } from '../../lib/xenstore/channel.js';
 import { CORES, type CoreVersion } from './core-rules.js';
 import { DirectWrites } from './direct-kicks.js';
 import { framebufferPages } from './framebuffer.js';
@@ -31,6 +33,8 @@ export interface GuestOptions {
   readonly core: CoreVersion;
   readonly driver: GpuPersonality;
   readonly measured?: boolean;
+  /** How the kernel reaches its store. */
+  readonly storeTransport?: StoreTransport;
 }
 
 /** Most pixels that a picture can have in the largest domain. */
@@ -42,10 +46,7 @@ export async function start(context: ServiceContext, options: GuestOptions): Pro
   const picture = readPicture(options.image, PIXELS_MAX);
   const token = options.token ?? (await findToken(context, options.name));
   if (token === undefined) return; // stopped meanwhile
-  const [hypervisor, xenstored] = await Promise.all([
-    context.connect('hypervisor', { token }),
-    context.connect('xenstored', { token }),
-  ]);
+  const hypervisor = await context.connect('hypervisor', { token });
   hypervisor.on('HypervisorEvents', 'domain_gone', () => {
     context.log.info('the domain is gone');
     void context.stop();
@@ -56,7 +57,10 @@ export async function start(context: ServiceContext, options: GuestOptions): Pro
     ...{ vcpu, memory, sharedInfo, picture },
     domid: pages.domid,
     storePort: pages.store_port,
-    store: busStoreClient(xenstored, history),
+    ...(options.storeTransport === 'ring'
+      ? {}
+      : { store: lastingStoreClient(() => context.connect('xenstored', { token, onLost: 'keep' }), history) }),
+    onStoreLost: (error) => void context.stop(`the store's ring page: ${error.message}`),
     calls: hypercalls(hypervisor, vcpu, mapGrants),
     rules: CORES[options.core],
     personality: options.driver,
@@ -179,6 +183,11 @@ function hypercalls(hypervisor: BusClient, vcpu: Vcpu, mapGrants: Attached['mapG
     grantTable: async () => {
       const { file } = await vcpu.hypercall(() => remote.gnttab_setup_table({ nr_frames: GRANT_FRAMES_MAX }));
       return mapGrants(file);
+    },
+    storeFrame: async () => {
+      const index = HVM_PARAM.STORE_PFN;
+      const { value } = await vcpu.hypercall(() => remote.hvm_get_param({ domid: DOMID_SELF, index }));
+      return Number(value);
     },
   };
 }

@@ -5,7 +5,7 @@ import { errorMessage, PeerDiedError, UserError } from '../../lib/core/errors.js
 import { SOCKET_PATH_BYTES_MAX } from '../../lib/core/limits.js';
 import type { NotifyMode } from '../../lib/core/notify.js';
 import type { ServiceContext } from '../../lib/core/service.js';
-import { busStoreClient } from '../../lib/xenstore/bus-client.js';
+import { lastingStoreClient } from '../../lib/xenstore/bus-client.js';
 import { DevEvtchn } from './dev-evtchn.js';
 import { BusDeviceServer } from './device-server.js';
 import { Devices } from './devices.js';
@@ -26,9 +26,10 @@ export async function start(
 ): Promise<void> {
   checkOptions(options);
   const hypervisorClient = await context.connect('hypervisor');
-  const storeClient = await context.connect('xenstored');
   const hypervisor = hypervisorClient.remote('Hypervisor');
-  const store = busStoreClient(storeClient, context.history);
+  // The store may be replaced by its next program, or killed and started anew, under running devices.
+  const store = lastingStoreClient(() => context.connect('xenstored', { onLost: 'keep' }), context.history);
+  context.own('store client', () => store.close());
   const ledger = new Ledger(context.history);
   const evtchn = await DevEvtchn.open(context, hypervisor, ledger);
   const { log, history, shared, doorbell, clock } = context;
@@ -62,7 +63,7 @@ export async function start(
     onFailure,
   });
   let lost = false;
-  for (const client of [hypervisorClient, storeClient]) client.onLost(() => (lost = true));
+  hypervisorClient.onLost(() => (lost = true));
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     if (lost) return;

@@ -44,6 +44,14 @@ t.test('eight guests with a picture each', async (t) => {
   }
 });
 
+t.test('four guests whose stores are on their ring pages', async (t) => {
+  const run = await once(t, ['--guests', '4', '--store-transport', 'ring']);
+  t.equal(run.frame.mismatchedPixels, 0);
+  t.same(run.leaks, []);
+  t.equal(run.guests.length, 4);
+  for (const { frontend } of run.guests) t.same(frontend, [1, 3, 4, 6]);
+});
+
 t.test('wake-ups as messages instead of doorbells', async (t) => {
   t.equal((await once(t, ['--notify', 'zmq'])).frame.mismatchedPixels, 0);
 });

@@ -13,16 +13,19 @@ import { REAL_CLOCK } from '../../../lib/node/clock.js';
 import { createHistory, gatesOf } from '../../../lib/node/history.js';
 import { isRunning, listProcesses, lockName, runPaths } from '../../../lib/node/run-dir.js';
 import { retryOnChange } from '../../../lib/node/wait.js';
-import { busStoreClient } from '../../../lib/xenstore/bus-client.js';
+import { lastingStoreClient } from '../../../lib/xenstore/bus-client.js';
 import type { Toolstack } from '../toolstack.js';
 
 /** Of a toolstack's process on the bus and in traces, and of the lock. */
 const NAME = 'toolstack';
+/** A store that ended and is not back by then does not come back. */
+const STORE_BACK_MS = 5000;
 const LOCK_DEADLINE_MS = 60_000;
 
 export interface Session extends Toolstack {
   readonly runDir: string;
   readonly hypervisorClient: BusClient;
+  /** To the store as it runs now. */
   readonly storeClient: BusClient;
   /** Another server of the lab; closed with the session. Waits until it is there. */
   connect(server: ServerName): Promise<BusClient>;
@@ -46,9 +49,10 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   const incarnation = Date.now() * 4096 + (process.pid & 4095);
   const historyPath = runPaths.history(runDir, NAME, incarnation);
   const history = createHistory(historyPath, NAME, incarnation, gatesOf(NAME));
-  const connect = async (server: ServerName): Promise<BusClient> => {
+  const connect = async (server: ServerName, signal = options.signal): Promise<BusClient> => {
     const client = await ZmqBusClient.connect({
-      ...options,
+      runDir,
+      ...(signal === undefined ? {} : { signal }),
       name: NAME,
       server,
       token: () => dom0Token(runDir, options.signal),
@@ -61,14 +65,26 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     clients.push(client);
     return client;
   };
-  const [hypervisorClient, storeClient] = await Promise.all([connect('hypervisor'), connect('xenstored')]);
+  let storeClient: BusClient | undefined;
+  let connected: Promise<BusClient> | undefined;
+  // Each life of the store is a connection; the first is waited for here.
+  const connectStore = async (): Promise<BusClient> => {
+    const again = AbortSignal.any([AbortSignal.timeout(STORE_BACK_MS), ...(options.signal ? [options.signal] : [])]);
+    connected = connect('xenstored', connected === undefined ? options.signal : again);
+    storeClient = await connected;
+    return storeClient;
+  };
+  const store = lastingStoreClient(connectStore, history);
+  const [hypervisorClient, firstStoreClient] = await Promise.all([connect('hypervisor'), connected]);
   return {
     runDir,
     hypervisorClient,
-    storeClient,
+    get storeClient() {
+      return storeClient ?? (firstStoreClient as BusClient);
+    },
     connect,
     hypervisor: hypervisorClient.remote('Hypervisor'),
-    store: busStoreClient(storeClient, history),
+    store,
     clock: REAL_CLOCK,
     history,
     newUuid: randomUUID,
@@ -78,6 +94,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     },
     exclusively: (sequence) => exclusively(runDir, sequence),
     close: async () => {
+      store.close();
       await Promise.all(clients.map((client) => client.close()));
       history.close();
       // Of many commands in the life of a lab only those that were killed leave their ring.

@@ -9,6 +9,7 @@ import type { NotificationPath } from '../../../lib/core/hops.js';
 import type { NotifyMode } from '../../../lib/core/notify.js';
 import type { BusClient } from '../../../lib/core/service.js';
 import { homePath } from '../../../lib/layout/xenbus.js';
+import type { StoreTransport } from '../../../lib/xenstore/channel.js';
 import { createGuest, type Guest } from '../domain.js';
 import { type GuestConfig, onPath } from '../guest-config.js';
 import { Handshakes } from '../handshake.js';
@@ -32,6 +33,7 @@ export interface UpSettings {
   /** Guest after guest takes the next one, from the first again; left out: what the configuration says. */
   readonly paths?: readonly NotificationPath[];
   readonly logLevel: string;
+  readonly storeTransport: StoreTransport;
   readonly pollUs?: number;
   readonly once: boolean;
   readonly json: boolean;
@@ -98,8 +100,10 @@ class Run {
     this.#report = new Report(settings);
     this.#interrupted = this.#listenToSignals();
     const raise = [...(settings.paths ?? []), ...settings.config.virtio.map(({ path }) => path)].some(needsEvtchnRaise);
-    const extraArguments = (program: string): string[] =>
-      raise && program === 'hypervisor' ? ['--dm-evtchn-raise'] : [];
+    const extraArguments = (program: string): string[] => {
+      if (program === 'guest') return ['--store-transport', settings.storeTransport];
+      return raise && program === 'hypervisor' ? ['--dm-evtchn-raise'] : [];
+    };
     this.#lab = settings.attach ? undefined : new Lab({ ...settings, runDir: this.#runDir, extraArguments });
     this.#lab?.startGuest(settings.config.name, settings.image);
     const failure: Promise<string> = this.#lab?.failed ?? new Promise(() => {});
