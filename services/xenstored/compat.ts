@@ -17,6 +17,8 @@ export interface Compat {
   readonly looseDomids: boolean;
   /** @introduceDomain and @releaseDomain are nodes: GET_PERMS reads them, SET_PERMS on them fires watches. */
   readonly specialsAreNodes: boolean;
+  /** WATCH takes any name that begins with @ and is no longer than a relative path; otherwise it must be a valid path. */
+  readonly watchesAnySpecial: boolean;
   /** UNWATCH of a path that is none answers EINVAL, otherwise ENOENT. */
   readonly unwatchChecksPath: boolean;
   /** Watches on @introduceDomain/<domid> and @releaseDomain/<domid> are told. */
@@ -40,6 +42,7 @@ export const COMPAT = {
     releaseDomainReadable: true,
     looseDomids: false,
     specialsAreNodes: true,
+    watchesAnySpecial: false,
     unwatchChecksPath: true,
     specialsWithDomid: true,
     pathLimitBindsAll: false,
@@ -55,6 +58,7 @@ export const COMPAT = {
     releaseDomainReadable: false,
     looseDomids: true,
     specialsAreNodes: false,
+    watchesAnySpecial: true,
     unwatchChecksPath: false,
     specialsWithDomid: false,
     pathLimitBindsAll: true,

@@ -1,5 +1,5 @@
 // The operations on what a connection holds: watches and transactions.
-import { XENSTORE_SERVER_FEATURE } from '../../lib/layout/xs-wire.js';
+import { XENSTORE_REL_PATH_MAX, XENSTORE_SERVER_FEATURE } from '../../lib/layout/xs-wire.js';
 import { atoi, oneString, splitStrings } from '../../lib/xenstore/payload.js';
 import { ACK, absolutePath, type Call, exceeds, type Handler } from './call.js';
 import { fail, UNTIL_LIVE_UPDATE_ENDS } from './failure.js';
@@ -15,7 +15,7 @@ export const watch: Handler = (call) => {
   if (depthText !== undefined && !hasDepth) fail('EINVAL');
   const depth = depthText === undefined ? undefined : atoi(depthText);
   if (depth !== undefined && depth < 0) fail('EINVAL');
-  const path = absolutePath(call, spelled, true);
+  const path = watchedPath(call, spelled);
   if (connection.watches.has(Watches.key(path, token))) fail('EEXIST');
   const account = connection.domain?.account;
   if (exceeds(call, 'watches', (account?.used('watches') ?? 0) + 1)) fail(store.compat.watchQuotaError);
@@ -26,6 +26,11 @@ export const watch: Handler = (call) => {
   call.after = () => connection.event(path.slice(cut), token);
   return ACK;
 };
+
+function watchedPath(call: Call, spelled: string): string {
+  if (!call.store.compat.watchesAnySpecial || !spelled.startsWith('@')) return absolutePath(call, spelled, true);
+  return spelled.length > XENSTORE_REL_PATH_MAX ? fail('EINVAL') : spelled;
+}
 
 export const unwatch: Handler = (call) => {
   const strings = splitStrings(call.payload);

@@ -89,6 +89,15 @@ export const CASES: readonly Case[] = [
     ],
   },
   {
+    name: 'any name that begins with @ can be watched, up to 2048 bytes',
+    steps: [
+      open(0),
+      ...['@', '@a b', '@//', '@a/', '@\xff', `@${long(2047)}`, `@${long(2048)}`].map((name) =>
+        to(0, watch(name, 't'), watch(name, 't'), unwatch(name, 't')),
+      ),
+    ],
+  },
+  {
     name: 'every port but 0 may be bound',
     steps: [
       open(0),
