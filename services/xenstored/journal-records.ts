@@ -45,27 +45,37 @@ interface KeptNode {
   readonly value: string;
   readonly perms: readonly Perm[];
   readonly order: number;
+  /** Which record of the file it was. */
+  readonly seq: number;
 }
 
 /** Takes records in the order they were written; then puts what they amount to into an empty store. */
 export class Restorer {
   readonly #nodes = new Map<string, KeptNode>();
-  readonly #domains = new Map<number, string[]>();
+  readonly #domains = new Map<number, { texts: string[]; readonly firstSeq: number }>();
   #limits: string | undefined;
+  #seq = 0;
 
   /** False for a record that none of ours could be: whoever reads the file stops there. */
   take(record: string): boolean {
+    this.#seq++;
     const kind = record.charAt(0);
     if (kind === 'N') return this.#takeNode(record.slice(1));
     const texts = splitStrings(record.slice(1));
     const [first] = texts;
     if (first === undefined) return false;
     if (kind === 'R') this.#nodes.delete(first);
-    else if (kind === 'D' && texts.length === 8) this.#domains.set(Number(first), texts);
+    else if (kind === 'D' && texts.length === 8) this.#takeDomain(Number(first), texts);
     else if (kind === 'G') this.#domains.delete(Number(first));
     else if (kind === 'L') this.#limits = first;
     else return false;
     return true;
+  }
+
+  #takeDomain(domid: number, texts: string[]): void {
+    const known = this.#domains.get(domid);
+    if (known === undefined) this.#domains.set(domid, { texts, firstSeq: this.#seq });
+    else known.texts = texts;
   }
 
   #takeNode(text: string): boolean {
@@ -84,6 +94,7 @@ export class Restorer {
     if (perms.some((perm) => perm === undefined)) return false;
     this.#nodes.set(text.slice(0, pathEnd), {
       order: Number(text.slice(pathEnd + 1, orderEnd)),
+      seq: this.#seq,
       perms: perms as Perm[],
       value: text.slice(permsEnd + 1),
     });
@@ -93,9 +104,14 @@ export class Restorer {
   /** Fills the store; returns paths that had no parent and were left out. */
   restore(store: Store): string[] {
     for (const [name, value] of parseLimits(this.#limits ?? '')) store.domains.limits.set(name, value);
-    for (const [domid, texts] of this.#domains) {
+    // Generations as they follow from the file: a permission entry that is older than the domain of its number stays so.
+    const nodes = [...this.#nodes].sort(([, a], [, b]) => a.seq - b.seq);
+    const domains = [...this.#domains].sort(([, a], [, b]) => a.firstSeq - b.firstSeq);
+    let older = 0;
+    for (const [domid, { texts, firstSeq }] of domains) {
+      while (older < nodes.length && (nodes[older] as [string, KeptNode])[1].seq < firstSeq) older++;
       const [, uniqueId, features, introduced, shutdown, target, port, limits] = texts as [string, ...string[]];
-      const domain = store.domains.make(domid, uniqueId ?? '', 0);
+      const domain = store.domains.make(domid, uniqueId ?? '', older + 1);
       domain.features = Number(features);
       domain.introduced = introduced === '1';
       domain.shutdown = shutdown === '1';
@@ -103,7 +119,7 @@ export class Restorer {
       domain.port = Number(port);
       for (const [name, value] of parseLimits(limits ?? '')) domain.account.limits.set(name, value);
     }
-    for (const [path, node] of this.#nodes) store.tree.restore(path, node);
+    for (const [path, node] of nodes) store.tree.restore(path, node);
     const dropped = store.tree.attachChildren();
     store.recount();
     return dropped;

@@ -209,6 +209,12 @@ export class JournalFile implements Journal {
     setImmediate(() => this.#slice());
   }
 
+  /** By the tree's own way of reading: it marks permission entries that are older than the domain of their number. */
+  #nodeNow(path: string): string {
+    const node = this.#store.tree.get(path);
+    return node === undefined ? removedRecord(path) : nodeRecord(path, node);
+  }
+
   #slice(): void {
     const rewriting = this.#rewriting;
     if (rewriting === undefined) return;
@@ -217,7 +223,7 @@ export class JournalFile implements Journal {
     for (let count = 0; count < STORE_JOURNAL_SLICE && !last; count++) {
       const next = rewriting.nodes.next();
       if (next.done === true) last = true;
-      else rewriting.buffer.add(nodeRecord(next.value[0], next.value[1]));
+      else rewriting.buffer.add(this.#nodeNow(next.value[0]));
     }
     rewriting.size += rewriting.buffer.write(rewriting.fd);
     if (!last) {

@@ -7,6 +7,7 @@ import t from 'tap';
 import { STORE_JOURNAL_SMALL } from '../../../../lib/core/limits.js';
 import { NO_LOG } from '../../../../lib/core/log.js';
 import { checkStore } from '../../../../services/xenstored/check.js';
+import { COMPAT, type Compat } from '../../../../services/xenstored/compat.js';
 import { JournalFile } from '../../../../services/xenstored/node/journal-file.js';
 import type { Store } from '../../../../services/xenstored/store.js';
 import { type OpName, StoreLab } from '../../../fixtures/store-lab.js';
@@ -41,8 +42,8 @@ interface Life {
   readonly warnings: string[];
 }
 
-function live(path: string, bootId = 'boot'): Life {
-  const lab = new StoreLab(undefined, false);
+function live(path: string, bootId = 'boot', compat: Compat = COMPAT['4.22']): Life {
+  const lab = new StoreLab(compat, false);
   const warnings: string[] = [];
   const log = { ...NO_LOG, warn: (...texts: unknown[]) => warnings.push(String(texts.at(-1))) };
   const journal = JournalFile.open(path, bootId, lab.store, log);
@@ -204,4 +205,28 @@ t.test('a grown file is written anew beside the service, and loses nothing meanw
   const again = live(file);
   t.equal(picture(again.lab.store), picture(lab.store));
   again.journal.close();
+});
+
+t.test('a domain inherits nothing from an earlier one of its number, however often the daemon ends', async (t) => {
+  const path = temporary(t);
+  // This release leaves a dead domain's entries where they are, and only their age tells whom they meant.
+  const open = (): Life => live(path, 'boot', COMPAT['4.17']);
+  const first = open();
+  first.lab.guest(5);
+  first.lab.expectOk('dom0', 'WRITE', '/secret|x');
+  first.lab.expectOk('dom0', 'SET_PERMS', '/secret|n0|r5|');
+  t.equal(first.lab.reply('dom5', 'READ', '/secret|'), 'x');
+  first.lab.expectOk('dom0', 'RELEASE', '5|');
+  first.lab.reopen('dom5');
+  first.lab.guest(5);
+  first.lab.expectOk('dom0', 'WRITE', '/given|y');
+  first.lab.expectOk('dom0', 'SET_PERMS', '/given|n0|r5|');
+  first.journal.close();
+  for (let life = 0; life < 3; life++) {
+    const { lab, journal } = open();
+    t.equal(lab.reply('dom5', 'READ', '/secret|'), 'EACCES');
+    t.equal(lab.reply('dom5', 'READ', '/given|'), 'y');
+    lab.expectOk('dom0', 'SET_TARGET', '5|5|');
+    journal.close();
+  }
 });
