@@ -3,7 +3,8 @@
 //
 // Two things are tolerated. A node that a transaction has seen in its parent's list can vanish outside; when the transaction
 // then makes it anew, the C daemon adds the name to the list a second time and later stumbles over it (EIO). Ours lists it
-// once. Such a transaction has lost already: neither may commit it, and that is what is compared of it from there on.
+// once. A removal that meets a listed child which is not there stops half-way in both (EIO), having touched what it met
+// until then. Such a transaction has lost already: neither may commit it, and that is what is compared of it from there on.
 //
 // And a transaction in which nodes have rights of a domain that is released meanwhile: ours answers EAGAIN, as for any
 // other change under its eyes; the daemon commits, or fails with ENOMEM. The stores may be different ones from there on,
@@ -97,8 +98,9 @@ export class Comparator {
       doomed.delete(a.txId);
       return same && (a.payload === EAGAIN || !commits(step));
     }
-    if (same) return true;
-    if (a.txId === 0 || a.txId !== b.txId || a.reqId !== b.reqId || !isDoubleChild(a, b)) return false;
+    const stumbles = a.type === XS.XS_ERROR && a.payload === EIO;
+    if (same && !stumbles) return true;
+    if (a.txId === 0 || a.txId !== b.txId || a.reqId !== b.reqId || !(same || isDoubleChild(a, b))) return same;
     this.#doomed.set(conn, new Set([...(doomed ?? []), a.txId]));
     return true;
   }
