@@ -13,7 +13,7 @@
 // that seems awake, whom no ring wakes: a receiver that learns of a peer's death looks by itself (the closing connection
 // wakes it, rescan() finds the bits), and where the receiver has no connection to the sender, whoever learns of the death
 // in its place insists: it rings and writes the byte whatever `sleeping` says. A byte too many is a look too many.
-import { closeSync, constants, existsSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, unlinkSync } from 'node:fs';
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import { join } from 'node:path';
 import { ErrnoError } from '../core/errors.js';
@@ -22,7 +22,7 @@ import type { BellNotifier, BoundBell, Doorbell, NotifyHandle } from '../core/no
 import type { Mapping } from '../core/shared.js';
 import { BELL_PAGE_SIZE, BELL_PENDING_WORDS, BELL_WORD } from '../layout/bell.js';
 import { isDirect, openDirect } from './bell-direct.js';
-import { makeFifo } from './libc.js';
+import { makeFifo, writeNow } from './libc.js';
 import type { Poller, PollSource } from './poller.js';
 import { createPath, mapPath } from './shm.js';
 
@@ -98,7 +98,7 @@ export class SharedBell implements PollSource {
       buffer: Buffer.alloc(4096),
       callback: (count) => {
         this.wakeCount += count;
-        poller.activity();
+        poller.wake();
         return true;
       },
     };
@@ -194,13 +194,8 @@ export class BellSender {
   }
 
   #wake(): void {
-    try {
-      writeSync(this.#fifo, WAKE_BYTE);
-    } catch (error) {
-      // EPIPE: the receiver died; EAGAIN: its FIFO holds unread bytes, so it is about to wake.
-      const { code } = error as NodeJS.ErrnoException;
-      if (code !== 'EPIPE' && code !== 'EAGAIN') throw error;
-    }
+    // False: the receiver died, or its FIFO is full of unread bytes, so that it is about to wake.
+    writeNow(this.#fifo, WAKE_BYTE);
   }
 
   close(): void {

@@ -12,6 +12,7 @@ const mkfifoFn = libc.func('int mkfifo(const char *path, unsigned int mode)');
 
 const recvFn = libc.func('int64_t recv(int fd, void *buffer, size_t length, int flags)');
 const sendFn = libc.func('int64_t send(int fd, const void *buffer, size_t length, int flags)');
+const writeFn = libc.func('int64_t write(int fd, const void *buffer, size_t length)');
 const pollFn = libc.func('int poll(void *fds, uint64_t count, int timeout)');
 
 const fcntlFn = libc.func('int fcntl(int fd, int command, long argument)');
@@ -31,6 +32,7 @@ const LOCK_NB = 4;
 const LOCK_UN = 8;
 const EWOULDBLOCK = 11;
 const EEXIST = 17;
+const EPIPE = 32;
 
 /** A C call that failed; `errno` positive. */
 export class LibcError extends Error {
@@ -132,6 +134,17 @@ export function receiveNow(fd: number, target: Uint8Array): number {
 /** Hands bytes to a socket: how many it took, negative when none or it failed. Never blocks, never raises SIGPIPE. */
 export function sendNow(fd: number, source: Uint8Array, length: number): number {
   return Number(sendFn(fd, source, length, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+/**
+ * Writes to a pipe that does not block, in half the time of fs.writeSync. False when its reader is gone (Node ignores
+ * SIGPIPE) or it is full. Throws LibcError for anything else.
+ */
+export function writeNow(fd: number, source: Uint8Array): boolean {
+  if (Number(writeFn(fd, source, source.length)) >= 0) return true;
+  const errno = koffi.errno();
+  if (errno === EWOULDBLOCK || errno === EPIPE) return false;
+  throw new LibcError('write', errno);
 }
 
 /** struct pollfd: fd, events, revents. */

@@ -1,6 +1,9 @@
-// Adaptive polling of the event loop (design 4): after each activity the process looks at its shared pages from
-// setImmediate for a while, so that timers, sockets and ZeroMQ do not starve; then it says that it sleeps, looks once
-// more, and blocks. Leaves what is polled, and the wake-up, to its sources (bell.ts).
+// Adaptive polling of the event loop (design 4): after each activity the process looks at its shared pages for a while, a
+// few times a turn of the event loop, so that timers, sockets and ZeroMQ do not starve; then it says that it sleeps, looks
+// once more, and blocks. Leaves what is polled, and the wake-up, to its sources (bell.ts).
+//
+// Each empty look gives the core away: with more processes polling than there are cores, whoever has something to do gets
+// it, and alone on a core a yield costs 0.2 us, less than a turn of the event loop (0.8 us).
 import { schedYield } from './libc.js';
 
 export interface PollSource {
@@ -12,25 +15,29 @@ export interface PollSource {
 
 /** How long to look after the last activity: 50 us costs the tail, more wastes the core (measured, design 4). */
 export const POLL_US_DEFAULT = 150;
-/** With a free core a few microseconds without giving it away are better than a yield. */
-const EAGER_NS = 4_000n;
-/** A yield that took longer had somebody else running: they need the core more than we do. */
-const YIELD_LONG_NS = 50_000n;
+/** Looks between two turns of the event loop. */
+const LOOKS = 8;
+/**
+ * A yield that took longer had somebody run who does not yield, as the processes of a lab do, and who needs the core more
+ * than we do. They run for up to some 100 us before they look again: a shorter bound takes them for strangers, and all
+ * of a lab ends up blocking (measured: round trips twice as long).
+ */
+const YIELD_LONG_MS = 0.5;
 /** How long to block without polling after such a yield. */
-const BACK_OFF_NS = 5_000_000n;
+const BACK_OFF_MS = 5;
 
 export class Poller {
-  readonly #windowNs: bigint;
+  readonly #windowMs: number;
   readonly #sources: PollSource[] = [];
-  #lastActivityNs = 0n;
-  #backOffUntilNs = 0n;
+  #lastActivityMs = 0;
+  #backOffUntilMs = 0;
   #running = false;
   #stopped = false;
   readonly #turn = () => this.#pollTurn();
 
   /** `windowUs`: how long to look after the last activity; 0 blocks as soon as nothing is there. */
   constructor(windowUs = POLL_US_DEFAULT) {
-    this.#windowNs = BigInt(windowUs) * 1000n;
+    this.#windowMs = windowUs / 1000;
   }
 
   add(source: PollSource): void {
@@ -38,13 +45,21 @@ export class Poller {
     this.activity();
   }
 
-  /** Something happened (a message, a wake-up): look at the pages for a while. */
+  /** Something happened (a message): look at the pages for a while, from the next turn of the event loop. */
   activity(): void {
     if (this.#stopped) return;
-    this.#lastActivityNs = process.hrtime.bigint();
+    this.#lastActivityMs = performance.now();
     if (this.#running) return;
     this.#running = true;
     setImmediate(this.#turn);
+  }
+
+  /** A source woke us, from the event loop: looks at once. */
+  wake(): void {
+    if (this.#stopped || this.#running) return;
+    this.#lastActivityMs = performance.now();
+    this.#running = true;
+    this.#pollTurn();
   }
 
   stop(): void {
@@ -52,33 +67,35 @@ export class Poller {
   }
 
   #pollTurn(): void {
-    if (this.#stopped) {
-      this.#running = false;
-      return;
-    }
-    let busy = false;
-    for (const source of this.#sources) if (source.poll()) busy = true;
-    const now = process.hrtime.bigint();
-    if (busy) {
-      this.#lastActivityNs = now;
-      setImmediate(this.#turn);
-      return;
-    }
-    const idle = now - this.#lastActivityNs;
-    if (idle < this.#windowNs && now >= this.#backOffUntilNs) {
-      if (idle > EAGER_NS) {
-        schedYield();
-        if (process.hrtime.bigint() - now > YIELD_LONG_NS) this.#backOffUntilNs = now + BACK_OFF_NS;
+    for (let look = 0; look < LOOKS; look++) {
+      if (this.#stopped) {
+        this.#running = false;
+        return;
       }
-      setImmediate(this.#turn);
-      return;
+      let busy = false;
+      for (const source of this.#sources) if (source.poll()) busy = true;
+      const now = performance.now();
+      if (busy) {
+        // What it led to goes on in microtasks: they come before the next look.
+        this.#lastActivityMs = now;
+        break;
+      }
+      if (now - this.#lastActivityMs >= this.#windowMs || now < this.#backOffUntilMs) {
+        if (this.#sleep()) return;
+        break;
+      }
+      schedYield();
+      const after = performance.now();
+      if (after - now > YIELD_LONG_MS) this.#backOffUntilMs = after + BACK_OFF_MS;
     }
+    setImmediate(this.#turn);
+  }
+
+  /** False when something came meanwhile. */
+  #sleep(): boolean {
     let asleep = true;
     for (const source of this.#sources) if (!source.sleep()) asleep = false;
-    if (!asleep) {
-      setImmediate(this.#turn);
-      return;
-    }
-    this.#running = false;
+    if (asleep) this.#running = false;
+    return asleep;
   }
 }
