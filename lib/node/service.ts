@@ -203,7 +203,7 @@ class RunningService<Options> {
     poller: Poller,
   ): Promise<{ doorbell: Doorbell; rescan: () => void }> {
     if (this.#options.notify === 'zmq') {
-      const doorbell = await messageDoorbell(runDir, name, poller);
+      const doorbell = await messageDoorbell(runDir, name);
       this.#own('doorbell', () => doorbell.close());
       return { doorbell, rescan: () => {} };
     }

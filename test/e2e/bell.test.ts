@@ -7,7 +7,6 @@ import t from 'tap';
 import { BELL_PAGE_SIZE, BELL_WORD } from '../../lib/layout/bell.js';
 import { BellSender, bellPaths } from '../../lib/node/bell.js';
 import { messageDoorbell } from '../../lib/node/bell-zmq.js';
-import { Poller } from '../../lib/node/poller.js';
 import { createPath, mapPath } from '../../lib/node/shm.js';
 import { withDeadline } from '../../lib/node/wait.js';
 import { startNode, temporaryRunDir } from '../fixtures/processes.js';
@@ -97,9 +96,8 @@ t.test(
   async (t) => {
     const runDir = temporaryRunDir(t);
     mkdirSync(join(runDir, 'bell'));
-    const poller = new Poller();
-    const receiver = await messageDoorbell(runDir, 'receiver', poller);
-    const sender = await messageDoorbell(runDir, 'sender', poller);
+    const receiver = await messageDoorbell(runDir, 'receiver');
+    const sender = await messageDoorbell(runDir, 'sender');
     for (let round = 0; round < 50; round++) {
       let bound: { release(): void } | undefined;
       const rung = new Promise<void>((resolve) => {
@@ -116,6 +114,5 @@ t.test(
     t.pass('50 rings');
     sender.close();
     receiver.close();
-    poller.stop();
   },
 );
