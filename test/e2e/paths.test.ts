@@ -110,7 +110,11 @@ async function drawOn(t: Test, notify: NotifyMode, paths: readonly NotificationP
       );
       for (const point of others) {
         const found = mine.filter((record) => record.domid !== undefined && isPoint(subject, point, record));
-        t.same(found, [], `no ${point.process} ${point.kind} ${point.name}`);
+        // The kernel half is gated until vhost-frontend writes the port back (hops.ts, GATE_HOPS): a kick that meets the
+        // closed gate is found in its slot and served by vhost-frontend, as on Linux. Most do not meet it.
+        const gated = point === HOP.frontendSlot && passed.has(HOP.exitMmio);
+        if (gated) t.ok(found.length < kicks, `${found.length} kicks met a closed gate, ${kicks} did not`);
+        else t.same(found, [], `no ${point.process} ${point.kind} ${point.name}`);
       }
     });
   }
