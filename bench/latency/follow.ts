@@ -41,6 +41,8 @@ export interface Followed {
   readonly requestNs: bigint;
   /** The path's points from kick to device; undefined when no kick was needed. */
   readonly toDevice: readonly Passed[] | undefined;
+  /** When vhost-frontend, woken by the kick as well, had written the port back; where an IOEVENTFD shares the port. */
+  readonly writtenBackNs: bigint | undefined;
   readonly commandNs: bigint;
   /** The path's points from call to upcall; undefined when the guest did not ask for the call. */
   readonly toGuest: readonly Passed[] | undefined;
@@ -181,6 +183,23 @@ function bySequence(
 const of = (records: readonly TrailRecord[], { process, kind, name }: HopPoint, guest: string): TrailRecord[] =>
   records.filter((r) => r.name === name && r.kind === kind && r.process === (process === 'guest' ? guest : process));
 
+const SHARED_PORT: readonly Trail['path'][] = ['irqfd', 'evtchnfd'];
+
+/** Finds the write-back that follows a kick which the hypervisor sent; to be asked in order of time. */
+function writeBacks(
+  records: readonly TrailRecord[],
+  path: Trail['path'],
+): (passed: readonly Passed[] | undefined) => bigint | undefined {
+  const times = SHARED_PORT.includes(path) ? of(records, HOP.hypervisorWriteBack, '').map(({ ns }) => ns) : [];
+  let next = 0;
+  return (passed) => {
+    const kick = passed?.find(({ at }) => at === label(HOP.hypervisorKick));
+    if (kick === undefined) return undefined;
+    while (next < times.length && times[next]! < kick.ns) next++;
+    return times[next];
+  };
+}
+
 /** The device's record of the command that carries a request's number. */
 export const COMMAND_RECORD: HopPoint = { process: 'vhost-gpu', kind: 'command', name: 'MOVE_CURSOR' };
 
@@ -193,6 +212,7 @@ export function follow(records: readonly TrailRecord[], trail: Trail): Following
   const used = bySequence(of(records, LOAD_RECORD.used, guest), (r) => r.a, 'seen as used', trail, faults);
   const toDevice = followDirection(records, PATH_HOPS[trail.path].toDevice, trail, faults);
   const toGuest = followDirection(records, PATH_HOPS[trail.path].toGuest, trail, faults);
+  const writeBack = writeBacks(records, trail.path);
   const followed: Followed[] = [];
   let kick = 0;
   let call = 0;
@@ -213,6 +233,7 @@ export function follow(records: readonly TrailRecord[], trail: Trail): Following
       intendedNs: request.ns - BigInt(Math.round(request.b)),
       requestNs: request.ns,
       toDevice: kicked ? toDevice.passed[kick] : undefined,
+      writtenBackNs: kicked ? writeBack(toDevice.passed[kick]) : undefined,
       commandNs: command.ns,
       toGuest: called ? toGuest.passed[call] : undefined,
       usedNs: end.ns,

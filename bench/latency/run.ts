@@ -184,7 +184,7 @@ class Run {
       this.#reported.push({ ...result, hops, condition });
     };
     await report(`after ${IDLE_GAP_US / 1000} ms of nothing`, { ...closed, samples: IDLE_SAMPLES, gapUs: IDLE_GAP_US });
-    if (of.mode !== 'hot') return;
+    if (of.mode !== 'hot' || of.notify !== 'doorbell') return;
     for (const count of [1, 2]) {
       const neighbours = await Neighbours.start(count);
       try {

@@ -1,9 +1,10 @@
 // Figures of one measurement: histograms of each direction, of the round trip and of every hop, filled from followed
 // requests. Leaves following to follow.ts and printing to the reports.
 import type { Histogram } from 'hdr-histogram-js';
+import { HOP } from '../../lib/core/hops.js';
 import type { Load } from '../../lib/core/latency.js';
 import { type Figures, figuresOf, nsHistogram } from '../floor/figures.js';
-import type { Followed, Passed } from './follow.js';
+import { type Followed, label, type Passed } from './follow.js';
 
 export interface HopFigures {
   readonly from: string;
@@ -68,6 +69,10 @@ export class Tally {
     const start = this.#load === 'open' ? request.intendedNs : (toDevice?.[0]?.ns ?? request.requestNs);
     record(this.#roundTrip, request.usedNs - start);
     if (toDevice !== undefined) this.#addHops(toDevice);
+    const kick = toDevice?.find(({ at }) => at === label(HOP.hypervisorKick));
+    if (kick !== undefined && request.writtenBackNs !== undefined) {
+      this.#addHops([kick, { at: label(HOP.hypervisorWriteBack), ns: request.writtenBackNs }]);
+    }
     if (toDevice !== undefined && toGuest !== undefined) this.#addHops([toDevice.at(-1)!, toGuest[0]!]);
     if (toGuest === undefined) return;
     this.#addHops(toGuest);

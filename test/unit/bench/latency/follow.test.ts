@@ -138,6 +138,23 @@ t.test('a request that needed no kick, or no call, has no time for it', (t) => {
   t.end();
 });
 
+t.test(
+  'where an IOEVENTFD shares the port, the time until it is written back is known, for kicks of the hypervisor',
+  (t) => {
+    const back = Array.from({ length: TRAIL.count }, (_, index) =>
+      recordAt((index + 1) * APART + 777, HOP.hypervisorWriteBack, { a: 2 }),
+    );
+    for (const path of ['evtchnfd', 'dmop'] as const) {
+      const trail = { ...TRAIL, path };
+      const { requests, faults } = follow(inOrder([...run(trail), ...back]), trail);
+      t.same(faults, []);
+      for (const [index, { writtenBackNs }] of requests.entries())
+        t.equal(writtenBackNs, path === 'dmop' ? undefined : BigInt((index + 1) * APART + 777));
+    }
+    t.end();
+  },
+);
+
 t.test('the delay of a request moves its intended time, not its record', (t) => {
   const late = run().map((record) => (record.name === LOAD_RECORD.request.name ? { ...record, b: 300 } : record));
   const { requests } = follow(late, TRAIL);

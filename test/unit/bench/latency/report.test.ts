@@ -155,6 +155,7 @@ t.test('an open loop counts the delay of its requests, a closed one does not', (
       { at: 'guest kick', ns: 1510n },
       { at: 'vhost-gpu kick', ns: 1710n },
     ],
+    writtenBackNs: undefined,
     commandNs: 1720n,
     toGuest: [
       { at: 'vhost-gpu call', ns: 1730n },
