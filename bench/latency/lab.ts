@@ -1,7 +1,7 @@
 // A lab to measure: five processes with one guest that issues the load, started and ended here. Asks the guest for runs and
 // hands over what everybody recorded meanwhile; costs no processor time while the guest measures.
 // Leaves what the records mean to follow.ts.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { needsEvtchnRaise } from '../../lib/core/evtchn-raise.js';
@@ -41,6 +41,7 @@ export interface Batch {
   readonly trail: Trail;
 }
 
+const SHARED_MEMORY_DIR = '/dev/shm';
 const FRAME_DEADLINE_MS = 20_000;
 /** Beyond the time that a run takes by itself. */
 const ANSWER_SLACK_MS = 20_000;
@@ -90,7 +91,8 @@ export class MeasuredLab {
 
   /** Resolves when the guest has shown its picture and waits for runs. What was started is ended when that fails. */
   static async start(choice: LabChoice): Promise<MeasuredLab> {
-    const dir = mkdtempSync(join(tmpdir(), 'xw-latency-'));
+    // Memory, where there is some: pages of a file on a disk are written back now and then, and fault after that.
+    const dir = mkdtempSync(join(existsSync(SHARED_MEMORY_DIR) ? SHARED_MEMORY_DIR : tmpdir(), 'xw-latency-'));
     const claim = await claimRunDir(join(dir, 'lab'));
     const { runDir } = claim;
     const config = onPath(choice.config, choice.path);

@@ -60,6 +60,7 @@ const OPEN_RATE: Readonly<Record<NotifyMode, Readonly<Record<Mode, number>>>> = 
   zmq: { hot: 500, blocked: 200 },
 };
 const OPEN_SAMPLES_BLOCKED_MAX = 600;
+const TRACED_BY_TURNS = ['on', 'off', 'on', 'off', 'on', 'off'] as const;
 const RECORDS_TIMED = 200_000;
 /** The guest, the hypervisor, vhost-frontend, vhost-gpu. */
 const RUNNABLE = 4;
@@ -196,7 +197,7 @@ class Run {
     }
   }
 
-  /** Round trips as the guest sees them, in a lab that records and in one that does not, twice each by turns. */
+  /** Round trips as the guest sees them, in labs that record and in labs that do not, by turns; the best of each. */
   async #traceCost(path: NotificationPath, notify: NotifyMode): Promise<void> {
     const { say, samples } = this.#settings;
     say(`${path} ${notify}: with history and without`);
@@ -206,7 +207,7 @@ class Run {
         return (await lab.load({ count: Math.min(2000, samples) })).figures.p50;
       });
     const figures = { on: [] as number[], off: [] as number[] };
-    for (const history of ['on', 'off', 'on', 'off'] as const) figures[history].push(await round(history));
+    for (const history of TRACED_BY_TURNS) figures[history].push(await round(history));
     this.#tracing.push({ path, notify, onP50Ns: Math.min(...figures.on), offP50Ns: Math.min(...figures.off) });
   }
 
