@@ -17,7 +17,6 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { errorMessage, UserError } from '../core/errors.js';
 import { SOCKET_PATH_BYTES_MAX } from '../core/limits.js';
-import type { ServerName } from '../core/service.js';
 import { setInherited, tryLock } from './libc.js';
 import { retryOnChange } from './wait.js';
 
@@ -174,5 +173,3 @@ export function listProcesses(runDir: string): ProcessEntry[] {
     }
   });
 }
-
-export const SERVERS: readonly ServerName[] = ['hypervisor', 'xenstored', 'vhost-gpu'];

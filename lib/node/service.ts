@@ -1,6 +1,5 @@
 // The life of a service process: its name and lock, log, history, doorbell and bus; ready, orderly stop, and giving
 // everything back on every path that lets code run. services/*/main.ts calls runService and nothing else.
-import { rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { DeadlineError, ErrnoError, errorMessage, PeerDiedError, UserError } from '../core/errors.js';
 import { type History, NO_HISTORY } from '../core/history.js';
@@ -309,9 +308,4 @@ function inheritedName(runDir: string, name: string): NameLock | undefined {
 
 function stackOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : errorMessage(error);
-}
-
-/** Removes a whole run directory of which no process lives any more. */
-export function removeRunDir(runDir: string): void {
-  rmSync(runDir, { recursive: true, force: true });
 }
