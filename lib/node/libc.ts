@@ -10,10 +10,10 @@ const yieldFn = libc.func('int sched_yield()');
 const flockFn = libc.func('int flock(int fd, int operation)');
 const mkfifoFn = libc.func('int mkfifo(const char *path, unsigned int mode)');
 
-const recvFn = libc.func('int64_t recv(int fd, void *buffer, size_t length, int flags)');
-const sendFn = libc.func('int64_t send(int fd, const void *buffer, size_t length, int flags)');
+const recvFn = libc.func('int64_t recv(int fd, uintptr_t buffer, size_t length, int flags)');
+const sendFn = libc.func('int64_t send(int fd, uintptr_t buffer, size_t length, int flags)');
 const writeFn = libc.func('int64_t write(int fd, const void *buffer, size_t length)');
-const pollFn = libc.func('int poll(void *fds, uint64_t count, int timeout)');
+const pollFn = libc.func('int poll(uintptr_t fds, uint64_t count, int timeout)');
 
 const fcntlFn = libc.func('int fcntl(int fd, int command, long argument)');
 const execveFn = libc.func('int execve(const char *path, const char **argv, const char **envp)');
@@ -21,6 +21,7 @@ const execveFn = libc.func('int execve(const char *path, const char **argv, cons
 const F_GETFD = 1;
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
+const MSG_PEEK = 2;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const PROT_READ = 1;
@@ -126,14 +127,35 @@ export function pageAlignedBytes(size: number): Uint8Array {
   return new Uint8Array(buffer, at, size);
 }
 
-/** Takes what a socket holds now: bytes, 0 at its end, negative when nothing waits or it failed. Never blocks. */
-export function receiveNow(fd: number, target: Uint8Array): number {
-  return Number(recvFn(fd, target, target.length, MSG_DONTWAIT));
+/** Bytes that C may be given by their address: outside of the heap, where nothing moves them. */
+export interface FixedBytes {
+  readonly bytes: Buffer;
+  /** Of the first byte. Passing it costs less than passing the buffer. */
+  readonly address: number;
+}
+
+/** Not zeroed. Lives as long as its Buffer is referred to. */
+export function fixedBytes(size: number): FixedBytes {
+  const bytes = Buffer.allocUnsafeSlow(size);
+  return { bytes, address: Number(koffi.address(bytes)) };
+}
+
+/**
+ * Copies out what a socket holds now, which it goes on holding: bytes, 0 at its end, negative when nothing waits or it
+ * failed. Never blocks.
+ */
+export function peekNow(fd: number, target: FixedBytes): number {
+  return Number(recvFn(fd, target.address, target.bytes.length, MSG_DONTWAIT | MSG_PEEK));
+}
+
+/** Takes what a socket holds now, at most `length` bytes; the answer as that of peekNow. */
+export function receiveNow(fd: number, target: FixedBytes, length = target.bytes.length): number {
+  return Number(recvFn(fd, target.address, length, MSG_DONTWAIT));
 }
 
 /** Hands bytes to a socket: how many it took, negative when none or it failed. Never blocks, never raises SIGPIPE. */
-export function sendNow(fd: number, source: Uint8Array, length: number): number {
-  return Number(sendFn(fd, source, length, MSG_DONTWAIT | MSG_NOSIGNAL));
+export function sendNow(fd: number, source: FixedBytes, length: number): number {
+  return Number(sendFn(fd, source.address, length, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 /**
@@ -152,6 +174,6 @@ export const POLLFD_SIZE = 8;
 export const POLLIN = 1;
 
 /** poll(2) without waiting; `fds` holds `count` struct pollfd. How many are ready. */
-export function pollNow(fds: Uint8Array, count: number): number {
-  return Number(pollFn(fds, count, 0));
+export function pollNow(fds: FixedBytes, count: number): number {
+  return Number(pollFn(fds.address, count, 0));
 }

@@ -145,7 +145,8 @@ export class Connection implements Subject {
     const messages = this.#outbox;
     this.#outbox = [];
     this.#outboxBytes = 0;
-    this.#queuedEvents.clear();
+    // Clearing makes a new table, even of an empty set.
+    if (this.#queuedEvents.size > 0) this.#queuedEvents.clear();
     return messages;
   }
 

@@ -231,8 +231,8 @@ export class Store {
     }
     connection.reply({ type, reqId: message.reqId, txId: message.txId, payload }, this.#cause);
     this.#cause = undefined;
-    connection.domainAnswers.clear();
-    connection.introduceAnswers.clear();
+    if (connection.domainAnswers.size > 0) connection.domainAnswers.clear();
+    if (connection.introduceAnswers.size > 0) connection.introduceAnswers.clear();
     call.after?.();
   }
 

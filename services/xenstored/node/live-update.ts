@@ -24,7 +24,8 @@ import { isRelative } from '../path.js';
 import type { CarriedRing } from '../ring-session.js';
 import type { Store } from '../store.js';
 import type { RingTransport } from './ring-transport.js';
-import type { SocketClient, SocketTransport } from './socket-transport.js';
+import type { SocketClient } from './socket-client.js';
+import type { SocketTransport } from './socket-transport.js';
 
 /** Names the file with the state. */
 const STATE_VARIABLE = 'XENWIRE_LIVE_UPDATE';

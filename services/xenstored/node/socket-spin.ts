@@ -1,17 +1,29 @@
 // Looks at busy clients' sockets directly, without a turn of the event loop for each message: a client that waits for its
 // reply sends its next request a few microseconds after it. Bounded in time, so that all else in the process goes on;
-// gives the core away while nothing comes, and stops at once when somebody else needs it. Leaves idle clients, ends and
-// errors to the event loop, which watches the same descriptors.
-import { POLLFD_SIZE, POLLIN, pollNow, receiveNow, schedYield } from '../../../lib/node/libc.js';
+// gives the core away while nothing comes, and stops when somebody else needs it. Leaves idle clients, ends and errors
+// to the event loop, which watches the same descriptors.
+//
+// A request is looked at where it is and taken off the socket only once it is answered. Taking it off frees room in the
+// socket, and Linux tells so to whoever sleeps on the other end, a reader too (af_unix.c: unix_write_space): the client
+// would wake for nothing, go to sleep again, and be woken once more by the reply.
+import {
+  type FixedBytes,
+  fixedBytes,
+  POLLFD_SIZE,
+  POLLIN,
+  peekNow,
+  pollNow,
+  receiveNow,
+  schedYield,
+} from '../../../lib/node/libc.js';
 
 /** Time since a client's last message after which the event loop is enough for it. */
 const BUSY_MS = 1;
-/** How long to look for the next message, and how long of that without giving the core away. */
-const WINDOW_MS = 0.03;
-const EAGER_MS = 0.004;
+/** How long to look for the next message. */
+const WINDOW_MS = 0.1;
 /** The longest that anything else in this process waits for its turn. */
-const TURN_MS = 0.5;
-/** A yield that took longer had somebody else running: they need the core more, for a while. */
+const TURN_MS = 1;
+/** A yield that took longer and after which no client has anything had somebody else run: they need the core more. */
 const YIELD_LONG_MS = 0.05;
 const BACK_OFF_MS = 5;
 /** Looking at more descriptors one by one costs more than asking for all at once. */
@@ -19,6 +31,7 @@ const ONE_BY_ONE_MAX = 2;
 const CHUNK_BYTES = 65536;
 
 export interface SpinClient {
+  /** Negative once it is closed. */
   readonly fd: number;
   /** Bytes may be taken from it now. */
   readonly readable: boolean;
@@ -26,25 +39,48 @@ export interface SpinClient {
   take(bytes: Buffer): void;
 }
 
+interface BusyClient {
+  readonly client: SpinClient;
+  heardMs: number;
+}
+
 export class SocketSpin {
-  /** Busy clients and when each was last heard. */
-  readonly #busy = new Map<SpinClient, number>();
-  readonly #chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
-  #pollFds = Buffer.alloc(POLLFD_SIZE * 16);
-  #backOffUntil = 0;
+  readonly #onActivity: () => void;
+  readonly #busy: BusyClient[] = [];
+  readonly #chunk = fixedBytes(CHUNK_BYTES);
+  #pollFds: FixedBytes = fixedBytes(POLLFD_SIZE * 16);
+  /** The table to poll lists exactly the busy clients, in their order. */
+  #pollFdsCurrent = false;
+  #backOffUntilMs = 0;
   #running = false;
   #scheduled = false;
+
+  /** `onActivity`: something came, the event loop should go on being turned for a while. */
+  constructor(onActivity: () => void) {
+    this.#onActivity = onActivity;
+  }
 
   /** The event loop read from a client: others of its kind may follow at once. */
   heard(client: SpinClient): void {
     if (client.fd < 0) return;
     const now = performance.now();
-    this.#busy.set(client, now);
-    if (!this.#running && now >= this.#backOffUntil) this.#schedule();
+    const known = this.#busy.find((busy) => busy.client === client);
+    if (known !== undefined) known.heardMs = now;
+    else {
+      this.#busy.push({ client, heardMs: now });
+      this.#pollFdsCurrent = false;
+    }
+    if (!this.#running && now >= this.#backOffUntilMs) this.#schedule();
   }
 
   forget(client: SpinClient): void {
-    this.#busy.delete(client);
+    const index = this.#busy.findIndex((busy) => busy.client === client);
+    if (index >= 0) this.#drop(index);
+  }
+
+  #drop(index: number): void {
+    this.#busy.splice(index, 1);
+    this.#pollFdsCurrent = false;
   }
 
   #schedule(): void {
@@ -57,56 +93,81 @@ export class SocketSpin {
   }
 
   #spin(): void {
-    const start = performance.now();
-    for (const [client, last] of this.#busy) if (start - last > BUSY_MS) this.#busy.delete(client);
+    const startMs = performance.now();
+    for (let index = this.#busy.length - 1; index >= 0; index--) {
+      if (startMs - (this.#busy[index] as BusyClient).heardMs > BUSY_MS) this.#drop(index);
+    }
     this.#running = true;
-    let last = start;
-    for (;;) {
-      const took = this.#look();
-      const now = performance.now();
-      if (took) last = now;
-      else if (this.#busy.size === 0 || now - last > WINDOW_MS) break;
-      else if (now - last > EAGER_MS) {
+    let nowMs = startMs;
+    let lastMs = startMs;
+    while (this.#busy.length > 0) {
+      const took = this.#look(nowMs);
+      nowMs = performance.now();
+      if (took) lastMs = nowMs;
+      else if (nowMs - lastMs > WINDOW_MS) break;
+      else {
         schedYield();
-        const after = performance.now();
-        if (after - now > YIELD_LONG_MS) {
-          this.#backOffUntil = after + BACK_OFF_MS;
+        const afterMs = performance.now();
+        // Not when it was our clients who ran.
+        if (afterMs - nowMs > YIELD_LONG_MS && !this.#look(afterMs)) {
+          this.#backOffUntilMs = afterMs + BACK_OFF_MS;
           break;
         }
       }
-      if (now - start > TURN_MS) {
+      if (nowMs - startMs > TURN_MS) {
         this.#schedule();
         break;
       }
     }
     this.#running = false;
+    if (lastMs > startMs) this.#onActivity();
   }
 
   /** Takes from every busy client what it has; true when one had something. */
-  #look(): boolean {
-    const clients = [...this.#busy.keys()];
-    const ready = clients.length > ONE_BY_ONE_MAX ? this.#ready(clients) : clients;
+  #look(nowMs: number): boolean {
+    const one = this.#busy.length <= ONE_BY_ONE_MAX;
+    if (!one && !this.#anyReady()) return false;
     let took = false;
-    for (const client of ready) {
-      if (!client.readable) continue;
-      const count = receiveNow(client.fd, this.#chunk);
-      if (count > 0) {
-        took = true;
-        this.#busy.set(client, performance.now());
-        client.take(this.#chunk.subarray(0, count));
-      } else if (count === 0) this.#busy.delete(client);
+    // From the last one on: clients that end leave the list meanwhile, and others keep their places.
+    for (let index = this.#busy.length - 1; index >= 0; index--) {
+      const busy = this.#busy[index];
+      if (busy === undefined) continue;
+      if ((one || this.#isReady(index)) && this.#takeFrom(busy, nowMs)) took = true;
     }
     return took;
   }
 
-  #ready(clients: readonly SpinClient[]): SpinClient[] {
-    const size = clients.length * POLLFD_SIZE;
-    if (this.#pollFds.length < size) this.#pollFds = Buffer.alloc(size * 2);
-    clients.forEach((client, index) => {
-      this.#pollFds.writeInt32LE(client.fd, index * POLLFD_SIZE);
-      this.#pollFds.writeInt32LE(POLLIN, index * POLLFD_SIZE + 4);
+  #takeFrom(busy: BusyClient, nowMs: number): boolean {
+    const { client } = busy;
+    if (!client.readable) return false;
+    const count = peekNow(client.fd, this.#chunk);
+    if (count <= 0) {
+      if (count === 0) this.forget(client);
+      return false;
+    }
+    busy.heardMs = nowMs;
+    client.take(this.#chunk.bytes.subarray(0, count));
+    if (client.fd >= 0) receiveNow(client.fd, this.#chunk, count);
+    return true;
+  }
+
+  #anyReady(): boolean {
+    if (!this.#pollFdsCurrent) this.#listPollFds();
+    return pollNow(this.#pollFds, this.#busy.length) > 0;
+  }
+
+  #listPollFds(): void {
+    const size = this.#busy.length * POLLFD_SIZE;
+    if (this.#pollFds.bytes.length < size) this.#pollFds = fixedBytes(size * 2);
+    this.#busy.forEach(({ client }, index) => {
+      this.#pollFds.bytes.writeInt32LE(client.fd, index * POLLFD_SIZE);
+      this.#pollFds.bytes.writeInt32LE(POLLIN, index * POLLFD_SIZE + 4);
     });
-    if (pollNow(this.#pollFds, clients.length) <= 0) return [];
-    return clients.filter((_, index) => (this.#pollFds.readInt16LE(index * POLLFD_SIZE + 6) & POLLIN) !== 0);
+    this.#pollFdsCurrent = true;
+  }
+
+  /** As the last poll said. Once a client has left the list, the table does not fit it: the next look asks anew. */
+  #isReady(index: number): boolean {
+    return this.#pollFdsCurrent && (this.#pollFds.bytes.readInt16LE(index * POLLFD_SIZE + 6) & POLLIN) !== 0;
   }
 }
