@@ -50,9 +50,13 @@ export interface RawMapping {
   unmap(): void;
 }
 
-/** Maps `length` bytes of a file, shared. The buffer must not be touched after unmap(). */
-export function mapFile(fd: number, length: number, writable: boolean): RawMapping {
-  const address = mmapFn(null, length, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0) as bigint;
+/**
+ * Maps `length` bytes of a file from `offset` on, a multiple of the page size, shared. The buffer must not be touched
+ * after unmap().
+ */
+export function mapFile(fd: number, length: number, writable: boolean, offset = 0): RawMapping {
+  const protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+  const address = mmapFn(null, length, protection, MAP_SHARED, fd, offset) as bigint;
   if (BigInt.asUintN(64, BigInt(address)) === MAP_FAILED) throw new LibcError('mmap', koffi.errno());
   let mapped = true;
   return {
@@ -65,9 +69,12 @@ export function mapFile(fd: number, length: number, writable: boolean): RawMappi
   };
 }
 
-/** Backs every page of the file now: a full tmpfs answers ENOSPC here instead of SIGBUS at a later store. */
-export function allocateFile(fd: number, length: number): void {
-  const errno = fallocateFn(fd, 0, length) as number;
+/**
+ * Backs `length` bytes of the file from `offset` on, which grows where it is shorter: a full tmpfs answers ENOSPC here
+ * instead of SIGBUS at a later store.
+ */
+export function allocateFile(fd: number, length: number, offset = 0): void {
+  const errno = fallocateFn(fd, offset, length) as number;
   if (errno !== 0) throw new LibcError('posix_fallocate', errno);
 }
 
@@ -113,7 +120,7 @@ export function execute(file: string, argv: readonly string[], env: Readonly<Rec
   throw new LibcError('execve', koffi.errno());
 }
 
-const PAGE_SIZE = 4096;
+export const PAGE_SIZE = 4096;
 
 /**
  * Zeroed bytes of the ordinary heap that begin on a page. Copying to them from pages of shared memory is up to a third

@@ -1,23 +1,12 @@
 // The file that keeps the store beyond its process: an append log. What changed since the last flush goes into one frame
-// {length, checksum, records}, so that a transaction is kept whole or not at all; the frame is handed to the kernel in
-// one write before any reply leaves that acknowledges it. A killed process loses nothing acknowledged; there is no
+// {length, checksum, records}, so that a transaction is kept whole or not at all; the frame is in the kernel's hands
+// before any reply leaves that acknowledges it (journal-frames.ts). A killed process loses nothing acknowledged; there is no
 // fsync, since a store belongs to one boot of one host and means nothing to the next.
 //
 // The log is written anew when it has grown to a multiple of what it says. That goes on beside the service, in slices:
 // nodes as they are when their slice comes, and every later change behind them. Records say how things are after a
 // change, so the order of the two does not matter as long as a later state stands later.
-import {
-  closeSync,
-  constants,
-  copyFileSync,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, constants, copyFileSync, openSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { STORE_JOURNAL_GROWTH, STORE_JOURNAL_SLICE, STORE_JOURNAL_SMALL } from '../../../lib/core/limits.js';
 import type { Log } from '../../../lib/core/log.js';
 import type { Domain } from '../domains.js';
@@ -36,50 +25,9 @@ import {
 import type { StoreNode } from '../node.js';
 import type { Limits } from '../quota.js';
 import type { Store } from '../store.js';
+import { FrameBuffer, FrameFile, onlyZerosBehind, readFrames } from './journal-frames.js';
 
 const { O_APPEND, O_CREAT, O_RDWR, O_NOFOLLOW, O_TRUNC } = constants;
-const FRAME_HEADER = 8;
-const LENGTH = 4;
-
-/** FNV-1a, 32 bits: finds a frame that was cut or damaged; nobody forges files of the run directory. */
-function checksum(bytes: Uint8Array): number {
-  let hash = 0x811c9dc5;
-  for (let at = 0; at < bytes.length; at++) hash = Math.imul(hash ^ (bytes[at] as number), 0x01000193);
-  return hash >>> 0;
-}
-
-/** Records of one frame: each with its length in front. */
-class FrameBuffer {
-  #bytes = Buffer.allocUnsafe(1 << 16);
-  #end = FRAME_HEADER;
-
-  add(record: string): void {
-    const need = this.#end + LENGTH + record.length;
-    if (need > this.#bytes.length) {
-      const larger = Buffer.allocUnsafe(Math.max(need, this.#bytes.length * 2));
-      this.#bytes.copy(larger, 0, 0, this.#end);
-      this.#bytes = larger;
-    }
-    this.#bytes.writeUInt32LE(record.length, this.#end);
-    this.#bytes.write(record, this.#end + LENGTH, 'latin1');
-    this.#end = need;
-  }
-
-  get empty(): boolean {
-    return this.#end === FRAME_HEADER;
-  }
-
-  /** Writes the frame; returns its bytes. */
-  write(fd: number): number {
-    if (this.empty) return 0;
-    const size = this.#end;
-    this.#bytes.writeUInt32LE(size - FRAME_HEADER, 0);
-    this.#bytes.writeUInt32LE(checksum(this.#bytes.subarray(FRAME_HEADER, size)), LENGTH);
-    for (let at = 0; at < size; ) at += writeSync(fd, this.#bytes, at, size - at);
-    this.#end = FRAME_HEADER;
-    return size;
-  }
-}
 
 interface Rewriting {
   readonly fd: number;
@@ -94,18 +42,18 @@ export class JournalFile implements Journal {
   readonly #store: Store;
   readonly #buffer = new FrameBuffer();
   #fd: number;
-  #size: number;
+  #file: FrameFile;
   /** Size at which it is written anew. */
   #limit = STORE_JOURNAL_SMALL;
   #rewriting: Rewriting | undefined;
   #closed = false;
 
-  private constructor(path: string, bootId: string, store: Store) {
+  private constructor(path: string, bootId: string, store: Store, log: Log, restorer: Restorer) {
     this.#path = path;
     this.#bootId = bootId;
     this.#store = store;
     this.#fd = openSync(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600);
-    this.#size = fstatSync(this.#fd).size;
+    this.#file = new FrameFile(this.#fd, this.#load(restorer, log));
   }
 
   /**
@@ -113,9 +61,9 @@ export class JournalFile implements Journal {
    * change. A file of another boot is begun anew; what cannot be read is set aside as PATH.bad and said in the log.
    */
   static open(path: string, bootId: string, store: Store, log: Log): JournalFile {
-    const journal = new JournalFile(path, bootId, store);
     const restorer = new Restorer();
-    const good = journal.#load(restorer, log);
+    const journal = new JournalFile(path, bootId, store, log, restorer);
+    const good = journal.#file.size;
     if (good > 0) {
       const dropped = restorer.restore(store);
       if (dropped.length > 0)
@@ -128,7 +76,7 @@ export class JournalFile implements Journal {
       store.plant();
       for (const domain of store.domains.all()) journal.domain(domain);
     }
-    journal.#limit = Math.max(STORE_JOURNAL_SMALL, journal.#size * STORE_JOURNAL_GROWTH);
+    journal.#limit = Math.max(STORE_JOURNAL_SMALL, journal.#file.size * STORE_JOURNAL_GROWTH);
     journal.flush();
     return journal;
   }
@@ -136,42 +84,25 @@ export class JournalFile implements Journal {
   /** Reads frames up to the first that is damaged; returns the bytes that are good, 0 when the store begins empty. */
   #load(restorer: Restorer, log: Log): number {
     const bytes = readFileSync(this.#path);
-    let at = 0;
-    let ours = false;
-    while (bytes.length - at >= FRAME_HEADER) {
-      const end = at + FRAME_HEADER + bytes.readUInt32LE(at);
-      if (end > bytes.length || checksum(bytes.subarray(at + FRAME_HEADER, end)) !== bytes.readUInt32LE(at + LENGTH))
-        break;
-      const records = readRecords(bytes.subarray(at + FRAME_HEADER, end));
-      if (at === 0) {
+    let good = 0;
+    for (const { records, end } of readFrames(bytes)) {
+      if (good === 0) {
         const header = records.shift() ?? '';
         if (isHeader(header) && !isHeaderOf(header, this.#bootId)) {
           log.info('the store of another boot is left behind');
-          this.#restart();
           return 0;
         }
-        ours = isHeaderOf(header, this.#bootId);
-        if (!ours) break;
+        if (!isHeader(header)) break;
       }
       if (!records.every((record) => restorer.take(record))) break;
-      at = end;
+      good = end;
     }
-    if (at < bytes.length) {
+    if (!onlyZerosBehind(bytes, good)) {
       const aside = `${this.#path}.bad`;
       copyFileSync(this.#path, aside);
-      log.warn({ good: at, bad: bytes.length - at, aside }, 'the store file is damaged; its good part is kept');
-      if (at === 0) this.#restart();
-      else {
-        ftruncateSync(this.#fd, at);
-        this.#size = at;
-      }
+      log.warn({ good, bad: bytes.length - good, aside }, 'the store file is damaged; its good part is kept');
     }
-    return at;
-  }
-
-  #restart(): void {
-    ftruncateSync(this.#fd, 0);
-    this.#size = 0;
+    return good;
   }
 
   node(path: string, node: StoreNode | undefined): void {
@@ -195,8 +126,8 @@ export class JournalFile implements Journal {
   /** Hands everything recorded so far to the kernel: after this it may be acknowledged. Throws when it cannot. */
   flush(): void {
     if (this.#buffer.empty || this.#closed) return;
-    this.#size += this.#buffer.write(this.#fd);
-    if (this.#size > this.#limit && this.#rewriting === undefined) this.#rewrite();
+    this.#file.append(this.#buffer.take());
+    if (this.#file.size > this.#limit && this.#rewriting === undefined) this.#rewrite();
   }
 
   #rewrite(): void {
@@ -232,10 +163,11 @@ export class JournalFile implements Journal {
     }
     this.flush();
     renameSync(`${this.#path}.new`, this.#path);
+    this.#file.close();
     closeSync(this.#fd);
     this.#fd = rewriting.fd;
-    this.#size = rewriting.size;
-    this.#limit = Math.max(STORE_JOURNAL_SMALL, this.#size * STORE_JOURNAL_GROWTH);
+    this.#file = new FrameFile(rewriting.fd, rewriting.size);
+    this.#limit = Math.max(STORE_JOURNAL_SMALL, this.#file.size * STORE_JOURNAL_GROWTH);
     this.#rewriting = undefined;
   }
 
@@ -243,20 +175,11 @@ export class JournalFile implements Journal {
     if (this.#closed) return;
     this.flush();
     this.#closed = true;
+    this.#file.close();
     closeSync(this.#fd);
     if (this.#rewriting === undefined) return;
     closeSync(this.#rewriting.fd);
     this.#rewriting = undefined;
     rmSync(`${this.#path}.new`, { force: true });
   }
-}
-
-function readRecords(bytes: Buffer): string[] {
-  const records: string[] = [];
-  for (let at = 0; at + LENGTH <= bytes.length; ) {
-    const end = at + LENGTH + bytes.readUInt32LE(at);
-    records.push(bytes.toString('latin1', at + LENGTH, end));
-    at = end;
-  }
-  return records;
 }
