@@ -41,6 +41,19 @@ export class MessageReader {
     return this.#kept.slice(0, this.#keptCount);
   }
 
+  /** True when the first `count` bytes of a chunk would begin a message and not end it. */
+  isFragment(chunk: Uint8Array, count: number): boolean {
+    if (this.#keptCount > 0 || this.#broken) return false;
+    if (count < HEADER) return true;
+    const at = AT.len;
+    const length =
+      (chunk[at] as number) |
+      ((chunk[at + 1] as number) << 8) |
+      ((chunk[at + 2] as number) << 16) |
+      ((chunk[at + 3] as number) << 24);
+    return length >>> 0 <= XENSTORE_PAYLOAD_MAX && count < HEADER + length;
+  }
+
   /** Takes a chunk, which it does not keep, and calls `onMessage` for each message completed, in order. */
   push(chunk: Uint8Array, onMessage: (message: XsMessage) => void): void {
     if (this.#broken) throw tooLong();

@@ -105,6 +105,10 @@ export class SocketClient implements SpinClient {
     return !this.#ended && !this.socket.isPaused();
   }
 
+  isFragment(chunk: Buffer, count: number): boolean {
+    return this.#reader.isFragment(chunk, count);
+  }
+
   take(chunk: Buffer): void {
     this.#done = 0;
     try {

@@ -5,7 +5,9 @@
 //
 // A request is looked at where it is and taken off the socket only once it is answered. Taking it off frees room in the
 // socket, and Linux tells so to whoever sleeps on the other end, a reader too (af_unix.c: unix_write_space): the client
-// would wake for nothing, go to sleep again, and be woken once more by the reply.
+// would wake for nothing, go to sleep again, and be woken once more by the reply. Nor is the beginning of a request
+// taken: libxenstore hands over header and payload in two calls, a microsecond apart. One that stays alone is taken by
+// the event loop.
 import {
   type FixedBytes,
   fixedBytes,
@@ -19,13 +21,16 @@ import {
 
 /** Time since a client's last message after which the event loop is enough for it. */
 const BUSY_MS = 1;
-/** How long to look for the next message. */
+/** How long to look for the next message, and how long of that without giving the core away. */
 const WINDOW_MS = 0.1;
+const EAGER_MS = 0.01;
 /** The longest that anything else in this process waits for its turn. */
 const TURN_MS = 1;
 /** A yield that took longer and after which no client has anything had somebody else run: they need the core more. */
 const YIELD_LONG_MS = 0.05;
-const BACK_OFF_MS = 5;
+/** How long the event loop does all after such a yield, and after a row of them: now and then it is the host's doing. */
+const BACK_OFF_MS = 0.5;
+const BACK_OFF_MS_MAX = 8;
 /** Looking at more descriptors one by one costs more than asking for all at once. */
 const ONE_BY_ONE_MAX = 2;
 const CHUNK_BYTES = 65536;
@@ -35,6 +40,8 @@ export interface SpinClient {
   readonly fd: number;
   /** Bytes may be taken from it now. */
   readonly readable: boolean;
+  /** The first `count` bytes are of no use without those that follow. */
+  isFragment(bytes: Buffer, count: number): boolean;
   /** Takes bytes, which are the caller's again when it returns. */
   take(bytes: Buffer): void;
 }
@@ -51,6 +58,7 @@ export class SocketSpin {
   #pollFds: FixedBytes = fixedBytes(POLLFD_SIZE * 16);
   /** The table to poll lists exactly the busy clients, in their order. */
   #pollFdsCurrent = false;
+  #backOffMs = BACK_OFF_MS;
   #backOffUntilMs = 0;
   #running = false;
   #scheduled = false;
@@ -105,16 +113,18 @@ export class SocketSpin {
       nowMs = performance.now();
       if (took) lastMs = nowMs;
       else if (nowMs - lastMs > WINDOW_MS) break;
-      else {
+      else if (nowMs - lastMs > EAGER_MS) {
         schedYield();
         const afterMs = performance.now();
         // Not when it was our clients who ran.
         if (afterMs - nowMs > YIELD_LONG_MS && !this.#look(afterMs)) {
-          this.#backOffUntilMs = afterMs + BACK_OFF_MS;
+          this.#backOffUntilMs = afterMs + this.#backOffMs;
+          this.#backOffMs = Math.min(this.#backOffMs * 2, BACK_OFF_MS_MAX);
           break;
         }
       }
       if (nowMs - startMs > TURN_MS) {
+        this.#backOffMs = BACK_OFF_MS;
         this.#schedule();
         break;
       }
@@ -145,6 +155,7 @@ export class SocketSpin {
       if (count === 0) this.forget(client);
       return false;
     }
+    if (client.isFragment(this.#chunk.bytes, count)) return false;
     busy.heardMs = nowMs;
     client.take(this.#chunk.bytes.subarray(0, count));
     if (client.fd >= 0) receiveNow(client.fd, this.#chunk, count);
