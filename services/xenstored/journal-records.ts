@@ -22,9 +22,11 @@ export const isHeaderOf = (record: string, bootId: string): boolean => record ==
 /** True when a file begins with a header of ours at all. */
 export const isHeader = (record: string): boolean => record.startsWith(`H${FORMAT}\0`);
 
+/** Made for every write: put together without lists in between. */
 export function nodeRecord(path: string, node: StoreNode): string {
-  const perms = node.perms.map((perm) => `${perm.ignored ? '!' : ''}${formatPerm(perm)}`).join(' ');
-  return `N${fields(path, node.order, perms)}${node.value}`;
+  let perms = '';
+  for (const perm of node.perms) perms += `${perms === '' ? '' : ' '}${perm.ignored ? '!' : ''}${formatPerm(perm)}`;
+  return `N${path}\0${node.order}\0${perms}\0${node.value}`;
 }
 
 export const removedRecord = (path: string): string => `R${fields(path)}`;

@@ -85,3 +85,20 @@ t.test('an unfinished message can go on in another reader', async (t) => {
     t.same(found, [{ type: 11, reqId: 3, txId: 4, payload: '/a\0value' }], `cut at ${cut}`);
   }
 });
+
+t.test(
+  'the beginning of a message is told from a whole one, from an oversized one and from the rest of another',
+  async (t) => {
+    const bytes = encodeMessage({ type: 2, reqId: 1, txId: 0, payload: 'ab' });
+    const chunk = concatBytes([bytes, new Uint8Array(32).fill(0xff)]);
+    const reader = new MessageReader();
+    for (let count = 1; count < bytes.length; count++) t.ok(reader.isFragment(chunk, count), `${count} bytes`);
+    t.notOk(reader.isFragment(chunk, bytes.length), 'a whole one');
+    t.notOk(reader.isFragment(chunk, bytes.length + 1), 'a whole one and more');
+    const oversized = encodeMessage({ type: 2, reqId: 8, txId: 0, payload: '' });
+    new DataView(oversized.buffer).setUint32(12, XENSTORE_PAYLOAD_MAX + 1, true);
+    t.notOk(reader.isFragment(oversized, oversized.length), 'one that must be refused');
+    reader.push(bytes.subarray(0, 3), () => {});
+    t.notOk(reader.isFragment(chunk, 1), 'the rest of one begun');
+  },
+);
