@@ -141,8 +141,10 @@ class Run {
     const { path, notify, mode, history = 'on' } = choice;
     const pollUs = mode === 'hot' ? POLL_US_DEFAULT : 0;
     const lab = await MeasuredLab.start({ path, notify, pollUs, history, config, image });
+    let onAbort = (): void => {};
     const aborted = new Promise<never>((_, reject) => {
-      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+      onAbort = () => reject(signal.reason as Error);
+      signal.addEventListener('abort', onAbort, { once: true });
     });
     aborted.catch(() => {}); // the work may be done first
     try {
@@ -152,6 +154,8 @@ class Run {
     } catch (error) {
       await lab.abandon();
       throw error;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
     }
   }
 
