@@ -52,6 +52,8 @@ export const STORE_OUTBOX_BYTES_PAUSE = 1 << 20;
 export const STORE_OUTBOX_BYTES_MAX = 64 << 20;
 /** Clients on xenstored's socket at once. */
 export const STORE_SOCKETS_MAX = 1024;
+/** An event that a guest has not begun to take is dropped after this: xenstored's own time-out for watch events. */
+export const STORE_EVENT_SECONDS_MAX = 20;
 /** Room that the store's file is given at a time, bytes. */
 export const STORE_JOURNAL_WINDOW = 1 << 20;
 /** xenstored's file: bytes below which it is never written anew, growth at which it is, nodes written in one go. */

@@ -1,12 +1,21 @@
 // One client of the store, whatever its transport: whose rights it has, what it holds (watches, transactions), what it
 // asked and is not answered yet, and what waits to be sent to it. The transport takes messages out when it can send.
 import type { DomId } from '../../lib/core/ids.js';
+import { STORE_EVENT_SECONDS_MAX } from '../../lib/core/limits.js';
 import { XS, type XsdError, type XsMessage } from '../../lib/layout/xs-wire.js';
 import type { Domain } from './domains.js';
 import { domainPath } from './path.js';
 import type { Subject } from './perms.js';
 import type { Transaction } from './transaction.js';
 import type { Watch } from './watch.js';
+
+/** Time as those who wait for something see it. */
+export interface Clock {
+  /** Seconds since some moment, with their fraction; never goes back. */
+  seconds(): number;
+  /** Calls back once, that many seconds from now; returns how to take that back. */
+  later(seconds: number, action: () => void): () => void;
+}
 
 export interface ConnectionOptions {
   /** For logs and audits: "socket-3", "guest-1". */
@@ -17,6 +26,8 @@ export interface ConnectionOptions {
   readonly domain: Domain | undefined;
   /** Its transport goes over to the program that a live update starts. */
   readonly outlivesProgram?: boolean;
+  /** By which events of a guest are dropped that it does not begin to take in time. */
+  readonly clock?: Clock | undefined;
   /** Called when there is something to take. */
   readonly onOutput: (connection: Connection) => void;
   /** The store ended the connection: its domain was released or died. Nothing it asked will be answered any more. */
@@ -47,6 +58,8 @@ export class Outstanding {
 /** A message on its way out; done() once the client has it. */
 export interface Outgoing {
   readonly message: XsMessage;
+  /** On the connection's clock; undefined: it waits as long as it takes. */
+  readonly expiresAt?: number | undefined;
   done(): void;
 }
 
@@ -76,6 +89,8 @@ export class Connection implements Subject {
   #outbox: Outgoing[] = [];
   #outboxBytes = 0;
   readonly #queuedEvents = new Set<string>();
+  readonly #clock: Clock | undefined;
+  #cancelExpiry: (() => void) | undefined;
   readonly #onOutput: (connection: Connection) => void;
   readonly onDropped: (connection: Connection) => void;
 
@@ -87,6 +102,7 @@ export class Connection implements Subject {
     this.outlivesProgram = options.outlivesProgram ?? false;
     this.home = domainPath(options.domid);
     this.seq = seq;
+    this.#clock = options.privileged ? undefined : options.clock;
     this.#onOutput = options.onOutput;
     this.onDropped = options.onDropped;
   }
@@ -107,14 +123,51 @@ export class Connection implements Subject {
       if (this.#queuedEvents.has(payload)) return false;
       this.#queuedEvents.add(payload);
     }
-    this.#queue({ type: XS.XS_WATCH_EVENT, reqId: 0, txId: 0, payload }, cause);
+    const expiresAt = this.#clock === undefined ? undefined : this.#clock.seconds() + STORE_EVENT_SECONDS_MAX;
+    this.#queue({ type: XS.XS_WATCH_EVENT, reqId: 0, txId: 0, payload }, cause, expiresAt);
+    this.#awaitExpiry();
     return true;
   }
 
-  #queue(message: XsMessage, cause: Outstanding | undefined): void {
+  /** Drops events when their time has come: a guest that takes nothing must not hold what they hold for ever. */
+  #awaitExpiry(): void {
+    const clock = this.#clock;
+    if (clock === undefined || this.closed || this.#cancelExpiry !== undefined) return;
+    const next = this.#outbox.find(({ expiresAt }) => expiresAt !== undefined)?.expiresAt;
+    if (next === undefined) return;
+    this.#cancelExpiry = clock.later(Math.max(0, next - clock.seconds()), () => {
+      this.#cancelExpiry = undefined;
+      this.#dropExpired(clock.seconds());
+      this.#awaitExpiry();
+    });
+  }
+
+  #dropExpired(now: number): void {
+    const isExpired = ({ expiresAt }: Outgoing): boolean => expiresAt !== undefined && expiresAt <= now;
+    const expired = this.#outbox.filter(isExpired);
+    if (expired.length === 0) return;
+    this.#outbox = this.#outbox.filter((outgoing) => !isExpired(outgoing));
+    for (const { message, done } of expired) {
+      this.#outboxBytes -= message.payload.length;
+      this.#queuedEvents.delete(message.payload);
+      done();
+    }
+    // What counted against its quotas counts no more: it may be served again.
+    this.#onOutput(this);
+  }
+
+  /** The client is gone for good. */
+  end(): void {
+    this.closed = true;
+    this.#cancelExpiry?.();
+    this.#cancelExpiry = undefined;
+  }
+
+  #queue(message: XsMessage, cause: Outstanding | undefined, expiresAt?: number): void {
     if (this.closed) return;
     cause?.add();
-    this.#outbox.push(cause === undefined ? { message, done: NOBODY_COUNTS } : { message, done: () => cause.done() });
+    const done = cause === undefined ? NOBODY_COUNTS : () => cause.done();
+    this.#outbox.push({ message, expiresAt, done });
     this.#outboxBytes += message.payload.length;
     this.#onOutput(this);
   }

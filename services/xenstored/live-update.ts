@@ -5,7 +5,7 @@
 import { XS_STATE_VERSION } from '../../lib/layout/xs-state.js';
 import { atoi } from '../../lib/xenstore/payload.js';
 import { ACK } from './call.js';
-import type { Connection } from './connection.js';
+import type { Clock, Connection } from './connection.js';
 import { fail, UNTIL_LIVE_UPDATE_ENDS } from './failure.js';
 import type { Store } from './store.js';
 
@@ -16,11 +16,7 @@ export interface NextProgram {
   readonly commandLine: string | undefined;
 }
 
-export interface LiveUpdateHost {
-  /** Seconds since some moment, with their fraction; never goes back. */
-  seconds(): number;
-  /** Calls back once, that many seconds from now; returns how to take that back. */
-  later(seconds: number, action: () => void): () => void;
+export interface LiveUpdateHost extends Clock {
   /** Why a file cannot be a program, undefined when it can. */
   whyNot(file: string): 'File not accessible.' | 'File not executable.' | undefined;
   /**

@@ -50,13 +50,15 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
     else store.answerIntroduce(connection, domid, (await rings?.introduce(domid, question.port)) ?? 'ok');
     flush();
   };
+  const liveUpdate = liveUpdateHost({ parts: () => parts, flush: () => flush() });
   const host: StoreHost = {
     control,
+    clock: liveUpdate,
     ask: (connection, question) => {
       answer(connection, question).catch((error) => void context.stop(errorMessage(error)));
     },
     onRemoved: (domid) => rings?.drop(domid),
-    liveUpdate: liveUpdateHost({ parts: () => parts, flush: () => flush() }),
+    liveUpdate,
   };
   const store = new Store(host, COMPAT[options.compat ?? '4.22']);
   const journal = JournalFile.open(

@@ -7,7 +7,7 @@ import { XENSTORE_PAYLOAD_MAX, XS, type XsdError, type XsMessage } from '../../l
 import type { Call } from './call.js';
 import { COMMANDS } from './commands.js';
 import { COMPAT, type Compat } from './compat.js';
-import { Connection, type ConnectionOptions, Outstanding } from './connection.js';
+import { type Clock, Connection, type ConnectionOptions, Outstanding } from './connection.js';
 import type { ControlHost } from './control-commands.js';
 import { type DomainChange, domainsChanged } from './domain-life.js';
 import { type Domain, Domains, isPrivileged } from './domains.js';
@@ -25,6 +25,8 @@ export interface StoreHost {
   /** Answered, now or later, by answerDomain or answerIntroduce. */
   ask(connection: Connection, question: Question): void;
   readonly control: ControlHost;
+  /** Missing: nothing that a guest does not take is dropped for that. */
+  readonly clock?: Clock;
   /** Missing where the program cannot be replaced. */
   readonly liveUpdate?: LiveUpdateHost;
   /** A domain was released or died: its transport can be given back. */
@@ -100,7 +102,7 @@ export class Store {
   }
 
   #connect(options: ConnectionOptions): Connection {
-    const connection = new Connection(options, ++this.#connectionSeq);
+    const connection = new Connection({ ...options, clock: this.host.clock }, ++this.#connectionSeq);
     this.connections.add(connection);
     return connection;
   }
@@ -108,7 +110,7 @@ export class Store {
   /** The client is gone: so are its watches and transactions. */
   close(connection: Connection): void {
     if (connection.closed) return;
-    connection.closed = true;
+    connection.end();
     this.dropHeld(connection);
     connection.inbox.length = 0;
     connection.take();
