@@ -2,7 +2,7 @@
 // asked and is not answered yet, and what waits to be sent to it. The transport takes messages out when it can send.
 import type { DomId } from '../../lib/core/ids.js';
 import { STORE_EVENT_SECONDS_MAX } from '../../lib/core/limits.js';
-import { XS, type XsdError, type XsMessage } from '../../lib/layout/xs-wire.js';
+import { XENSTORE_PAYLOAD_MAX, XS, XSD_SOCKMSG, type XsdError, type XsMessage } from '../../lib/layout/xs-wire.js';
 import type { Domain } from './domains.js';
 import { domainPath } from './path.js';
 import type { Subject } from './perms.js';
@@ -24,6 +24,8 @@ export interface ConnectionOptions {
   readonly privileged: boolean;
   /** The guest's record; a socket has none and so no quota. */
   readonly domain: Domain | undefined;
+  /** May so many bytes more be held for the guest? Missing: always. */
+  readonly admits?: ((bytes: number) => boolean) | undefined;
   /** Its transport goes over to the program that a live update starts. */
   readonly outlivesProgram?: boolean;
   /** By which events of a guest are dropped that it does not begin to take in time. */
@@ -35,7 +37,7 @@ export interface ConnectionOptions {
 }
 
 /** Why no request is taken from a connection just now. */
-export type Stall = 'introduce' | 'question' | 'live-update';
+export type Stall = 'introduce' | 'question' | 'live-update' | 'bounds';
 
 /**
  * A guest's request as the quota of outstanding ones counts it: until its reply, and every event that it caused, has been
@@ -90,6 +92,7 @@ export class Connection implements Subject {
   #outboxBytes = 0;
   readonly #queuedEvents = new Set<string>();
   readonly #clock: Clock | undefined;
+  readonly #admits: ((bytes: number) => boolean) | undefined;
   #cancelExpiry: (() => void) | undefined;
   readonly #onOutput: (connection: Connection) => void;
   readonly onDropped: (connection: Connection) => void;
@@ -103,6 +106,7 @@ export class Connection implements Subject {
     this.home = domainPath(options.domid);
     this.seq = seq;
     this.#clock = options.privileged ? undefined : options.clock;
+    this.#admits = options.admits;
     this.#onOutput = options.onOutput;
     this.onDropped = options.onDropped;
   }
@@ -116,17 +120,31 @@ export class Connection implements Subject {
     this.#queue(message, cause);
   }
 
-  /** Queues a watch event unless the same one (path and token) still waits; those of special nodes always count. */
+  /**
+   * Queues a watch event unless the same one (path and token) still waits; those of special nodes always count. One that
+   * is too long for a message, or too much to be held for its guest, is not sent.
+   */
   event(path: string, token: string, cause?: Outstanding): boolean {
     const payload = `${path}\0${token}\0`;
-    if (path.charCodeAt(0) !== 0x40) {
-      if (this.#queuedEvents.has(payload)) return false;
-      this.#queuedEvents.add(payload);
-    }
+    if (payload.length > XENSTORE_PAYLOAD_MAX) return false;
+    const merges = path.charCodeAt(0) !== 0x40;
+    if (merges && this.#queuedEvents.has(payload)) return false;
+    if (this.#admits?.(XSD_SOCKMSG.size + payload.length) === false) return false;
+    if (merges) this.#queuedEvents.add(payload);
+    this.#queueEvent(payload, cause);
+    return true;
+  }
+
+  /** Queues what the program before us had queued. */
+  carry(message: XsMessage): void {
+    if (message.type === XS.XS_WATCH_EVENT) this.#queueEvent(message.payload, undefined);
+    else this.#queue(message, undefined);
+  }
+
+  #queueEvent(payload: string, cause: Outstanding | undefined): void {
     const expiresAt = this.#clock === undefined ? undefined : this.#clock.seconds() + STORE_EVENT_SECONDS_MAX;
     this.#queue({ type: XS.XS_WATCH_EVENT, reqId: 0, txId: 0, payload }, cause, expiresAt);
     this.#awaitExpiry();
-    return true;
   }
 
   /** Drops events when their time has come: a guest that takes nothing must not hold what they hold for ever. */
@@ -166,9 +184,25 @@ export class Connection implements Subject {
   #queue(message: XsMessage, cause: Outstanding | undefined, expiresAt?: number): void {
     if (this.closed) return;
     cause?.add();
-    const done = cause === undefined ? NOBODY_COUNTS : () => cause.done();
-    this.#outbox.push({ message, expiresAt, done });
+    this.#outbox.push({ message, expiresAt, done: this.#charge(message, cause) });
     this.#outboxBytes += message.payload.length;
+    this.#onOutput(this);
+  }
+
+  /** A guest's waiting messages count as its memory. Returns what to do once it has this one. */
+  #charge({ payload }: XsMessage, cause: Outstanding | undefined): () => void {
+    const account = this.domain?.account;
+    if (account === undefined) return cause === undefined ? NOBODY_COUNTS : () => cause.done();
+    const bytes = XSD_SOCKMSG.size + payload.length;
+    account.add('memory', bytes);
+    return () => {
+      account.add('memory', -bytes);
+      cause?.done();
+    };
+  }
+
+  /** Something that it waited for may have come: its transport looks at it again. */
+  nudge(): void {
     this.#onOutput(this);
   }
 

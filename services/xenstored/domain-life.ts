@@ -23,6 +23,7 @@ export function introduceDomain(store: Store, domid: number, port: number): void
   for (const connection of store.connectionsOf(domid)) store.dropHeld(connection);
   if (!domain.introduced) {
     domain.introduced = true;
+    store.bounds.domainCame(domid);
     domain.shutdown = false;
     fireSpecial(store, XS_INTRODUCE_DOMAIN, domid, { plain: true, withDomid: true });
   }
@@ -49,6 +50,7 @@ export function removeDomain(store: Store, domain: Domain): void {
   }
   dropNodesOf(store, domid);
   store.domains.forget(domid);
+  store.bounds.domainWent(domid);
   for (const other of store.domains.all()) {
     if (other.targetDomid !== domid) continue;
     other.targetDomid = undefined;

@@ -4,6 +4,7 @@
 
 import { concatBytes } from '../../lib/core/bytes.js';
 import { ProtocolError } from '../../lib/core/errors.js';
+import { STORE_REQUESTS_PER_TURN } from '../../lib/core/limits.js';
 import { XENSTORE_ERROR_COMM, XENSTORE_ERROR_PROTO, XENSTORE_ERROR_RINGIDX } from '../../lib/layout/xs-ring.js';
 import { XENSTORE_SERVER_FEATURE, type XsMessage } from '../../lib/layout/xs-wire.js';
 import { encodeMessage, MessageReader } from '../../lib/xenstore/framing.js';
@@ -36,6 +37,8 @@ export class RingSession {
   readonly connection: Connection;
   readonly #options: RingSessionOptions;
   #reader = new MessageReader();
+  /** What was wrong with the bytes that came after `#requests`. */
+  #broken: ProtocolError | undefined;
   /** Requests read and not done. */
   readonly #requests: XsMessage[] = [];
   /** Bytes of the message that is being sent, and what to say once it is. */
@@ -62,7 +65,7 @@ export class RingSession {
     carried.onOutput = onOutput;
     carried.onDropped = onDropped;
     this.#sending = output.slice(0, begun);
-    new MessageReader().push(output.subarray(begun), (message) => this.connection.reply(message));
+    new MessageReader().push(output.subarray(begun), (message) => this.connection.carry(message));
     this.#reader.push(input, (message) => this.#requests.push(message));
   }
 
@@ -107,6 +110,7 @@ export class RingSession {
     for (const message of this.connection.takeAll()) message.done();
     this.connection.inbox.length = 0;
     this.#requests.length = 0;
+    this.#broken = undefined;
     this.#sent?.done();
     this.#sent = undefined;
     this.#sending = NOTHING;
@@ -117,7 +121,10 @@ export class RingSession {
     if (this.#ignored || this.connection.closed) return false;
     try {
       const received = this.#receive();
-      return this.#send() || received;
+      const sent = this.#send();
+      // All that came before is done, and answered as far as the guest took the answers at once.
+      if (this.#broken !== undefined && this.#requests.length === 0) throw this.#broken;
+      return sent || received;
     } catch (error) {
       if (error instanceof RingIndexError) this.#ignore(XENSTORE_ERROR_RINGIDX);
       else if (error instanceof ProtocolError) this.#ignore(XENSTORE_ERROR_PROTO);
@@ -129,36 +136,49 @@ export class RingSession {
   #receive(): boolean {
     const { store, ring, notify } = this.#options;
     let moved = false;
-    // A guest that has too much under way is not served, nor read from: its ring fills, and it waits.
-    while (this.connection.stall === undefined && !store.isStalled(this.connection)) {
+    // A guest that has too much under way is not served, nor read from: its ring fills, and it waits. One that fills its
+    // ring as fast as it is read has its turn and no more.
+    for (let done = 0; done < STORE_REQUESTS_PER_TURN; done++) {
+      if (this.connection.stall !== undefined || store.isStalled(this.connection)) break;
       const request = this.#requests.shift();
       if (request !== undefined) store.receive(this.connection, request);
-      else if (ring.readable === 0) break;
+      else if (this.#broken !== undefined || ring.readable === 0) break;
       else {
-        const chunk = ring.read();
+        this.#read(ring.read());
         notify();
-        this.#reader.push(chunk, (message) => this.#requests.push(message));
       }
       moved = true;
     }
     return moved;
   }
 
+  #read(chunk: Uint8Array): void {
+    try {
+      this.#reader.push(chunk, (message) => this.#requests.push(message));
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#broken = error;
+    }
+  }
+
   #send(): boolean {
     const { ring, notify, beforeSend } = this.#options;
     let moved = false;
     for (;;) {
+      if (this.#sending.length === 0 && this.connection.outboxCount === 0) return moved;
+      // What nothing left of yet stays where it is: an event there merges with others, and is dropped in time.
+      if (ring.writable === 0) return moved;
       if (this.#sending.length === 0) {
-        this.#sent?.done();
-        this.#sent = this.connection.takeFirst();
-        if (this.#sent === undefined) return moved;
+        this.#sent = this.connection.takeFirst() as Outgoing;
         beforeSend();
         this.#sending = encodeMessage(this.#sent.message);
       }
-      if (ring.writable === 0) return moved;
       this.#sending = this.#sending.subarray(ring.write(this.#sending));
       moved = true;
       notify();
+      if (this.#sending.length > 0) continue;
+      this.#sent?.done();
+      this.#sent = undefined;
     }
   }
 

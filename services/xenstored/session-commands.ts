@@ -80,6 +80,7 @@ export const transactionEnd: Handler = (call) => {
       }
       if (transaction.conflicts()) fail('EAGAIN');
       transaction.commit();
+      if (!connection.privileged) store.bounds.committed(connection.domid);
     }
   } finally {
     store.closeTransaction(connection, transaction);

@@ -3,7 +3,8 @@
 // server.ts and what an operation does to commands.ts.
 import { DOM0 } from '../../lib/core/ids.js';
 import type { Held } from '../../lib/core/proto-types.js';
-import { XENSTORE_PAYLOAD_MAX, XS, type XsdError, type XsMessage } from '../../lib/layout/xs-wire.js';
+import { XENSTORE_PAYLOAD_MAX, XS, XSD_SOCKMSG, type XsdError, type XsMessage } from '../../lib/layout/xs-wire.js';
+import { Bounds } from './bounds.js';
 import type { Call } from './call.js';
 import { COMMANDS } from './commands.js';
 import { COMPAT, type Compat } from './compat.js';
@@ -14,7 +15,7 @@ import { type Domain, Domains, isPrivileged } from './domains.js';
 import { Failure, fail, type Question, UNTIL_LIVE_UPDATE_ENDS, Unanswered } from './failure.js';
 import { type Journal, NO_JOURNAL } from './journal.js';
 import { LiveUpdate, type LiveUpdateHost } from './live-update.js';
-import { defaultLimits, type QuotaName } from './quota.js';
+import { defaultLimits, NEVER_REACHED, type QuotaName } from './quota.js';
 import { Transaction } from './transaction.js';
 import { Tree } from './tree.js';
 import { DirectView } from './view.js';
@@ -25,13 +26,16 @@ export interface StoreHost {
   /** Answered, now or later, by answerDomain or answerIntroduce. */
   ask(connection: Connection, question: Question): void;
   readonly control: ControlHost;
-  /** Missing: nothing that a guest does not take is dropped for that. */
+  /** Missing: nothing that a guest does not take is dropped for that, and it may write as fast as it can. */
   readonly clock?: Clock;
   /** Missing where the program cannot be replaced. */
   readonly liveUpdate?: LiveUpdateHost;
   /** A domain was released or died: its transport can be given back. */
   onRemoved?(domid: number): void;
 }
+
+/** Replies up to this long are given whatever a guest's memory quota says, or it could not be told anything. */
+const SHORT_REPLY = 16;
 
 export class Store {
   readonly compat: Compat;
@@ -41,6 +45,7 @@ export class Store {
   readonly connections = new Set<Connection>();
   readonly watches = new Watches(() => this.#cause);
   readonly view: DirectView;
+  readonly bounds: Bounds;
   /** Undefined where the program cannot be replaced. */
   readonly liveUpdate: LiveUpdate | undefined;
   /** Told of everything that must outlive the process. */
@@ -51,6 +56,7 @@ export class Store {
 
   constructor(host: StoreHost, compat: Compat = COMPAT['4.22']) {
     this.host = host;
+    this.bounds = new Bounds(host.clock, () => this.resume());
     this.liveUpdate = host.liveUpdate === undefined ? undefined : new LiveUpdate(this, host.liveUpdate);
     this.compat = compat;
     this.domains = new Domains(defaultLimits(), compat);
@@ -73,6 +79,9 @@ export class Store {
   /** Charges every node to its owner; after nodes were put in place without the commands. */
   recount(): void {
     for (const [path, node] of this.tree.entries()) this.account(node.owner, 1, node.size + path.length);
+    for (const { domid, introduced } of this.domains.all()) {
+      if (introduced && !isPrivileged(domid)) this.bounds.domainCame(domid);
+    }
   }
 
   account(domid: number, nodes: number, bytes: number): void {
@@ -96,7 +105,9 @@ export class Store {
     options: Pick<ConnectionOptions, 'name' | 'onOutput' | 'onDropped' | 'outlivesProgram'>,
   ): Connection {
     const domain = this.domains.make(domid, '', this.tree.generation);
-    const connection = this.#connect({ ...options, domid, privileged: isPrivileged(domid), domain });
+    const privileged = isPrivileged(domid);
+    const admits = privileged ? undefined : (bytes: number): boolean => this.#hasRoom(domain, bytes);
+    const connection = this.#connect({ ...options, domid, privileged, domain, admits });
     if (!domain.introduced) connection.stall = 'introduce';
     return connection;
   }
@@ -115,6 +126,7 @@ export class Store {
     connection.inbox.length = 0;
     connection.take();
     this.connections.delete(connection);
+    this.bounds.forget(connection);
     this.liveUpdate?.closed(connection);
   }
 
@@ -151,6 +163,7 @@ export class Store {
     });
     connection.transactionsSince ??= this.host.liveUpdate?.seconds();
     connection.transactions.set(id, transaction);
+    this.bounds.transactionOpened();
     connection.domain?.account.add('transactions', 1);
     return transaction;
   }
@@ -165,6 +178,7 @@ export class Store {
 
   closeTransaction(connection: Connection, transaction: Transaction): void {
     transaction.close();
+    this.bounds.transactionClosed();
     connection.transactions.delete(transaction.id);
     if (connection.transactions.size === 0) {
       connection.transactionsSince = undefined;
@@ -178,7 +192,8 @@ export class Store {
     if (domain === undefined) return false;
     const limit = domain.account.limits.get(quota) ?? 0;
     if (limit !== 0 && !isPrivileged(domain.domid)) {
-      if (this.compat.quotaReachedIsTooMuch ? value >= limit : value > limit) return true;
+      const reached = this.compat.quotaReachedIsTooMuch || NEVER_REACHED.has(quota);
+      if (reached ? value >= limit : value > limit) return true;
     }
     domain.account.see(quota, value);
     return false;
@@ -189,15 +204,16 @@ export class Store {
   /** Takes one request; its reply, and the events it causes, are in outboxes when this returns, unless it must wait. */
   receive(connection: Connection, message: XsMessage): void {
     if (connection.closed) return;
-    if (connection.stall === undefined && connection.inbox.length === 0) this.#process(connection, message);
-    else connection.inbox.push(message);
+    if (connection.stall === undefined && connection.inbox.length === 0 && !this.#holds(connection)) {
+      this.#process(connection, message);
+    } else connection.inbox.push(message);
   }
 
   /** Goes on with requests that waited. */
   pump(connection: Connection): void {
-    while (connection.stall === undefined && !connection.closed) {
-      const message = connection.inbox.shift();
-      if (message === undefined) return;
+    while (connection.stall === undefined && !connection.closed && connection.inbox.length > 0) {
+      if (this.#holds(connection)) return;
+      const message = connection.inbox.shift() as XsMessage;
       this.#process(connection, message);
     }
   }
@@ -213,10 +229,12 @@ export class Store {
     };
     let type = message.type;
     let payload: string;
+    const { generation } = this.tree;
     this.#cause = this.#countOutstanding(connection);
     try {
       payload = this.#run(call, message);
       if (payload.length > XENSTORE_PAYLOAD_MAX) fail('E2BIG');
+      if (connection.domain !== undefined) this.#checkReply(connection.domain, payload);
     } catch (thrown) {
       if (thrown instanceof Unanswered || thrown === UNTIL_LIVE_UPDATE_ENDS) {
         connection.inbox.unshift(message);
@@ -230,6 +248,10 @@ export class Store {
       type = XS.XS_ERROR;
       payload = `${thrown.error}\0`;
       call.after = undefined;
+    }
+    // Every change of a node has a generation of its own; so has a transaction, which is none.
+    if (!connection.privileged && call.transaction === undefined && message.type !== XS.XS_TRANSACTION_START) {
+      this.bounds.wrote(connection.domid, this.tree.generation - generation);
     }
     connection.reply({ type, reqId: message.reqId, txId: message.txId, payload }, this.#cause);
     this.#cause = undefined;
@@ -246,11 +268,48 @@ export class Store {
     return new Outstanding(() => domain?.account.add('outstanding', -1));
   }
 
-  /** True while a guest has as many requests under way, or as much memory, as its quota allows: it is not read from. */
-  isStalled({ domain }: Connection): boolean {
-    if (domain === undefined) return false;
+  /** May so many bytes more be held for a domain? */
+  #hasRoom(domain: Domain, bytes: number): boolean {
+    return !this.exceedsQuota(domain, 'memory', domain.account.used('memory') + bytes);
+  }
+
+  /** A reply that is more than a word needs room, though what it answers was done. */
+  #checkReply(domain: Domain, payload: string): void {
+    if (payload.length <= SHORT_REPLY || isPrivileged(domain.domid)) return;
+    if (!this.#hasRoom(domain, XSD_SOCKMSG.size + payload.length)) fail('ENOMEM');
+  }
+
+  /**
+   * True while a guest has as many requests under way, or as much memory, as its quota allows, or wrote too fast: it is not
+   * read from. Its transport is nudged once it may be.
+   */
+  isStalled(connection: Connection): boolean {
+    const { domain } = connection;
+    if (domain === undefined || connection.privileged) return false;
     const { account } = domain;
-    return (['outstanding', 'memory'] as const).some((quota) => this.exceedsQuota(domain, quota, account.used(quota)));
+    const stalled =
+      this.bounds.isSpent(domain.domid) ||
+      this.exceedsQuota(domain, 'outstanding', account.used('outstanding')) ||
+      this.exceedsQuota(domain, 'memory', account.used('memory'));
+    if (stalled) this.bounds.hold(connection);
+    return stalled;
+  }
+
+  /** For transports that bring requests all the same: they wait here. */
+  #holds(connection: Connection): boolean {
+    if (!this.isStalled(connection)) return false;
+    connection.stall = 'bounds';
+    return true;
+  }
+
+  /** Goes on with guests that are within their bounds again. Call it when messages were taken or limits set. */
+  resume(): void {
+    for (const connection of this.bounds.takeHeld()) {
+      if (connection.closed || this.isStalled(connection)) continue;
+      if (connection.stall === 'bounds') connection.stall = undefined;
+      this.pump(connection);
+      connection.nudge();
+    }
   }
 
   #run(call: Call, message: XsMessage): string {

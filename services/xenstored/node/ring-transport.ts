@@ -27,6 +27,8 @@ interface Ring {
   mapping: Mapping | undefined;
   grant: number | undefined;
   mappingNow: boolean;
+  /** It has another turn coming. */
+  turnComes: boolean;
 }
 
 export interface RingTransportOptions {
@@ -94,6 +96,7 @@ export class RingTransport {
         mapping: undefined,
         grant: undefined,
         mappingNow: false,
+        turnComes: false,
       };
       this.#rings.set(domid, ring);
       // What it asked and was told while nobody listened to its port is found in the page.
@@ -159,7 +162,7 @@ export class RingTransport {
       return;
     }
     this.#options.afterRequests();
-    setImmediate(() => this.#turn(ring));
+    this.#giveTurn(ring);
   }
 
   /** What another program needs to go on with the guests; nothing changes here. */
@@ -179,12 +182,23 @@ export class RingTransport {
     });
   }
 
-  /** Sends what waits. */
+  /** Sends what waits, and hears those who had to wait. */
   flush(): void {
+    this.#options.store.resume();
     for (const ring of this.#dirty) {
       this.#dirty.delete(ring);
-      ring.session?.turn();
+      if (ring.session?.turn()) this.#giveTurn(ring);
     }
+  }
+
+  /** Another turn after all others had theirs. */
+  #giveTurn(ring: Ring): void {
+    if (ring.turnComes) return;
+    ring.turnComes = true;
+    setImmediate(() => {
+      ring.turnComes = false;
+      this.#turn(ring);
+    });
   }
 
   /** The domain was released, or is dying: its port and page are given back at once, or it could never be gone. */
