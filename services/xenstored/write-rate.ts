@@ -67,6 +67,7 @@ export class WriteRate {
     const credit = this.#credits.get(domid);
     if (credit === undefined || credit.amount >= 0) return 0;
     this.#update(nowMs);
+    move(this.#reserve, 0, credit, 0);
     return credit.amount >= 0 ? 0 : Math.ceil((-credit.amount * this.#sharers) / RATE);
   }
 

@@ -1,37 +1,13 @@
 // Events that nobody takes: a guest's are dropped in time, dom0's and all replies stay.
 import t from 'tap';
 import { XS } from '../../../../lib/layout/xs-wire.js';
-import type { Clock, Connection } from '../../../../services/xenstored/connection.js';
+import type { Connection } from '../../../../services/xenstored/connection.js';
 import type { ControlHost } from '../../../../services/xenstored/control-commands.js';
 import { Store } from '../../../../services/xenstored/store.js';
+import { StoreClock } from '../../../fixtures/store-clock.js';
 
-class TestClock implements Clock {
-  now = 0;
-  readonly #timers = new Set<{ readonly at: number; readonly action: () => void }>();
-
-  seconds(): number {
-    return this.now;
-  }
-  later(seconds: number, action: () => void): () => void {
-    const timer = { at: this.now + seconds, action };
-    this.#timers.add(timer);
-    return () => this.#timers.delete(timer);
-  }
-  get pending(): number {
-    return this.#timers.size;
-  }
-  advanceTo(now: number): void {
-    this.now = now;
-    for (const timer of [...this.#timers]) {
-      if (timer.at > now) continue;
-      this.#timers.delete(timer);
-      timer.action();
-    }
-  }
-}
-
-function lab(): { clock: TestClock; store: Store; guest: Connection; dom0: Connection; told: Connection[] } {
-  const clock = new TestClock();
+function lab(): { clock: StoreClock; store: Store; guest: Connection; dom0: Connection; told: Connection[] } {
+  const clock = new StoreClock();
   const store = new Store({ ask: () => {}, control: {} as ControlHost, clock });
   store.plant();
   const told: Connection[] = [];
