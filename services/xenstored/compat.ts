@@ -9,6 +9,8 @@ export interface Compat {
   readonly typeCount: number;
   /** `>=`: a value equal to its quota is too much (since 4.22); `>`: only one above it is. */
   readonly quotaReachedIsTooMuch: boolean;
+  /** Quotas are everybody's, and hold from the moment they are set; otherwise a domain keeps those of its beginning. */
+  readonly quotasAreGlobal: boolean;
   /** What one watch too many answers. */
   readonly watchQuotaError: XsdError;
   /** May everybody watch @releaseDomain? */
@@ -38,6 +40,7 @@ export const COMPAT = {
       F.XENSTORE_SERVER_FEATURE_ERROR | F.XENSTORE_SERVER_FEATURE_WATCHDEPTH | F.XENSTORE_SERVER_FEATURE_DOMID_ANY,
     typeCount: XS.XS_SET_QUOTA + 1,
     quotaReachedIsTooMuch: true,
+    quotasAreGlobal: false,
     watchQuotaError: 'ENOSPC',
     releaseDomainReadable: true,
     looseDomids: false,
@@ -54,6 +57,7 @@ export const COMPAT = {
     features: F.XENSTORE_SERVER_FEATURE_ERROR,
     typeCount: XS.XS_DIRECTORY_PART + 1,
     quotaReachedIsTooMuch: false,
+    quotasAreGlobal: true,
     watchQuotaError: 'E2BIG',
     releaseDomainReadable: false,
     looseDomids: true,

@@ -61,7 +61,7 @@ export class Domains {
         domid,
         uniqueId,
         features: this.#compat.features,
-        account: new Account(new Map(this.limits)),
+        account: new Account(this.#compat.quotasAreGlobal ? this.limits : new Map(this.limits)),
         generation,
         introduced: false,
         shutdown: false,

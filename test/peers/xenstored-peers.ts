@@ -7,10 +7,12 @@ import { join } from 'node:path';
 import { makeFifo } from '../../lib/node/libc.js';
 import { PACKAGE_ROOT } from '../../lib/node/package-root.js';
 import { type Owner, startNode, TestProcess } from '../fixtures/processes.js';
+import { EVENTS_FIFO, makeRing } from './diff/ring-client.js';
 
 const C_DAEMON = '/usr/lib/xen-4.17/bin/xenstored';
 const OXENSTORED = '/usr/lib/xen-4.17/bin/oxenstored';
 export const TEST_XENSTORE = '/usr/lib/xen-4.17/bin/test-xenstore';
+const RING_DAEMON = new URL('diff/ring-daemon.js', import.meta.url);
 const MAIN = new URL('../../services/xenstored/main.js', import.meta.url);
 const READY_MS = 10_000;
 
@@ -74,6 +76,15 @@ export async function startOurs(
   return accepting({ dir, socket, process: startNode(t, main, all) });
 }
 
+/** Our store with guests on ring pages, without a hypervisor, behaving as 4.17; `domids` exist in its host. */
+export async function startOurRings(t: Owner, domids: readonly number[]): Promise<Daemon> {
+  const dir = folder(t);
+  makeFifo(join(dir, EVENTS_FIFO), 0o600);
+  for (const domid of domids) makeRing(dir, domid);
+  const process = startNode(t, RING_DAEMON, [dir, domids.join(','), '4.17']);
+  return accepting({ dir, socket: join(dir, 'socket'), process });
+}
+
 async function startReal(
   t: Owner,
   program: string,
@@ -83,7 +94,8 @@ async function startReal(
   const dir = folder(t);
   const shim = join(dir, 'shim.so');
   execFileSync('gcc', ['-shared', '-fPIC', '-O1', '-w', '-o', shim, join(PACKAGE_ROOT, 'test/peers/xenstored-shim.c')]);
-  makeFifo(join(dir, 'events'), 0o600);
+  makeFifo(join(dir, EVENTS_FIFO), 0o600);
+  for (const domid of domids) makeRing(dir, domid);
   mkdirSync(join(dir, 'run'));
   const socket = join(dir, 'socket');
   const child = spawn(program, args, {

@@ -1,7 +1,7 @@
 // Many seeded scripts one after the other against several daemons, until one makes them disagree, or one of them die;
 // that script is shrunk and told with the seed that repeats it.
 import { Arena, type Kind } from './daemons.js';
-import { generate } from './generate.js';
+import { generate, generateWithGuests } from './generate.js';
 import { countRequests, type Script, scriptText } from './script.js';
 import { shrink } from './shrink.js';
 
@@ -9,6 +9,8 @@ export interface Campaign {
   readonly daemons: readonly Kind[];
   /** The first script's seed; each next one's is one more. */
   readonly seed: number;
+  /** Some of the clients are guests. */
+  readonly guests?: boolean;
   /** Requests at least. */
   readonly operations: number;
   /** Told after each script. */
@@ -29,7 +31,7 @@ export async function runCampaign(campaign: Campaign): Promise<Result> {
   let scripts = 0;
   try {
     for (let { seed } = campaign; operations < campaign.operations; seed++) {
-      const script = generate(seed);
+      const script = campaign.guests === true ? generateWithGuests(seed) : generate(seed);
       const wrong = await arena.run(script);
       scripts++;
       operations += countRequests(script);

@@ -1,9 +1,10 @@
 // The daemons that scripts are run against: by name, side by side, replaced when one has died.
-import { type Daemon, startC, startOurs, startOxenstored } from '../xenstored-peers.js';
+import { type Daemon, startC, startOurRings, startOurs, startOxenstored } from '../xenstored-peers.js';
 import { Comparison, describeDisagreement } from './run.js';
 import { DOMIDS, type Script } from './script.js';
 
-export const KINDS = ['own', 'c', 'ocaml'] as const;
+/** `rings` is ours too: without a hypervisor, but with guests. */
+export const KINDS = ['own', 'rings', 'c', 'ocaml'] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** Owns what an arena has started. */
@@ -21,6 +22,7 @@ class Teardowns {
 
 const START: Readonly<Record<Kind, (owner: Teardowns) => Promise<Daemon>>> = {
   own: (owner) => startOurs(owner, ['--compat', '4.17', '--log-level', 'warn'], DOMIDS),
+  rings: (owner) => startOurRings(owner, DOMIDS),
   c: (owner) => startC(owner, DOMIDS),
   ocaml: (owner) => startOxenstored(owner),
 };
@@ -63,7 +65,7 @@ export class Arena {
         if (child.exitCode === null && child.signalCode === null) return undefined;
         return `ended with ${child.signalCode ?? child.exitCode}: ${stderr.slice(-STDERR_SHOWN)}`;
       };
-      sides.push({ name: `${kind} xenstored`, socket: daemon.socket, ended });
+      sides.push({ name: `${kind} xenstored`, socket: daemon.socket, dir: daemon.dir, ended });
     }
     return await Comparison.of(...sides);
   }

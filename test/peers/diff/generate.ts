@@ -44,6 +44,19 @@ const CONTROLS: readonly (readonly string[])[] = [
   [''],
 ];
 
+/** Domains whose clients are guests in conversations with guests; the third is dom0's to introduce and release. */
+const GUESTS = [1, 2] as const;
+const ABOUT_DOMAINS: ReadonlySet<number> = new Set([XS.XS_INTRODUCE, XS.XS_RELEASE, XS.XS_RESUME, XS.XS_SET_TARGET]);
+/** Limits by CONTROL's names: the default, and one that scripts reach. */
+const QUOTAS: Readonly<Record<string, readonly [number, number]>> = {
+  nodes: [1000, 12],
+  watches: [128, 3],
+  transactions: [10, 2],
+  'transaction-nodes': [1024, 6],
+  'path-max': [2048, 20],
+  'node-size': [2048, 120],
+};
+
 /** What a client is believed to hold: only to choose well, never to judge. */
 interface Holding {
   readonly transactions: string[];
@@ -55,12 +68,28 @@ class Generator {
   readonly #holdings = new Map<number, Holding>();
   readonly #steps: Step[] = [];
   readonly #connections: number;
+  /** With guests, the last clients are guests. */
+  readonly #withGuests: boolean;
   #labels = 0;
   #made = 0;
 
-  constructor(seed: number) {
+  constructor(seed: number, withGuests: boolean) {
     this.#random = new Random(seed);
-    this.#connections = this.#random.between(1, CONNECTIONS_MAX);
+    this.#withGuests = withGuests;
+    this.#connections = this.#random.between(1, CONNECTIONS_MAX) + (withGuests ? GUESTS.length : 0);
+  }
+
+  /** Which domain a client is; undefined: a socket's. */
+  #domainOf(conn: number): number | undefined {
+    return this.#withGuests ? GUESTS[this.#connections - 1 - conn] : undefined;
+  }
+
+  quotas(): Record<string, number> {
+    const choose = ([name, [usual, low]]: [string, readonly [number, number]]): [string, number] => [
+      name,
+      this.#random.chance(35) ? low : usual,
+    ];
+    return Object.fromEntries(Object.entries(QUOTAS).map(choose));
   }
 
   steps(requests: number): Step[] {
@@ -71,7 +100,8 @@ class Generator {
 
   #open(conn: number): void {
     this.#holdings.set(conn, { transactions: [], watches: [] });
-    this.#steps.push({ do: 'open', conn });
+    const domid = this.#domainOf(conn);
+    this.#steps.push(domid === undefined ? { do: 'open', conn } : { do: 'open', conn, domid });
   }
 
   #step(): void {
@@ -135,7 +165,7 @@ class Generator {
     const random = this.#random;
     const holding = this.#holdings.get(conn) as Holding;
     let made = this.#operation(holding);
-    while (!isAsked(made)) made = this.#operation(holding);
+    while (!isAsked(made) || this.#endsGuest(conn, made)) made = this.#operation(holding);
     const id = random.chance(50) ? {} : { id: random.pick([1, 7, 0xffff, 0x1234_5678]) };
     // START and END have seen to theirs.
     if (made.tx !== undefined || made.label !== undefined) return { ...made, ...id };
@@ -143,6 +173,12 @@ class Generator {
     if (inside) return { ...made, ...id, tx: random.pick(holding.transactions) };
     if (random.chance(2)) return { ...made, ...id, tx: this.#strangeTransaction() };
     return { ...made, ...id };
+  }
+
+  /** Would it take a guest's ring from under it? */
+  #endsGuest(conn: number, { type, payload }: Request): boolean {
+    if (!this.#withGuests || this.#domainOf(conn) !== undefined || !ABOUT_DOMAINS.has(type)) return false;
+    return !payload.startsWith('3\0');
   }
 
   /** Another client's, one long gone, or none at all. */
@@ -307,5 +343,12 @@ class Generator {
 
 /** The script of a seed. */
 export function generate(seed: number, requests = SCRIPT_REQUESTS): Script {
-  return { seed, steps: new Generator(seed).steps(requests) };
+  return { seed, steps: new Generator(seed, false).steps(requests) };
+}
+
+/** As generate(), with two guests among the clients, limits that they meet, and a store that is theirs to change. */
+export function generateWithGuests(seed: number, requests = SCRIPT_REQUESTS): Script {
+  const generator = new Generator(seed, true);
+  const quotas = generator.quotas();
+  return { seed, guests: { quotas }, steps: generator.steps(requests) };
 }

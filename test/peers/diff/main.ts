@@ -8,11 +8,12 @@ interface Options {
   readonly seed: number;
   readonly left: Kind;
   readonly right: Kind;
+  readonly guests?: boolean;
 }
 
 const PROGRESS_EVERY = 50_000;
 
-async function run({ ops, seed, left, right }: Options): Promise<void> {
+async function run({ ops, seed, left, right, guests = false }: Options): Promise<void> {
   let told = 0;
   const onProgress = (done: number, at: number): void => {
     if (done - told < PROGRESS_EVERY) return;
@@ -20,7 +21,13 @@ async function run({ ops, seed, left, right }: Options): Promise<void> {
     process.stdout.write(`${done} requests, seed ${at}\n`);
   };
   const began = process.hrtime.bigint();
-  const result = await runCampaign({ daemons: [left, right], seed, operations: ops, onProgress });
+  const result = await runCampaign({
+    daemons: [left === 'own' && guests ? 'rings' : left, right],
+    guests,
+    seed,
+    operations: ops,
+    onProgress,
+  });
   const seconds = Number(process.hrtime.bigint() - began) / 1e9;
   process.stdout.write(`${result.operations} requests in ${result.scripts} scripts, ${seconds.toFixed(1)} s\n`);
   if (result.finding === undefined) return;
@@ -34,6 +41,7 @@ const program = command('peers:diff')
   .option('--seed <number>', "the first script's seed", integerBetween(0, 0xffff_ffff), 1)
   .addOption(new Option('--left <daemon>', 'one side').choices(KINDS).default('own'))
   .addOption(new Option('--right <daemon>', 'the other').choices(KINDS).default('c'))
+  .option('--guests', 'two of the clients are guests, on ring pages')
   .action(run);
 const status = await runCommand(program, process.argv.slice(2));
 if (status !== 0) process.exitCode = status;

@@ -3,7 +3,17 @@
 import { XENSTORE_PAYLOAD_MAX, XS, xsName } from '../../../lib/layout/xs-wire.js';
 import { Comparator, type Outcome, type Received } from './compare.js';
 import { normalise } from './normalise.js';
-import { DOMIDS, describeStep, NO_TRANSACTION, type Request, type Script, type Step, show } from './script.js';
+import { connectRing } from './ring-client.js';
+import {
+  DOMIDS,
+  describeStep,
+  type GuestSetting,
+  NO_TRANSACTION,
+  type Request,
+  type Script,
+  type Step,
+  show,
+} from './script.js';
 import { WireClient, type WireMessage, wireBytes } from './wire-client.js';
 
 /** Where two daemons parted. */
@@ -28,15 +38,29 @@ class Caretaker {
     return reply.payload;
   }
 
+  /** Makes room for guests: a store that they may write to, and limits to meet. */
+  async admit({ quotas }: GuestSetting): Promise<void> {
+    for (const [name, value] of Object.entries(quotas)) {
+      await this.must(XS.XS_CONTROL, `quota\0set\0${name}\0${value}\0`);
+    }
+    await this.must(XS.XS_SET_PERMS, '/\0b0\0');
+  }
+
+  async release(domid: number): Promise<void> {
+    const known = await this.must(XS.XS_IS_DOMAIN_INTRODUCED, `${domid}\0`);
+    if (known === 'T\0') await this.must(XS.XS_RELEASE, `${domid}\0`);
+  }
+
+  async introduce(domid: number): Promise<void> {
+    await this.must(XS.XS_INTRODUCE, `${domid}\x001\x005\0`);
+  }
+
   /** Makes the store as it was at the start of the daemon. */
   async reset(): Promise<void> {
     for (const path of ['/', '@introduceDomain', '@releaseDomain']) {
       await this.must(XS.XS_SET_PERMS, `${path}\0n0\0`);
     }
-    for (const domid of DOMIDS) {
-      const known = await this.must(XS.XS_IS_DOMAIN_INTRODUCED, `${domid}\0`);
-      if (known === 'T\0') await this.must(XS.XS_RELEASE, `${domid}\0`);
-    }
+    for (const domid of DOMIDS) await this.release(domid);
     for (;;) {
       const reply = await this.client.request(XS.XS_DIRECTORY_PART, '/\x000\0');
       // oxenstored has no DIRECTORY_PART
@@ -57,6 +81,8 @@ class Caretaker {
 export interface Target {
   readonly name: string;
   readonly socket: string;
+  /** Where the pages of guests are, when it serves any. */
+  readonly dir: string;
   /** What it died of; undefined while it lives. */
   readonly ended: () => string | undefined;
 }
@@ -66,6 +92,8 @@ class Side {
   readonly target: Target;
   readonly #caretaker: Caretaker;
   readonly #clients = new Map<number, WireClient>();
+  /** Which of them are guests, and which ones. */
+  readonly #domids = new Map<number, number>();
   readonly #watching = new Set<number>();
   readonly #labels = new Map<string, number>();
 
@@ -78,12 +106,12 @@ class Side {
     return new Side(target, new Caretaker(await WireClient.connect(target.socket)));
   }
 
-  async begin(): Promise<void> {
-    for (const client of this.#clients.values()) if (!client.closed) await client.close();
-    this.#clients.clear();
+  async begin(setting: GuestSetting | undefined): Promise<void> {
+    for (const conn of [...this.#clients.keys()]) await this.#close(conn);
     this.#watching.clear();
     this.#labels.clear();
     await this.#caretaker.reset();
+    if (setting !== undefined) await this.#caretaker.admit(setting);
   }
 
   end(): void {
@@ -92,7 +120,7 @@ class Side {
   }
 
   async step(step: Step): Promise<Outcome> {
-    if (step.do === 'open') await this.#open(step.conn);
+    if (step.do === 'open') await this.#open(step.conn, step.domid);
     else if (step.do === 'close') await this.#close(step.conn);
     else await this.#send(step);
     await this.#settle(step.conn);
@@ -106,18 +134,31 @@ class Side {
     return outcome;
   }
 
-  async #open(conn: number): Promise<void> {
+  async #open(conn: number, domid: number | undefined): Promise<void> {
     await this.#close(conn);
-    const client = await WireClient.connect(this.target.socket);
+    const client = await this.#connect(domid);
+    if (domid !== undefined) this.#domids.set(conn, domid);
     this.#clients.set(conn, client);
     // Events go to connections in the order in which they were made: the daemon must have taken this one.
     await client.barrier();
   }
 
+  async #connect(domid: number | undefined): Promise<WireClient> {
+    if (domid === undefined) return WireClient.connect(this.target.socket);
+    await this.#caretaker.release(domid);
+    return connectRing(this.target.dir, domid, () => this.#caretaker.introduce(domid));
+  }
+
   async #close(conn: number): Promise<void> {
     const client = this.#clients.get(conn);
+    const domid = this.#domids.get(conn);
     if (client !== undefined && !client.closed) await client.close();
+    if (domid !== undefined) {
+      await this.#caretaker.release(domid);
+      client?.destroy();
+    }
     this.#clients.delete(conn);
+    this.#domids.delete(conn);
     this.#watching.delete(conn);
   }
 
@@ -197,7 +238,7 @@ export class Comparison {
 
   /** Runs the script on all from an empty store; the first step where they part, or undefined. */
   async run(script: Script): Promise<Disagreement | undefined> {
-    await this.#all((side) => side.begin(), 'emptying the store');
+    await this.#all((side) => side.begin(script.guests), 'emptying the store');
     const comparators = this.#sides.slice(1).map(() => new Comparator());
     for (const [stepIndex, step] of script.steps.entries()) {
       const outcomes = await this.#all(

@@ -17,7 +17,8 @@ export interface Request {
 }
 
 export type Step =
-  | { readonly do: 'open'; readonly conn: number }
+  /** `domid`: the client is that guest, which is introduced and speaks through its ring page; otherwise a socket. */
+  | { readonly do: 'open'; readonly conn: number; readonly domid?: number }
   | { readonly do: 'close'; readonly conn: number }
   /** Several requests go in one write. `cuts`: byte positions at which it is cut; each piece is seen before the next. */
   | {
@@ -27,9 +28,17 @@ export type Step =
       readonly cuts?: readonly number[];
     };
 
+/** A store in which guests can do something: all may write everywhere until a script restricts it. */
+export interface GuestSetting {
+  /** Limits by CONTROL's names; all that scripts ever set are set for each. */
+  readonly quotas: Readonly<Record<string, number>>;
+}
+
 export interface Script {
   readonly seed: number;
   readonly steps: readonly Step[];
+  /** What the store is like at the start, where guests take part. */
+  readonly guests?: GuestSetting;
 }
 
 /** Domains that exist beside dom0, in every daemon's host, and that scripts may introduce. */
@@ -61,6 +70,7 @@ export function describeRequest(request: Request): string {
 }
 
 export function describeStep(step: Step): string {
+  if (step.do === 'open' && step.domid !== undefined) return `client ${step.conn}: is domain ${step.domid}`;
   if (step.do !== 'send') return `client ${step.conn}: ${step.do}`;
   const cuts = step.cuts === undefined ? '' : ` cut at ${step.cuts.join(', ')}`;
   return `client ${step.conn}: ${step.requests.map(describeRequest).join(' + ')}${cuts}`;
@@ -74,6 +84,7 @@ export function scriptText(script: Script): string {
 /** Short spellings for cases written by hand: `to(0, write('/a', 'x'), read('/a'))`. */
 const strings = (...parts: string[]): string => parts.map((part) => `${part}\0`).join('');
 export const open = (conn: number): Step => ({ do: 'open', conn });
+export const guest = (conn: number, domid: number): Step => ({ do: 'open', conn, domid });
 export const close = (conn: number): Step => ({ do: 'close', conn });
 export const to = (conn: number, ...requests: Request[]): Step => ({ do: 'send', conn, requests });
 export const request = (type: number, ...parts: string[]): Request => ({ type, payload: strings(...parts) });
