@@ -1,5 +1,6 @@
 // What differs between the releases of the C xenstored whose behaviour we can take on: one table, a line a release.
 import { XENSTORE_SERVER_FEATURE as F, XS, type XsdError } from '../../lib/layout/xs-wire.js';
+import type { QuotaName } from './quota.js';
 
 export interface Compat {
   readonly name: string;
@@ -7,8 +8,12 @@ export interface Compat {
   readonly features: number;
   /** Operations from this number on are unknown (ENOSYS). */
   readonly typeCount: number;
-  /** `>=`: a value equal to its quota is too much (since 4.22); `>`: only one above it is. */
-  readonly quotaReachedIsTooMuch: boolean;
+  /** A value is too much from so far above its quota on; missing: once it equals it. */
+  readonly quotaSlack: Readonly<Partial<Record<QuotaName, number>>>;
+  /** All nodes that one request makes count against the quota; otherwise the last request's are enough to go past it. */
+  readonly quotaCountsNewNodes: boolean;
+  /** Bytes that a node counts for its size quota beyond node.ts's. */
+  readonly nodeExtraBytes: number;
   /** Quotas are everybody's, and hold from the moment they are set; otherwise a domain keeps those of its beginning. */
   readonly quotasAreGlobal: boolean;
   /** What one watch too many answers. */
@@ -39,7 +44,9 @@ export const COMPAT = {
     features:
       F.XENSTORE_SERVER_FEATURE_ERROR | F.XENSTORE_SERVER_FEATURE_WATCHDEPTH | F.XENSTORE_SERVER_FEATURE_DOMID_ANY,
     typeCount: XS.XS_SET_QUOTA + 1,
-    quotaReachedIsTooMuch: true,
+    quotaSlack: {},
+    quotaCountsNewNodes: false,
+    nodeExtraBytes: 0,
     quotasAreGlobal: false,
     watchQuotaError: 'ENOSPC',
     releaseDomainReadable: true,
@@ -56,7 +63,17 @@ export const COMPAT = {
     name: '4.17',
     features: F.XENSTORE_SERVER_FEATURE_ERROR,
     typeCount: XS.XS_DIRECTORY_PART + 1,
-    quotaReachedIsTooMuch: false,
+    quotaSlack: {
+      nodes: 1,
+      watches: 2,
+      transactions: 2,
+      'transaction-nodes': 1,
+      'node-permissions': 1,
+      'path-max': 1,
+    },
+    quotaCountsNewNodes: true,
+    // Its record's header is as long as its alignment makes it.
+    nodeExtraBytes: 8,
     quotasAreGlobal: true,
     watchQuotaError: 'E2BIG',
     releaseDomainReadable: false,

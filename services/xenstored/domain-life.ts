@@ -98,7 +98,7 @@ function fireSpecial(
 ): void {
   const node = store.tree.get(name);
   if (node === undefined) return;
-  const visible = { node, parent: store.tree.get('/') };
+  const visible = { node, parent: store.compat.specialsAreNodes ? store.tree.get('/') : undefined };
   if (which.plain) store.watches.fire(name, 'no-depth', visible);
   if (which.withDomid && store.compat.specialsWithDomid) store.watches.fire(`${name}/${domid}`, 'depth', visible);
 }

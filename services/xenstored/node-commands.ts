@@ -107,7 +107,9 @@ function createNode(call: Call, path: string, value: string): void {
     above = view.read(at);
   }
   if (transaction !== undefined) transaction.nodeCreated = true;
-  if (connection.domain !== undefined && exceeds(call, 'nodes', connection.domain.account.used('nodes') + 1)) {
+  // A transaction's own nodes are counted at its commit.
+  const counted = transaction === undefined && store.compat.quotaCountsNewNodes ? missing.length : 1;
+  if (connection.domain !== undefined && exceeds(call, 'nodes', connection.domain.account.used('nodes') + counted)) {
     fail('ENOSPC');
   }
   const perms = inheritedPerms(call, above.perms);
@@ -147,7 +149,7 @@ function putNode(call: Call, path: string, next: StoreNode): void {
 }
 
 function checkSize(call: Call, size: number): void {
-  if (!exceeds(call, 'node-size', size)) return;
+  if (!exceeds(call, 'node-size', size + call.store.compat.nodeExtraBytes)) return;
   call.view.spoil();
   fail('ENOSPC');
 }

@@ -1,15 +1,12 @@
 // What a domain may use: the named quotas with xenstored's defaults, and the account of one domain. Sockets and the
 // privileged domain have no account that limits them; who charges what is with the operation that does.
 
-/**
- * Every accounted thing, in xenstored's order, which is the order of its listings. `soft` marks a warning level. `full`: a
- * value equal to the quota was always too much, in releases too where others may reach theirs.
- */
+/** Every accounted thing, in xenstored's order, which is the order of its listings. `soft` marks a warning level. */
 export const QUOTAS = [
   { name: 'nodes', hard: 1000, about: 'nodes that a domain owns' },
   { name: 'watches', hard: 128, about: 'watches of a domain' },
-  { name: 'outstanding', hard: 20, full: true, about: 'requests of a domain not yet done with' },
-  { name: 'memory', hard: 2_621_440, soft: 2_097_152, full: true, about: 'bytes held for a domain' },
+  { name: 'outstanding', hard: 20, about: 'requests of a domain not yet done with' },
+  { name: 'memory', hard: 2_621_440, soft: 2_097_152, about: 'bytes held for a domain' },
   { name: 'transactions', hard: 10, about: 'open transactions of a domain' },
   { name: 'transaction-nodes', hard: 1024, about: 'nodes touched by one transaction' },
   { name: 'node-permissions', hard: 5, about: 'permissions of one node' },
@@ -17,11 +14,6 @@ export const QUOTAS = [
   { name: 'node-size', hard: 2048, about: 'size of one node' },
 ] as const;
 export type QuotaName = (typeof QUOTAS)[number]['name'];
-
-/** Quotas that nobody may reach, in no release. */
-export const NEVER_REACHED: ReadonlySet<QuotaName> = new Set(
-  QUOTAS.flatMap((quota) => ('full' in quota ? [quota.name] : [])),
-);
 
 /** A limit that can be read and set: "nodes", "soft-memory". */
 export type QuotaKey = QuotaName | `soft-${QuotaName}`;

@@ -15,7 +15,7 @@ import { type Domain, Domains, isPrivileged } from './domains.js';
 import { Failure, fail, type Question, UNTIL_LIVE_UPDATE_ENDS, Unanswered } from './failure.js';
 import { type Journal, NO_JOURNAL } from './journal.js';
 import { LiveUpdate, type LiveUpdateHost } from './live-update.js';
-import { defaultLimits, NEVER_REACHED, type QuotaName } from './quota.js';
+import { defaultLimits, type QuotaName } from './quota.js';
 import { Transaction } from './transaction.js';
 import { Tree } from './tree.js';
 import { DirectView } from './view.js';
@@ -192,8 +192,7 @@ export class Store {
     if (domain === undefined) return false;
     const limit = domain.account.limits.get(quota) ?? 0;
     if (limit !== 0 && !isPrivileged(domain.domid)) {
-      const reached = this.compat.quotaReachedIsTooMuch || NEVER_REACHED.has(quota);
-      if (reached ? value >= limit : value > limit) return true;
+      if (value >= limit + (this.compat.quotaSlack[quota] ?? 0)) return true;
     }
     domain.account.see(quota, value);
     return false;

@@ -165,7 +165,8 @@ class Generator {
     const random = this.#random;
     const holding = this.#holdings.get(conn) as Holding;
     let made = this.#operation(holding);
-    while (!isAsked(made) || this.#endsGuest(conn, made)) made = this.#operation(holding);
+    while (!isAsked(made, this.#domainOf(conn) !== undefined) || this.#endsGuest(conn, made))
+      made = this.#operation(holding);
     const id = random.chance(50) ? {} : { id: random.pick([1, 7, 0xffff, 0x1234_5678]) };
     // START and END have seen to theirs.
     if (made.tx !== undefined || made.label !== undefined) return { ...made, ...id };

@@ -7,6 +7,8 @@ import type { Request } from './script.js';
 interface Unasked {
   readonly what: string;
   readonly why: string;
+  /** Guests only. */
+  readonly guests?: true;
   readonly matches: (request: Request) => boolean;
 }
 
@@ -27,6 +29,12 @@ export const UNASKED: readonly Unasked[] = [
       type === XS.XS_SET_PERMS && /^@/.test(payload) && !SPECIAL.has(payload.slice(0, payload.indexOf('\0'))),
   },
   {
+    what: 'SET_PERMS of a special node',
+    why: 'to a guest that does not own it the daemon answers the error of an earlier request',
+    guests: true,
+    matches: ({ type, payload }) => type === XS.XS_SET_PERMS && payload.startsWith('@'),
+  },
+  {
     what: 'SET_PERMS of the root',
     why: 'given to a domain that is released, it goes, and the whole store with it',
     matches: ({ type, payload }) => type === XS.XS_SET_PERMS && payload.startsWith('/\0'),
@@ -43,6 +51,6 @@ export const UNASKED: readonly Unasked[] = [
   },
 ];
 
-export function isAsked(request: Request): boolean {
-  return !UNASKED.some(({ matches }) => matches(request));
+export function isAsked(request: Request, byGuest = false): boolean {
+  return !UNASKED.some(({ matches, guests }) => (byGuest || guests !== true) && matches(request));
 }
