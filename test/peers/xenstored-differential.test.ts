@@ -2,6 +2,7 @@
 // compared. `npm run peers:diff -- --ops 1000000 --seed N` goes on for as long as one likes.
 import t from 'tap';
 import { XS, XSD_SOCKMSG } from '../../lib/layout/xs-wire.js';
+import { GUEST_CASES } from './cases/guests.js';
 import { CASES, DIFFERENCES } from './cases/xenstored.js';
 import { runCampaign } from './diff/campaign.js';
 import { Arena } from './diff/daemons.js';
@@ -13,6 +14,8 @@ import { C_DAEMON_NEEDS, missing, OXENSTORED_NEEDS, startOurs } from './xenstore
 
 const SEED = 1;
 const OPERATIONS = 10_000;
+/** Slower: guests have a rate of writing, in both. */
+const GUEST_OPERATIONS = 4000;
 const TIMEOUT_MS = 300_000;
 
 t.test('named cases are answered alike', { skip: missing(...C_DAEMON_NEEDS) }, async (t) => {
@@ -20,6 +23,22 @@ t.test('named cases are answered alike', { skip: missing(...C_DAEMON_NEEDS) }, a
   const arena = new Arena('own', 'c');
   t.teardown(() => arena.end());
   for (const { name, steps } of CASES) t.equal(await arena.run({ seed: 0, steps }), undefined, name);
+});
+
+t.test('named cases with guests are answered alike', { skip: missing(...C_DAEMON_NEEDS) }, async (t) => {
+  t.setTimeout(TIMEOUT_MS);
+  const arena = new Arena('rings', 'c');
+  t.teardown(() => arena.end());
+  for (const { name, guests, steps } of GUEST_CASES)
+    t.equal(await arena.run({ seed: 0, guests, steps }), undefined, name);
+});
+
+t.test(`${GUEST_OPERATIONS} with guests among the clients, too`, { skip: missing(...C_DAEMON_NEEDS) }, async (t) => {
+  t.setTimeout(TIMEOUT_MS);
+  const campaign = { daemons: ['rings', 'c'], guests: true, seed: SEED, operations: GUEST_OPERATIONS } as const;
+  const { operations, finding } = await runCampaign(campaign);
+  t.equal(finding, undefined);
+  t.ok(finding !== undefined || operations >= GUEST_OPERATIONS, `${operations} asked`);
 });
 
 t.test('ours differs on purpose, and still does', { skip: missing(...C_DAEMON_NEEDS) }, async (t) => {

@@ -44,17 +44,18 @@ function ringWire(ring: RingEnd, tell: () => void, onBytes: (bytes: Buffer) => v
   /** Writes and reads what can be. True when something moved. */
   const look = (): boolean => {
     if (!open) return false;
-    if (ring.error !== XENSTORE_ERROR_NONE) {
-      open = false;
-      onClosed();
-      return true;
-    }
-    const written = unsent.length === 0 ? 0 : ring.write(unsent);
+    // Looked at first: what was answered before the error is in the ring.
+    const ended = ring.error !== XENSTORE_ERROR_NONE;
+    const written = ended || unsent.length === 0 ? 0 : ring.write(unsent);
     unsent = unsent.subarray(written);
     const chunk = ring.read();
     if (chunk.length > 0) onBytes(Buffer.from(chunk));
-    if (written > 0 || chunk.length > 0) tell();
-    return written > 0 || chunk.length > 0;
+    const moved = written > 0 || chunk.length > 0;
+    if (moved) tell();
+    if (!ended || moved) return moved;
+    open = false;
+    onClosed();
+    return true;
   };
   return {
     write(bytes) {
