@@ -11,6 +11,7 @@ import {
   XENSTORE_RECONNECT,
   XENSTORE_RING_SIZE,
 } from '../layout/xs-ring.js';
+import { XENSTORE_SERVER_FEATURE } from '../layout/xs-wire.js';
 
 const AT = XENSTORE_DOMAIN_INTERFACE.offset;
 const MASK = XENSTORE_RING_SIZE - 1;
@@ -109,6 +110,11 @@ export class RingEnd {
   /** The event channel that the builder put into the page; 0: the one that INTRODUCE names. */
   get eventChannel(): number {
     return Atomics.load(this.#words, AT.evtchn_port / 4);
+  }
+
+  /** Guest: the server says that it makes new connections when asked to. */
+  get offersReconnect(): boolean {
+    return (this.features & XENSTORE_SERVER_FEATURE.XENSTORE_SERVER_FEATURE_RECONNECTION) !== 0;
   }
 
   /** The guest asks for a new connection and must touch nothing else until the server has made it. */

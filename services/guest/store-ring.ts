@@ -8,7 +8,8 @@ import type { GuestMemory } from '../../lib/core/memory.js';
 import { GNTTAB_RESERVED_XENSTORE, GRANT_ENTRY_V1, GTF_permit_access } from '../../lib/layout/grant-table.js';
 import type { XsMessage } from '../../lib/layout/xs-wire.js';
 import type { StoreChannel } from '../../lib/xenstore/channel.js';
-import { type RingStoreChannel, ringStoreChannel } from '../../lib/xenstore/ring-client.js';
+import type { RingStoreChannel } from '../../lib/xenstore/ring-client.js';
+import { lastingRingChannel } from '../../lib/xenstore/ring-lasting.js';
 import { RingEnd } from '../../lib/xenstore/ring-stream.js';
 import type { Events } from './events.js';
 import { PAGE_SIZE } from './pages.js';
@@ -51,7 +52,7 @@ export class StoreRing implements StoreChannel {
     const entry = { flags: GTF_permit_access, domid: DOM0, frame };
     GRANT_ENTRY_V1.encode(entry, await this.#parts.grantTable(), GNTTAB_RESERVED_XENSTORE * GRANT_ENTRY_V1.size);
     history.record('acquire', 'store ring', frame, port);
-    const channel = ringStoreChannel(new RingEnd(page, 'guest'), () => this.#kick());
+    const channel = lastingRingChannel(new RingEnd(page, 'guest'), () => this.#kick());
     channel.onMessage((message) => this.#deliver(message));
     channel.onLost((error) => {
       this.#lost(error);

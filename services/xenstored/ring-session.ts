@@ -5,7 +5,12 @@
 import { concatBytes } from '../../lib/core/bytes.js';
 import { ProtocolError } from '../../lib/core/errors.js';
 import { STORE_REQUESTS_PER_TURN } from '../../lib/core/limits.js';
-import { XENSTORE_ERROR_COMM, XENSTORE_ERROR_PROTO, XENSTORE_ERROR_RINGIDX } from '../../lib/layout/xs-ring.js';
+import {
+  XENSTORE_ERROR_COMM,
+  XENSTORE_ERROR_NONE,
+  XENSTORE_ERROR_PROTO,
+  XENSTORE_ERROR_RINGIDX,
+} from '../../lib/layout/xs-ring.js';
 import { XENSTORE_SERVER_FEATURE, type XsMessage } from '../../lib/layout/xs-wire.js';
 import { encodeMessage, MessageReader } from '../../lib/xenstore/framing.js';
 import { type RingEnd, RingIndexError } from '../../lib/xenstore/ring-stream.js';
@@ -45,6 +50,8 @@ export class RingSession {
   #sending: Uint8Array = NOTHING;
   #sent: Outgoing | undefined;
   #ignored = false;
+  /** The guest may ask for a new connection by itself. */
+  #offersReconnect = false;
 
   constructor(
     domid: number,
@@ -83,7 +90,7 @@ export class RingSession {
   /** INTRODUCE: both streams begin anew. A guest that waits for a connection is told that it has one. */
   introduced(): void {
     const { ring, notify } = this.#options;
-    ring.features = this.connection.domain?.features ?? 0;
+    this.#setFeatures();
     this.#reader = new MessageReader();
     this.#drop();
     ring.reset();
@@ -94,9 +101,39 @@ export class RingSession {
 
   /** The page was mapped after the introduction: what the guest already wrote is served, unless it waits to reconnect. */
   begin(): void {
-    const { ring } = this.#options;
-    if (ring.wantsReconnect) this.introduced();
-    else ring.features = this.connection.domain?.features ?? 0;
+    if (this.#options.ring.wantsReconnect) this.introduced();
+    else this.#setFeatures();
+  }
+
+  /**
+   * The server that the guest spoke to is gone, and with it what it had read and not answered, its watches and
+   * transactions. A guest that looks is told so, and may ask for a new connection; with one that does not, the streams go on
+   * where they stand.
+   */
+  beginAfterLoss(): void {
+    this.#offersReconnect = true;
+    const { ring, notify } = this.#options;
+    if (ring.wantsReconnect) {
+      this.#reconnect();
+      return;
+    }
+    this.#setFeatures();
+    this.#tell(XENSTORE_ERROR_COMM);
+    notify();
+  }
+
+  /** As the guest wished: nothing of before counts, and it can go on. */
+  #reconnect(): void {
+    this.#options.store.dropHeld(this.connection);
+    this.#ignored = false;
+    this.#tell(XENSTORE_ERROR_NONE);
+    this.introduced();
+  }
+
+  #setFeatures(): void {
+    const { XENSTORE_SERVER_FEATURE_RECONNECTION: reconnection } = XENSTORE_SERVER_FEATURE;
+    const features = this.connection.domain?.features ?? 0;
+    this.#options.ring.features = this.#offersReconnect ? features | reconnection : features;
   }
 
   /** The domain is introduced anew, or gone: the streams begin at 0 for whoever comes next. */
@@ -118,7 +155,9 @@ export class RingSession {
 
   /** Takes and sends what it can. True when something moved: there may be more to do. */
   turn(): boolean {
-    if (this.#ignored || this.connection.closed) return false;
+    if (this.connection.closed) return false;
+    if (this.#offersReconnect && this.#options.ring.wantsReconnect) this.#reconnect();
+    if (this.#ignored) return false;
     try {
       const received = this.#receive();
       const sent = this.#send();
@@ -184,12 +223,15 @@ export class RingSession {
 
   /** The guest broke the transport: all that it held is dropped, and it is not heard until it is introduced anew. */
   #ignore(error: number): void {
-    const { store, ring } = this.#options;
-    const features = this.connection.domain?.features ?? 0;
-    if ((features & XENSTORE_SERVER_FEATURE.XENSTORE_SERVER_FEATURE_ERROR) !== 0) ring.error = error;
+    this.#tell(error);
     this.#ignored = true;
-    store.dropHeld(this.connection);
+    this.#options.store.dropHeld(this.connection);
     this.#drop();
+  }
+
+  #tell(error: number): void {
+    const features = this.connection.domain?.features ?? 0;
+    if ((features & XENSTORE_SERVER_FEATURE.XENSTORE_SERVER_FEATURE_ERROR) !== 0) this.#options.ring.error = error;
   }
 
   /** The page or the event channel cannot be used any more. */

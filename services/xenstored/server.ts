@@ -103,7 +103,7 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
       afterRequests: () => flush(),
     });
     for (const domain of [...store.domains.all()]) {
-      if (domain.introduced && domain.domid !== 0) await rings.introduce(domain.domid, domain.port);
+      if (domain.introduced && domain.domid !== 0) await rings.restore(domain.domid, domain.port);
     }
   }
 

@@ -109,6 +109,14 @@ export class RingTransport {
     }
   }
 
+  /** A domain that an earlier server had introduced: one that has a ring may be on it, waiting. */
+  async restore(domid: number, remotePort: number): Promise<void> {
+    const taken = this.#options.carried.has(domid);
+    const bound = await this.introduce(domid, remotePort);
+    const ring = this.#rings.get(domid);
+    if (bound === 'ok' && !taken && ring !== undefined) await this.#map(ring, true);
+  }
+
   #event(ring: Ring): void {
     this.#options.context.activity();
     if (ring.session === undefined) void this.#map(ring);
@@ -116,7 +124,7 @@ export class RingTransport {
   }
 
   /** Maps the page that the domain grants; one that grants none is served by another transport. */
-  async #map(ring: Ring): Promise<void> {
+  async #map(ring: Ring, afterLoss = false): Promise<void> {
     if (ring.mappingNow) return;
     ring.mappingNow = true;
     const { context, store, beforeSend } = this.#options;
@@ -149,7 +157,8 @@ export class RingTransport {
       carried,
     );
     context.history.record('acquire', 'store ring', ring.port, 0, ring.domid);
-    ring.session.begin();
+    if (afterLoss) ring.session.beginAfterLoss();
+    else ring.session.begin();
     this.#turn(ring);
   }
 

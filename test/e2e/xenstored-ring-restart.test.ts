@@ -1,0 +1,167 @@
+// Guests on ring pages whose xenstored is killed: one that uses this project's client, and one that does not look.
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import { NO_HISTORY } from '../../lib/core/history.js';
+import { NO_LOG } from '../../lib/core/log.js';
+import { XENSTORE_ERROR_COMM, XENSTORE_ERROR_NONE } from '../../lib/layout/xs-ring.js';
+import type { XsMessage } from '../../lib/layout/xs-wire.js';
+import { ZmqBusClient } from '../../lib/node/bus-client.js';
+import { runPaths } from '../../lib/node/run-dir.js';
+import { withDeadline } from '../../lib/node/wait.js';
+import { busStoreClient } from '../../lib/xenstore/bus-client.js';
+import { ChannelStoreClient } from '../../lib/xenstore/client.js';
+import { encodeMessage, MessageReader } from '../../lib/xenstore/framing.js';
+import type { RingStoreChannel } from '../../lib/xenstore/ring-client.js';
+import { lastingRingChannel } from '../../lib/xenstore/ring-lasting.js';
+import type { RingEnd } from '../../lib/xenstore/ring-stream.js';
+import { type Owner, startNode, type TestProcess, temporaryRunDir } from '../fixtures/processes.js';
+import { ringGuest } from '../fixtures/ring-guest.js';
+
+const HYPERVISOR = new URL('../../services/hypervisor/main.js', import.meta.url);
+const XENSTORED = new URL('../../services/xenstored/main.js', import.meta.url);
+const LIVES = 4;
+const MEMORY_MIB = 16;
+const SOON_MS = 5000;
+
+class Lab {
+  readonly runDir: string;
+  readonly #t: Owner;
+  #xenstored: TestProcess;
+  #names = 0;
+
+  constructor(t: Owner) {
+    this.#t = t;
+    this.runDir = temporaryRunDir(t);
+    startNode(t, HYPERVISOR, ['--run-dir', this.runDir]);
+    this.#xenstored = this.start();
+  }
+
+  start(): TestProcess {
+    this.#xenstored = startNode(this.#t, XENSTORED, ['--run-dir', this.runDir]);
+    return this.#xenstored;
+  }
+
+  async kill(): Promise<void> {
+    this.#xenstored.child.kill('SIGKILL');
+    await this.#xenstored.ended();
+  }
+
+  async connect(server: string, token?: string): Promise<ZmqBusClient> {
+    const client = await ZmqBusClient.connect({
+      runDir: this.runDir,
+      server,
+      name: `client-${++this.#names}`,
+      incarnation: Date.now() * 4096,
+      token: async () => token ?? readFileSync(runPaths.dom0Token(this.runDir), 'utf8'),
+      log: NO_LOG,
+      history: NO_HISTORY,
+      onActivity: () => {},
+    });
+    if (client === undefined) throw new Error(`no ${server}`);
+    this.#t.teardown(() => client.close());
+    return client;
+  }
+
+  /** A domain with a home of its own, introduced. */
+  async guest(
+    name: string,
+    make: (ring: RingEnd, notify: () => void) => RingStoreChannel,
+  ): Promise<{ domid: number; channel: RingStoreChannel; ring: RingEnd }> {
+    const toolstack = (await this.connect('hypervisor')).remote('Hypervisor');
+    const { domid, token } = await toolstack.domctl_create({ name, memory_mib: MEMORY_MIB });
+    const { port } = await toolstack.evtchn_alloc_unbound({ dom: domid, remote_dom: 0 });
+    const dom0 = busStoreClient(await this.connect('xenstored'));
+    await dom0.mkdir(`/local/domain/${domid}/data`);
+    await dom0.setPerms(`/local/domain/${domid}/data`, [`n${domid}`]);
+    await dom0.introduce(domid, 1, port);
+    const hypervisor = await this.connect('hypervisor', token);
+    const parts = { runDir: this.runDir, domid, memoryMib: MEMORY_MIB, hypervisor, port, make };
+    return { domid, ...(await ringGuest(this.#t, parts)) };
+  }
+}
+
+t.test('our client on its ring goes on with the next xenstored, and the one after', async (t) => {
+  const lab = new Lab(t);
+  const { domid, channel, ring } = await lab.guest('lasting', lastingRingChannel);
+  const store = new ChannelStoreClient(channel);
+  let events = 0;
+  let heard = (): void => {};
+  await store.watch('data', 'w', () => {
+    events++;
+    heard();
+  });
+  for (let life = 0; life < LIVES; life++) {
+    // Some asked before the kill, some while nobody is there; large enough to be cut by it.
+    const writes = Array.from({ length: 40 }, (_, index) => store.write(`data/${index}`, `${life}`.repeat(300)));
+    let runs = 0;
+    const counted = store.transaction(async (tx) => {
+      const count = Number(await tx.read('data/count').catch(() => '0'));
+      if (++runs === 1) {
+        await lab.kill();
+        lab.start();
+      }
+      await tx.write('data/count', String(count + 1));
+    });
+    const more = Array.from({ length: 40 }, (_, index) => store.write(`data/${100 + index}`, String(life)));
+    await withDeadline(Promise.all([...writes, ...more, counted]), SOON_MS, 'what was asked around the kill');
+    t.equal(runs, 2, 'the transaction that the kill ended ran again');
+    t.equal(await store.read('data/count'), String(life + 1));
+    for (const index of [0, 39, 100, 139]) {
+      t.match(await store.read(`data/${index}`), new RegExp(`^${life}+$`), `life ${life}, ${index}`);
+    }
+    t.equal(ring.error, XENSTORE_ERROR_NONE);
+    const dom0Bus = await lab.connect('xenstored');
+    const { held } = await dom0Bus.remote('Control').audit({});
+    const own = held.filter(({ kind }) => kind !== 'domain-node').map(({ name }) => name);
+    t.same(own, [`ring-${domid} /local/domain/${domid}/data w`], 'its watch is there, once, and nothing else');
+    const before = events;
+    const next = new Promise<void>((resolve) => {
+      heard = resolve;
+    });
+    await busStoreClient(dom0Bus).write(`/local/domain/${domid}/data/told`, String(life));
+    await withDeadline(next, SOON_MS, 'an event of the next life');
+    t.ok(events > before);
+  }
+});
+
+/** A client that knows messages only, as a kernel's does: it never looks at the error word. */
+function blindChannel(ring: RingEnd, notify: () => void): RingStoreChannel {
+  const reader = new MessageReader();
+  let deliver: (message: XsMessage) => void = () => {};
+  return {
+    send(message) {
+      ring.write(encodeMessage(message));
+      notify();
+    },
+    poll() {
+      const chunk = ring.read();
+      if (chunk.length === 0) return;
+      notify();
+      reader.push(chunk, deliver);
+    },
+    onMessage: (action) => {
+      deliver = action;
+    },
+    onLost: () => {},
+    close: () => {},
+  };
+}
+
+t.test('a client that does not look, and had nothing under way, is served on without its watches', async (t) => {
+  const lab = new Lab(t);
+  const { channel, ring } = await lab.guest('blind', blindChannel);
+  const store = new ChannelStoreClient(channel);
+  await store.write('data/x', 'before');
+  await store.watch('data', 'w', () => {});
+  t.equal(ring.offersReconnect, false, 'as the C daemon, until there is a reason');
+  await lab.kill();
+  lab.start();
+  t.equal(await withDeadline(store.read('data/x'), SOON_MS, 'the reply of the next server'), 'before');
+  t.equal(ring.error, XENSTORE_ERROR_COMM);
+  t.equal(ring.offersReconnect, true);
+  const { held } = await (await lab.connect('xenstored')).remote('Control').audit({});
+  t.same(
+    held.filter(({ kind }) => kind === 'watch'),
+    [],
+  );
+});
