@@ -4,7 +4,7 @@ import { DOM0, DOMID_ANY, DOMID_FIRST_RESERVED } from '../../lib/core/ids.js';
 import { XENSTORE_PAYLOAD_MAX, XENSTORE_SERVER_FEATURE } from '../../lib/layout/xs-wire.js';
 import { atoi, countStrings, joinStrings, splitStrings } from '../../lib/xenstore/payload.js';
 import { ACK, absolutePath, type Call, exceeds, findNode, type Handler, onlyPath, requireNode } from './call.js';
-import { fail } from './failure.js';
+import { Failure, fail } from './failure.js';
 import { nodeSize, StoreNode } from './node.js';
 import { baseName, childPath, parentPath } from './path.js';
 import { formatPerm, grantedTo, PERM_OWNER, PERM_READ, PERM_WRITE, type Perm, parsePerm } from './perms.js';
@@ -80,7 +80,7 @@ export function removeTree(store: Call['store'], view: Call['view'], root: strin
   const { tree } = store;
   const parent = view.read(parentPath(root)) ?? fail('EINVAL');
   const visit = (path: string, above: StoreNode): void => {
-    const node = view.read(path) ?? fail('EIO');
+    const node = readBelow(view, path);
     for (const name of [...node.children]) visit(childPath(path, name), node);
     tree.nextGeneration();
     view.countNodes(node.owner, -1);
@@ -93,6 +93,16 @@ export function removeTree(store: Call['store'], view: Call['view'], root: strin
   const parentOfRoot = view.read(parentPath(root)) as StoreNode;
   if (!parentOfRoot.children.has(baseName(root))) fail('EIO');
   view.write(parentPath(root), parentOfRoot.withoutChild(baseName(root), tree.nextGeneration()));
+}
+
+/** A node that its parent lists. Whatever is in the way, a transaction's limit included, has one name here. */
+function readBelow(view: Call['view'], path: string): StoreNode {
+  try {
+    return view.read(path) ?? fail('EIO');
+  } catch (failure) {
+    if (failure instanceof Failure) fail('EIO');
+    throw failure;
+  }
 }
 
 /** Makes a node and its missing ancestors. Permissions are the parent's; an unprivileged creator owns what it makes. */

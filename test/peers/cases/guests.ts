@@ -92,6 +92,17 @@ export const GUEST_CASES: readonly GuestCase[] = [
     ],
   },
   {
+    name: 'a removal that touches too much fails as one that finds no node',
+    guests: limits({ 'transaction-nodes': 6 }),
+    steps: [
+      guest(0, 1),
+      to(0, ...['a/b', 'a/c', 'd/e/f', 'g'].map((path) => mkdir(`/t/${path}`))),
+      to(0, start('x')),
+      to(0, within('x', rm('/t'))),
+      to(0, within('x', directory('/t')), commit('x'), directory('/t')),
+    ],
+  },
+  {
     name: 'special nodes have no parent that makes them readable',
     guests: limits(),
     steps: [
