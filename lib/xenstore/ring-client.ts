@@ -48,6 +48,8 @@ export function ringStoreChannel(ring: RingEnd, notify: () => void): RingStoreCh
   const read = (): void => {
     for (let chunk = ring.read(); chunk.length > 0 && open; chunk = ring.read()) {
       notify();
+      // From a server that took another's place, and knows nothing of what was asked there.
+      if (ring.error !== XENSTORE_ERROR_NONE && ring.offersReconnect) return;
       reader.push(chunk, deliver);
     }
   };

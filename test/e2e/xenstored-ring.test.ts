@@ -1,4 +1,5 @@
-// Guests on ring pages whose xenstored is killed: one that uses this project's client, and one that does not look.
+// Guests on ring pages: whose xenstored is killed, with this project's client and with one that does not look; and who wait
+// for each other no longer than they must.
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { NO_HISTORY } from '../../lib/core/history.js';
@@ -22,6 +23,9 @@ const XENSTORED = new URL('../../services/xenstored/main.js', import.meta.url);
 const LIVES = 4;
 const MEMORY_MIB = 16;
 const SOON_MS = 5000;
+const WRITES = 200;
+/** The default limit of a guest's requests under way. */
+const OUTSTANDING = 20;
 
 class Lab {
   readonly runDir: string;
@@ -164,4 +168,39 @@ t.test('a client that does not look, and had nothing under way, is served on wit
     held.filter(({ kind }) => kind === 'watch'),
     [],
   );
+});
+
+t.test('a guest waits for one that takes no events, nobody else does, and it goes on by itself', async (t) => {
+  const lab = new Lab(t);
+  const writer = await lab.guest('writer', lastingRingChannel);
+  let asleep = false;
+  const reader = await lab.guest('reader', (ring, notify) => {
+    const channel = lastingRingChannel(ring, notify);
+    return { ...channel, poll: () => asleep || channel.poll() };
+  });
+  const dom0 = busStoreClient(await lab.connect('xenstored'));
+  const data = `/local/domain/${writer.domid}/data`;
+  await dom0.setPerms(data, [`n${writer.domid}`, `r${reader.domid}`]);
+  let events = 0;
+  let last = (): void => {};
+  await new ChannelStoreClient(reader.channel).watch(data, 'w', (path) => {
+    events++;
+    if (path === `${data}/${WRITES - 1}`) last();
+  });
+  const heardLast = new Promise<void>((resolve) => {
+    last = resolve;
+  });
+  asleep = true;
+  const store = new ChannelStoreClient(writer.channel);
+  let written = 0;
+  const writes = Array.from({ length: WRITES }, async (_, index) => {
+    await store.write(`data/${index}`, 'v');
+    written++;
+  });
+  // What the other's ring and the limit of requests under way hold together, and dom0 meanwhile.
+  for (let turns = 0; turns < WRITES; turns++) await dom0.write('/turn', String(turns));
+  t.ok(written >= OUTSTANDING && written < WRITES / 2, `${written} written`);
+  asleep = false;
+  await withDeadline(Promise.all([...writes, heardLast]), SOON_MS, 'the rest');
+  t.ok(events > WRITES, 'all of them, and the first');
 });
