@@ -1,5 +1,6 @@
 // Killed in the middle of many streams of writes, xenstored comes back with everything it acknowledged.
-// XENWIRE_XS_STREAMS and XENWIRE_XS_KILLS make it longer; XENWIRE_XS_FIRST, the first kill's seed, goes on elsewhere.
+// XENWIRE_XS_STREAMS and XENWIRE_XS_KILLS make it longer; XENWIRE_XS_FIRST, the first kill's seed, goes on
+// elsewhere (TAP_TIMEOUT=0 lets it take its time).
 import { join } from 'node:path';
 import t from 'tap';
 import { PeerDiedError } from '../../lib/core/errors.js';

@@ -1,12 +1,15 @@
 // A guest on its ring page, both ends in one process.
 import fc from 'fast-check';
 import t from 'tap';
+import { concatBytes } from '../../../../lib/core/bytes.js';
 import {
   XENSTORE_DOMAIN_INTERFACE,
+  XENSTORE_ERROR_COMM,
+  XENSTORE_ERROR_NONE,
   XENSTORE_ERROR_PROTO,
   XENSTORE_ERROR_RINGIDX,
 } from '../../../../lib/layout/xs-ring.js';
-import { XS, type XsMessage } from '../../../../lib/layout/xs-wire.js';
+import { XENSTORE_SERVER_FEATURE, XS, type XsMessage } from '../../../../lib/layout/xs-wire.js';
 import { encodeMessage, MessageReader } from '../../../../lib/xenstore/framing.js';
 import { RingEnd } from '../../../../lib/xenstore/ring-stream.js';
 import { RingSession } from '../../../../services/xenstored/ring-session.js';
@@ -160,4 +163,66 @@ t.test('a guest with too many requests under way is not served until it reads', 
   guest.exchange(new Uint8Array(0));
   t.equal(account.used('outstanding'), 0);
   t.ok(guest.heard.length > 30, 'all that it could send is answered');
+});
+
+t.test('what came before a broken message is done and answered, what comes after it is not', async (t) => {
+  const guest = new Guest();
+  const write = (path: string): Uint8Array =>
+    encodeMessage({ type: XS.XS_WRITE, reqId: 1, txId: 0, payload: `${path}\0v` });
+  guest.lab.expectOk('dom0', 'MKDIR', '/local/domain/5|');
+  guest.lab.expectOk('dom0', 'SET_PERMS', '/local/domain/5|n5|');
+  const broken = encodeMessage({ type: XS.XS_READ, reqId: 2, txId: 0, payload: '' });
+  new DataView(broken.buffer, broken.byteOffset).setUint32(12, 5000, true);
+  // More than may be under way at once, in front of it.
+  const before = Array.from({ length: 25 }, (_, index) => write(String(index)));
+  guest.exchange(concatBytes([...before, broken, write('after')]));
+  t.equal(guest.heard.length, 25);
+  t.equal(guest.ring.error, XENSTORE_ERROR_PROTO);
+  t.equal(guest.lab.reply('dom0', 'READ', '/local/domain/5/24|'), 'v');
+  t.equal(guest.lab.reply('dom0', 'READ', '/local/domain/5/after|'), 'ENOENT');
+});
+
+t.test('a server that follows a dead one says so, and makes a new connection when asked', async (t) => {
+  const { XENSTORE_SERVER_FEATURE_RECONNECTION: reconnection } = XENSTORE_SERVER_FEATURE;
+  const read = encodeMessage({ type: XS.XS_READ, reqId: 7, txId: 0, payload: '/tool\0' });
+  const guest = new Guest();
+  t.equal(guest.ring.features & reconnection, 0, 'as the C daemon');
+  guest.session.beginAfterLoss();
+  t.equal(guest.ring.error, XENSTORE_ERROR_COMM);
+  t.ok(guest.ring.offersReconnect);
+  t.ok(guest.signals > 0);
+
+  // Half a message, a watch and a transaction: nothing of it counts after the reconnection.
+  guest.exchange(encodeMessage({ type: XS.XS_WATCH, reqId: 1, txId: 0, payload: '/tool\0t\0' }));
+  guest.exchange(encodeMessage({ type: XS.XS_TRANSACTION_START, reqId: 2, txId: 0, payload: '\0' }));
+  guest.exchange(read.subarray(0, 10));
+  t.equal(guest.lab.store.audit().length, 2);
+  guest.ring.askReconnect();
+  guest.session.turn();
+  t.equal(guest.ring.wantsReconnect, false);
+  t.equal(guest.ring.error, XENSTORE_ERROR_NONE);
+  t.same(guest.lab.store.audit(), []);
+  guest.heard.length = 0;
+  guest.exchange(read);
+  t.same(guest.heard.map(formatMessage), ['ERROR EACCES|']);
+
+  // Also where the guest broke the rules since.
+  const broken = read.slice();
+  new DataView(broken.buffer).setUint32(12, 5000, true);
+  guest.exchange(broken);
+  t.equal(guest.ring.error, XENSTORE_ERROR_PROTO);
+  guest.ring.askReconnect();
+  guest.session.turn();
+  guest.heard.length = 0;
+  guest.exchange(read);
+  t.same(guest.heard.map(formatMessage), ['ERROR EACCES|']);
+});
+
+t.test('a guest that asks before it is told, or whose server died again while it waited, is answered', async (t) => {
+  const guest = new Guest();
+  guest.ring.askReconnect();
+  guest.session.beginAfterLoss();
+  t.equal(guest.ring.wantsReconnect, false);
+  t.equal(guest.ring.error, XENSTORE_ERROR_NONE);
+  t.equal(guest.ring.readable + guest.ring.writable, 1024, 'both streams are empty');
 });
