@@ -104,8 +104,14 @@ class Stream {
       const held = new Map(this.states.at(-1));
       for (let count = this.#random.between(1, 4); count > 0; count--) this.#change(held, txId);
       this.states.push(held);
-      if ((await this.#answer(this.#send(XS.XS_TRANSACTION_END, 'T\0', txId))) === undefined) return;
-      this.#acknowledge();
+      const end = this.#send(XS.XS_TRANSACTION_END, 'T\0', txId);
+      const reply = (await this.#client.until(end)).at(-1);
+      if (reply === undefined) return;
+      // The first of a stream makes its directory, in the list that all streams share: one of them may have been first.
+      // Nothing of such a transaction may be there afterwards.
+      if (reply.type === XS.XS_ERROR && reply.payload === 'EAGAIN\0') this.states.pop();
+      else if (reply.type === XS.XS_ERROR) throw new Error(`${this.path} was answered ${reply.payload}`);
+      else this.#acknowledge();
     }
   }
 
