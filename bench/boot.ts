@@ -6,8 +6,8 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { command, EXIT, integerBetween, runCommand } from '../lib/node/cli.js';
-import { PACKAGE_ROOT } from '../lib/node/package-root.js';
+import { command, EXIT, integerBetween, runCommand } from '../lib/node/process/cli.js';
+import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
 
 interface Options {
   readonly runs: number;

@@ -8,17 +8,10 @@ import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { command, EXIT, integerBetween, runCommand } from '../lib/node/cli.js';
-import { PACKAGE_ROOT } from '../lib/node/package-root.js';
-import {
-  C_DAEMON_NEEDS,
-  type Daemon,
-  missing,
-  startC,
-  startOurs,
-  TEST_XENSTORE,
-} from '../test/peers/xenstored-peers.js';
-import { buildC } from './floor/c-programs.js';
+import { command, EXIT, integerBetween, runCommand } from '../lib/node/process/cli.js';
+import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
+import { buildC } from '../measure/floor/c-programs.js';
+import { C_DAEMON_NEEDS, type Daemon, missing, startC, startOurs, TEST_XENSTORE } from '../testkit/xenstored-peers.js';
 
 const run = promisify(execFile);
 const MAIN = pathToFileURL(join(PACKAGE_ROOT, 'dist/services/xenstored/main.js'));
@@ -178,7 +171,7 @@ async function bench(options: Options): Promise<void> {
   }
   const dir = mkdtempSync(join(tmpdir(), 'xb-'));
   try {
-    const load = await buildC('xenstore-load', dir);
+    const load = await buildC('bench/c/xenstore-load.c', dir);
     if (load === undefined) throw new Error('no C compiler');
     const turns: Turn[] = [];
     const before = loadavg()[0];

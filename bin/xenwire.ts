@@ -11,8 +11,8 @@ import {
   PeerDiedError,
   UserError,
 } from '../lib/core/errors.js';
-import { command, EXIT, runCommand } from '../lib/node/cli.js';
-import { PACKAGE_ROOT } from '../lib/node/package-root.js';
+import { command, EXIT, runCommand } from '../lib/node/process/cli.js';
+import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
 import { register as registerCreate } from './verbs/create.js';
 import { register as registerDestroy } from './verbs/destroy.js';
 import { register as registerHypercall } from './verbs/hypercall.js';

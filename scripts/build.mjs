@@ -20,7 +20,10 @@ const walk = (dir, keep) =>
     : [];
 const newest = (files) => files.reduce((max, file) => Math.max(max, statSync(file).mtimeMs), 0);
 
-const SOURCE_DIRS = ['lib', 'services', 'bin', 'chaos', 'bench', 'dashboard', 'test'];
+const SOURCE_DIRS = [
+  ...['lib', 'services', 'toolstack', 'lab', 'explore', 'chaos', 'conformance', 'measure', 'dashboard', 'testkit'],
+  ...['bin', 'bench', 'test'],
+];
 const isTs = (path) => path.endsWith('.ts') && !path.endsWith('.d.ts');
 const protos = walk('proto', (path) => path.endsWith('.proto'));
 await deriveProtoTypes();
@@ -36,7 +39,7 @@ if (tests && stale(`${testsDir}/.stamp`, sources)) await transpile();
 async function bundle() {
   const { build } = await import('esbuild');
   const entryPoints = runtime.filter(
-    (path) => /^services\/[^/]+\/main\.ts$/.test(path) || /^(bin|bench)\/[^/]+\.ts$/.test(path),
+    (path) => /^services\/[^/]+\/main\.ts$/.test(path) || /^(bin|bench|measure)\/[^/]+\.ts$/.test(path),
   );
   if (entryPoints.length === 0) return;
   // Built beside and moved into place, so that a process that starts meanwhile finds a whole folder.

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const given = process.argv.slice(2);
 const args = given.length > 0 ? given : ['up'];
-const WATCHED = ['bin', 'lib', 'proto', 'services'];
+const WATCHED = ['bin', 'lab', 'lib', 'proto', 'services', 'toolstack'];
 /** Written by the build itself. */
 const DERIVED = 'proto-types.ts';
 /** An editor writes a file in several steps. */

@@ -1,7 +1,7 @@
 // What the verbs share: the option that names a lab, plain output, failures in one sentence.
 import { resolve } from 'node:path';
-import { type Command, EXIT } from '../../lib/node/cli.js';
-import { defaultRunDir } from '../../lib/node/run-dir.js';
+import { type Command, EXIT } from '../../lib/node/process/cli.js';
+import { defaultRunDir } from '../../lib/node/process/run-dir.js';
 
 export function labOption(command: Command): Command {
   return command.option(

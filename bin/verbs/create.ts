@@ -1,16 +1,16 @@
 // `xenwire create`: adds a guest to a running lab, as `xl create` does, and starts the process that runs its kernel.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/hops.js';
+import { builtProgram } from '../../lab/child.js';
+import { checkFrame, firstFrame } from '../../lab/frames.js';
+import type { Session } from '../../lab/session.js';
+import { NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/notification-path.js';
 import type { NotifyMode } from '../../lib/core/notify.js';
-import { type Command, Option } from '../../lib/node/cli.js';
+import { readPng } from '../../lib/node/files/png.js';
+import { type Command, Option } from '../../lib/node/process/cli.js';
 import { STORE_TRANSPORTS, type StoreTransport } from '../../lib/xenstore/channel.js';
-import { createGuest, type Guest } from '../../services/toolstack/domain.js';
-import { onPath } from '../../services/toolstack/guest-config.js';
-import { builtProgram } from '../../services/toolstack/node/child.js';
-import { checkFrame, firstFrame } from '../../services/toolstack/node/frames.js';
-import { readPng } from '../../services/toolstack/node/png.js';
-import type { Session } from '../../services/toolstack/node/session.js';
+import { createGuest, type Guest } from '../../toolstack/domain.js';
+import { onPath } from '../../toolstack/guest-config.js';
 import { fail, labOption } from './common.js';
 import { checkedImage, DEFAULT_IMAGE, readConfig } from './guest-source.js';
 import { checkNotify, notificationPath } from './path-option.js';
@@ -45,7 +45,7 @@ export function register(program: Command): void {
       const config = onPath(readConfig(configPath), options.path);
       const image = checkedImage(options.image);
       // Loaded when all is checked: ZeroMQ takes a while.
-      const { notifyOf, openRunningSession, openSession } = await import('../../services/toolstack/node/session.js');
+      const { notifyOf, openRunningSession, openSession } = await import('../../lab/session.js');
       const session = options.waitForLab
         ? await openSession({ runDir: options.runDir })
         : await openRunningSession(options.runDir);

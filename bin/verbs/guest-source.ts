@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { errorMessage, UserError } from '../../lib/core/errors.js';
-import { PACKAGE_ROOT } from '../../lib/node/package-root.js';
-import { type GuestConfig, parseGuestConfig } from '../../services/toolstack/guest-config.js';
-import { pngSize } from '../../services/toolstack/node/png.js';
+import { pngSize } from '../../lib/node/files/png.js';
+import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
+import { type GuestConfig, parseGuestConfig } from '../../toolstack/guest-config.js';
 
 export const DEFAULT_CONFIG = join(PACKAGE_ROOT, 'examples', 'gpu-guest.cfg');
 export const DEFAULT_IMAGE = join(PACKAGE_ROOT, 'examples', 'test-card.png');

@@ -1,12 +1,12 @@
 // `xenwire hypercall`: hypercalls as JSON lines on a host of their own inside this process, and recordings of real Xen
-// compared with it. Leaves the lines to services/hypervisor/hypercall-lines.ts.
+// compared with it. Leaves the lines to testkit/hypercall-lines.ts.
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { errorMessage, UserError } from '../../lib/core/errors.js';
-import { type Command, EXIT } from '../../lib/node/cli.js';
-import { HypercallLines, replay } from '../../services/hypervisor/hypercall-lines.js';
+import { type Command, EXIT } from '../../lib/node/process/cli.js';
 import { OPERATIONS } from '../../services/hypervisor/operations.js';
-import { SCRIPT_OPERATIONS } from '../../services/hypervisor/script-actors.js';
+import { HypercallLines, replay } from '../../testkit/hypercall-lines.js';
+import { SCRIPT_OPERATIONS } from '../../testkit/script-actors.js';
 import { printJson } from './common.js';
 
 export function register(program: Command): void {

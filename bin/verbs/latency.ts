@@ -1,12 +1,12 @@
 // `xenwire latency`: how long notifications take, by path and by hop, beside what this machine can do at best. What the
-// flags mean together is checked here; measuring is bench/latency/.
+// flags mean together is checked here; measuring is measure/latency/.
 import { accessSync, constants, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { errorMessage, UserError } from '../../lib/core/errors.js';
-import { NOTIFICATION_PATHS } from '../../lib/core/hops.js';
-import { LATENCY_RATE_MAX, LOADS } from '../../lib/core/latency.js';
+import { NOTIFICATION_PATHS } from '../../lib/core/notification-path.js';
 import { NOTIFY_MODES } from '../../lib/core/notify.js';
-import { type Command, EXIT, InvalidArgumentError, integerBetween } from '../../lib/node/cli.js';
+import { type Command, EXIT, InvalidArgumentError, integerBetween } from '../../lib/node/process/cli.js';
+import { LATENCY_RATE_MAX, LOADS } from '../../lib/trace/latency-run.js';
 import { fail, printJson } from './common.js';
 import { checkedImage, DEFAULT_CONFIG, DEFAULT_IMAGE, readConfig } from './guest-source.js';
 
@@ -69,7 +69,7 @@ export function register(program: Command): void {
       const quick = options.quick ?? false;
       const paths = options.path ?? NOTIFICATION_PATHS;
       const notifies = options.notify ?? NOTIFY_MODES;
-      const { combinations, runLatency } = await import('../../bench/latency/run.js');
+      const { combinations, runLatency } = await import('../../measure/latency/run.js');
       if (combinations({ paths, notifies }).length === 0) {
         throw new UserError('path direct is shared memory: it cannot be measured with --notify zmq');
       }
@@ -101,7 +101,7 @@ export function register(program: Command): void {
         fail(error.message);
       });
       if (outcome === undefined) return;
-      const { reportText, timeline } = await import('../../bench/latency/report-text.js');
+      const { reportText, timeline } = await import('../../measure/latency/report-text.js');
       const print = (lines: readonly string[]): void => void process.stdout.write(`${lines.join('\n')}\n`);
       if (outcome.kind === 'exceeded') {
         const { exceeded, what } = outcome;
@@ -112,7 +112,7 @@ export function register(program: Command): void {
       }
       const { result } = outcome;
       if (html !== undefined) {
-        const { reportHtml } = await import('../../bench/latency/report-html.js');
+        const { reportHtml } = await import('../../measure/latency/report-html.js');
         writeFileSync(html, reportHtml(result));
       }
       const { curves, ...beside } = result.beside;

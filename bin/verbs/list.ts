@@ -1,6 +1,6 @@
 // `xenwire list`: the guests of a running lab, as `xl list` shows domains.
-import type { Command } from '../../lib/node/cli.js';
-import { listGuests } from '../../services/toolstack/domain.js';
+import type { Command } from '../../lib/node/process/cli.js';
+import { listGuests } from '../../toolstack/domain.js';
 import { labOption, printJson } from './common.js';
 
 export function register(program: Command): void {
@@ -8,7 +8,7 @@ export function register(program: Command): void {
     .option('--json', 'as a JSON array')
     .addHelpText('after', '\nExamples:\n  xenwire list\n  xenwire list --json')
     .action(async (options: { runDir: string; json?: boolean }) => {
-      const { openRunningSession } = await import('../../services/toolstack/node/session.js');
+      const { openRunningSession } = await import('../../lab/session.js');
       const session = await openRunningSession(options.runDir);
       try {
         const guests = (await listGuests(session)).map(({ name, domid, memory_mib, max_vcpus, state }) => ({

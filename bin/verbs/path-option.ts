@@ -1,8 +1,8 @@
 // The option that says how notifications travel, and what goes with what. Checked before anything starts.
 import { UserError } from '../../lib/core/errors.js';
-import { isNotificationPath, NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/hops.js';
+import { isNotificationPath, NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/notification-path.js';
 import type { NotifyMode } from '../../lib/core/notify.js';
-import { InvalidArgumentError } from '../../lib/node/cli.js';
+import { InvalidArgumentError } from '../../lib/node/process/cli.js';
 
 /** One path, for Option.argParser. */
 export function notificationPath(text: string): NotificationPath {

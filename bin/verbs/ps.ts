@@ -1,6 +1,6 @@
 // `xenwire ps`: the processes of a lab, from the registry that each writes itself into. Also the health check of containers.
-import type { Command } from '../../lib/node/cli.js';
-import { listProcesses, type ProcessEntry } from '../../lib/node/run-dir.js';
+import type { Command } from '../../lib/node/process/cli.js';
+import { listProcesses, type ProcessEntry } from '../../lib/node/process/run-dir.js';
 import { fail, labOption, printJson } from './common.js';
 
 export function register(program: Command): void {

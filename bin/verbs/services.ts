@@ -1,8 +1,8 @@
 // `xenwire hypervisor|xenstored|vhost-gpu|vhost-frontend|guest`: one process of a lab, in this process. The service reads
 // its own options; here is only its name and what it stands for.
 import { pathToFileURL } from 'node:url';
-import type { Command } from '../../lib/node/cli.js';
-import { builtProgram, type Program } from '../../services/toolstack/node/child.js';
+import { builtProgram, type Program } from '../../lab/child.js';
+import type { Command } from '../../lib/node/process/cli.js';
 
 const SERVICES: Readonly<Record<string, string>> = {
   hypervisor: 'run the hypervisor: domains, event channels, ioreq servers',

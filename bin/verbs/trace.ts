@@ -1,8 +1,9 @@
 // `xenwire trace`: the history rings of all processes of a lab, the dead ones included, merged and printed.
+
+import { HistoryFeed } from '../../lab/feed.js';
 import { RECORD_KINDS, type RecordKind } from '../../lib/core/history.js';
-import { type Command, InvalidArgumentError, integerBetween } from '../../lib/node/cli.js';
-import type { HistoryRecord } from '../../lib/node/history.js';
-import { HistoryFeed } from '../../services/toolstack/node/feed.js';
+import type { HistoryRecord } from '../../lib/node/files/history.js';
+import { type Command, InvalidArgumentError, integerBetween } from '../../lib/node/process/cli.js';
 import { fail, labOption } from './common.js';
 
 interface TraceOptions {

@@ -1,15 +1,15 @@
 // `xenwire up`: starts a whole lab, shows its guests' pictures, tears it down. What the flags mean together is checked
-// here, before anything starts; the run itself is services/toolstack/node/up.ts.
+// here, before anything starts; the run itself is lab/up.ts.
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { errorMessage, UserError } from '../../lib/core/errors.js';
-import { NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/hops.js';
 import { POLL_US_MAX } from '../../lib/core/limits.js';
 import { LOG_LEVELS } from '../../lib/core/log.js';
+import { NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/notification-path.js';
 import { NOTIFY_MODES, type NotifyMode } from '../../lib/core/notify.js';
-import { type Command, EXIT, integerBetween, Option } from '../../lib/node/cli.js';
+import { type Command, EXIT, integerBetween, Option } from '../../lib/node/process/cli.js';
 import { STORE_TRANSPORTS, type StoreTransport } from '../../lib/xenstore/channel.js';
-import { virtioDeviceNumber } from '../../services/toolstack/guest-config.js';
+import { virtioDeviceNumber } from '../../toolstack/guest-config.js';
 import { labOption } from './common.js';
 import { checkedImage, DEFAULT_CONFIG, DEFAULT_IMAGE, readConfig } from './guest-source.js';
 import { checkNotify, notificationPaths } from './path-option.js';
@@ -78,7 +78,7 @@ export function register(program: Command): void {
       }
       const { runDir, guests, notify, logLevel, storeTransport } = options;
       checkNotify([...(options.path ?? config.virtio.map(({ path }) => path))], notify);
-      const { up } = await import('../../services/toolstack/node/up.js');
+      const { up } = await import('../../lab/up.js');
       const ok = await up({
         runDir,
         guests,

@@ -1,4 +1,4 @@
-// Time as an interface, so that protocol code never reads a clock by itself. Real one: lib/node/clock.ts.
+// Time as an interface, so that protocol code never reads a clock by itself. Real one: lib/node/process/clock.ts.
 
 export interface Timer {
   cancel(): void;

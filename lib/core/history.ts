@@ -1,5 +1,5 @@
 // What every process writes down as it goes, and the named steps at which a run can be stopped (design 7).
-// Pure code gets this interface; the memory-mapped ring and SIGSTOP are in lib/node/history.ts.
+// Pure code gets this interface; the memory-mapped ring and SIGSTOP are in lib/node/files/history.ts.
 
 /** Kinds of records; a number in the ring, the name in `xenwire trace`. */
 export const RECORD_KINDS = [

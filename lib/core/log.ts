@@ -1,4 +1,4 @@
-// The logging interface that code outside lib/node takes; pino implements it (lib/node/log.ts).
+// The logging interface that code outside lib/node takes; pino implements it (lib/node/process/log.ts).
 
 type LogMethod = {
   (message: string): void;

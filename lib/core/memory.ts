@@ -1,6 +1,6 @@
 // Guest memory behind one interface: the only code that touches raw bytes of a guest. Every address and length is
 // checked here, so that a hostile descriptor ends in a GuestMemoryError and never in a wild access.
-// Leaves mapping files to lib/node/shm.ts and what a page means to its protocol.
+// Leaves mapping files to lib/node/files/shm.ts and what a page means to its protocol.
 import { ErrnoError } from './errors.js';
 
 export class GuestMemoryError extends ErrnoError {

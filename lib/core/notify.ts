@@ -1,6 +1,6 @@
 // Doorbell handles: what travels between processes where Linux passes an eventfd. Whoever holds a handle can signal its
 // receiver, and knows neither who that is nor what is behind it (a device server stays hypervisor-neutral).
-// Leaves shared pages and sockets to lib/node/bell.ts.
+// Leaves shared pages and sockets to lib/node/bell/bell.ts.
 
 /** Where a signal goes: a bit of the doorbell page of the process that receives it. */
 export interface NotifyHandle {

@@ -1,5 +1,5 @@
 // What a process is given to live in: names, log, history, clock, doorbell, shared files, the bus; and where it hands
-// over what it must give back. services/*/main.ts receives one from lib/node/service.ts; tests may make their own.
+// over what it must give back. services/*/main.ts receives one from lib/node/process/service.ts; tests may make their own.
 import type { EventBody, EventServiceName, Handlers, Peer, Remote, ServiceName } from './bus.js';
 import type { Clock } from './clock.js';
 import type { History } from './history.js';

@@ -1,5 +1,5 @@
 // Files of the run directory mapped into memory: guest RAM, ring pages, exit pages. Interface only; the mapping is
-// lib/node/shm.ts.
+// lib/node/files/shm.ts.
 import type { FileHandle } from './proto-types.js';
 
 /** A shared mapping, owned by whoever made it. `bytes` must not be touched after close(): that would be a SIGSEGV. */

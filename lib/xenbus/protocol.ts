@@ -2,7 +2,7 @@
 // form; and the legal moves of both states. Frontend, backend, toolstack, verdicts and the documentation use these.
 // It is what the review of the patch agreed on; rows with `ours` are what we add to make it sound. `rfc1`, the patch as posted,
 // is another table of the same shape. Leaves doing it to frontend.ts and backend.ts.
-import { DEFAULT_PATH, NOTIFICATION_PATHS } from '../core/hops.js';
+import { DEFAULT_PATH, NOTIFICATION_PATHS } from '../core/notification-path.js';
 import { queueEventChannelKey, VIRTIO_MMIO_KEY, XENBUS_KEY, XenbusState } from '../layout/xenbus.js';
 
 export type Side = 'front' | 'back';

@@ -1,8 +1,9 @@
 // Kicks that this guest's vCPU matches by itself (path `direct`): the table that the hypervisor publishes, and the doorbells
 // that it names. Whatever it does not match leaves the guest as any other access does.
-import { DirectKicks } from '../../lib/core/direct.js';
+
 import { ErrnoError } from '../../lib/core/errors.js';
 import type { Doorbell, Notifier, NotifyHandle } from '../../lib/core/notify.js';
+import { DirectKicks } from '../../lib/events/direct.js';
 
 export class DirectWrites {
   readonly #doorbell: Doorbell;

@@ -5,8 +5,8 @@
 // Leaves how a port comes to be, and the exits, to the vCPU and the hypervisor.
 import { ErrnoError } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
-import { HOP } from '../../lib/core/hops.js';
 import { EVTCHN_2L_NR_CHANNELS, SHARED_INFO, VCPU_INFO } from '../../lib/layout/evtchn.js';
+import { HOP } from '../../lib/trace/hops.js';
 import type { Vcpu } from './vcpu.js';
 
 /** First interrupt that Linux on x86 gives to an event channel: below lie the legacy ones. */

@@ -15,7 +15,7 @@ import {
   type LatencyRun,
   LOAD_RECORD,
   parseRun,
-} from '../../lib/core/latency.js';
+} from '../../lib/trace/latency-run.js';
 import type { CursorQueue } from './cursor-queue.js';
 import type { GuestStore } from './guest-store.js';
 import type { Vcpu } from './vcpu.js';

@@ -1,8 +1,8 @@
 // `xenwire guest`: one PVH guest kernel with a display and a picture to show.
 import { join } from 'node:path';
-import { Option } from '../../lib/node/cli.js';
-import { PACKAGE_ROOT } from '../../lib/node/package-root.js';
-import { runService } from '../../lib/node/service.js';
+import { Option } from '../../lib/node/process/cli.js';
+import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
+import { runService } from '../../lib/node/process/service.js';
 import { STORE_TRANSPORTS } from '../../lib/xenstore/channel.js';
 import { CORE_VERSIONS } from './core-rules.js';
 import { type GuestOptions, start } from './server.js';

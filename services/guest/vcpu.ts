@@ -9,7 +9,7 @@
 import { errnoName } from '../../lib/core/errno.js';
 import { assert, ErrnoError, PeerDiedError } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
-import { EXIT_DIR, EXIT_REASON, VCPU_EXIT, VCPU_STATE } from '../../lib/layout/vcpu-exit.js';
+import { EXIT_DIR, EXIT_REASON, VCPU_EXIT, VCPU_STATE } from '../../lib/layout/ours/vcpu-exit.js';
 
 export interface VcpuParts {
   /** The exit page, shared with the hypervisor. */

@@ -3,7 +3,6 @@
 // Leaves what the device is to its driver (virtio-gpu.ts) and how an access leaves the guest to the vCPU.
 import { assert, ErrnoError } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
-import { HOP } from '../../lib/core/hops.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
 import {
   VIRTIO_CONFIG_S_ACKNOWLEDGE,
@@ -54,6 +53,7 @@ import {
   VIRTIO_F_VERSION_1,
   VIRTQ_SIZE_MAX,
 } from '../../lib/layout/virtio-ring.js';
+import { HOP } from '../../lib/trace/hops.js';
 import { DriverQueue, ringPlace } from '../../lib/virtio/driver-queue.js';
 import type { DmaMemory, DmaSpaces } from './dma.js';
 import type { Events } from './events.js';

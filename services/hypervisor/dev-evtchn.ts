@@ -4,7 +4,6 @@
 import { ERRNO } from '../../lib/core/errno.js';
 import { ErrnoError } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
-import { HOP } from '../../lib/core/hops.js';
 import type { BoundBell, Doorbell, Notifier, NotifyHandle } from '../../lib/core/notify.js';
 import type { FileHandle } from '../../lib/core/proto-types.js';
 import type { SharedFiles } from '../../lib/core/shared.js';
@@ -16,7 +15,8 @@ import {
   DEV_EVTCHN,
   DEV_EVTCHN_RING_SIZE,
 } from '../../lib/layout/dev-evtchn.js';
-import { DIRECT_BELL_PREFIX } from '../../lib/layout/direct.js';
+import { DIRECT_BELL_PREFIX } from '../../lib/layout/ours/direct.js';
+import { HOP } from '../../lib/trace/hops.js';
 import type { DirectTable } from './direct-table.js';
 import type { Domain } from './domain.js';
 import { TwoLevel } from './event-2l.js';

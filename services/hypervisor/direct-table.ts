@@ -1,6 +1,6 @@
 // The hypervisor's end of the path `direct`: writes the table of one domain. Entries are taken, changed and given back
 // here; users read them at any time, so each is marked as changing before, and as another generation after.
-// Leaves who may ask for entries to kernel-half.ts, reading to lib/core/direct.ts.
+// Leaves who may ask for entries to kernel-half.ts, reading to lib/events/direct.ts.
 import { latin1Bytes } from '../../lib/core/bytes.js';
 import { ErrnoError } from '../../lib/core/errors.js';
 import type { NotifyHandle } from '../../lib/core/notify.js';
@@ -12,7 +12,7 @@ import {
   DIRECT_KICKS,
   DIRECT_MAGIC,
   DIRECT_TABLE,
-} from '../../lib/layout/direct.js';
+} from '../../lib/layout/ours/direct.js';
 
 export interface DirectEntry {
   readonly index: number;

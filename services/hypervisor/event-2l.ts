@@ -1,6 +1,6 @@
 // The 2-level ABI of a domain: pending and mask words in shared_info, a selector word a vCPU (xen/common/event_2l.c).
-// Leaves the words themselves to lib/core/two-level.ts.
-import { TwoLevelWords } from '../../lib/core/two-level.js';
+// Leaves the words themselves to lib/events/two-level.ts.
+import { TwoLevelWords } from '../../lib/events/two-level.js';
 import { EVTCHN_2L_NR_CHANNELS } from '../../lib/layout/evtchn.js';
 import type { Domain } from './domain.js';
 import { type EventAbi, wakePollers } from './event-abi.js';

@@ -1,6 +1,6 @@
 // The exit page of a vCPU from the hypervisor's side: reads a request that a hostile guest may change at any time, each
 // field once; writes the answer, then the state. Leaves what an exit means to vcpu-exits.ts.
-import { VCPU_EXIT, VCPU_EXIT_PAGE_SIZE, VCPU_STATE } from '../../lib/layout/vcpu-exit.js';
+import { VCPU_EXIT, VCPU_EXIT_PAGE_SIZE, VCPU_STATE } from '../../lib/layout/ours/vcpu-exit.js';
 
 const at = (field: keyof typeof VCPU_EXIT.offset) => VCPU_EXIT.offset[field] >>> 2;
 const STATE = at('state');

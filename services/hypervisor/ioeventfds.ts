@@ -3,7 +3,6 @@
 // Leaves interrupts to kernel-irqs.ts; slots to ioreq-page.ts.
 import { ErrnoError } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
-import { HOP } from '../../lib/core/hops.js';
 import type { BellNotifier, BoundBell, Doorbell, NotifyHandle } from '../../lib/core/notify.js';
 import { PRIVCMD_IOEVENTFD_VCPUS_MAX } from '../../lib/layout/dm-op.js';
 import {
@@ -13,6 +12,7 @@ import {
   STATE_IORESP_READY,
 } from '../../lib/layout/ioreq.js';
 import { VIRTIO_MMIO_QUEUE_NOTIFY } from '../../lib/layout/virtio-mmio.js';
+import { HOP } from '../../lib/trace/hops.js';
 import type { DirectEntry, DirectTable } from './direct-table.js';
 import type { Domain } from './domain.js';
 import type { EventChannels } from './event-channels.js';

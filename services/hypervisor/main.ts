@@ -1,6 +1,6 @@
 // The hypervisor as a process: options and wiring only.
-import { Option } from '../../lib/node/cli.js';
-import { runService } from '../../lib/node/service.js';
+import { Option } from '../../lib/node/process/cli.js';
+import { runService } from '../../lib/node/process/service.js';
 import { type HypervisorOptions, start } from './server.js';
 
 await runService<HypervisorOptions>({

@@ -1,7 +1,7 @@
 // The moves of a port that all callers share: taken, given back, an event arriving. Written down in the history here, so
 // that no path forgets it. Leaves who may do what to event-channels.ts and what Xen does by itself to xen-events.ts.
 import type { History } from '../../lib/core/history.js';
-import { HOP } from '../../lib/core/hops.js';
+import { HOP } from '../../lib/trace/hops.js';
 import { PORT_STATE, type Port } from './ports.js';
 
 export class PortMoves {

@@ -4,7 +4,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import type { Peer } from '../../lib/core/bus.js';
 import { ErrnoError } from '../../lib/core/errors.js';
 import type { ServiceContext } from '../../lib/core/service.js';
-import { runPaths } from '../../lib/node/run-dir.js';
+import { runPaths } from '../../lib/node/process/run-dir.js';
 import { hypervisorHandlers } from './bus-handlers.js';
 import type { Domain } from './domain.js';
 import { domainInfo } from './domctl.js';

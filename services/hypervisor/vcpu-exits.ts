@@ -2,9 +2,9 @@
 // hypercalls run at once. The hot path of a kick: allocates nothing, touches no bus.
 // Leaves the page to exit-page.ts, selection and slots to ioreq-servers.ts.
 import type { History } from '../../lib/core/history.js';
-import { HOP } from '../../lib/core/hops.js';
 import { IOREQ_TYPE_COPY, IOREQ_WRITE, VGA_WINDOW_BASE, VGA_WINDOW_END } from '../../lib/layout/ioreq.js';
-import { EXIT_DIR, EXIT_REASON } from '../../lib/layout/vcpu-exit.js';
+import { EXIT_DIR, EXIT_REASON } from '../../lib/layout/ours/vcpu-exit.js';
+import { HOP } from '../../lib/trace/hops.js';
 import type { EventChannels } from './event-channels.js';
 import type { ExitPage } from './exit-page.js';
 import type { IoRequest } from './ioreq-page.js';

@@ -2,8 +2,8 @@
 // one effect at a time; events that come meanwhile make it look again. Leaves the virtio half to virtio-link.ts.
 import { ErrnoError, errorMessage, PeerDiedError } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
-import type { NotificationPath } from '../../lib/core/hops.js';
 import type { Log } from '../../lib/core/log.js';
+import type { NotificationPath } from '../../lib/core/notification-path.js';
 import {
   backendNode,
   errorKey,

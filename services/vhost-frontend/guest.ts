@@ -5,7 +5,6 @@ import type { Remote } from '../../lib/core/bus.js';
 import type { Clock } from '../../lib/core/clock.js';
 import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
-import { HOP } from '../../lib/core/hops.js';
 import type { Log } from '../../lib/core/log.js';
 import type { SharedFiles } from '../../lib/core/shared.js';
 import {
@@ -14,6 +13,7 @@ import {
   XENMEM_resource_ioreq_server,
   XENMEM_resource_ioreq_server_frame_ioreq,
 } from '../../lib/layout/ioreq.js';
+import { HOP } from '../../lib/trace/hops.js';
 import { overlaps } from '../../lib/xenbus/keys.js';
 import type { DevEvtchn } from './dev-evtchn.js';
 import { type IoRequest, IoreqSlots } from './ioreq-slots.js';

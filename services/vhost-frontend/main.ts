@@ -1,5 +1,5 @@
 // The vhost-frontend process: command line and life. What it does is server.ts.
-import { runService } from '../../lib/node/service.js';
+import { runService } from '../../lib/node/process/service.js';
 import { start, type VhostFrontendOptions } from './server.js';
 
 await runService<VhostFrontendOptions>({

@@ -1,16 +1,17 @@
-// How kicks and calls pass between a guest and its device server, path by path (lib/core/hops.ts): what is asked of the
+// How kicks and calls pass between a guest and its device server, path by path (lib/trace/hops.ts): what is asked of the
 // hypervisor, and what this process does itself where they pass it. Wires stand for one session with the device server and
 // are made anew for the next one: descriptors that a dead server held are taken back, which also makes the hypervisor look
 // after what it may have left half done. Leaves registers and sessions to virtio-link.ts.
 import type { Remote } from '../../lib/core/bus.js';
 import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
-import { hasEvtchnRaise, needsEvtchnRaise } from '../../lib/core/evtchn-raise.js';
 import type { History } from '../../lib/core/history.js';
-import { DEFAULT_PATH, HOP, isNotificationPath, type NotificationPath, PATH_HOPS } from '../../lib/core/hops.js';
 import type { Log } from '../../lib/core/log.js';
+import { DEFAULT_PATH, isNotificationPath, type NotificationPath } from '../../lib/core/notification-path.js';
 import type { Doorbell, Notifier, NotifyHandle } from '../../lib/core/notify.js';
 import type { BellHandle } from '../../lib/core/proto-types.js';
+import { hasEvtchnRaise, needsEvtchnRaise } from '../../lib/events/evtchn-raise.js';
 import { XEN_DM_OP_EVTCHN_RAISE, XEN_DM_OP_HEADER, XEN_DMOP } from '../../lib/layout/dm-op.js';
+import { HOP, PATH_HOPS } from '../../lib/trace/hops.js';
 import type { DevEvtchn } from './dev-evtchn.js';
 import type { ServerSession } from './device-server.js';
 import type { Guest } from './guest.js';

@@ -3,12 +3,12 @@
 // Leaves sessions as a set, and the bus itself, to server.ts.
 import type { Peer } from '../../lib/core/bus.js';
 import { ErrnoError } from '../../lib/core/errors.js';
-import { HOP } from '../../lib/core/hops.js';
 import { DOM0 } from '../../lib/core/ids.js';
 import type { Doorbell, NotifyHandle } from '../../lib/core/notify.js';
 import type { Held, VhostUserHandle, VhostUserMessage } from '../../lib/core/proto-types.js';
 import type { SharedFiles } from '../../lib/core/shared.js';
 import { VHOST_USER_BUS_NO_REPLY } from '../../lib/layout/vhost-user.js';
+import { HOP } from '../../lib/trace/hops.js';
 import { BackendSession } from '../../lib/vhost-user/backend-session.js';
 import { encodeBackendRequest, type RawMessage } from '../../lib/vhost-user/messages.js';
 import { type BackendTransport, GpuBackend } from './backend.js';

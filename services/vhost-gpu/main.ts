@@ -1,8 +1,8 @@
 // The vhost-gpu process: its command line. What it does is in server.ts.
 
 import { VIRTIO_GPU_MAX_SCANOUTS } from '../../lib/layout/virtio-gpu.js';
-import { InvalidArgumentError, integerBetween, Option } from '../../lib/node/cli.js';
-import { runService } from '../../lib/node/service.js';
+import { InvalidArgumentError, integerBetween, Option } from '../../lib/node/process/cli.js';
+import { runService } from '../../lib/node/process/service.js';
 import { DISPLAY_PIXELS_MAX, DISPLAY_SIZE_DEFAULT, type DisplaySize, validSize } from './display.js';
 import { start, type VhostGpuOptions } from './server.js';
 

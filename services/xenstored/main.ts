@@ -1,6 +1,6 @@
 // The xenstored process: its command line. What it does is in server.ts.
-import { integerBetween, Option } from '../../lib/node/cli.js';
-import { runService } from '../../lib/node/service.js';
+import { integerBetween, Option } from '../../lib/node/process/cli.js';
+import { runService } from '../../lib/node/process/service.js';
 import { COMPAT } from './compat.js';
 import { start, type XenstoredOptions } from './server.js';
 

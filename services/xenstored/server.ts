@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { errorMessage } from '../../lib/core/errors.js';
 import type { ServiceContext } from '../../lib/core/service.js';
-import { runPaths } from '../../lib/node/run-dir.js';
+import { runPaths } from '../../lib/node/process/run-dir.js';
 import { COMPAT, type CompatName } from './compat.js';
 import type { Connection } from './connection.js';
 import type { Question } from './failure.js';

@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import type t from 'tap';
 import type { Domain } from '../../services/hypervisor/domain.js';
-import { type Lab, makeLab } from '../fixtures/host-lab.js';
+import { type Lab, makeLab } from '../../testkit/host-lab.js';
 
 export interface EventGuest {
   /** What a vCPU does at an upcall: takes all its events, tells their ports in the order it met them. */

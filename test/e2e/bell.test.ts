@@ -4,12 +4,12 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import t from 'tap';
-import { BELL_PAGE_SIZE, BELL_WORD } from '../../lib/layout/bell.js';
-import { BellSender, bellPaths } from '../../lib/node/bell.js';
-import { messageDoorbell } from '../../lib/node/bell-zmq.js';
-import { createPath, mapPath } from '../../lib/node/shm.js';
-import { withDeadline } from '../../lib/node/wait.js';
-import { startNode, temporaryRunDir } from '../fixtures/processes.js';
+import { BELL_PAGE_SIZE, BELL_WORD } from '../../lib/layout/ours/bell.js';
+import { BellSender, bellPaths } from '../../lib/node/bell/bell.js';
+import { messageDoorbell } from '../../lib/node/bell/zmq.js';
+import { createPath, mapPath } from '../../lib/node/files/shm.js';
+import { withDeadline } from '../../lib/node/process/wait.js';
+import { startNode, temporaryRunDir } from '../../testkit/processes.js';
 
 const RECEIVER = new URL('../fixtures/bell-receiver.js', import.meta.url);
 const SENDER = new URL('../fixtures/bell-sender.js', import.meta.url);

@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { type Owner, startNode, type TestProcess, temporaryRunDir } from '../fixtures/processes.js';
+import { type Owner, startNode, type TestProcess, temporaryRunDir } from '../../testkit/processes.js';
 
 const SERVER = new URL('../fixtures/echo-server.js', import.meta.url);
 const CLIENT = new URL('../fixtures/echo-client.js', import.meta.url);

@@ -3,7 +3,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { PACKAGE_ROOT } from '../../lib/node/package-root.js';
+import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import {
   examplesOf,
   leftovers,

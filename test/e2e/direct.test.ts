@@ -3,8 +3,8 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { createPath } from '../../lib/node/shm.js';
-import { startNode, temporaryRunDir } from '../fixtures/processes.js';
+import { createPath } from '../../lib/node/files/shm.js';
+import { startNode, temporaryRunDir } from '../../testkit/processes.js';
 
 const GUEST = new URL('../fixtures/direct-guest.js', import.meta.url);
 const SENDER = new URL('../fixtures/direct-sender.js', import.meta.url);

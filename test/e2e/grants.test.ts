@@ -3,12 +3,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { openRunningSession } from '../../lab/session.js';
 import { DATA_KEY, homePath } from '../../lib/layout/xenbus.js';
-import { PACKAGE_ROOT } from '../../lib/node/package-root.js';
-import { withDeadline } from '../../lib/node/wait.js';
-import { openRunningSession } from '../../services/toolstack/node/session.js';
+import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
+import { withDeadline } from '../../lib/node/process/wait.js';
+import { temporaryRunDir } from '../../testkit/processes.js';
 import { leftovers, processNamed, registered, startXenwire, temporaryLabDir, xenwire } from '../fixtures/lab.js';
-import { temporaryRunDir } from '../fixtures/processes.js';
 
 const CONFIG = join(PACKAGE_ROOT, 'examples', 'gpu-guest.cfg');
 const SERVICES = ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend'];

@@ -3,8 +3,8 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { BELL_PAGE_SIZE } from '../../lib/layout/bell.js';
-import { mapPath } from '../../lib/node/shm.js';
+import { BELL_PAGE_SIZE } from '../../lib/layout/ours/bell.js';
+import { mapPath } from '../../lib/node/files/shm.js';
 import { leftovers, startLab, temporaryLabDir, xenwire } from '../fixtures/lab.js';
 
 const ROUNDS = 8;

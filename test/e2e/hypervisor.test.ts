@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { type Owner, startNode, type TestProcess, temporaryRunDir } from '../fixtures/processes.js';
+import { type Owner, startNode, type TestProcess, temporaryRunDir } from '../../testkit/processes.js';
 
 const HYPERVISOR = new URL('../../services/hypervisor/main.js', import.meta.url);
 const GUEST = new URL('../fixtures/hv-guest.js', import.meta.url);

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { temporaryRunDir } from '../../testkit/processes.js';
 import { xenwire } from '../fixtures/lab.js';
-import { temporaryRunDir } from '../fixtures/processes.js';
 
 const SMALL = ['--quick', '--samples', '200', '--mode', 'hot'];
 const FIGURES = { p50: Number, p99: Number, p999: Number, max: Number };

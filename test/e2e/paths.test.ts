@@ -1,12 +1,13 @@
 // Every notification path under both ways of waking, for the whole workload: pictures equal, nothing left, and each
-// notification passes exactly the processes that lib/core/hops.ts says, in their order.
+// notification passes exactly the processes that lib/trace/hops.ts says, in their order.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { HOP, type HopPoint, NOTIFICATION_PATHS, type NotificationPath, PATH_HOPS } from '../../lib/core/hops.js';
+import { NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/notification-path.js';
 import type { NotifyMode } from '../../lib/core/notify.js';
 import { VIRTIO_MMIO_QUEUE_NOTIFY } from '../../lib/layout/virtio-mmio.js';
-import { HistoryReader, type HistoryRecord, historyFiles } from '../../lib/node/history.js';
+import { HistoryReader, type HistoryRecord, historyFiles } from '../../lib/node/files/history.js';
+import { HOP, type HopPoint, PATH_HOPS } from '../../lib/trace/hops.js';
 import { startLab, temporaryLabDir, xenwire } from '../fixtures/lab.js';
 
 /** Registers lie on a page of their own. */

@@ -2,12 +2,12 @@
 // wrong on its command line.
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { openRunningSession, type Session } from '../../lab/session.js';
 import { CONTROL_KEY, homePath } from '../../lib/layout/xenbus.js';
-import { PACKAGE_ROOT } from '../../lib/node/package-root.js';
-import { withDeadline } from '../../lib/node/wait.js';
-import { openRunningSession, type Session } from '../../services/toolstack/node/session.js';
+import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
+import { withDeadline } from '../../lib/node/process/wait.js';
+import { type TestProcess, temporaryRunDir } from '../../testkit/processes.js';
 import { processNamed, registered, startXenwire, temporaryLabDir, xenwire } from '../fixtures/lab.js';
-import { type TestProcess, temporaryRunDir } from '../fixtures/processes.js';
 
 const CONFIG = join(PACKAGE_ROOT, 'examples', 'gpu-guest.cfg');
 const SERVICES = ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend'];

@@ -10,8 +10,8 @@ import { NO_HISTORY } from '../../lib/core/history.js';
 import { NO_LOG } from '../../lib/core/log.js';
 import { RegionMemory } from '../../lib/core/memory.js';
 import { VHOST_USER_REQUEST } from '../../lib/layout/vhost-user.js';
-import { ZmqBusClient } from '../../lib/node/bus-client.js';
-import { mapFile } from '../../lib/node/libc.js';
+import { ZmqBusClient } from '../../lib/node/bus/client.js';
+import { mapFile } from '../../lib/node/files/libc.js';
 import {
   connectUnix,
   listenEventFd,
@@ -19,13 +19,13 @@ import {
   OwnedFd,
   signalEventFd,
   socketPair,
-} from '../../lib/node/unix-fds.js';
-import { VhostUserSocket } from '../../lib/node/vhost-user-socket.js';
-import { withDeadline } from '../../lib/node/wait.js';
+} from '../../lib/node/files/unix-fds.js';
+import { VhostUserSocket } from '../../lib/node/files/vhost-user-socket.js';
+import { withDeadline } from '../../lib/node/process/wait.js';
 import type { RawMessage } from '../../lib/vhost-user/messages.js';
-import { GpuFrontEnd } from '../fixtures/gpu-front-end.js';
-import { mismatches, picture } from '../fixtures/gpu-pictures.js';
-import { startNode, type TestProcess, temporaryRunDir } from '../fixtures/processes.js';
+import { GpuFrontEnd } from '../../testkit/gpu-front-end.js';
+import { mismatches, picture } from '../../testkit/gpu-pictures.js';
+import { startNode, type TestProcess, temporaryRunDir } from '../../testkit/processes.js';
 
 const SERVER = new URL('../../services/vhost-gpu/main.js', import.meta.url);
 const RAM = 4 << 20;

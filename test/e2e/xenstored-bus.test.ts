@@ -3,9 +3,9 @@ import t from 'tap';
 import { NO_HISTORY } from '../../lib/core/history.js';
 import { NO_LOG } from '../../lib/core/log.js';
 import { XS, xsName } from '../../lib/layout/xs-wire.js';
-import { ZmqBusClient } from '../../lib/node/bus-client.js';
+import { ZmqBusClient } from '../../lib/node/bus/client.js';
 import { busStoreChannel, busStoreClient } from '../../lib/xenstore/bus-client.js';
-import { type Owner, startNode, temporaryRunDir } from '../fixtures/processes.js';
+import { type Owner, startNode, temporaryRunDir } from '../../testkit/processes.js';
 
 const MAIN = new URL('../../services/xenstored/main.js', import.meta.url);
 

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { XS } from '../../lib/layout/xs-wire.js';
-import { startNode, temporaryRunDir } from '../fixtures/processes.js';
+import { startNode, temporaryRunDir } from '../../testkit/processes.js';
 import { XsSocket } from '../peers/xs-socket.js';
 
 const MAIN = new URL('../../services/xenstored/main.js', import.meta.url);

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import t from 'tap';
 import { XS } from '../../lib/layout/xs-wire.js';
-import { PACKAGE_ROOT } from '../../lib/node/package-root.js';
+import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { leftovers, processNamed, startLab, temporaryLabDir, xenwire } from '../fixtures/lab.js';
 import { XsSocket } from '../peers/xs-socket.js';
 

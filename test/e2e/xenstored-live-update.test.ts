@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { XS, type XsMessage } from '../../lib/layout/xs-wire.js';
 import { encodeMessage } from '../../lib/xenstore/framing.js';
-import { type Owner, startNode, type TestProcess, temporaryRunDir } from '../fixtures/processes.js';
+import { type Owner, startNode, type TestProcess, temporaryRunDir } from '../../testkit/processes.js';
 import { XsSocket } from '../peers/xs-socket.js';
 
 const MAIN = new URL('../../services/xenstored/main.js', import.meta.url);

@@ -5,7 +5,7 @@ import t from 'tap';
 import { concatBytes } from '../../lib/core/bytes.js';
 import { XS, type XsMessage } from '../../lib/layout/xs-wire.js';
 import { encodeMessage } from '../../lib/xenstore/framing.js';
-import { type Owner, startNode, temporaryRunDir } from '../fixtures/processes.js';
+import { type Owner, startNode, temporaryRunDir } from '../../testkit/processes.js';
 import { XsSocket } from '../peers/xs-socket.js';
 
 const MAIN = new URL('../../services/xenstored/main.js', import.meta.url);

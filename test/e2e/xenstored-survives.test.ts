@@ -7,9 +7,9 @@ import { PeerDiedError } from '../../lib/core/errors.js';
 import { NO_HISTORY } from '../../lib/core/history.js';
 import { NO_LOG } from '../../lib/core/log.js';
 import { XS } from '../../lib/layout/xs-wire.js';
-import { ZmqBusClient } from '../../lib/node/bus-client.js';
+import { ZmqBusClient } from '../../lib/node/bus/client.js';
 import { lastingStoreClient } from '../../lib/xenstore/bus-client.js';
-import { startNode, temporaryRunDir } from '../fixtures/processes.js';
+import { startNode, temporaryRunDir } from '../../testkit/processes.js';
 import { Random } from '../peers/diff/random.js';
 import { XsSocket } from '../peers/xs-socket.js';
 

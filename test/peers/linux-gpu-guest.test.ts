@@ -8,8 +8,8 @@ import { PNG } from 'pngjs';
 import t from 'tap';
 import { NO_HISTORY } from '../../lib/core/history.js';
 import { NO_LOG } from '../../lib/core/log.js';
-import { ZmqBusClient } from '../../lib/node/bus-client.js';
-import { startNode, temporaryRunDir } from '../fixtures/processes.js';
+import { ZmqBusClient } from '../../lib/node/bus/client.js';
+import { startNode, temporaryRunDir } from '../../testkit/processes.js';
 import { cannotBoot, LinuxGuest } from './linux-guest/qemu.js';
 
 const SERVER = new URL('../../services/vhost-gpu/main.js', import.meta.url);

@@ -6,11 +6,11 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PNG } from 'pngjs';
 import t from 'tap';
-import { PACKAGE_ROOT } from '../../lib/node/package-root.js';
-import { retryOnChange } from '../../lib/node/wait.js';
+import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
+import { retryOnChange } from '../../lib/node/process/wait.js';
+import { TestProcess, temporaryRunDir } from '../../testkit/processes.js';
+import { missing } from '../../testkit/xenstored-peers.js';
 import { registered, startXenwire, temporaryLabDir, xenwire } from '../fixtures/lab.js';
-import { TestProcess, temporaryRunDir } from '../fixtures/processes.js';
-import { missing } from './xenstored-peers.js';
 
 /** Debian's qemu-system-gui has it; other distributions put it under libexec. */
 const SERVER =

@@ -5,9 +5,16 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { PACKAGE_ROOT } from '../../lib/node/package-root.js';
-import { TestProcess } from '../fixtures/processes.js';
-import { C_DAEMON_NEEDS, type Daemon, missing, startC, startOurs, TEST_XENSTORE } from './xenstored-peers.js';
+import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
+import { TestProcess } from '../../testkit/processes.js';
+import {
+  C_DAEMON_NEEDS,
+  type Daemon,
+  missing,
+  startC,
+  startOurs,
+  TEST_XENSTORE,
+} from '../../testkit/xenstored-peers.js';
 
 const run = promisify(execFile);
 const UTILITIES = ['ls', 'read', 'write', 'rm', 'chmod', 'list', 'exists', 'watch', 'control'].map(

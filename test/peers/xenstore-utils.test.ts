@@ -3,8 +3,8 @@ import { execFile, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { TestProcess } from '../fixtures/processes.js';
-import { type Daemon, missing, startOurs, TEST_XENSTORE } from './xenstored-peers.js';
+import { TestProcess } from '../../testkit/processes.js';
+import { type Daemon, missing, startOurs, TEST_XENSTORE } from '../../testkit/xenstored-peers.js';
 
 const run = promisify(execFile);
 const UTILITIES = ['ls', 'read', 'write', 'rm', 'chmod', 'list', 'exists', 'watch'].map((name) => `xenstore-${name}`);

@@ -2,6 +2,8 @@
 // compared. `npm run peers:diff -- --ops 1000000 --seed N` goes on for as long as one likes.
 import t from 'tap';
 import { XS, XSD_SOCKMSG } from '../../lib/layout/xs-wire.js';
+import { WireClient, wireBytes } from '../../testkit/store-wire-client.js';
+import { C_DAEMON_NEEDS, missing, OXENSTORED_NEEDS, startOurs } from '../../testkit/xenstored-peers.js';
 import { GUEST_CASES } from './cases/guests.js';
 import { CASES, DIFFERENCES } from './cases/xenstored.js';
 import { runCampaign } from './diff/campaign.js';
@@ -9,8 +11,6 @@ import { Arena } from './diff/daemons.js';
 import { generate } from './diff/generate.js';
 import { countRequests, open, to, watch, write } from './diff/script.js';
 import { shrink } from './diff/shrink.js';
-import { WireClient, wireBytes } from './diff/wire-client.js';
-import { C_DAEMON_NEEDS, missing, OXENSTORED_NEEDS, startOurs } from './xenstored-peers.js';
 
 const SEED = 1;
 const OPERATIONS = 10_000;

@@ -1,7 +1,7 @@
 // A bare client of an xs_wire socket: sends any bytes, and keeps every message that comes back in order.
 import { connect, type Socket } from 'node:net';
 import { XS, type XsMessage } from '../../lib/layout/xs-wire.js';
-import { withDeadline } from '../../lib/node/wait.js';
+import { withDeadline } from '../../lib/node/process/wait.js';
 import { encodeMessage, MessageReader } from '../../lib/xenstore/framing.js';
 
 const REPLY_MS = 10_000;

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
-import { PACKAGE_ROOT } from '../../lib/node/package-root.js';
+import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 
 const DOCUMENTS = [
   'README.md',
@@ -23,15 +23,17 @@ t.test('links lead somewhere, and files that are named exist', async (t) => {
       t.ok(existsSync(join(PACKAGE_ROOT, dirname(document), link)), `${document}: ${link}`);
     }
     const paths = [
-      ...text(document).matchAll(/`((?:lib|services|bin|proto|test|docs|bench|examples|scripts)\/[\w./-]*)`/g),
+      ...text(document).matchAll(
+        /`((?:lib|services|toolstack|lab|measure|testkit|bin|proto|test|docs|bench|examples|scripts)\/[\w./-]*)`/g,
+      ),
     ];
     for (const [, path] of paths) t.ok(existsSync(join(PACKAGE_ROOT, path!)), `${document}: ${path}`);
   }
 });
 
-t.test('files named alone in the architecture exist somewhere below services or lib', async (t) => {
+t.test('files named alone in the architecture exist somewhere in the sources', async (t) => {
   const all = new Set(
-    ['services', 'lib'].flatMap((dir) =>
+    ['services', 'lib', 'toolstack', 'lab'].flatMap((dir) =>
       readdirSync(join(PACKAGE_ROOT, dir), { recursive: true }).map((path) => String(path).split('/').at(-1)),
     ),
   );

@@ -2,9 +2,9 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { PACKAGE_ROOT } from '../../lib/node/package-root.js';
-import { parseGuestConfig, virtioDeviceNumber } from '../../services/toolstack/guest-config.js';
-import { pngSize, readPng } from '../../services/toolstack/node/png.js';
+import { pngSize, readPng } from '../../lib/node/files/png.js';
+import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
+import { parseGuestConfig, virtioDeviceNumber } from '../../toolstack/guest-config.js';
 
 const example = (name: string): string => join(PACKAGE_ROOT, 'examples', name);
 

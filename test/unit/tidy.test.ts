@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
 import t from 'tap';
-import { PACKAGE_ROOT } from '../../lib/node/package-root.js';
+import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 
 const walk = (dir: string): string[] =>
   readdirSync(dir, { withFileTypes: true }).flatMap((entry) =>
@@ -16,47 +16,73 @@ interface Source {
   readonly imports: string[];
 }
 
-const sources: Source[] = ['lib', 'services', 'bin', 'test', 'bench', 'chaos', 'dashboard']
-  .flatMap((dir) => {
-    try {
-      return walk(join(PACKAGE_ROOT, dir));
-    } catch {
-      return [];
-    }
-  })
-  .map((file) => {
-    const text = readFileSync(file, 'utf8');
-    const imports = [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1]!);
-    return { path: relative(PACKAGE_ROOT, file), text, imports };
-  });
+/** Every folder with sources in it: a new one is refused until a row of MAY_IMPORT names it. */
+const FOLDERS = readdirSync(PACKAGE_ROOT, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory() && !/^(\.|node_modules$|dist|build)/.test(entry.name))
+  .map((entry) => entry.name);
+
+const sources: Source[] = FOLDERS.flatMap((dir) => walk(join(PACKAGE_ROOT, dir))).map((file) => {
+  const text = readFileSync(file, 'utf8');
+  const imports = [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1]!);
+  return { path: relative(PACKAGE_ROOT, file), text, imports };
+});
 
 const inside = (path: string, folder: string): boolean => path.startsWith(`${folder}/`);
 const target = (source: Source, name: string): string => normalize(join(dirname(source.path), name));
 
-/** Each folder may import the ones named, and itself. */
-const LAYERS: Record<string, string[]> = {
+const PURE_LIB = ['lib/layout', 'lib/core', 'lib/events', 'lib/virtio', 'lib/xenstore', 'lib/xenbus', 'lib/vhost-user'];
+/**
+ * What each folder may import, itself apart: everything else is refused, and so is a folder that has no row. The first row
+ * that a file's path begins with counts. `services/*` stands for each service by itself.
+ */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'lib/layout': [],
   'lib/core': ['lib/layout'],
+  'lib/trace': ['lib/layout', 'lib/core'],
+  'lib/events': ['lib/layout', 'lib/core'],
   'lib/virtio': ['lib/layout', 'lib/core'],
   'lib/xenstore': ['lib/layout', 'lib/core'],
   'lib/xenbus': ['lib/layout', 'lib/core', 'lib/virtio'],
   'lib/vhost-user': ['lib/layout', 'lib/core', 'lib/virtio'],
-  'lib/node': ['lib/layout', 'lib/core', 'lib/virtio', 'lib/xenstore', 'lib/xenbus', 'lib/vhost-user'],
+  'lib/node': [...PURE_LIB, 'lib/trace'],
+  'services/*': ['lib'],
+  toolstack: ['lib'],
+  lab: ['lib', 'toolstack'],
+  explore: ['lib', 'toolstack', 'services/pure'],
+  chaos: ['lib', 'toolstack', 'lab'],
+  conformance: ['lib', 'toolstack', 'lab', 'testkit'],
+  dashboard: ['lib', 'toolstack', 'lab'],
+  testkit: ['lib', 'services/pure'],
+  measure: ['lib', 'toolstack', 'lab', 'testkit'],
+  bench: ['lib', 'toolstack', 'lab', 'testkit', 'measure'],
+  scripts: ['lib'],
+  bin: ['*'],
+  test: ['*'],
 };
-/** What only lib/node may load; bench/ measures bare packages too, and a service may draw with pngjs. */
+/** A service's protocol code, which knows nothing of Node: tsconfig.pure.json compiles these files without its types. */
+const isPureService = (path: string): boolean =>
+  /^services\/[^/]+\/(?!main\.ts$|server\.ts$|node\/)/.test(path.replace(/\.js$/, '.ts'));
+/** What only lib/node may load; measure/floor and bench measure bare packages too. */
 const NODE_PACKAGES = ['zeromq', 'koffi', 'protobufjs', 'pino', 'pino-pretty', 'commander'];
 
-t.test('a folder imports only from the layers below it', (t) => {
+function rowOf(path: string): { self: string; allowed: readonly string[] } | undefined {
+  const service = /^services\/[^/]+/.exec(path)?.[0];
+  if (service !== undefined) return { self: service, allowed: MAY_IMPORT['services/*']! };
+  const self = Object.keys(MAY_IMPORT).find((folder) => inside(path, folder));
+  return self === undefined ? undefined : { self, allowed: MAY_IMPORT[self]! };
+}
+
+t.test('every folder may import only what its row names', (t) => {
   const wrong = sources.flatMap((source) => {
-    const layer = Object.keys(LAYERS).find((folder) => inside(source.path, folder));
-    const service = /^services\/([^/]+)\//.exec(source.path)?.[1];
+    const row = rowOf(source.path);
+    if (row === undefined) return [`${source.path} is in a folder without a row`];
     return source.imports
       .filter((name) => name.startsWith('.'))
       .map((name) => target(source, name))
       .filter((to) => {
-        if (layer !== undefined) return !inside(to, layer) && !LAYERS[layer]!.some((folder) => inside(to, folder));
-        if (service !== undefined) return !inside(to, `services/${service}`) && !inside(to, 'lib');
-        return false;
+        if (row.allowed.includes('*') || inside(to, row.self)) return false;
+        if (row.allowed.includes('services/pure') && isPureService(to)) return false;
+        return !row.allowed.some((folder) => inside(to, folder));
       })
       .map((to) => `${source.path} imports ${to}`);
   });
@@ -66,8 +92,8 @@ t.test('a folder imports only from the layers below it', (t) => {
 
 t.test('Node and its packages are imported by lib/node, by main.ts and server.ts, and by programs only', (t) => {
   const free = (path: string): boolean =>
-    /^(lib\/node|bin|test|bench|chaos|dashboard)\//.test(path) ||
-    /^services\/(toolstack|[^/]+\/node)\//.test(path) ||
+    /^(lib\/node|lab|measure|dashboard|conformance|chaos|testkit|bench|bin|test|scripts)\//.test(path) ||
+    /^services\/[^/]+\/node\//.test(path) ||
     /^services\/[^/]+\/(main|server)\.ts$/.test(path);
   const wrong = sources
     .filter((source) => !free(source.path))
@@ -75,7 +101,7 @@ t.test('Node and its packages are imported by lib/node, by main.ts and server.ts
       source.imports.filter((name) => name.startsWith('node:')).map((name) => `${source.path} imports ${name}`),
     );
   const packages = sources
-    .filter((source) => !/^(lib\/node|test|bench)\//.test(source.path))
+    .filter((source) => !/^(lib\/node|test|bench|measure\/floor)\b/.test(source.path))
     .flatMap((source) =>
       source.imports.filter((name) => NODE_PACKAGES.includes(name)).map((name) => `${source.path} imports ${name}`),
     );

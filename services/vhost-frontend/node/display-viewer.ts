@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { PNG } from 'pngjs';
 import { errorMessage, ProtocolError } from '../../../lib/core/errors.js';
 import type { Log } from '../../../lib/core/log.js';
-import { type OwnedFd, socketPair } from '../../../lib/node/unix-fds.js';
+import { type OwnedFd, socketPair } from '../../../lib/node/files/unix-fds.js';
 import { GpuViewer, type ViewedScanout } from '../../../lib/vhost-user/gpu-viewer.js';
 
 /** What a guest is offered to show on: QEMU's own default. */

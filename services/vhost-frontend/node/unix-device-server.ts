@@ -1,15 +1,15 @@
 // Foreign vhost-user servers on unix sockets: a connection each device, memory and eventfds as descriptors. The doorbells
 // of a lab and eventfds are joined here: a kick rings a bit of ours, which writes the eventfd; a call read from its eventfd
-// rings the event channel's handle. Leaves framing to lib/node/vhost-user-socket.ts.
+// rings the event channel's handle. Leaves framing to lib/node/files/vhost-user-socket.ts.
 import { openSync } from 'node:fs';
 import { join } from 'node:path';
 import { PeerDiedError } from '../../../lib/core/errors.js';
 import type { Log } from '../../../lib/core/log.js';
 import type { Doorbell, NotifyHandle } from '../../../lib/core/notify.js';
 import type { FileHandle } from '../../../lib/core/proto-types.js';
-import { connectUnix, listenEventFd, makeEventFd, OwnedFd, signalEventFd } from '../../../lib/node/unix-fds.js';
-import { VhostUserSocket } from '../../../lib/node/vhost-user-socket.js';
-import { retryOnChange } from '../../../lib/node/wait.js';
+import { connectUnix, listenEventFd, makeEventFd, OwnedFd, signalEventFd } from '../../../lib/node/files/unix-fds.js';
+import { VhostUserSocket } from '../../../lib/node/files/vhost-user-socket.js';
+import { retryOnChange } from '../../../lib/node/process/wait.js';
 import { type FrontendChannel, FrontendSession } from '../../../lib/vhost-user/frontend-session.js';
 import type { RawMessage } from '../../../lib/vhost-user/messages.js';
 import type { DeviceServer, ServerHandle, ServerSession, SessionEvents } from '../device-server.js';

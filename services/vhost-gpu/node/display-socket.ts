@@ -1,7 +1,7 @@
 // The socket of a display link: bytes between it and the viewer. Leaves the protocol to display-link.ts.
 import { Socket } from 'node:net';
 import type { Clock } from '../../../lib/core/clock.js';
-import type { OwnedFd } from '../../../lib/node/unix-fds.js';
+import type { OwnedFd } from '../../../lib/node/files/unix-fds.js';
 import { DisplayLink } from '../display-link.js';
 
 export interface DisplaySocket {

@@ -3,7 +3,7 @@
 import { lstatSync, unlinkSync } from 'node:fs';
 import { errorMessage, UserError } from '../../../lib/core/errors.js';
 import { SOCKET_PATH_BYTES_MAX } from '../../../lib/core/limits.js';
-import { connectUnix, listenUnix, OwnedFd } from '../../../lib/node/unix-fds.js';
+import { connectUnix, listenUnix, OwnedFd } from '../../../lib/node/files/unix-fds.js';
 
 /** Throws UserError when the path cannot be listened on. A socket that nobody listens on any more is replaced. */
 export async function listenOn(path: string, onConnection: (fd: OwnedFd) => void): Promise<{ close(): Promise<void> }> {

@@ -4,9 +4,9 @@ import { ErrnoError, errorMessage, ProtocolError } from '../../../lib/core/error
 import type { Held } from '../../../lib/core/proto-types.js';
 import { VIRTIO_GPU_MAX_SCANOUTS } from '../../../lib/layout/virtio-gpu.js';
 import { featureBits, VIRTIO_F_RING_RESET } from '../../../lib/layout/virtio-ring.js';
-import { LibcError, mapFile } from '../../../lib/node/libc.js';
-import { listenEventFd, type OwnedFd, setNonBlocking, signalEventFd } from '../../../lib/node/unix-fds.js';
-import { VhostUserSocket } from '../../../lib/node/vhost-user-socket.js';
+import { LibcError, mapFile } from '../../../lib/node/files/libc.js';
+import { listenEventFd, type OwnedFd, setNonBlocking, signalEventFd } from '../../../lib/node/files/unix-fds.js';
+import { VhostUserSocket } from '../../../lib/node/files/vhost-user-socket.js';
 import { BackendSession } from '../../../lib/vhost-user/backend-session.js';
 import type { RawMessage } from '../../../lib/vhost-user/messages.js';
 import { type BackendTransport, GpuBackend, messageStep } from '../backend.js';

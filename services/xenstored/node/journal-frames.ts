@@ -4,7 +4,7 @@
 // that costs several times as much. Leaves to journal-file.ts what records say and when the file is written anew.
 import { ftruncateSync, writeSync } from 'node:fs';
 import { STORE_JOURNAL_WINDOW } from '../../../lib/core/limits.js';
-import { allocateFile, mapFile, PAGE_SIZE, type RawMapping } from '../../../lib/node/libc.js';
+import { allocateFile, mapFile, PAGE_SIZE, type RawMapping } from '../../../lib/node/files/libc.js';
 
 const FRAME_HEADER = 8;
 const LENGTH = 4;

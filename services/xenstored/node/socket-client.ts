@@ -5,7 +5,7 @@ import { ProtocolError } from '../../../lib/core/errors.js';
 import { STORE_OUTBOX_BYTES_MAX, STORE_OUTBOX_BYTES_PAUSE, STORE_REQUESTS_PER_TURN } from '../../../lib/core/limits.js';
 import type { Log } from '../../../lib/core/log.js';
 import { XSD_SOCKMSG, type XsMessage } from '../../../lib/layout/xs-wire.js';
-import { fixedBytes, sendNow } from '../../../lib/node/libc.js';
+import { fixedBytes, sendNow } from '../../../lib/node/files/libc.js';
 import { type DecodeText, encodeMessage, MessageReader, writeHeader } from '../../../lib/xenstore/framing.js';
 import type { Connection } from '../connection.js';
 import type { LiveConnection } from '../live-state.js';

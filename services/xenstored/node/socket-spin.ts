@@ -17,7 +17,7 @@ import {
   pollNow,
   receiveNow,
   schedYield,
-} from '../../../lib/node/libc.js';
+} from '../../../lib/node/files/libc.js';
 
 /** Time since a client's last message after which the event loop is enough for it. */
 const BUSY_MS = 1;

@@ -10,7 +10,7 @@ import { connect, createServer, type Server, Socket } from 'node:net';
 import { errorMessage, UserError } from '../../../lib/core/errors.js';
 import { SOCKET_PATH_BYTES_MAX, STORE_SOCKETS_MAX } from '../../../lib/core/limits.js';
 import type { Log } from '../../../lib/core/log.js';
-import { setInherited } from '../../../lib/node/libc.js';
+import { setInherited } from '../../../lib/node/files/libc.js';
 import type { Store } from '../store.js';
 import { descriptorOf, SocketClient, type SocketHost } from './socket-client.js';
 import { SocketSpin } from './socket-spin.js';

@@ -10,8 +10,8 @@
 // other change under its eyes; the daemon commits, or fails with ENOMEM. The stores may be different ones from there on,
 // so the script ends.
 import { XS } from '../../../lib/layout/xs-wire.js';
+import type { WireMessage } from '../../../testkit/store-wire-client.js';
 import type { Step } from './script.js';
-import type { WireMessage } from './wire-client.js';
 
 /** What one client received in a step. */
 export interface Received {

@@ -1,5 +1,5 @@
 // The daemons that scripts are run against: by name, side by side, replaced when one has died.
-import { type Daemon, startC, startOurRings, startOurs, startOxenstored } from '../xenstored-peers.js';
+import { type Daemon, startC, startOurRings, startOurs, startOxenstored } from '../../../testkit/xenstored-peers.js';
 import { Comparison, describeDisagreement } from './run.js';
 import { DOMIDS, type Script } from './script.js';
 

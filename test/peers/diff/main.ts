@@ -1,5 +1,5 @@
 // `npm run peers:diff -- --ops 1000000 --seed 1`: our daemon and the real one side by side on random conversations.
-import { command, integerBetween, Option, runCommand } from '../../../lib/node/cli.js';
+import { command, integerBetween, Option, runCommand } from '../../../lib/node/process/cli.js';
 import { runCampaign } from './campaign.js';
 import { KINDS, type Kind } from './daemons.js';
 

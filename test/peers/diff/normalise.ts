@@ -1,8 +1,8 @@
 // What two daemons may answer differently without disagreeing: the whole list, a reason each. Everything else is
 // compared byte by byte, in order.
 import { XS } from '../../../lib/layout/xs-wire.js';
+import type { WireMessage } from '../../../testkit/store-wire-client.js';
 import type { Step } from './script.js';
-import type { WireMessage } from './wire-client.js';
 
 interface Normalisation {
   readonly what: string;

@@ -6,14 +6,14 @@ import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { NO_LOG } from '../../../lib/core/log.js';
 import type { Mapping } from '../../../lib/core/shared.js';
-import { mapPath } from '../../../lib/node/shm.js';
+import { mapPath } from '../../../lib/node/files/shm.js';
 import { RingEnd } from '../../../lib/xenstore/ring-stream.js';
 import { COMPAT, type CompatName } from '../../../services/xenstored/compat.js';
 import { controlHost } from '../../../services/xenstored/node/control-host.js';
 import { SocketTransport } from '../../../services/xenstored/node/socket-transport.js';
 import { RingSession } from '../../../services/xenstored/ring-session.js';
 import { Store } from '../../../services/xenstored/store.js';
-import { EVENTS_FIFO, ringFile } from './ring-client.js';
+import { EVENTS_FIFO, ringFile } from '../../../testkit/store-ring-client.js';
 
 const PAGE_SIZE = 4096;
 const MS_PER_S = 1000;

@@ -1,9 +1,10 @@
 // Runs scripts against daemons: one step on all of them, then what every client received is compared. A step is over
 // when a barrier on every connection is answered, so that the events it caused have arrived, without waiting for time.
 import { XENSTORE_PAYLOAD_MAX, XS, xsName } from '../../../lib/layout/xs-wire.js';
+import { connectRing } from '../../../testkit/store-ring-client.js';
+import { WireClient, type WireMessage, wireBytes } from '../../../testkit/store-wire-client.js';
 import { Comparator, type Outcome, type Received } from './compare.js';
 import { normalise } from './normalise.js';
-import { connectRing } from './ring-client.js';
 import {
   DOMIDS,
   describeStep,
@@ -14,7 +15,6 @@ import {
   type Step,
   show,
 } from './script.js';
-import { WireClient, type WireMessage, wireBytes } from './wire-client.js';
 
 /** Where two daemons parted. */
 export interface Disagreement {

@@ -5,8 +5,8 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { retryOnChange, withDeadline } from '../../../lib/node/wait.js';
-import { type Owner, TestProcess } from '../../fixtures/processes.js';
+import { retryOnChange, withDeadline } from '../../../lib/node/process/wait.js';
+import { type Owner, TestProcess } from '../../../testkit/processes.js';
 import { Initramfs, modulesFor } from './initramfs.js';
 
 /** With its first arguments, if it needs some to find its files. */

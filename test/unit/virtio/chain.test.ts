@@ -4,7 +4,7 @@ import { CHAIN_DESCRIPTORS_MAX } from '../../../lib/core/limits.js';
 import { RegionMemory } from '../../../lib/core/memory.js';
 import { VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE } from '../../../lib/layout/virtio-ring.js';
 import { Chain, type ChainTable, VirtqError, type VirtqErrorCode } from '../../../lib/virtio/chain.js';
-import { plainMemory, RingDriver } from '../../fixtures/ring-driver.js';
+import { plainMemory, RingDriver } from '../../../testkit/ring-driver.js';
 
 const NEXT = VIRTQ_DESC_F_NEXT;
 const WRITE = VIRTQ_DESC_F_WRITE;

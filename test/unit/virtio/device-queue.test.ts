@@ -12,7 +12,7 @@ import {
 } from '../../../lib/layout/virtio-ring.js';
 import { Chain } from '../../../lib/virtio/chain.js';
 import { DeviceQueue } from '../../../lib/virtio/device-queue.js';
-import { plainMemory, RingDriver } from '../../fixtures/ring-driver.js';
+import { plainMemory, RingDriver } from '../../../testkit/ring-driver.js';
 
 const EVENT_IDX = featureBits(VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC);
 

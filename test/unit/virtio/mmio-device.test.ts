@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import * as M from '../../../lib/layout/virtio-mmio.js';
-import { PACKAGE_ROOT } from '../../../lib/node/package-root.js';
+import { PACKAGE_ROOT } from '../../../lib/node/process/package-root.js';
 import { VirtioMmioDevice } from '../../../lib/virtio/mmio-device.js';
 import { type MmioEffect, type MmioModel, REGISTERS } from '../../../lib/virtio/mmio-registers.js';
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { PACKAGE_ROOT } from '../../../lib/node/package-root.js';
+import { PACKAGE_ROOT } from '../../../lib/node/process/package-root.js';
 import { REVIEW_EDGES, REVIEW_KEYS } from '../../../lib/xenbus/protocol.js';
 import { protocolDocument } from '../../../lib/xenbus/protocol-doc.js';
 

@@ -2,8 +2,8 @@ import t from 'tap';
 import { PeerDiedError } from '../../../lib/core/errors.js';
 import type { History } from '../../../lib/core/history.js';
 import { ChannelStoreClient } from '../../../lib/xenstore/client.js';
-import { localChannel } from '../../fixtures/store-channel.js';
-import { StoreLab } from '../../fixtures/store-lab.js';
+import { localChannel } from '../../../testkit/store-channel.js';
+import { StoreLab } from '../../../testkit/store-lab.js';
 
 function setUp(history?: History) {
   const lab = new StoreLab();

@@ -4,8 +4,8 @@ import t from 'tap';
 import { PeerDiedError } from '../../../lib/core/errors.js';
 import { ChannelStoreClient } from '../../../lib/xenstore/client.js';
 import { ReconnectingChannel } from '../../../lib/xenstore/reconnecting-channel.js';
-import { type LocalChannel, localChannel } from '../../fixtures/store-channel.js';
-import { StoreLab } from '../../fixtures/store-lab.js';
+import { type LocalChannel, localChannel } from '../../../testkit/store-channel.js';
+import { StoreLab } from '../../../testkit/store-lab.js';
 
 /** One store whose transport breaks on demand: what a killed server with its journal is to a client. */
 class Lives {

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { NO_HISTORY } from '../../../../lib/core/history.js';
 import { SHARED_INFO, VCPU_INFO } from '../../../../lib/layout/evtchn.js';
-import { VCPU_EXIT, VCPU_STATE } from '../../../../lib/layout/vcpu-exit.js';
+import { VCPU_EXIT, VCPU_STATE } from '../../../../lib/layout/ours/vcpu-exit.js';
 import { Events } from '../../../../services/guest/events.js';
 import { Vcpu } from '../../../../services/guest/vcpu.js';
 

@@ -14,7 +14,7 @@ import { DmaPools } from '../../../../services/guest/dma.js';
 import { GrantTable } from '../../../../services/guest/grant-table.js';
 import { Pages } from '../../../../services/guest/pages.js';
 import { GPU_FEATURES } from '../../../../services/vhost-gpu/device.js';
-import { GuestMachine, rgbOf, testPicture } from '../../../fixtures/guest-machine.js';
+import { GuestMachine, rgbOf, testPicture } from '../../../../testkit/guest-machine.js';
 
 const PAGE = 4096;
 const ENTRIES = PAGE / GRANT_ENTRY_V1.size;

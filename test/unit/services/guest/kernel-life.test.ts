@@ -1,7 +1,7 @@
 // The guest kernel at its borders: shutdown, an earlier kernel's leftovers, a paused domain.
 import t from 'tap';
-import { DOMID } from '../../../fixtures/guest-machine.js';
-import { machineOf } from '../../../fixtures/kept-machine.js';
+import { DOMID } from '../../../../testkit/guest-machine.js';
+import { machineOf } from '../../../../testkit/kept-machine.js';
 
 const HOME = `/local/domain/${DOMID}`;
 

@@ -1,8 +1,8 @@
 // The guest kernel when its display is lost, reset or changed.
 import t from 'tap';
 import { DATA_KEY } from '../../../../lib/layout/xenbus.js';
-import { DOMID, rgbOf, testPicture } from '../../../fixtures/guest-machine.js';
-import { machineOf } from '../../../fixtures/kept-machine.js';
+import { DOMID, rgbOf, testPicture } from '../../../../testkit/guest-machine.js';
+import { machineOf } from '../../../../testkit/kept-machine.js';
 
 const HOME = `/local/domain/${DOMID}`;
 

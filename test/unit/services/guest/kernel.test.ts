@@ -11,8 +11,8 @@ import {
   type MachineOptions,
   rgbOf,
   testPicture,
-} from '../../../fixtures/guest-machine.js';
-import { machineOf } from '../../../fixtures/kept-machine.js';
+} from '../../../../testkit/guest-machine.js';
+import { machineOf } from '../../../../testkit/kept-machine.js';
 
 const HOME = `/local/domain/${DOMID}`;
 

@@ -3,9 +3,15 @@ import t from 'tap';
 import type { Clock } from '../../../../lib/core/clock.js';
 import type { History } from '../../../../lib/core/history.js';
 import { NO_HISTORY } from '../../../../lib/core/history.js';
-import { formatRun, LATENCY_KEY, type LatencyRun, LOAD_RECORD, parseAnswer } from '../../../../lib/core/latency.js';
 import { RegionMemory } from '../../../../lib/core/memory.js';
 import { VIRTIO_GPU_CMD, VIRTIO_GPU_UPDATE_CURSOR } from '../../../../lib/layout/virtio-gpu.js';
+import {
+  formatRun,
+  LATENCY_KEY,
+  type LatencyRun,
+  LOAD_RECORD,
+  parseAnswer,
+} from '../../../../lib/trace/latency-run.js';
 import { Chain } from '../../../../lib/virtio/chain.js';
 import { DeviceQueue } from '../../../../lib/virtio/device-queue.js';
 import { DriverQueue } from '../../../../lib/virtio/driver-queue.js';

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { History } from '../../../../lib/core/history.js';
-import { PACKAGE_ROOT } from '../../../../lib/node/package-root.js';
-import { GuestMachine, testPicture } from '../../../fixtures/guest-machine.js';
+import { PACKAGE_ROOT } from '../../../../lib/node/process/package-root.js';
+import { GuestMachine, testPicture } from '../../../../testkit/guest-machine.js';
 
 const GOLDEN = readFileSync(join(PACKAGE_ROOT, 'test/golden/linux-6.1-virtio-mmio-gpu-probe.txt'), 'utf8')
   .trim()

@@ -2,10 +2,10 @@
 import t from 'tap';
 import { ErrnoError, PeerDiedError } from '../../../../lib/core/errors.js';
 import { NO_HISTORY } from '../../../../lib/core/history.js';
-import { EXIT_DIR, EXIT_REASON, VCPU_EXIT, VCPU_STATE } from '../../../../lib/layout/vcpu-exit.js';
+import { EXIT_DIR, EXIT_REASON, VCPU_EXIT, VCPU_STATE } from '../../../../lib/layout/ours/vcpu-exit.js';
 import { Vcpu } from '../../../../services/guest/vcpu.js';
 import { Completion } from '../../../../services/guest/wait.js';
-import { TestClock } from '../../../fixtures/test-clock.js';
+import { TestClock } from '../../../../testkit/test-clock.js';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const turns = async (): Promise<void> => {

@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { XS, xsName } from '../../../../lib/layout/xs-wire.js';
-import { PACKAGE_ROOT } from '../../../../lib/node/package-root.js';
-import { BACK_PATH, DOMID, FRONT_PATH, GuestMachine } from '../../../fixtures/guest-machine.js';
+import { PACKAGE_ROOT } from '../../../../lib/node/process/package-root.js';
+import { BACK_PATH, DOMID, FRONT_PATH, GuestMachine } from '../../../../testkit/guest-machine.js';
 
 const GOLDEN = readFileSync(join(PACKAGE_ROOT, 'test/golden/xenbus-linux-6.1/conversation.txt'), 'utf8')
   .trim()

@@ -1,10 +1,10 @@
 import t from 'tap';
-import { DirectCalls, DirectKicks } from '../../../../lib/core/direct.js';
 import type { NotifyHandle } from '../../../../lib/core/notify.js';
-import { TwoLevelWords } from '../../../../lib/core/two-level.js';
-import { DIRECT_CALLS, DIRECT_TABLE } from '../../../../lib/layout/direct.js';
+import { DirectCalls, DirectKicks } from '../../../../lib/events/direct.js';
+import { TwoLevelWords } from '../../../../lib/events/two-level.js';
+import { DIRECT_CALLS, DIRECT_TABLE } from '../../../../lib/layout/ours/direct.js';
 import { DirectTable } from '../../../../services/hypervisor/direct-table.js';
-import { FakeEmulator, FakeGuest, FakeUser, makeLab } from '../../../fixtures/host-lab.js';
+import { FakeEmulator, FakeGuest, FakeUser, makeLab } from '../../../../testkit/host-lab.js';
 
 const BASE = 0xf0000000;
 const KICK = BASE + 0x50;
@@ -103,7 +103,7 @@ t.test('a port that moves takes its handles along', async (t) => {
   t.same([guest.shared.upcall(0), guest.shared.upcall(1)], [0, 1]);
 });
 
-/** The steps of a delivery, each as the sender does it (lib/core/two-level.ts); it then rings. */
+/** The steps of a delivery, each as the sender does it (lib/events/two-level.ts); it then rings. */
 const STEPS: readonly ((words: TwoLevelWords, port: number) => void)[] = [
   (words, port) => void words.setPending(port),
   (words, port) => void words.isMasked(port),

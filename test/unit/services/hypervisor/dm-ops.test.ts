@@ -1,6 +1,6 @@
 import t from 'tap';
 import { HVMMEM } from '../../../../lib/layout/dm-op.js';
-import { makeLab } from '../../../fixtures/host-lab.js';
+import { makeLab } from '../../../../testkit/host-lab.js';
 
 t.test('every dm_op: unknown domain, oneself, not allowed, in that order', async (t) => {
   const lab = makeLab();

@@ -2,8 +2,8 @@
 import t from 'tap';
 import { NO_LOG } from '../../../../lib/core/log.js';
 import { COMMAND_DM_RAISE, COMMAND_SHIFT, DEV_EVTCHN } from '../../../../lib/layout/dev-evtchn.js';
-import type { SandboxOptions } from '../../../../services/hypervisor/sandbox.js';
-import { FakeGuest, FakeUser, makeLab } from '../../../fixtures/host-lab.js';
+import { FakeGuest, FakeUser, makeLab } from '../../../../testkit/host-lab.js';
+import type { SandboxOptions } from '../../../../testkit/sandbox.js';
 
 /** A guest with a port that it shares with dom0, and dom0's user of it. */
 function stage(options: SandboxOptions) {

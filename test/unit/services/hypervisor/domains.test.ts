@@ -1,6 +1,6 @@
 import t from 'tap';
 import { DOMAINS_MAX } from '../../../../lib/core/limits.js';
-import { FakeGuest, FakeUser, makeLab } from '../../../fixtures/host-lab.js';
+import { FakeGuest, FakeUser, makeLab } from '../../../../testkit/host-lab.js';
 
 const create = { name: 'g', memory_mib: 8 };
 

@@ -1,7 +1,7 @@
 import t from 'tap';
+import { makeLab, SharedInfo } from '../../../../testkit/host-lab.js';
 import { eventAbiContract } from '../../../contract/event-abi.js';
 import { FifoGuest } from '../../../fixtures/fifo-guest.js';
-import { makeLab, SharedInfo } from '../../../fixtures/host-lab.js';
 
 const SELF = 0x7ff0;
 

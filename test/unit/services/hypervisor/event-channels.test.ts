@@ -1,5 +1,5 @@
 import t from 'tap';
-import { FakeGuest, makeLab, SharedInfo } from '../../../fixtures/host-lab.js';
+import { FakeGuest, makeLab, SharedInfo } from '../../../../testkit/host-lab.js';
 
 const SELF = 0x7ff0;
 

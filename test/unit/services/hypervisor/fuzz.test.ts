@@ -3,7 +3,7 @@
 // raised: XENWIRE_FUZZ_CALLS=1000000.
 import t from 'tap';
 import { OPERATIONS } from '../../../../services/hypervisor/operations.js';
-import { FakeEmulator, FakeGuest, makeLab } from '../../../fixtures/host-lab.js';
+import { FakeEmulator, FakeGuest, makeLab } from '../../../../testkit/host-lab.js';
 
 const CALLS = Number(process.env['XENWIRE_FUZZ_CALLS'] ?? 30_000);
 const SEED = Number(process.env['XENWIRE_FUZZ_SEED'] ?? 1);

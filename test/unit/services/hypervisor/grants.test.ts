@@ -7,7 +7,7 @@ import {
   GTF_sub_page,
   GTF_writing,
 } from '../../../../lib/layout/grant-table.js';
-import { FakeGuest, FakeUser, makeLab } from '../../../fixtures/host-lab.js';
+import { FakeGuest, FakeUser, makeLab } from '../../../../testkit/host-lab.js';
 
 const HOST = 2;
 const READONLY = 4;

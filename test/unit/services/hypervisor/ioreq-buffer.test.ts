@@ -1,6 +1,6 @@
 import t from 'tap';
 import { IoreqBuffer } from '../../../../services/hypervisor/ioreq-buffer.js';
-import { FakeEmulator, FakeGuest, makeLab } from '../../../fixtures/host-lab.js';
+import { FakeEmulator, FakeGuest, makeLab } from '../../../../testkit/host-lab.js';
 
 const request = (addrLow: number, extra: object = {}) => ({
   ...{ addrLow, addrHigh: 0, dataLow: 0xaabbccdd, dataHigh: 0x11223344, size: 4, count: 1, type: 1, dir: 0 },

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { EXIT_REASON, VCPU_STATE } from '../../../../lib/layout/vcpu-exit.js';
-import { FakeEmulator, FakeGuest, makeLab } from '../../../fixtures/host-lab.js';
+import { EXIT_REASON, VCPU_STATE } from '../../../../lib/layout/ours/vcpu-exit.js';
+import { FakeEmulator, FakeGuest, makeLab } from '../../../../testkit/host-lab.js';
 
 const BASE = 0xf0000000;
 const ALL_ONES_32 = 0xffffffffn;

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { DEV_EVTCHN, DEV_EVTCHN_RING_SIZE } from '../../../../lib/layout/dev-evtchn.js';
-import { FakeEmulator, FakeGuest, FakeUser, type Lab, makeLab } from '../../../fixtures/host-lab.js';
+import { FakeEmulator, FakeGuest, FakeUser, type Lab, makeLab } from '../../../../testkit/host-lab.js';
 
 const BASE = 0xf0001000;
 const KICK = BASE + 0x50;

@@ -1,7 +1,7 @@
 // The port table against a small model: what a port is bound to, nothing else, in plain objects.
 import fc from 'fast-check';
 import t from 'tap';
-import { makeLab } from '../../../fixtures/host-lab.js';
+import { makeLab } from '../../../../testkit/host-lab.js';
 
 const SELF = 0x7ff0;
 const LIMIT = 70;

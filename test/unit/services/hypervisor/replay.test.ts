@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { HypercallLines, replay } from '../../../../services/hypervisor/hypercall-lines.js';
+import { HypercallLines, replay } from '../../../../testkit/hypercall-lines.js';
 
 const GOLDEN = 'test/golden/evtchn-xen-4.17';
 

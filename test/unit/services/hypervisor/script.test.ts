@@ -1,6 +1,6 @@
 import t from 'tap';
-import { HypercallLines } from '../../../../services/hypervisor/hypercall-lines.js';
 import { OPERATIONS } from '../../../../services/hypervisor/operations.js';
+import { HypercallLines } from '../../../../testkit/hypercall-lines.js';
 
 /** Runs `[dom, op, args, expected answer]` in order; `rc` 0 stands for {rc: 0}. */
 function script(

@@ -2,9 +2,9 @@ import t from 'tap';
 import { ErrnoError } from '../../../../lib/core/errors.js';
 import { VHOST_USER_REQUEST } from '../../../../lib/layout/vhost-user.js';
 import * as M from '../../../../lib/layout/virtio-mmio.js';
-import { access, BASE, drive } from '../../../fixtures/dom0-driver.js';
-import { Dom0Lab } from '../../../fixtures/dom0-lab.js';
-import type { FakeGuest } from '../../../fixtures/host-lab.js';
+import { access, BASE, drive } from '../../../../testkit/dom0-driver.js';
+import { Dom0Lab } from '../../../../testkit/dom0-lab.js';
+import type { FakeGuest } from '../../../../testkit/host-lab.js';
 
 const NAME = '1/0';
 

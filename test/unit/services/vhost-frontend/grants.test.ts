@@ -11,9 +11,9 @@ import {
   GTF_writing,
 } from '../../../../lib/layout/grant-table.js';
 import * as M from '../../../../lib/layout/virtio-mmio.js';
-import { access } from '../../../fixtures/dom0-driver.js';
-import { Dom0Lab } from '../../../fixtures/dom0-lab.js';
-import type { FakeGuest } from '../../../fixtures/host-lab.js';
+import { access } from '../../../../testkit/dom0-driver.js';
+import { Dom0Lab } from '../../../../testkit/dom0-lab.js';
+import type { FakeGuest } from '../../../../testkit/host-lab.js';
 
 const NAME = '1/0';
 const HIGH = 0x80000000;

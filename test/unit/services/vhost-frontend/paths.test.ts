@@ -1,21 +1,21 @@
 // Every notification path through the real backend and the real hypervisor: kicks reach the device server and calls the
 // guest, also after the server was replaced, and nothing of it is left.
 import t from 'tap';
-import { DirectCalls, DirectKicks } from '../../../../lib/core/direct.js';
-import { NOTIFICATION_PATHS, type NotificationPath } from '../../../../lib/core/hops.js';
+import { NOTIFICATION_PATHS, type NotificationPath } from '../../../../lib/core/notification-path.js';
 import type { NotifyHandle } from '../../../../lib/core/notify.js';
-import { DIRECT_BELL_PREFIX } from '../../../../lib/layout/direct.js';
-import { EXIT_REASON } from '../../../../lib/layout/vcpu-exit.js';
+import { DirectCalls, DirectKicks } from '../../../../lib/events/direct.js';
+import { DIRECT_BELL_PREFIX } from '../../../../lib/layout/ours/direct.js';
+import { EXIT_REASON } from '../../../../lib/layout/ours/vcpu-exit.js';
 import * as M from '../../../../lib/layout/virtio-mmio.js';
 import type { Domain } from '../../../../services/hypervisor/domain.js';
-import { access, BASE, drive } from '../../../fixtures/dom0-driver.js';
-import { Dom0Lab } from '../../../fixtures/dom0-lab.js';
-import type { FakeGuest } from '../../../fixtures/host-lab.js';
+import { access, BASE, drive } from '../../../../testkit/dom0-driver.js';
+import { Dom0Lab } from '../../../../testkit/dom0-lab.js';
+import type { FakeGuest } from '../../../../testkit/host-lab.js';
 
 const NAME = '1/0';
 const BACK = '/local/domain/0/backend/virtio-mmio/1/0';
 
-/** Handles of direct calls over the lab's memory, as lib/node/bell-direct.ts has them over files. */
+/** Handles of direct calls over the lab's memory, as lib/node/bell/direct.ts has them over files. */
 function openDirectly(lab: Dom0Lab): void {
   const { doorbell, host } = lab.lab;
   const plain = doorbell.open.bind(doorbell);

@@ -10,8 +10,8 @@ import type { SharedFiles } from '../../../../lib/core/shared.js';
 import { VHOST_USER_BACKEND_REQUEST, VHOST_USER_REQUEST } from '../../../../lib/layout/vhost-user.js';
 import { BusSession } from '../../../../services/vhost-gpu/bus-session.js';
 import { pictureOf } from '../../../../services/vhost-gpu/pixels.js';
-import { bellHandles, busChannel, fileHandle } from '../../../fixtures/bus-channel.js';
-import { GpuFrontEnd } from '../../../fixtures/gpu-front-end.js';
+import { bellHandles, busChannel, fileHandle } from '../../../../testkit/bus-channel.js';
+import { GpuFrontEnd } from '../../../../testkit/gpu-front-end.js';
 
 const RAM = 1 << 20;
 const FILE: FileHandle = { path: 'shm/dom1.ram', size: RAM, offset: 0 };

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap';
 import { VIRTIO_GPU_CMD } from '../../../../lib/layout/virtio-gpu.js';
 import { featureBits, VIRTIO_F_VERSION_1 } from '../../../../lib/layout/virtio-ring.js';
 import { encodeCommand, type GpuCommandName, type GpuFields } from '../../../../lib/virtio/gpu-codec.js';
-import { GpuTester, PIXELS_AT } from '../../../fixtures/gpu-tester.js';
+import { GpuTester, PIXELS_AT } from '../../../../testkit/gpu-tester.js';
 
 const OK = 'OK_NODATA';
 const r = (x: number, y: number, width: number, height: number) => ({ x, y, width, height });

@@ -5,8 +5,8 @@ import { BROKEN_QUEUES_LOGGED_MAX, GPU_COMMANDS_PER_TURN } from '../../../../lib
 import { NO_LOG } from '../../../../lib/core/log.js';
 import { VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE } from '../../../../lib/layout/virtio-ring.js';
 import { encodeCommand } from '../../../../lib/virtio/gpu-codec.js';
-import { GpuTester, PIXELS_AT } from '../../../fixtures/gpu-tester.js';
-import { plainMemory } from '../../../fixtures/ring-driver.js';
+import { GpuTester, PIXELS_AT } from '../../../../testkit/gpu-tester.js';
+import { plainMemory } from '../../../../testkit/ring-driver.js';
 
 const r = (width: number, height: number) => ({ x: 0, y: 0, width, height });
 

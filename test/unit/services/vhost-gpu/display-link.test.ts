@@ -8,7 +8,7 @@ import {
 import type { DecodedResponse } from '../../../../lib/virtio/gpu-codec.js';
 import { decodeResponse, encodeCommand } from '../../../../lib/virtio/gpu-codec.js';
 import { DisplayLink } from '../../../../services/vhost-gpu/display-link.js';
-import { GpuTester, PIXELS_AT } from '../../../fixtures/gpu-tester.js';
+import { GpuTester, PIXELS_AT } from '../../../../testkit/gpu-tester.js';
 
 const HDR = { type: 0, flags: 0, fence_id: 0n, ctx_id: 0, ring_idx: 0 };
 const r = (x: number, y: number, width: number, height: number) => ({ x, y, width, height });

@@ -3,8 +3,8 @@ import t from 'tap';
 import { XENSTORE_PAYLOAD_MAX } from '../../../../lib/layout/xs-wire.js';
 import { COMPAT } from '../../../../services/xenstored/compat.js';
 import { WriteRate } from '../../../../services/xenstored/write-rate.js';
-import { StoreClock } from '../../../fixtures/store-clock.js';
-import { StoreLab } from '../../../fixtures/store-lab.js';
+import { StoreClock } from '../../../../testkit/store-clock.js';
+import { StoreLab } from '../../../../testkit/store-lab.js';
 
 interface Timed {
   readonly lab: StoreLab;

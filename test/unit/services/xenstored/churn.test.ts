@@ -7,8 +7,8 @@ import { XS, type XsMessage } from '../../../../lib/layout/xs-wire.js';
 import { checkStore } from '../../../../services/xenstored/check.js';
 import type { Connection } from '../../../../services/xenstored/connection.js';
 import type { Store } from '../../../../services/xenstored/store.js';
-import { StoreClock } from '../../../fixtures/store-clock.js';
-import { StoreLab } from '../../../fixtures/store-lab.js';
+import { StoreClock } from '../../../../testkit/store-clock.js';
+import { StoreLab } from '../../../../testkit/store-lab.js';
 import { generateWithGuests } from '../../../peers/diff/generate.js';
 import { DOMIDS, NO_TRANSACTION, type Script } from '../../../peers/diff/script.js';
 

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { checkStore } from '../../../../services/xenstored/check.js';
 import { COMPAT } from '../../../../services/xenstored/compat.js';
-import { type OpName, StoreLab } from '../../../fixtures/store-lab.js';
+import { type OpName, StoreLab } from '../../../../testkit/store-lab.js';
 
 /** [connection, operation, payload ("|" is NUL), what it hears, transaction]. */
 type Line = readonly [string, OpName | number, string, readonly string[], number?];

@@ -1,7 +1,7 @@
 // What the host says of domains, and questions that it has not answered yet.
 import t from 'tap';
 import { checkStore } from '../../../../services/xenstored/check.js';
-import { StoreLab } from '../../../fixtures/store-lab.js';
+import { StoreLab } from '../../../../testkit/store-lab.js';
 
 const alive = { shutdown: false, dead: false };
 

@@ -4,7 +4,7 @@ import { XS } from '../../../../lib/layout/xs-wire.js';
 import type { Connection } from '../../../../services/xenstored/connection.js';
 import type { ControlHost } from '../../../../services/xenstored/control-commands.js';
 import { Store } from '../../../../services/xenstored/store.js';
-import { StoreClock } from '../../../fixtures/store-clock.js';
+import { StoreClock } from '../../../../testkit/store-clock.js';
 
 function lab(): { clock: StoreClock; store: Store; guest: Connection; dom0: Connection; told: Connection[] } {
   const clock = new StoreClock();

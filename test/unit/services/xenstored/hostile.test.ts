@@ -3,7 +3,7 @@
 import t from 'tap';
 import { XENSTORE_PAYLOAD_MAX, XS } from '../../../../lib/layout/xs-wire.js';
 import { checkStore } from '../../../../services/xenstored/check.js';
-import { StoreLab } from '../../../fixtures/store-lab.js';
+import { StoreLab } from '../../../../testkit/store-lab.js';
 import { random, ScriptWriter } from '../../../peers/xs-script.js';
 
 const REQUESTS = Number(process.env['XENWIRE_XS_FUZZ'] ?? 30_000);

@@ -10,7 +10,7 @@ import { checkStore } from '../../../../services/xenstored/check.js';
 import { COMPAT, type Compat } from '../../../../services/xenstored/compat.js';
 import { JournalFile } from '../../../../services/xenstored/node/journal-file.js';
 import type { Store } from '../../../../services/xenstored/store.js';
-import { type OpName, StoreLab } from '../../../fixtures/store-lab.js';
+import { type OpName, StoreLab } from '../../../../testkit/store-lab.js';
 
 /** All that must survive, as text; generations are counted anew and accounts follow from the nodes. */
 function picture(store: Store): string {

@@ -4,7 +4,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { checkStore } from '../../../../services/xenstored/check.js';
-import { type OpName, StoreLab } from '../../../fixtures/store-lab.js';
+import { type OpName, StoreLab } from '../../../../testkit/store-lab.js';
 
 /** Values by path; children in creation order come from the order of keys. */
 class Model {

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { checkStore } from '../../../../services/xenstored/check.js';
 import { COMPAT } from '../../../../services/xenstored/compat.js';
-import { StoreLab } from '../../../fixtures/store-lab.js';
+import { StoreLab } from '../../../../testkit/store-lab.js';
 
 function labWithGuest(compat?: (typeof COMPAT)['4.17']): StoreLab {
   const lab = new StoreLab(compat);

@@ -13,7 +13,7 @@ import { XENSTORE_SERVER_FEATURE, XS, type XsMessage } from '../../../../lib/lay
 import { encodeMessage, MessageReader } from '../../../../lib/xenstore/framing.js';
 import { RingEnd } from '../../../../lib/xenstore/ring-stream.js';
 import { RingSession } from '../../../../services/xenstored/ring-session.js';
-import { formatMessage, StoreLab } from '../../../fixtures/store-lab.js';
+import { formatMessage, StoreLab } from '../../../../testkit/store-lab.js';
 
 class Guest {
   readonly lab = new StoreLab();

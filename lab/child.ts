@@ -1,0 +1,104 @@
+// One process of a lab under a supervisor: started from built code, ended by the supervisor or found to have ended.
+// Its standard input is our pipe, whose end is its end too, so that nothing survives a supervisor that was killed.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { DeadlineError, UserError } from '../lib/core/errors.js';
+import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
+import { withDeadline } from '../lib/node/process/wait.js';
+
+export type Program = 'hypervisor' | 'xenstored' | 'vhost-gpu' | 'vhost-frontend' | 'guest';
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** Its last words on standard error, one line. */
+  readonly reason: string;
+}
+
+/** What is kept of a process's standard error. */
+const STDERR_BYTES_MAX = 8192;
+
+/** The built main file of a service. Throws UserError when the project was not built. */
+export function builtProgram(program: Program): string {
+  const path = join(PACKAGE_ROOT, 'dist', 'services', program, 'main.js');
+  if (!existsSync(path)) throw new UserError(`${program} is not built: run npm run build`);
+  return path;
+}
+
+export class LabProcess {
+  /** For people: "hypervisor", "guest gpu-guest". */
+  readonly label: string;
+  readonly pid: number;
+  readonly exited: Promise<Exit>;
+  #exit: Exit | undefined;
+  #stopping = false;
+  readonly #child: ChildProcess;
+
+  constructor(program: Program, label: string, args: readonly string[]) {
+    this.label = label;
+    this.#child = spawn(process.execPath, ['--enable-source-maps', builtProgram(program), ...args], {
+      stdio: ['pipe', 'ignore', 'pipe'],
+      env: { ...process.env, XENWIRE_SUPERVISED: '1' },
+    });
+    this.pid = this.#child.pid ?? 0;
+    let text = '';
+    this.#child.stdin?.on('error', () => {}); // it ended: 'close' follows
+    this.#child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
+      text = (text + chunk).slice(-STDERR_BYTES_MAX);
+    });
+    this.exited = new Promise((resolve) => {
+      const ended = (code: number | null, signal: NodeJS.Signals | null): void => {
+        this.#exit = { code, signal, reason: lastWords(text) };
+        resolve(this.#exit);
+      };
+      this.#child.on('error', (error) => {
+        text += error.message;
+        ended(null, null);
+      });
+      // 'close' and not 'exit': standard error has been read to its end by then.
+      this.#child.on('close', ended);
+    });
+  }
+
+  get exit(): Exit | undefined {
+    return this.#exit;
+  }
+
+  /** Whether we asked it to end: only other ends are failures. */
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
+  /** From now on its end is expected. */
+  expectEnd(): void {
+    this.#stopping = true;
+  }
+
+  /** Asks it to end in order; kills it after the deadline. True when it ended by itself with status 0. */
+  async stop(deadlineMs: number): Promise<boolean> {
+    this.#stopping = true;
+    if (this.#exit === undefined) this.#child.kill('SIGTERM');
+    try {
+      const { code } = await withDeadline(this.exited, deadlineMs, `the end of ${this.label}`);
+      return code === 0;
+    } catch (error) {
+      if (!(error instanceof DeadlineError)) throw error;
+      this.#child.kill('SIGKILL');
+      await this.exited;
+      return false;
+    }
+  }
+}
+
+function lastWords(text: string): string {
+  const lines = text.split('\n').filter((line) => line.trim() !== '' && !/^\s+at /.test(line));
+  return lines.find((line) => /Error: |ends: /.test(line)) ?? lines.at(-1) ?? '';
+}
+
+/** How a process ended, as the end of a sentence that begins with its name. */
+export function howItEnded({ code, signal, reason }: Exit): string {
+  if (signal !== null) return `was killed by ${signal}`;
+  const words = reason.replace(/^\S+ ends: /, '');
+  return `ended with status ${code}${words === '' ? '' : `: ${words}`}`;
+}

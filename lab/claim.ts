@@ -1,0 +1,91 @@
+// A supervisor's claim on a run directory: one supervisor at a time, nobody else's processes in it, nothing of an
+// earlier run that was killed. The claim is a locked file beside the directory; the kernel drops it when we die.
+import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { errorMessage, UserError } from '../lib/core/errors.js';
+import { tryLock } from '../lib/node/files/libc.js';
+import { isRunDir, listProcesses, prepareRunDir } from '../lib/node/process/run-dir.js';
+import { retryOnChange } from '../lib/node/process/wait.js';
+
+export interface Claim {
+  /** Absolute, fresh, with all its folders. */
+  readonly runDir: string;
+  /** Gives the claim back; the directory goes with it unless it is kept. */
+  release(options: { keep: boolean }): void;
+}
+
+/** How long the processes of a killed supervisor may take to end by themselves. */
+const ORPHANS_DEADLINE_MS = 5000;
+
+/** Throws UserError when another supervisor or other processes use the directory, or when it holds other things. */
+export async function claimRunDir(path: string): Promise<Claim> {
+  // Checks its length and whether it can serve before anything is touched.
+  const runDir = prepareRunDir(path);
+  const lockPath = `${runDir}.up`;
+  const { fd, stale } = takeLock(lockPath, runDir);
+  try {
+    await noneAlive(runDir, stale);
+    rmSync(runDir, { recursive: true });
+    prepareRunDir(runDir);
+  } catch (error) {
+    rmSync(lockPath, { force: true });
+    closeSync(fd);
+    throw error;
+  }
+  return {
+    runDir,
+    release({ keep }) {
+      if (!keep && isRunDir(runDir)) rmSync(runDir, { recursive: true, force: true });
+      rmSync(lockPath, { force: true });
+      closeSync(fd);
+      if (!keep) removeIfEmpty(dirname(runDir));
+    },
+  };
+}
+
+/** `stale`: the lock file stood there already, so its last holder was killed. */
+function takeLock(lockPath: string, runDir: string): { fd: number; stale: boolean } {
+  mkdirSync(dirname(lockPath), { recursive: true, mode: 0o700 });
+  for (;;) {
+    const stale = existsSync(lockPath);
+    let fd: number;
+    try {
+      fd = openSync(lockPath, constants.O_RDWR | constants.O_CREAT, 0o600);
+    } catch (error) {
+      throw new UserError(`cannot use ${runDir} as run directory: ${errorMessage(error)}`);
+    }
+    if (!tryLock(fd)) {
+      closeSync(fd);
+      throw new UserError(`another xenwire up uses ${runDir}: name another --run-dir, or --attach to it`);
+    }
+    // Its holder may have removed the file between our opening and our locking it.
+    if (statSync(lockPath, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino) return { fd, stale };
+    closeSync(fd);
+  }
+}
+
+async function noneAlive(runDir: string, stale: boolean): Promise<void> {
+  const living = (): string[] =>
+    listProcesses(runDir)
+      .filter(({ state }) => state !== 'dead')
+      .map(({ name }) => name);
+  if (stale && living().length > 0) {
+    const signal = AbortSignal.timeout(ORPHANS_DEADLINE_MS);
+    await retryOnChange(join(runDir, 'proc', '*'), () => (living().length === 0 ? true : undefined), signal);
+  }
+  const names = living();
+  if (names.length === 0) return;
+  throw new UserError(
+    `${names.join(', ')} ${names.length === 1 ? 'runs' : 'run'} in ${runDir}: name another --run-dir, or --attach to ${names.length === 1 ? 'it' : 'them'}`,
+  );
+}
+
+/** The default run directory lies in a folder of the user's own, which goes with it. */
+function removeIfEmpty(dir: string): void {
+  if (!/\/xenwire-\d+$/.test(dir)) return;
+  try {
+    rmdirSync(dir);
+  } catch {
+    // another lab is in it
+  }
+}

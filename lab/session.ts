@@ -1,0 +1,140 @@
+// A toolstack at work in a lab: dom0's connections to the hypervisor and xenstored, the guests' token files, and the lock
+// that lets one toolstack at a time make or remove guests. Leaves the sequences to domain.ts.
+import { randomUUID } from 'node:crypto';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { PeerDiedError, UserError } from '../lib/core/errors.js';
+import { NO_LOG } from '../lib/core/log.js';
+import type { NotifyMode } from '../lib/core/notify.js';
+import type { BusClient, ServerName } from '../lib/core/service.js';
+import { bellName, bellPaths } from '../lib/node/bell/bell.js';
+import { ZmqBusClient } from '../lib/node/bus/client.js';
+import { createHistory, gatesOf } from '../lib/node/files/history.js';
+import { REAL_CLOCK } from '../lib/node/process/clock.js';
+import { isRunning, listProcesses, lockName, runPaths } from '../lib/node/process/run-dir.js';
+import { retryOnChange } from '../lib/node/process/wait.js';
+import { lastingStoreClient } from '../lib/xenstore/bus-client.js';
+import type { Toolstack } from '../toolstack/toolstack.js';
+
+/** Of a toolstack's process on the bus and in traces, and of the lock. */
+const NAME = 'toolstack';
+/** A store that ended and is not back by then does not come back. */
+const STORE_BACK_MS = 5000;
+const LOCK_DEADLINE_MS = 60_000;
+
+export interface Session extends Toolstack {
+  readonly runDir: string;
+  readonly hypervisorClient: BusClient;
+  /** To the store as it runs now. */
+  readonly storeClient: BusClient;
+  /** Another server of the lab; closed with the session. Waits until it is there. */
+  connect(server: ServerName): Promise<BusClient>;
+  /** Runs a sequence that makes or removes guests: no other toolstack's sequence runs meanwhile. */
+  exclusively<T>(sequence: () => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+export interface SessionOptions {
+  readonly runDir: string;
+  /** Gives up waiting for servers. */
+  readonly signal?: AbortSignal;
+  /** Leaves what it recorded in the run directory. */
+  readonly keepHistory?: boolean;
+}
+
+/** Connects as dom0, waiting for the servers. Rejects with PeerDiedError when aborted first. */
+export async function openSession(options: SessionOptions): Promise<Session> {
+  const { runDir } = options;
+  const clients: BusClient[] = [];
+  const incarnation = Date.now() * 4096 + (process.pid & 4095);
+  const historyPath = runPaths.history(runDir, NAME, incarnation);
+  const history = createHistory(historyPath, NAME, incarnation, gatesOf(NAME));
+  const connect = async (server: ServerName, signal = options.signal): Promise<BusClient> => {
+    const client = await ZmqBusClient.connect({
+      runDir,
+      ...(signal === undefined ? {} : { signal }),
+      name: NAME,
+      server,
+      token: () => dom0Token(runDir, options.signal),
+      incarnation,
+      log: NO_LOG,
+      history,
+      onActivity: () => {},
+    });
+    if (client === undefined) throw new PeerDiedError(server);
+    clients.push(client);
+    return client;
+  };
+  let storeClient: BusClient | undefined;
+  let connected: Promise<BusClient> | undefined;
+  // Each life of the store is a connection; the first is waited for here.
+  const connectStore = async (): Promise<BusClient> => {
+    const again = AbortSignal.any([AbortSignal.timeout(STORE_BACK_MS), ...(options.signal ? [options.signal] : [])]);
+    connected = connect('xenstored', connected === undefined ? options.signal : again);
+    storeClient = await connected;
+    return storeClient;
+  };
+  const store = lastingStoreClient(connectStore, history);
+  const [hypervisorClient, firstStoreClient] = await Promise.all([connect('hypervisor'), connected]);
+  return {
+    runDir,
+    hypervisorClient,
+    get storeClient() {
+      return storeClient ?? (firstStoreClient as BusClient);
+    },
+    connect,
+    hypervisor: hypervisorClient.remote('Hypervisor'),
+    store,
+    clock: REAL_CLOCK,
+    history,
+    newUuid: randomUUID,
+    tokens: {
+      write: (guest, text) => writeFileSync(runPaths.guestToken(runDir, guest), text, { mode: 0o600 }),
+      remove: (guest) => rmSync(runPaths.guestToken(runDir, guest), { force: true }),
+    },
+    exclusively: (sequence) => exclusively(runDir, sequence),
+    close: async () => {
+      store.close();
+      await Promise.all(clients.map((client) => client.close()));
+      history.close();
+      // Of many commands in the life of a lab only those that were killed leave their ring.
+      if (!options.keepHistory) rmSync(historyPath, { force: true });
+    },
+  };
+}
+
+/** How wake-ups travel in a running lab: every process of it must do the same. */
+export function notifyOf(runDir: string): NotifyMode {
+  const hypervisor = listProcesses(runDir).find(({ name }) => name === 'hypervisor');
+  if (hypervisor === undefined) return 'doorbell';
+  return existsSync(bellPaths(runDir, bellName(hypervisor)).zmq) ? 'zmq' : 'doorbell';
+}
+
+/** The same for a lab that must be running already: a user's mistake otherwise. */
+export async function openRunningSession(runDir: string): Promise<Session> {
+  for (const server of ['hypervisor', 'xenstored']) {
+    if (!isRunning(runDir, server)) {
+      throw new UserError(`no ${server} runs in ${runDir}: start a lab with xenwire up, or name its --run-dir`);
+    }
+  }
+  return openSession({ runDir });
+}
+
+async function dom0Token(runDir: string, signal?: AbortSignal): Promise<string> {
+  const path = runPaths.dom0Token(runDir);
+  const read = async (): Promise<string | undefined> => (await readFile(path, 'utf8').catch(() => '')) || undefined;
+  const token = await retryOnChange(path, read, signal);
+  if (token === undefined) throw new PeerDiedError('hypervisor');
+  return token;
+}
+
+async function exclusively<T>(runDir: string, sequence: () => Promise<T>): Promise<T> {
+  const path = runPaths.lock(runDir, NAME);
+  const lock = await retryOnChange(path, () => lockName(runDir, NAME), AbortSignal.timeout(LOCK_DEADLINE_MS));
+  if (lock === undefined) throw new UserError('another xenwire command is changing guests and does not end');
+  try {
+    return await sequence();
+  } finally {
+    lock.release();
+  }
+}

@@ -1,0 +1,79 @@
+// Shared files of the run directory: made whole (every page backed), mapped, unmapped, removed.
+import { closeSync, constants, fstatSync, ftruncateSync, mkdirSync, openSync, unlinkSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { ErrnoError, errorMessage } from '../../core/errors.js';
+import type { FileHandle } from '../../core/proto-types.js';
+import type { Mapping, SharedFiles } from '../../core/shared.js';
+import { allocateFile, mapFile } from './libc.js';
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
+
+/** The absolute path of a handle. A peer names it, so it must stay inside the run directory: EINVAL otherwise. */
+function resolveInside(runDir: string, path: string): string {
+  const clean = normalize(path);
+  if (path === '' || clean.startsWith('/') || clean.startsWith('..'))
+    throw new ErrnoError('EINVAL', `bad path ${path}`);
+  return join(runDir, clean);
+}
+
+function mapOpen(fd: number, size: number, writable: boolean): Mapping {
+  const raw = mapFile(fd, size, writable);
+  return { bytes: new Uint8Array(raw.buffer), close: () => raw.unmap() };
+}
+
+/** Maps a whole existing file by absolute path. `size` 0 takes the file's own. */
+export function mapPath(path: string, size: number, writable: boolean): Mapping {
+  let fd: number;
+  try {
+    fd = openSync(path, (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW);
+  } catch (error) {
+    throw new ErrnoError('ENOENT', `cannot open ${path}`, { cause: error });
+  }
+  try {
+    const actual = fstatSync(fd).size;
+    if (actual === 0 || actual < size) throw new ErrnoError('EINVAL', `${path} has ${actual} bytes, ${size} expected`);
+    return mapOpen(fd, size === 0 ? actual : size, writable);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Makes a zeroed file whose pages are all backed, and maps it. Throws EEXIST, or ENOSPC when the space is not there. */
+export function createPath(path: string, size: number): Mapping {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const fd = openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  try {
+    ftruncateSync(fd, size);
+    allocateFile(fd, size);
+    return mapOpen(fd, size, true);
+  } catch (error) {
+    unlinkSync(path);
+    // ENOSPC, EDQUOT, EFBIG: the file system cannot hold it, however it says so.
+    throw new ErrnoError('ENOSPC', `no room for ${size} bytes: ${errorMessage(error)}`, { cause: error });
+  } finally {
+    closeSync(fd);
+  }
+}
+
+export function sharedFiles(runDir: string): SharedFiles {
+  return {
+    create(path, size) {
+      const absolute = resolveInside(runDir, path);
+      const mapping = createPath(absolute, size);
+      const handle: FileHandle = { path, size, offset: 0 };
+      return {
+        bytes: mapping.bytes,
+        handle,
+        close: () => mapping.close(),
+        remove() {
+          mapping.close();
+          unlinkSync(absolute);
+        },
+      };
+    },
+    map: (handle) => {
+      if (handle.offset !== 0 || handle.size <= 0) throw new ErrnoError('EINVAL', `bad file handle ${handle.path}`);
+      return mapPath(resolveInside(runDir, handle.path), handle.size, true);
+    },
+  };
+}

@@ -1,0 +1,175 @@
+// The run directory: where the processes of one lab find each other. Names of everything in it stand here.
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { errorMessage, UserError } from '../../core/errors.js';
+import { SOCKET_PATH_BYTES_MAX } from '../../core/limits.js';
+import { setInherited, tryLock } from '../files/libc.js';
+import { retryOnChange } from './wait.js';
+
+const SUBDIRS = ['bell', 'bus', 'frames', 'guests', 'history', 'live', 'lock', 'logs', 'proc', 'shm'] as const;
+/** Stands in every run directory, made before anything else in it. */
+const MARKER = '.xenwire-run-dir';
+/** The longest socket name below a run directory: a doorbell under `notify = zmq`, `/bell/vhost-frontend.<11>.zmq`. */
+const LONGEST_SOCKET_NAME = 37;
+
+export const runPaths = {
+  bus: (runDir: string, server: string) => join(runDir, 'bus', `${server}.zmq`),
+  live: (runDir: string, server: string) => join(runDir, 'live', `${server}.sock`),
+  lock: (runDir: string, name: string) => join(runDir, 'lock', name),
+  proc: (runDir: string, name: string) => join(runDir, 'proc', `${name}.json`),
+  log: (runDir: string, name: string) => join(runDir, 'logs', `${name}.ndjson`),
+  history: (runDir: string, name: string, incarnation: number) =>
+    join(runDir, 'history', `${name}.${incarnation.toString(36)}.ring`),
+  dom0Token: (runDir: string) => join(runDir, 'dom0.token'),
+  guestToken: (runDir: string, guest: string) => join(runDir, 'guests', `${guest}.token`),
+} as const;
+
+export function defaultRunDir(): string {
+  const given = process.env['XENWIRE_RUN_DIR'];
+  if (given !== undefined && given !== '') return resolve(given);
+  let base = tmpdir();
+  try {
+    if (statSync('/dev/shm').isDirectory()) base = '/dev/shm';
+  } catch {
+    // no tmpfs there: the temporary folder serves
+  }
+  return join(base, `xenwire-${process.getuid?.() ?? 0}`, 'lab');
+}
+
+/** Makes the folders that are missing, mode 0700. Throws UserError when the path cannot serve. */
+export function prepareRunDir(path: string): string {
+  const runDir = resolve(path);
+  const longest = Buffer.byteLength(runDir) + LONGEST_SOCKET_NAME;
+  if (longest > SOCKET_PATH_BYTES_MAX) {
+    const most = SOCKET_PATH_BYTES_MAX - LONGEST_SOCKET_NAME;
+    throw new UserError(
+      `run directory ${runDir} is too long for the sockets in it: ${Buffer.byteLength(runDir)} bytes, at most ${most}`,
+    );
+  }
+  try {
+    mkdirSync(runDir, { recursive: true, mode: 0o700 });
+    if (!isRunDir(runDir)) {
+      const other = readdirSync(runDir).find(
+        (name) => name !== MARKER && !(SUBDIRS as readonly string[]).includes(name),
+      );
+      if (other !== undefined)
+        throw new UserError(`${runDir} holds other things (${other}): name a new or empty folder`);
+      writeFileSync(join(runDir, MARKER), '', { mode: 0o600 });
+    }
+    for (const name of SUBDIRS) mkdirSync(join(runDir, name), { recursive: true, mode: 0o700 });
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError(`cannot use ${runDir} as run directory: ${errorMessage(error)}`);
+  }
+  return runDir;
+}
+
+/** Whether a folder was made as a run directory: only such a one is ever removed as a whole. */
+export function isRunDir(path: string): boolean {
+  return existsSync(join(path, MARKER));
+}
+
+export interface NameLock {
+  /** The open file that holds it. */
+  readonly fd: number;
+  release(): void;
+}
+
+const { O_CREAT, O_RDWR } = constants;
+
+/** Takes the name of a process; undefined when a living process has it. The kernel gives it back at our death. */
+export function lockName(runDir: string, name: string): NameLock | undefined {
+  const fd = openSync(runPaths.lock(runDir, name), O_RDWR | O_CREAT, 0o600);
+  if (!tryLock(fd)) {
+    closeSync(fd);
+    return undefined;
+  }
+  // The file itself stays: removing a locked file lets two processes hold the same name.
+  return { fd, release: () => closeSync(fd) };
+}
+
+/**
+ * The name as the program before us in this process held it, by its descriptor; undefined when that is something else.
+ * The descriptor is ours then, and not handed on by itself.
+ */
+export function inheritName(runDir: string, name: string, fd: number): NameLock | undefined {
+  const file = statSync(runPaths.lock(runDir, name), { throwIfNoEntry: false });
+  const held = fstatSync(fd);
+  if (file === undefined || held.ino !== file.ino || held.dev !== file.dev || !tryLock(fd)) return undefined;
+  setInherited(fd, false);
+  return { fd, release: () => closeSync(fd) };
+}
+
+/** Who only looks whether a name is taken holds it for a moment (isRunning). */
+const LOOK_MS = 150;
+
+/** Takes the name of a process as lockName does, but is not put off by somebody who only looks. */
+export async function takeName(runDir: string, name: string): Promise<NameLock | undefined> {
+  const path = runPaths.lock(runDir, name);
+  return retryOnChange(path, () => lockName(runDir, name), AbortSignal.timeout(LOOK_MS));
+}
+
+/** One line of `xenwire ps`. */
+export interface ProcessEntry {
+  readonly name: string;
+  readonly pid: number;
+  readonly incarnation: number;
+  readonly state: string;
+}
+
+export function writeProcessEntry(runDir: string, entry: ProcessEntry): void {
+  const path = runPaths.proc(runDir, entry.name);
+  writeFileSync(`${path}.new`, `${JSON.stringify(entry)}\n`, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+}
+
+export function removeProcessEntry(runDir: string, name: string): void {
+  rmSync(runPaths.proc(runDir, name), { force: true });
+}
+
+/** Removes the doorbells of earlier lives of a process that were killed; the caller holds the name's lock. */
+export function removeStaleBells(runDir: string, name: string): void {
+  const folder = join(runDir, 'bell');
+  // Bells are named by process and incarnation, with a dot between, which no name of a process has.
+  for (const file of readdirSync(folder)) if (file.startsWith(`${name}.`)) rmSync(join(folder, file), { force: true });
+}
+
+/** Whether a living process holds the name: its lock says so, in whatever pid namespace it lives. */
+export function isRunning(runDir: string, name: string): boolean {
+  if (!existsSync(runPaths.lock(runDir, name))) return false;
+  const lock = lockName(runDir, name);
+  lock?.release();
+  return lock === undefined;
+}
+
+/** The registered processes; those that ended without a word have state "dead". */
+export function listProcesses(runDir: string): ProcessEntry[] {
+  let names: string[];
+  try {
+    names = readdirSync(join(runDir, 'proc')).filter((file) => file.endsWith('.json'));
+  } catch {
+    return [];
+  }
+  return names.sort().flatMap((file) => {
+    try {
+      const entry = JSON.parse(readFileSync(join(runDir, 'proc', file), 'utf8')) as ProcessEntry;
+      return [isRunning(runDir, entry.name) ? entry : { ...entry, state: 'dead' }];
+    } catch {
+      return []; // removed between listing and reading
+    }
+  });
+}

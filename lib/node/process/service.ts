@@ -1,0 +1,311 @@
+// The life of a service process: its name and lock, log, history, doorbell and bus; ready, orderly stop, and giving
+// everything back on every path that lets code run. services/*/main.ts calls runService and nothing else.
+import { readFile } from 'node:fs/promises';
+import { DeadlineError, ErrnoError, errorMessage, PeerDiedError, UserError } from '../../core/errors.js';
+import { type History, NO_HISTORY } from '../../core/history.js';
+import { POLL_US_MAX } from '../../core/limits.js';
+import { LOG_LEVELS, type LogLevel } from '../../core/log.js';
+import { type Doorbell, NOTIFY_MODES, type NotifyMode } from '../../core/notify.js';
+import type { ServiceContext } from '../../core/service.js';
+import { bellName, sharedDoorbell } from '../bell/bell.js';
+import { POLL_US_DEFAULT, Poller } from '../bell/poller.js';
+import { messageDoorbell } from '../bell/zmq.js';
+import { type BusClientSetup, ZmqBusClient } from '../bus/client.js';
+import { ZmqBusServer } from '../bus/server.js';
+import { createHistory, gatesOf } from '../files/history.js';
+import { sharedFiles } from '../files/shm.js';
+import { type Command, command, EXIT, integerBetween, Option, runCommand } from './cli.js';
+import { REAL_CLOCK } from './clock.js';
+import { openLog } from './log.js';
+import {
+  defaultRunDir,
+  inheritName,
+  type NameLock,
+  prepareRunDir,
+  removeProcessEntry,
+  removeStaleBells,
+  runPaths,
+  takeName,
+  writeProcessEntry,
+} from './run-dir.js';
+import { retryOnChange, withDeadline } from './wait.js';
+
+/** Whether a process writes its history. */
+const HISTORY_MODES = ['on', 'off'] as const;
+
+/** Options that every service has. */
+export interface CommonOptions {
+  readonly runDir: string;
+  readonly notify: NotifyMode;
+  readonly logLevel: LogLevel;
+  /** How long the process looks at its shared pages after each activity before it blocks; 0: it blocks at once. */
+  readonly pollUs: number;
+  /** `off` writes no records: what tracing costs is measured against it. Gates stand at records, so there are none. */
+  readonly history: (typeof HISTORY_MODES)[number];
+}
+
+export interface ServiceDefinition<Options> {
+  /** Of the program: "hypervisor". */
+  readonly program: string;
+  /** What it stands for, for --help. */
+  readonly describe: string;
+  /** Adds options of its own. */
+  readonly options?: (command: Command) => void;
+  /** Name of this process among the living; default the program's. */
+  readonly name?: (options: Options & CommonOptions) => string;
+  /** Resolves once the service works; it then lives on by its sockets. A UserError ends it with status 2. */
+  readonly start: (context: ServiceContext, options: Options & CommonOptions) => Promise<void>;
+}
+
+/** Owners get this long to give things back before the process ends without them. */
+const RELEASE_MS = 3000;
+const PROCESS_NAME = /^[a-z0-9][a-z0-9-]{0,31}$/;
+
+/** Set by a supervisor: our standard input is its pipe, and its end is our end; Ctrl-C is the supervisor's business. */
+const SUPERVISED = process.env['XENWIRE_SUPERVISED'] === '1';
+
+export function serviceCommand<Options>(definition: ServiceDefinition<Options>): Command {
+  const program = command(`xenwire ${definition.program}`)
+    .description(definition.describe)
+    .option('--run-dir <dir>', 'where the processes of one lab find each other', defaultRunDir())
+    .addOption(
+      new Option('--notify <how>', 'how wake-ups travel between processes').choices(NOTIFY_MODES).default('doorbell'),
+    )
+    .addOption(new Option('--log-level <level>', 'what is logged').choices(LOG_LEVELS).default('info'))
+    .option(
+      '--poll-us <us>',
+      'how long to look at shared pages after each activity before blocking; 0 blocks at once',
+      integerBetween(0, POLL_US_MAX),
+      POLL_US_DEFAULT,
+    )
+    .addOption(new Option('--history <how>', 'whether to write records').choices(HISTORY_MODES).default('on'));
+  definition.options?.(program);
+  program.action(async (options: Options & CommonOptions) => {
+    await new RunningService(definition, options).run();
+  });
+  return program;
+}
+
+/** Runs the service as this process. Sets the exit status; the process lives until the service stops. */
+export async function runService<Options>(
+  definition: ServiceDefinition<Options>,
+  argv: readonly string[] = process.argv.slice(2),
+): Promise<void> {
+  const status = await runCommand(serviceCommand(definition), argv);
+  if (status !== EXIT.OK) process.exitCode = status;
+}
+
+/** What both ends of the bus need of this process. */
+type Shared = Omit<BusClientSetup, 'server' | 'token' | 'signal'>;
+
+class RunningService<Options> {
+  readonly #definition: ServiceDefinition<Options>;
+  readonly #options: Options & CommonOptions;
+  readonly #owned: { what: string; release: () => void | Promise<void> }[] = [];
+  readonly #abort = new AbortController();
+  #context: ServiceContext | undefined;
+  #nameFd = -1;
+  #stopping: Promise<void> | undefined;
+
+  constructor(definition: ServiceDefinition<Options>, options: Options & CommonOptions) {
+    this.#definition = definition;
+    this.#options = options;
+  }
+
+  async run(): Promise<void> {
+    const runDir = prepareRunDir(this.#options.runDir);
+    const name = this.#definition.name?.(this.#options) ?? this.#definition.program;
+    if (!PROCESS_NAME.test(name)) {
+      throw new UserError(`${name} cannot name a process: small letters, digits and dashes, at most 32`);
+    }
+    const lock = inheritedName(runDir, name) ?? (await takeName(runDir, name));
+    if (lock === undefined) throw new UserError(`${name} is already running in ${runDir}`);
+    this.#own('name', () => lock.release());
+    this.#nameFd = lock.fd;
+    this.#listenToSignals();
+    try {
+      const context = await this.#prepare(runDir, name);
+      this.#context = context;
+      if (this.#stopping !== undefined) return; // told to end before we had begun
+      context.history.record('life', 'start', process.pid);
+      await this.#definition.start(context, this.#options);
+    } catch (error) {
+      await this.#startFailed(error);
+    }
+  }
+
+  async #startFailed(error: unknown): Promise<void> {
+    // Without a context there is no log to say it in: whoever called runService says it.
+    if (error instanceof UserError || this.#context === undefined) {
+      await this.#end();
+      throw error;
+    }
+    // A server that ended while we greeted it: its loss has been said already.
+    if (this.#stopping !== undefined) return;
+    await this.#stop(error instanceof ErrnoError || error instanceof PeerDiedError ? error.message : stackOf(error));
+  }
+
+  async #prepare(runDir: string, name: string): Promise<ServiceContext> {
+    // Grows from one start to the next, on one host, and stays below 2^53 until 2041.
+    const incarnation = Date.now() * 4096 + (process.pid & 4095);
+    const log = openLog({
+      name,
+      incarnation,
+      path: runPaths.log(runDir, name),
+      level: this.#options.logLevel,
+      terminal: !SUPERVISED,
+    });
+    const history = this.#openHistory(runDir, name, incarnation);
+    const entry = { name, pid: process.pid, incarnation };
+    removeStaleBells(runDir, name);
+    writeProcessEntry(runDir, { ...entry, state: 'starting' });
+    this.#own('registration', () => removeProcessEntry(runDir, name));
+    const poller = new Poller(this.#options.pollUs);
+    this.#own('poller', () => poller.stop());
+    const { doorbell, rescan } = await this.#openDoorbell(runDir, bellName({ name, incarnation }), poller);
+    const shared: Shared = { runDir, name, incarnation, log, history, onActivity: () => poller.activity() };
+    return {
+      ...shared,
+      clock: REAL_CLOCK,
+      doorbell,
+      shared: sharedFiles(runDir),
+      connect: (server, options = {}) => this.#connect(server, options.token, options.onLost ?? 'end', shared),
+      serve: async (options = {}) => {
+        const server = await ZmqBusServer.open({ ...shared, ...options });
+        this.#own('bus endpoint', () => server.close());
+        // It may have died between setting a bit and waking us (bell.ts).
+        server.onPeer((peer) => peer.onClose(rescan));
+        return server;
+      },
+      activity: () => poller.activity(),
+      own: (what, release) => this.#own(what, release),
+      ready: (state = 'ready') => {
+        writeProcessEntry(runDir, { ...entry, state });
+        history.record('life', state, process.pid);
+        log.info({ pid: process.pid }, state);
+      },
+      stop: (failure) => this.#stop(failure),
+      nameFd: this.#nameFd,
+    };
+  }
+
+  #openHistory(runDir: string, name: string, incarnation: number): History {
+    if (this.#options.history === 'off') return NO_HISTORY;
+    const history = createHistory(runPaths.history(runDir, name, incarnation), name, incarnation, gatesOf(name));
+    this.#own('history', () => history.close());
+    return history;
+  }
+
+  async #openDoorbell(
+    runDir: string,
+    name: string,
+    poller: Poller,
+  ): Promise<{ doorbell: Doorbell; rescan: () => void }> {
+    if (this.#options.notify === 'zmq') {
+      const doorbell = await messageDoorbell(runDir, name);
+      this.#own('doorbell', () => doorbell.close());
+      return { doorbell, rescan: () => {} };
+    }
+    const doorbell = sharedDoorbell(runDir, name, poller);
+    this.#own('doorbell', () => doorbell.close());
+    return { doorbell, rescan: () => doorbell.bell.rescan() };
+  }
+
+  async #connect(
+    server: string,
+    token: string | undefined,
+    onLost: 'end' | 'keep',
+    shared: Shared,
+  ): Promise<ZmqBusClient> {
+    const { signal } = this.#abort;
+    const proof = async (): Promise<string> => token ?? (await this.#dom0Token(shared.runDir));
+    const client = await ZmqBusClient.connect({ ...shared, server, token: proof, signal });
+    if (client === undefined) throw new PeerDiedError(server);
+    this.#own(`connection to ${server}`, () => client.close());
+    if (onLost === 'end') client.onLost(() => void this.#stop(`${server} ended`));
+    return client;
+  }
+
+  async #dom0Token(runDir: string): Promise<string> {
+    const path = runPaths.dom0Token(runDir);
+    const read = async (): Promise<string | undefined> => {
+      const text = await readFile(path, 'utf8').catch(() => '');
+      return text === '' ? undefined : text;
+    };
+    return (await retryOnChange(path, read, this.#abort.signal)) ?? '';
+  }
+
+  #own(what: string, release: () => void | Promise<void>): void {
+    this.#owned.push({ what, release });
+  }
+
+  #listenToSignals(): void {
+    process.on('SIGTERM', () => void this.#stop());
+    process.on('SIGINT', () => {
+      if (!SUPERVISED) void this.#stop();
+    });
+    if (SUPERVISED) {
+      process.stdin.on('end', () => void this.#stop('the supervisor ended'));
+      process.stdin.on('error', () => void this.#stop('the supervisor ended'));
+      process.stdin.resume();
+      process.stdin.unref?.();
+    }
+    process.on('uncaughtException', (error) => void this.#crash(error));
+    process.on('unhandledRejection', (error) => void this.#crash(error));
+  }
+
+  /** A bug of ours: say so, and end; whoever started us decides what comes next. */
+  async #crash(error: unknown): Promise<void> {
+    if (this.#stopping !== undefined) {
+      this.#context?.log.error({ error: stackOf(error) }, 'failed while stopping');
+      process.exit(EXIT.FAILED);
+    }
+    await this.#stop(`internal error: ${stackOf(error)}`);
+  }
+
+  #stop(failure?: string): Promise<void> {
+    this.#stopping ??= (async () => {
+      const context = this.#context;
+      const name = context?.name ?? this.#definition.program;
+      context?.history.record('life', failure === undefined ? 'stop' : 'failed', process.pid);
+      if (failure === undefined) context?.log.info('stopping');
+      else context?.log.error(`${name} ends: ${failure}`);
+      // A log of our own on the terminal has said it already.
+      if (failure !== undefined && (SUPERVISED || context === undefined))
+        process.stderr.write(`${name} ends: ${failure}\n`);
+      const whole = await this.#end();
+      process.exit(failure === undefined && whole ? EXIT.OK : EXIT.FAILED);
+    })();
+    return this.#stopping;
+  }
+
+  /** Gives back everything, last owned first. False when something could not be given back. */
+  async #end(): Promise<boolean> {
+    this.#abort.abort();
+    let whole = true;
+    for (let owned = this.#owned.pop(); owned !== undefined; owned = this.#owned.pop()) {
+      const { what, release } = owned;
+      try {
+        await withDeadline(Promise.resolve(release()), RELEASE_MS, `giving back ${what}`);
+      } catch (error) {
+        whole = false;
+        const text = error instanceof DeadlineError ? error.message : stackOf(error);
+        this.#context?.log.error({ error: text }, `could not give back ${what}`);
+      }
+    }
+    return whole;
+  }
+}
+
+/** Names the descriptor that holds our name, when another program was this process before us. */
+export const NAME_FD_VARIABLE = 'XENWIRE_NAME_FD';
+
+function inheritedName(runDir: string, name: string): NameLock | undefined {
+  const text = process.env[NAME_FD_VARIABLE];
+  delete process.env[NAME_FD_VARIABLE];
+  return text === undefined ? undefined : inheritName(runDir, name, Number(text));
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : errorMessage(error);
+}

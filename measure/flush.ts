@@ -1,0 +1,37 @@
+// `npm run bench:flush`: a 1080p frame from guest memory to the scanout (TRANSFER_TO_HOST_2D of the whole picture and
+// RESOURCE_FLUSH): the device alone against memcpy, and our server against QEMU's where that is installed. Prints JSON;
+// exit status 1 when a picture is wrong or a bar is missed. Arguments: [rounds].
+import { mkdtempSync, rmSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { createHistory } from '../lib/node/files/history.js';
+import { sharedFiles } from '../lib/node/files/shm.js';
+import { measureDevice } from './flush/device.js';
+import { FRAME_BYTES, RAM_BYTES } from './flush/frame.js';
+import { measureServers } from './flush/servers.js';
+
+/** Of memcpy of the same bytes; and QEMU's time over ours. */
+const BARS = { memcpy: 0.7, server: 1 };
+const rounds = Number(process.argv[2] ?? 1000);
+const dir = mkdtempSync('/dev/shm/xenwire-bench-');
+try {
+  const files = sharedFiles(dir);
+  const ram = files.create('ram', RAM_BYTES);
+  const copy = files.create('copy', FRAME_BYTES);
+  const history = createHistory(join(dir, 'history'), 'bench', 1, []);
+  const device = measureDevice({ ram, copy, history, rounds });
+  history.close();
+  copy.remove();
+  ram.remove();
+  const servers = await measureServers(dir, rounds);
+  const ok =
+    device.every(({ equal, ratio }) => equal && ratio >= BARS.memcpy) &&
+    servers.every(({ ratio }) => ratio === undefined || ratio >= BARS.server);
+  const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version };
+  process.stdout.write(
+    `${JSON.stringify({ ok, bars: BARS, frameBytes: FRAME_BYTES, rounds, machine, device, servers }, null, 2)}\n`,
+  );
+  process.exitCode = ok ? 0 : 1;
+} finally {
+  rmSync(dir, { recursive: true, force: true });
+}

@@ -1,0 +1,65 @@
+import t from 'tap';
+import { Handshakes, handshakeMs, type StepRecord, showLine } from '../../../lib/trace/handshakes.js';
+
+const state = (process: string, name: string, from: number, to: number, ns: number, domid = 1): StepRecord => ({
+  process,
+  name,
+  kind: 'state',
+  a: from,
+  b: to,
+  ns: BigInt(ns),
+  domid,
+});
+const step = (process: string, name: string, ns: number): StepRecord => ({
+  ...state(process, name, 0, 0, ns),
+  kind: 'step',
+});
+const FRONT = 'device/virtio-mmio/0/state';
+const BACK = 'backend/virtio-mmio/1/0/state';
+
+t.test('records of both ends become the states that a device went through', async (t) => {
+  const handshakes = new Handshakes();
+  const steps = [
+    state('vhost-frontend', BACK, 1, 2, 10_000_000),
+    step('guest-a', 'probe device/virtio-mmio/0', 11_000_000),
+    step('guest-a', 'device/virtio-mmio/0/base=0xf0000000', 11_500_000),
+    state('guest-a', FRONT, 1, 3, 12_000_000),
+    state('vhost-frontend', BACK, 2, 4, 14_000_000),
+    state('guest-a', FRONT, 3, 4, 20_500_000),
+    state('guest-a', FRONT, 4, 6, 31_000_000),
+    state('vhost-frontend', BACK, 5, 6, 32_000_000),
+  ];
+  const lines = steps.map((record) => handshakes.take(record));
+  t.ok(lines.every((line) => line !== undefined));
+  const [device] = handshakes.devices;
+  t.same(device?.frontend, [1, 3, 4, 6]);
+  t.same(device?.backend, [1, 2, 4, 5, 6], 'a state that somebody else wrote shows in what follows it');
+  t.equal(handshakeMs(device!), 9.5);
+  t.equal(showLine(lines[3]!, 10_000_000n), `     2.0 ms  guest-a           Initialised   ${FRONT}`);
+  t.equal(
+    showLine(lines[2]!, 10_000_000n),
+    '     1.5 ms  guest-a                         device/virtio-mmio/0/base=0xf0000000',
+  );
+});
+
+t.test('devices of several guests stay apart, in the order of their domains', async (t) => {
+  const handshakes = new Handshakes();
+  handshakes.take(state('guest-b', FRONT, 1, 3, 1, 2));
+  handshakes.take(state('vhost-frontend', BACK, 1, 2, 2));
+  handshakes.take(state('vhost-frontend', 'backend/virtio-mmio/2/0/state', 1, 2, 3, 2));
+  t.same(
+    handshakes.devices.map(({ domid, frontend, backend }) => ({ domid, frontend, backend })),
+    [
+      { domid: 1, frontend: [], backend: [1, 2] },
+      { domid: 2, frontend: [1, 3], backend: [1, 2] },
+    ],
+  );
+  t.equal(handshakeMs(handshakes.devices[1]!), undefined, 'not connected yet');
+});
+
+t.test('other records are no steps of a handshake', async (t) => {
+  const handshakes = new Handshakes();
+  t.equal(handshakes.take(step('guest', 'xenstored.write(state=3)', 1)), undefined);
+  t.equal(handshakes.take(state('guest', 'virtio-status', 0, 1, 1)), undefined);
+  t.same(handshakes.devices, []);
+});

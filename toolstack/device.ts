@@ -1,0 +1,153 @@
+// Xenbus devices as libxl makes and removes them, request by request (libxl_device.c): both ends' directories in one
+// transaction, removal through `online` and Closing. Leaves whole domains to domain.ts.
+import { DeadlineError } from '../lib/core/errors.js';
+import {
+  backendNode,
+  backendPath,
+  type DeviceId,
+  frontendNode,
+  frontendPath,
+  KIND_VIRTIO_MMIO,
+  libxlPath,
+  VIRTIO_MMIO_KEY,
+  XENBUS_KEY,
+  XenbusState,
+} from '../lib/layout/xenbus.js';
+import type { StoreOps } from '../lib/xenstore/api.js';
+import type { VirtioConfig } from './guest-config.js';
+import { listNode, readNode, removeNode, removeNodeAndEmptyParents, type Toolstack, whenStore } from './toolstack.js';
+
+type Keys = readonly (readonly [key: string, value: string])[];
+
+/** libxl waits this long for a backend's Closed (libxl_internal.h, LIBXL_DESTROY_TIMEOUT). */
+export const CLOSE_DEADLINE_MS = 10_000;
+
+/**
+ * The directories of a new virtio-mmio device, both ends in state 1 (libxl_virtio.c under the reviewed protocol: the
+ * backend publishes `size` and the guest `base`, so that neither stands here).
+ */
+export async function addVirtioDevice(toolstack: Toolstack, id: DeviceId, config: VirtioConfig): Promise<void> {
+  const grantUsage = config.grantUsage ?? id.backDomid !== 0;
+  await addDevice(toolstack, id, [
+    [VIRTIO_MMIO_KEY.type, config.type],
+    [VIRTIO_MMIO_KEY.transport, config.transport],
+    [VIRTIO_MMIO_KEY.grantUsage, grantUsage ? '1' : '0'],
+    ...(config.path === undefined ? [] : [[VIRTIO_MMIO_KEY.path, config.path] as const]),
+  ]);
+}
+
+/** libxl__device_generic_add: one transaction, all of it again on EAGAIN. */
+async function addDevice({ store, history }: Toolstack, id: DeviceId, keys: Keys): Promise<void> {
+  const libxl = libxlPath(id);
+  const front = { path: frontendPath(id), perms: [`n${id.domid}`, `r${id.backDomid}`] };
+  const back = { path: backendPath(id), perms: [`n${id.backDomid}`, `r${id.domid}`] };
+  const initialising = String(XenbusState.Initialising);
+  const frontKeys: Keys = [
+    [XENBUS_KEY.backendId, String(id.backDomid)],
+    [XENBUS_KEY.state, initialising],
+  ];
+  const backKeys: Keys = [
+    [XENBUS_KEY.frontendId, String(id.domid)],
+    [XENBUS_KEY.online, '1'],
+    [XENBUS_KEY.state, initialising],
+    ...keys,
+  ];
+  await store.transaction(async (tx) => {
+    await removeNode(tx, libxl);
+    await tx.write(`${libxl}/${XENBUS_KEY.frontend}`, front.path);
+    await tx.write(`${libxl}/${XENBUS_KEY.backend}`, back.path);
+    await freshDirectory(tx, front.path, front.perms);
+    await tx.write(`${front.path}/${XENBUS_KEY.backend}`, back.path);
+    for (const [key, value] of frontKeys) {
+      await tx.write(`${front.path}/${key}`, value);
+      await tx.setPerms(`${front.path}/${key}`, front.perms);
+    }
+    await freshDirectory(tx, back.path, back.perms);
+    await tx.write(`${back.path}/${XENBUS_KEY.frontend}`, front.path);
+    for (const [key, value] of backKeys) await tx.write(`${back.path}/${key}`, value);
+    for (const [key, value] of backKeys) await tx.write(`${libxl}/${key}`, value);
+  });
+  history.record(
+    'state',
+    `${frontendNode(id.kind, id.devid)}/${XENBUS_KEY.state}`,
+    0,
+    XenbusState.Initialising,
+    id.domid,
+  );
+  history.record('state', `${backendNode(id)}/${XENBUS_KEY.state}`, 0, XenbusState.Initialising, id.domid);
+}
+
+async function freshDirectory(tx: StoreOps, path: string, perms: readonly string[]): Promise<void> {
+  await removeNode(tx, path);
+  await tx.mkdir(path);
+  await tx.setPerms(path, perms);
+}
+
+/** The devices that the toolstack gave a domain: its own copies under /libxl say so, whatever the guest wrote. */
+export async function listDevices({ store }: Toolstack, domid: number): Promise<DeviceId[]> {
+  const root = `/libxl/${domid}/device`;
+  const devices: DeviceId[] = [];
+  for (const kind of await listNode(store, root)) {
+    for (const name of await listNode(store, `${root}/${kind}`)) {
+      const back = await readNode(store, `${root}/${kind}/${name}/${XENBUS_KEY.backend}`);
+      const backDomid = Number(/^\/local\/domain\/(\d+)\/backend\//.exec(back ?? '')?.[1] ?? 0);
+      devices.push({ kind, domid, devid: Number(name), backDomid });
+    }
+  }
+  return devices;
+}
+
+/**
+ * Removes a device: asks the backend to close (`online` 0, state 5), waits for its 6, deletes the directories.
+ * Forced, the frontend's directory goes first, for guests that cannot answer. A wait that fails is repeated forced, and
+ * the directories go in any case; returns whether both ends closed in order.
+ */
+export async function removeDevice(
+  toolstack: Toolstack,
+  id: DeviceId,
+  options: { force: boolean; deadlineMs?: number },
+): Promise<boolean> {
+  const deadlineMs = options.deadlineMs ?? CLOSE_DEADLINE_MS;
+  let closed = !options.force && (await close(toolstack, id, false, deadlineMs));
+  const inOrder = closed;
+  if (!closed) closed = await close(toolstack, id, true, deadlineMs);
+  await toolstack.store.transaction(async (tx) => {
+    for (const path of [frontendPath(id), libxlPath(id), backendPath(id)]) await removeNodeAndEmptyParents(tx, path);
+  });
+  return options.force ? closed : inOrder;
+}
+
+async function close(toolstack: Toolstack, id: DeviceId, force: boolean, deadlineMs: number): Promise<boolean> {
+  const statePath = `${backendPath(id)}/${XENBUS_KEY.state}`;
+  const state = (ops: StoreOps): Promise<string | undefined> => readNode(ops, statePath);
+  const closed = String(XenbusState.Closed);
+  const before = await toolstack.store.transaction(async (tx) => {
+    if (force) await removeNode(tx, frontendPath(id));
+    const now = await state(tx);
+    if (now === undefined) return undefined;
+    await tx.write(`${backendPath(id)}/${XENBUS_KEY.online}`, '0');
+    if (now !== closed) await tx.write(statePath, String(XenbusState.Closing));
+    return now;
+  });
+  if (before === undefined) return true;
+  if (before !== closed) {
+    const name = `${backendNode(id)}/${XENBUS_KEY.state}`;
+    toolstack.history.record('state', name, Number(before), XenbusState.Closing, id.domid);
+  }
+  try {
+    return await whenStore(toolstack, statePath, deadlineMs, async () => {
+      const now = await state(toolstack.store);
+      // A backend that deletes its directory has not said that it closed.
+      if (now === undefined) return false;
+      return now === closed ? true : undefined;
+    });
+  } catch (error) {
+    if (error instanceof DeadlineError) return false;
+    throw error;
+  }
+}
+
+/** The kind that the reviewed protocol gives virtio-mmio devices. */
+export function virtioDeviceId(domid: number, devid: number, backDomid: number): DeviceId {
+  return { kind: KIND_VIRTIO_MMIO, domid, devid, backDomid };
+}

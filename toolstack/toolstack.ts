@@ -1,0 +1,122 @@
+// What the sequences of the toolstack work with, and the small store habits that they share.
+// Leaves the sequences themselves to device.ts and domain.ts, and connections to node/.
+
+import type { Remote } from '../lib/core/bus.js';
+import type { Clock } from '../lib/core/clock.js';
+import { DeadlineError, ErrnoError } from '../lib/core/errors.js';
+import type { History } from '../lib/core/history.js';
+import type { StoreClient, StoreOps } from '../lib/xenstore/api.js';
+
+/** Proofs of identity of the guests, where their processes find them. */
+export interface TokenFiles {
+  write(guest: string, token: string): void;
+  remove(guest: string): void;
+}
+
+/** A toolstack speaks as dom0; whoever makes one holds the lab's toolstack lock while a sequence runs. */
+export interface Toolstack {
+  readonly hypervisor: Pick<
+    Remote<'Hypervisor'>,
+    | 'domctl_create'
+    | 'domctl_destroy'
+    | 'domctl_unpause'
+    | 'domctl_getdomaininfolist'
+    | 'evtchn_alloc_unbound'
+    | 'hvm_set_param'
+    | 'dm_evtchn_raise'
+  >;
+  readonly store: StoreClient;
+  readonly clock: Clock;
+  readonly history: History;
+  readonly tokens: TokenFiles;
+  newUuid(): string;
+}
+
+function isErrno(error: unknown, ...codes: readonly string[]): boolean {
+  return error instanceof ErrnoError && codes.includes(error.code);
+}
+
+/** What `promise` gives, or undefined when it is refused with one of these codes. */
+export async function unless<T>(promise: Promise<T>, ...codes: readonly string[]): Promise<T | undefined> {
+  try {
+    return await promise;
+  } catch (error) {
+    if (isErrno(error, ...codes)) return undefined;
+    throw error;
+  }
+}
+
+/** The value of a node, undefined where there is none. */
+export function readNode(ops: StoreOps, path: string): Promise<string | undefined> {
+  return unless(ops.read(path), 'ENOENT');
+}
+
+/** The names of a node's children, none where there is no such node. */
+export async function listNode(ops: StoreOps, path: string): Promise<string[]> {
+  return (await unless(ops.directory(path), 'ENOENT')) ?? [];
+}
+
+/** Removes a node if it is there. */
+export async function removeNode(ops: StoreOps, path: string): Promise<void> {
+  await unless(ops.rm(path), 'ENOENT');
+}
+
+/** Removes a node, then its parents upward as long as they hold nothing: no value, no child (libxl_xshelp.c). */
+export async function removeNodeAndEmptyParents(ops: StoreOps, path: string): Promise<void> {
+  await removeNode(ops, path);
+  for (let parent = parentOf(path); parent !== ''; parent = parentOf(parent)) {
+    const value = await readNode(ops, parent);
+    if (value === undefined) continue;
+    if (value !== '' || (await listNode(ops, parent)).length > 0) return;
+    await removeNode(ops, parent);
+  }
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf('/'));
+}
+
+let watchCount = 0;
+
+/**
+ * Waits until `check` gives a value, looking once when the watch on `path` starts and again at each of its events.
+ * Rejects with what `check` throws, or with DeadlineError after `deadlineMs`. The watch is gone when it settles.
+ */
+export async function whenStore<T>(
+  toolstack: Pick<Toolstack, 'store' | 'clock'>,
+  path: string,
+  deadlineMs: number,
+  check: () => Promise<T | undefined>,
+): Promise<T> {
+  const { store, clock } = toolstack;
+  const token = `toolstack-${++watchCount}`;
+  let wake: () => void = () => {};
+  let events = 0;
+  let late = false;
+  const deadline = clock.after(deadlineMs, () => {
+    late = true;
+    wake();
+  });
+  try {
+    await store.watch(path, token, () => {
+      events++;
+      wake();
+    });
+    for (let seen = -1; ; ) {
+      if (seen === events) {
+        if (late) throw new DeadlineError(`${path}: nothing within ${deadlineMs} ms`);
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+        wake = () => {};
+        continue;
+      }
+      seen = events;
+      const value = await check();
+      if (value !== undefined) return value;
+    }
+  } finally {
+    deadline.cancel();
+    await unless(store.unwatch(path, token), 'ENOENT');
+  }
+}
