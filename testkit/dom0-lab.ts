@@ -16,7 +16,7 @@ import type { MappedRegion } from '../lib/vhost-user/memory-map.js';
 import type { StoreClient } from '../lib/xenstore/api.js';
 import { ChannelStoreClient } from '../lib/xenstore/client.js';
 import { hypervisorHandlers } from '../services/hypervisor/bus-handlers.js';
-import type { Domain } from '../services/hypervisor/domain.js';
+import type { Domain } from '../services/hypervisor/domain/domain.js';
 import { DevEvtchn } from '../services/vhost-frontend/dev-evtchn.js';
 import type {
   DeviceServer,

@@ -11,9 +11,9 @@ import {
 import { SHARED_INFO, VCPU_INFO } from '../lib/layout/evtchn.js';
 import { IOREQ, IOREQ_DIR_READ, IOREQ_STATE_MASK } from '../lib/layout/ioreq.js';
 import { EXIT_REASON, VCPU_EXIT, VCPU_STATE } from '../lib/layout/ours/vcpu-exit.js';
-import type { DevEvtchn } from '../services/hypervisor/dev-evtchn.js';
-import type { Domain } from '../services/hypervisor/domain.js';
-import type { Guest } from '../services/hypervisor/guest.js';
+import type { Domain } from '../services/hypervisor/domain/domain.js';
+import type { DomainRun } from '../services/hypervisor/domain/domain-run.js';
+import type { EvtchnFile } from '../services/hypervisor/kernel/evtchn-file.js';
 import { hypercall } from '../services/hypervisor/operations.js';
 import { type MemoryDoorbell, type SandboxOptions, sandbox } from './sandbox.js';
 
@@ -107,7 +107,7 @@ export class FakeGuest {
     this.domain = domain;
     this.process = process;
     this.#doorbell = lab.doorbell;
-    const guest: Guest = lab.host.guest(domain)!;
+    const guest: DomainRun = lab.host.runOf(domain)!;
     const entry = lab.doorbell.bind(() => this.entries++);
     const upcall = lab.doorbell.bind(() => this.upcalls++);
     this.#bells = [entry, upcall];
@@ -161,7 +161,7 @@ export class FakeGuest {
 /** A process of dom0 with /dev/xen/evtchn open. */
 export class FakeUser {
   readonly process: object;
-  readonly file: DevEvtchn;
+  readonly file: EvtchnFile;
   /** Rings of the read ring's bell. */
   wakes = 0;
   onWake: () => void = () => {};

@@ -7,7 +7,7 @@ import { type Log, NO_LOG } from '../lib/core/log.js';
 import type { BellNotifier, BoundBell, Doorbell, NotifyHandle } from '../lib/core/notify.js';
 import type { Mapping, SharedFiles } from '../lib/core/shared.js';
 import { Host } from '../services/hypervisor/host.js';
-import { type Dom0Mode, KernelHalf } from '../services/hypervisor/kernel-half.js';
+import { type Dom0Mode, KernelHalf } from '../services/hypervisor/kernel/kernel-half.js';
 
 /** Files that are only memory; a path is free again once its file is removed. */
 export class MemoryFiles implements SharedFiles {

@@ -9,7 +9,7 @@ import { COMMAND_SHIFT, COMMAND_WRITE_BACK, DEV_EVTCHN, DEV_EVTCHN_RING_SIZE } f
 import { IOREQ, IOREQ_PAGE_SIZE, IOREQ_STATE_MASK } from '../lib/layout/ioreq.js';
 import { EXIT_REASON, VCPU_EXIT, VCPU_STATE } from '../lib/layout/ours/vcpu-exit.js';
 import { hypervisorHandlers } from '../services/hypervisor/bus-handlers.js';
-import type { Domain } from '../services/hypervisor/domain.js';
+import type { Domain } from '../services/hypervisor/domain/domain.js';
 import type { Out } from '../services/hypervisor/operation.js';
 import type { sandbox } from './sandbox.js';
 
@@ -180,7 +180,7 @@ export class ScriptActors {
   }
 
   #vcpu(domain: Domain, verb: string, args: Args): Out | number {
-    const guest = this.#box.host.guest(domain);
+    const guest = this.#box.host.runOf(domain);
     if (guest === undefined) return -EPERM;
     if (verb === 'kill') {
       const running = this.#vcpus.get(domain);

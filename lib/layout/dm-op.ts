@@ -1,5 +1,5 @@
 // Device-model operations: numbers and operands as struct xen_dm_op has them, and one number of ours.
-// Source: xen/include/public/hvm/dm_op.h. Leaves checks and effects to services/hypervisor/dm-ops.ts.
+// Source: xen/include/public/hvm/dm_op.h. Leaves checks and effects to services/hypervisor/ioreq/dm-ops.ts.
 import { pad, struct, u8, u16, u32, u64 } from './struct.js';
 
 export const XEN_DMOP = {

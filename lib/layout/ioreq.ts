@@ -1,5 +1,5 @@
 // The requests that a guest's trapped accesses become, and the pages on which a device model reads them.
-// Source: xen/include/public/hvm/ioreq.h, dm_op.h. Leaves who serves what to services/hypervisor/ioreq-servers.ts.
+// Source: xen/include/public/hvm/ioreq.h, dm_op.h. Leaves who serves what to services/hypervisor/ioreq/ioreq-servers.ts.
 import { struct, u8, u16, u32, u64 } from './struct.js';
 
 export const IOREQ_READ = 1;

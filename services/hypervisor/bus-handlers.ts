@@ -6,11 +6,11 @@ import { ErrnoError } from '../../lib/core/errors.js';
 import type { NotifyHandle } from '../../lib/core/notify.js';
 import type { BellHandle } from '../../lib/core/proto-types.js';
 import { GNTMAP_host_map, GNTMAP_readonly } from '../../lib/layout/grant-table.js';
-import { decodeStoredDmOp } from './dm-op-bytes.js';
-import type { Domain } from './domain.js';
-import { guestPorts } from './domctl.js';
+import type { Domain } from './domain/domain.js';
+import { guestPorts } from './domain/domctl.js';
 import type { Host } from './host.js';
-import { check, type KernelHalf } from './kernel-half.js';
+import { decodeStoredDmOp } from './ioreq/dm-op-bytes.js';
+import { check, type KernelHalf } from './kernel/kernel-half.js';
 import type { Out } from './operation.js';
 import { hypercall } from './operations.js';
 
@@ -94,7 +94,7 @@ export function hypervisorHandlers(env: HandlerEnvironment): Handlers<'Hyperviso
       const server = domain.ioreqServers[request.server];
       if (!server) throw new ErrnoError('EFAULT', `no ioreq server ${request.server}`);
       const spec = { server, addr, addrLen: request.addr_len, vq, ports, handle: required(request.handle) };
-      const table = direct ? host.guest(domain)?.direct : undefined;
+      const table = direct ? host.runOf(domain)?.direct : undefined;
       kernel.ioeventfd(peer, fd, { ...spec, direct: table }, deassign);
       return {};
     },
@@ -172,7 +172,7 @@ export function hypervisorHandlers(env: HandlerEnvironment): Handlers<'Hyperviso
 }
 
 function attach(host: Host, domain: Domain, peer: Peer, entry: BellHandle, upcall: BellHandle) {
-  const guest = host.guest(domain);
+  const guest = host.runOf(domain);
   if (guest === undefined) throw new ErrnoError('EPERM', 'dom0 is run by the hypervisor itself');
   if (domain.dying || domain.shutdownReason !== undefined)
     throw new ErrnoError('EINVAL', `domain ${domain.domid} has ended`);

@@ -9,14 +9,14 @@ import { RegionMemory } from '../../lib/core/memory.js';
 import type { Doorbell } from '../../lib/core/notify.js';
 import type { SharedFiles } from '../../lib/core/shared.js';
 import { SHUTDOWN, SHUTDOWN_MAX, VIRQ } from '../../lib/layout/evtchn.js';
-import type { Domain } from './domain.js';
-import { type DomainRequest, Domains, type Randomness } from './domains.js';
-import { EventChannels } from './event-channels.js';
-import { Grants } from './grants.js';
-import { Guest, GuestFiles } from './guest.js';
-import { IoreqServers } from './ioreq-servers.js';
-import { PortMoves } from './port-moves.js';
-import { XenEvents } from './xen-events.js';
+import type { Domain } from './domain/domain.js';
+import { DomainFiles, DomainRun } from './domain/domain-run.js';
+import { type DomainRequest, Domains, type Randomness } from './domain/domains.js';
+import { EventChannels } from './event/event-channels.js';
+import { PortMoves } from './event/port-moves.js';
+import { XenEvents } from './event/xen-events.js';
+import { Grants } from './grant/grants.js';
+import { IoreqServers } from './ioreq/ioreq-servers.js';
 
 const { EINVAL, ENOMEM } = ERRNO;
 
@@ -37,7 +37,7 @@ export class Host {
   readonly ioreq: IoreqServers;
   readonly grants: Grants;
   readonly env: HostEnvironment;
-  readonly #guests = new Map<Domain, Guest>();
+  readonly #runs = new Map<Domain, DomainRun>();
   /** Told when a domain starts to die, before its memory goes. */
   readonly #dying: ((domain: Domain) => void)[] = [];
   /** Told when the process that ran a domain has ended. */
@@ -68,8 +68,9 @@ export class Host {
     return this.domains.hardwareDomain;
   }
 
-  guest(domain: Domain): Guest | undefined {
-    return this.#guests.get(domain);
+  /** What a guest runs on; dom0 has none, its vCPU is this process. */
+  runOf(domain: Domain): DomainRun | undefined {
+    return this.#runs.get(domain);
   }
 
   onDying(action: (domain: Domain) => void): void {
@@ -88,9 +89,9 @@ export class Host {
   create(request: DomainRequest): Domain | number {
     const domid = this.domains.check(request);
     if (domid < 0) return domid;
-    let files: GuestFiles;
+    let files: DomainFiles;
     try {
-      files = new GuestFiles(this.env.files, domid, request.memoryMib);
+      files = new DomainFiles(this.env.files, domid, request.memoryMib);
     } catch (error) {
       if (!(error instanceof ErrnoError)) throw error;
       this.env.log.warn({ error: error.message }, `no room for domain ${domid}`);
@@ -103,7 +104,7 @@ export class Host {
     const { channels, ioreq } = this;
     const { doorbell, history } = this.env;
     const crash = (which: Domain, why: string): void => this.crash(which, why);
-    this.#guests.set(domain, new Guest(domain, files, { channels, ioreq, history, doorbell, crash }));
+    this.#runs.set(domain, new DomainRun(domain, files, { channels, ioreq, history, doorbell, crash }));
     history.record('acquire', 'domain', domid, 0, domid);
     return domain;
   }
@@ -117,7 +118,7 @@ export class Host {
   unpause(domain: Domain): number {
     if (domain === this.dom0 || domain.pauseCount === 0) return -EINVAL;
     domain.pauseCount--;
-    if (domain.running) this.#guests.get(domain)?.resume();
+    if (domain.running) this.#runs.get(domain)?.resume();
     return 0;
   }
 
@@ -156,7 +157,7 @@ export class Host {
     this.events.closeAll(domain);
     this.grants.release(domain, (granter) => this.forgetUnheld(granter));
     this.grants.drop(domain);
-    this.#guests.get(domain)?.close();
+    this.#runs.get(domain)?.close();
     this.#changed(domain);
     this.forgetUnheld(domain);
     return 0;
@@ -166,7 +167,7 @@ export class Host {
   forgetUnheld(domain: Domain): void {
     if (domain.life !== 'dying' || domain.holders > 0) return;
     domain.life = 'gone';
-    this.#guests.delete(domain);
+    this.#runs.delete(domain);
     this.domains.forget(domain);
     this.env.history.record('release', 'domain', domain.domid, 0, domain.domid);
     this.events.sendGlobalVirq(VIRQ.DOM_EXC);
@@ -174,7 +175,7 @@ export class Host {
 
   /** The process of a guest ended: unless its domain had shut down, that is a crash. */
   processEnded(process: object): void {
-    for (const guest of this.#guests.values()) {
+    for (const guest of this.#runs.values()) {
       if (guest.process !== process) continue;
       guest.detach();
       for (const action of this.#detached) action(guest.domain);
@@ -187,7 +188,7 @@ export class Host {
 
   /** Removes every domain: the host goes down. */
   close(): void {
-    for (const guest of [...this.#guests.values()]) {
+    for (const guest of [...this.#runs.values()]) {
       guest.detach();
       this.destroy(guest.domain);
     }

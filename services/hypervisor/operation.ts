@@ -1,6 +1,6 @@
 // What a named hypercall is: its class of callers, the widths of its arguments, what runs; and how arguments from outside
 // become values. Leaves the operations themselves to evtchn-ops.ts, domctl.ts and dm-ops.ts.
-import type { Domain } from './domain.js';
+import type { Domain } from './domain/domain.js';
 import type { Host } from './host.js';
 
 /** Width of an argument; `text` is a string, `ports` a list of u32. */

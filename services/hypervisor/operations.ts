@@ -1,12 +1,12 @@
 // Every hypercall by name. The bus and `xenwire hypercall` come through this table. Names are "group.operation"; arguments
 // are Xen's field names, one that is left out is 0. Leaves what they do to evtchn-ops.ts, domctl.ts and dm-ops.ts.
 import { ERRNO } from '../../lib/core/errno.js';
-import { DM_OPERATIONS } from './dm-ops.js';
-import type { Domain } from './domain.js';
-import { DOMCTL_OPERATIONS } from './domctl.js';
-import { EVTCHN_OPERATIONS } from './evtchn-ops.js';
-import { GNTTAB_OPERATIONS } from './gnttab-ops.js';
+import type { Domain } from './domain/domain.js';
+import { DOMCTL_OPERATIONS } from './domain/domctl.js';
+import { EVTCHN_OPERATIONS } from './event/evtchn-ops.js';
+import { GNTTAB_OPERATIONS } from './grant/gnttab-ops.js';
 import type { Host } from './host.js';
+import { DM_OPERATIONS } from './ioreq/dm-ops.js';
 import { type Operation, type Out, parseArgs } from './operation.js';
 
 const { EINVAL, ENOSYS, EPERM } = ERRNO;

@@ -3,13 +3,14 @@ import { randomBytes } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import type { Peer } from '../../lib/core/bus.js';
 import { ErrnoError } from '../../lib/core/errors.js';
+import type { Held } from '../../lib/core/proto-types.js';
 import type { ServiceContext } from '../../lib/core/service.js';
 import { runPaths } from '../../lib/node/process/run-dir.js';
 import { hypervisorHandlers } from './bus-handlers.js';
-import type { Domain } from './domain.js';
-import { domainInfo } from './domctl.js';
+import type { Domain } from './domain/domain.js';
+import { domainInfo } from './domain/domctl.js';
 import { Host } from './host.js';
-import { type Dom0Mode, type Held, KernelHalf } from './kernel-half.js';
+import { type Dom0Mode, KernelHalf } from './kernel/kernel-half.js';
 
 export interface HypervisorOptions {
   readonly dom0: Dom0Mode;
@@ -51,7 +52,7 @@ export async function start(context: ServiceContext, options: HypervisorOptions)
     });
   });
   const tellGone = (domain: Domain): void => {
-    const process = host.guest(domain)?.process;
+    const process = host.runOf(domain)?.process;
     if (process !== undefined) (process as Peer).emit('HypervisorEvents', 'domain_gone', domainInfo(domain));
   };
   host.onDying(tellGone);

@@ -2,7 +2,7 @@
 // runs the suite, with the same few verbs for both.
 import fc from 'fast-check';
 import type t from 'tap';
-import type { Domain } from '../../services/hypervisor/domain.js';
+import type { Domain } from '../../services/hypervisor/domain/domain.js';
 import { type Lab, makeLab } from '../../testkit/host-lab.js';
 
 export interface EventGuest {

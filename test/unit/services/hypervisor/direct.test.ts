@@ -3,7 +3,7 @@ import type { NotifyHandle } from '../../../../lib/core/notify.js';
 import { DirectCalls, DirectKicks } from '../../../../lib/events/direct.js';
 import { TwoLevelWords } from '../../../../lib/events/two-level.js';
 import { DIRECT_CALLS, DIRECT_TABLE } from '../../../../lib/layout/ours/direct.js';
-import { DirectTable } from '../../../../services/hypervisor/direct-table.js';
+import { DirectTable } from '../../../../services/hypervisor/event/direct-table.js';
 import { FakeEmulator, FakeGuest, FakeUser, makeLab } from '../../../../testkit/host-lab.js';
 
 const BASE = 0xf0000000;
@@ -25,7 +25,7 @@ function stage() {
   const untie = () =>
     lab.kernel.eventfd(user.process, user.file.fd, { port, direction: 0, deassign: true, handle: undefined });
   const rings: NotifyHandle[] = [];
-  const { files } = lab.host.guest(domain)!;
+  const { files } = lab.host.runOf(domain)!;
   const ring = (handle: NotifyHandle) => {
     rings.push(handle);
     lab.doorbell.ring(handle.bit);
@@ -144,7 +144,7 @@ t.test('a guest that died: the kicks that its vCPU matched by itself are rung on
   const domain = lab.domain();
   const guest = new FakeGuest(lab, domain);
   const emulator = new FakeEmulator(lab, domain, [[BASE, BASE + 0x1ff]]);
-  const { direct } = lab.host.guest(domain)!;
+  const { direct } = lab.host.runOf(domain)!;
   const rung = [0, 0];
   for (const [vq, table] of [direct, undefined].entries()) {
     const bell = lab.doorbell.bind(() => rung[vq]!++);
@@ -161,7 +161,7 @@ t.test('a kick that the vCPU matches by itself rings the device and makes no exi
   const domain = lab.domain();
   new FakeGuest(lab, domain);
   const emulator = new FakeEmulator(lab, domain, [[BASE, BASE + 0x1ff]]);
-  const { direct, files } = lab.host.guest(domain)!;
+  const { direct, files } = lab.host.runOf(domain)!;
   const rings: NotifyHandle[] = [];
   const kicks = new DirectKicks(files.direct.bytes, (handle) => rings.push(handle));
   const bell = lab.doorbell.bind(() => {});

@@ -114,7 +114,7 @@ t.test("a guest's process: one at a time; its end is a crash unless the domain h
 t.test('attaching fails whole when a doorbell is not there', async (t) => {
   const lab = makeLab();
   const domain = lab.domain();
-  const guest = lab.host.guest(domain)!;
+  const guest = lab.host.runOf(domain)!;
   const before = lab.doorbell.boundCount;
   t.throws(() => guest.attach({}, { bell: 'nobody', bit: 0 }, { bell: 'sandbox', bit: 0 }), { code: 'ENOENT' });
   t.throws(() => guest.attach({}, { bell: 'sandbox', bit: 0 }, { bell: 'nobody', bit: 0 }), { code: 'ENOENT' });

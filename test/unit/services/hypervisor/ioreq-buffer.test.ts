@@ -1,5 +1,5 @@
 import t from 'tap';
-import { IoreqBuffer } from '../../../../services/hypervisor/ioreq-buffer.js';
+import { IoreqBuffer } from '../../../../services/hypervisor/ioreq/ioreq-buffer.js';
 import { FakeEmulator, FakeGuest, makeLab } from '../../../../testkit/host-lab.js';
 
 const request = (addrLow: number, extra: object = {}) => ({

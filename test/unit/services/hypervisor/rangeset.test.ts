@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { RangeSet } from '../../../../services/hypervisor/rangeset.js';
+import { RangeSet } from '../../../../services/hypervisor/ioreq/rangeset.js';
 
 const MAX = 3;
 

@@ -7,7 +7,7 @@ import { DirectCalls, DirectKicks } from '../../../../lib/events/direct.js';
 import { DIRECT_BELL_PREFIX } from '../../../../lib/layout/ours/direct.js';
 import { EXIT_REASON } from '../../../../lib/layout/ours/vcpu-exit.js';
 import * as M from '../../../../lib/layout/virtio-mmio.js';
-import type { Domain } from '../../../../services/hypervisor/domain.js';
+import type { Domain } from '../../../../services/hypervisor/domain/domain.js';
 import { access, BASE, drive } from '../../../../testkit/dom0-driver.js';
 import { Dom0Lab } from '../../../../testkit/dom0-lab.js';
 import type { FakeGuest } from '../../../../testkit/host-lab.js';
@@ -22,7 +22,7 @@ function openDirectly(lab: Dom0Lab): void {
   doorbell.open = (handle) => {
     if (!handle.bell.startsWith(DIRECT_BELL_PREFIX)) return plain(handle);
     const domain = host.domains.find(Number(handle.bell.slice(DIRECT_BELL_PREFIX.length)))!;
-    const { direct, sharedInfo } = host.guest(domain)!.files;
+    const { direct, sharedInfo } = host.runOf(domain)!.files;
     const calls = new DirectCalls(direct.bytes, sharedInfo.bytes, ({ bit }) => doorbell.ring(bit));
     const generation = calls.generation(handle.bit);
     const signal = (): void => calls.send(handle.bit, generation);
@@ -65,7 +65,7 @@ async function kick(path: NotificationPath, { lab, domain, vcpu, queuePorts }: S
   if (path === 'evtchn' && port !== undefined) {
     vcpu.exit({ reason: EXIT_REASON.EVTCHN_SEND, data: BigInt(port) });
   } else if (path === 'direct') {
-    const table = lab.lab.host.guest(domain)!.files.direct.bytes;
+    const table = lab.lab.host.runOf(domain)!.files.direct.bytes;
     const ring = ({ bit }: NotifyHandle): void => lab.lab.doorbell.ring(bit);
     const matched = new DirectKicks(table, ring).write(BASE + M.VIRTIO_MMIO_QUEUE_NOTIFY, 4, queue);
     if (!matched) throw new Error('the vCPU does not match its kick');

@@ -1,0 +1,50 @@
+// privcmd IRQFD (drivers/xen/privcmd.c): a signal makes the dom0 kernel issue a stored dm_op. Leaves what the operation is to
+// dm-op-bytes.ts, running it to kernel-half.ts.
+import type { History } from '../../../lib/core/history.js';
+import type { BoundBell, Doorbell, NotifyHandle } from '../../../lib/core/notify.js';
+import { HOP } from '../../../lib/trace/hops.js';
+
+export class Irqfds {
+  readonly #doorbell: Doorbell;
+  readonly #history: History;
+  readonly #bound: { owner: object; domid: number; bell: BoundBell }[] = [];
+
+  constructor(doorbell: Doorbell, history: History) {
+    this.#doorbell = doorbell;
+    this.#history = history;
+  }
+
+  /** Answers what to signal. `issue` runs the stored operation; its errors are logged by it, nobody else hears. */
+  assign(owner: object, domid: number, issue: () => void): NotifyHandle {
+    const bell: BoundBell = this.#doorbell.bind(() => {
+      this.#history.record(HOP.hypervisorCall.kind, HOP.hypervisorCall.name, bell.handle.bit, 0, domid);
+      issue();
+    });
+    this.#bound.push({ owner, domid, bell });
+    this.#history.record('acquire', 'irqfd', bell.handle.bit, 0, domid);
+    return bell.handle;
+  }
+
+  /** An unknown event descriptor is no error, as on Linux. */
+  deassign(owner: object, handle: NotifyHandle): void {
+    this.#remove((each) => each.owner === owner && each.bell.handle.bit === handle.bit);
+  }
+
+  release(owner: object): void {
+    this.#remove((each) => each.owner === owner);
+  }
+
+  *held(): Iterable<string> {
+    for (const { domid, bell } of this.#bound) yield `domain ${domid} bit ${bell.handle.bit}`;
+  }
+
+  #remove(which: (each: { owner: object; bell: BoundBell }) => boolean): void {
+    for (let at = this.#bound.length - 1; at >= 0; at--) {
+      const each = this.#bound[at]!;
+      if (!which(each)) continue;
+      this.#bound.splice(at, 1);
+      each.bell.release();
+      this.#history.record('release', 'irqfd', each.bell.handle.bit, 0, each.domid);
+    }
+  }
+}

@@ -1,0 +1,279 @@
+// The dom0 kernel's half for user processes of dom0: their open files of /dev/xen/evtchn, their mappings of guests, their
+// ioeventfds and irqfds; and what becomes of all that when a process ends: given back (`fixed`), or left as Linux leaves
+// it (`linux`). Leaves each device to its own file.
+import { errnoName } from '../../../lib/core/errno.js';
+import { ErrnoError } from '../../../lib/core/errors.js';
+import { DEV_EVTCHN_FILES_MAX } from '../../../lib/core/limits.js';
+import type { NotifyHandle } from '../../../lib/core/notify.js';
+import type { FileHandle, GrantHandle, Held } from '../../../lib/core/proto-types.js';
+import { GRANT_FRAMES_MAX } from '../../../lib/layout/grant-table.js';
+import type { Domain } from '../domain/domain.js';
+import type { Host } from '../host.js';
+import { hypercall } from '../operations.js';
+import { EVENTFD_FROM_PORT, EVENTFD_TO_PORT, EvtchnFile } from './evtchn-file.js';
+import { type IoeventfdSpec, Ioeventfds } from './ioeventfds.js';
+import { Irqfds } from './irqfds.js';
+import { KernelIrqs } from './kernel-irqs.js';
+
+export type Dom0Mode = 'fixed' | 'linux';
+
+/** One process of dom0, by its connection. */
+class KernelProcess {
+  readonly files = new Map<number, EvtchnFile>();
+  /** Count of mappings a domain, and of open files of /dev/xen/gntdev. */
+  readonly mappings = new Map<Domain, number>();
+  readonly gntdevs = new Map<Domain, number>();
+}
+
+export class KernelHalf {
+  readonly #host: Host;
+  readonly #mode: Dom0Mode;
+  readonly #irqs: KernelIrqs;
+  readonly #ioeventfds: Ioeventfds;
+  readonly #irqfds: Irqfds;
+  readonly #processes = new Map<object, KernelProcess>();
+  #nextFd = 3;
+
+  constructor(host: Host, mode: Dom0Mode) {
+    this.#host = host;
+    this.#mode = mode;
+    this.#irqs = new KernelIrqs(host.dom0, host.channels);
+    const { doorbell, history } = host.env;
+    this.#ioeventfds = new Ioeventfds({
+      dom0: host.dom0,
+      channels: host.channels,
+      irqs: this.#irqs,
+      doorbell,
+      history,
+    });
+    this.#irqfds = new Irqfds(doorbell, history);
+    host.onDying((domain) => this.#ioeventfds.releaseDomain(domain));
+    host.onDetached((domain) => this.#ioeventfds.guestEnded(domain));
+  }
+
+  // --- /dev/xen/evtchn --------------------------------------------------------------------------------------------
+
+  open(process: object, readable: NotifyHandle): EvtchnFile {
+    let count = 0;
+    for (const each of this.#processes.values()) count += each.files.size;
+    if (count >= DEV_EVTCHN_FILES_MAX) throw new ErrnoError('ENOMEM', 'too many open event-channel files');
+    const { doorbell, files, history } = this.#host.env;
+    const { dom0, channels } = this.#host;
+    const fd = this.#nextFd;
+    const env = { dom0, channels, irqs: this.#irqs, doorbell, files, history };
+    const file = new EvtchnFile(fd, readable, {
+      ...env,
+      directTable: (domain) => this.#host.runOf(domain)?.direct,
+      dmRaise: this.#dmRaise(),
+    });
+    this.#nextFd++;
+    this.#of(process).files.set(fd, file);
+    return file;
+  }
+
+  /** An open file of that process; a number of somebody else's is as bad as none. */
+  file(process: object, fd: number): EvtchnFile {
+    const file = this.#processes.get(process)?.files.get(fd);
+    if (file === undefined) throw new ErrnoError('EBADF', `${fd} is no open event-channel file of this process`);
+    return file;
+  }
+
+  closeFile(process: object, fd: number): void {
+    this.file(process, fd).close(this.#mode === 'linux');
+    this.#processes.get(process)!.files.delete(fd);
+  }
+
+  bindInterdomain(process: object, fd: number, remoteDom: number, remotePort: number): number {
+    const file = this.file(process, fd);
+    return file.adopt(this.#host.channels.bindInterdomain(this.#host.dom0, remoteDom, remotePort));
+  }
+
+  bindUnbound(process: object, fd: number, remoteDom: number): number {
+    const file = this.file(process, fd);
+    return file.adopt(this.#host.channels.allocUnbound(this.#host.dom0, this.#host.dom0.domid, remoteDom));
+  }
+
+  bindVirq(process: object, fd: number, virq: number): number {
+    const file = this.file(process, fd);
+    return file.adopt(this.#host.channels.bindVirq(this.#host.dom0, virq, 0));
+  }
+
+  eventfd(
+    process: object,
+    fd: number,
+    spec: { port: number; direction: number; deassign: boolean; direct?: boolean; handle: NotifyHandle | undefined },
+  ): NotifyHandle | undefined {
+    const file = this.file(process, fd);
+    const { port, direction, deassign, direct, handle } = spec;
+    if (direction !== EVENTFD_TO_PORT && direction !== EVENTFD_FROM_PORT)
+      throw new ErrnoError('EINVAL', `direction ${direction}`);
+    if (!deassign) return file.eventfd(port, direction, handle, direct);
+    file.eventfdDeassign(port, direction);
+    return undefined;
+  }
+
+  // --- privcmd ----------------------------------------------------------------------------------------------------
+
+  /** Maps a whole guest: its memory is held until unmapped or until the process ends. */
+  mapForeign(process: object, domid: number): FileHandle {
+    const { domain, ram } = this.#mappable(domid);
+    this.#hold(this.#of(process).mappings, domain, 'mapping');
+    return ram;
+  }
+
+  unmapForeign(process: object, domid: number): void {
+    this.#unhold(this.#processes.get(process)?.mappings, domid, 'mapping');
+  }
+
+  /** /dev/xen/gntdev: what a process needs to reach the granted pages of a guest, which it holds until closed. */
+  openGrants(process: object, domid: number): GrantHandle {
+    const { domain, ram } = this.#mappable(domid);
+    const table = this.#host.grants.setup(domain, 1);
+    if (typeof table === 'number') throw new ErrnoError('ENOMEM', `no grant table of ${GRANT_FRAMES_MAX} pages`);
+    this.#hold(this.#of(process).gntdevs, domain, 'gntdev');
+    return { ram, table };
+  }
+
+  closeGrants(process: object, domid: number): void {
+    this.#unhold(this.#processes.get(process)?.gntdevs, domid, 'gntdev');
+  }
+
+  /** IOEVENTFD. `ports` must be bound on a file of that process. */
+  ioeventfd(process: object, fd: number, spec: IoeventfdSpec, deassign: boolean): void {
+    if (deassign) {
+      this.#ioeventfds.deassign(process, spec);
+      return;
+    }
+    if (spec.server.page === undefined) throw new ErrnoError('EFAULT', 'the page of the server is not mapped');
+    const file = this.file(process, fd);
+    if (spec.ports.some((port) => !file.holds(port)))
+      throw new ErrnoError('ENOTCONN', 'a port is not bound on that file');
+    this.#ioeventfds.assign(process, spec);
+  }
+
+  /** IRQFD. `issue` runs the stored dm_op: 0 or -errno, which nobody but the log hears. */
+  irqfd(process: object, domid: number, issue: () => number): NotifyHandle {
+    const issued = this.#loggedOnce('irqfd: the stored dm_op failed');
+    return this.#irqfds.assign(process, domid, () => issued(domid, issue()));
+  }
+
+  /** DM_OP evtchn_raise as the command ring of one open file carries it. */
+  #dmRaise(): (domid: number, port: number) => void {
+    const issued = this.#loggedOnce('the dm_op evtchn_raise failed');
+    return (domid, port) => {
+      const result = hypercall(this.#host, this.#host.dom0, 'dm.evtchn_raise', { domid, port });
+      issued(domid, typeof result === 'number' ? result : 0);
+    };
+  }
+
+  /** Logs the first of a run of failures. */
+  #loggedOnce(what: string): (domid: number, rc: number) => void {
+    let failing = false;
+    return (domid, rc) => {
+      if (rc < 0 && !failing) {
+        this.#host.env.log.warn({ domid, errno: errnoName(-rc) }, what);
+        this.#host.env.history.record('error', 'dm_op', -rc, 0, domid);
+      }
+      failing = rc < 0;
+    };
+  }
+
+  irqfdDeassign(process: object, handle: NotifyHandle): void {
+    this.#irqfds.deassign(process, handle);
+  }
+
+  // --- ends -------------------------------------------------------------------------------------------------------
+
+  /** A process of dom0 ended, by whatever cause. */
+  processEnded(process: object): void {
+    this.#host.grants.release(process, (domain) => this.#host.forgetUnheld(domain));
+    const held = this.#processes.get(process);
+    if (this.#mode === 'fixed') {
+      this.#ioeventfds.release(process);
+      this.#irqfds.release(process);
+    }
+    if (held === undefined) return;
+    this.#processes.delete(process);
+    for (const file of held.files.values()) file.close(this.#mode === 'linux');
+    for (const [domain, count] of held.mappings) for (let n = 0; n < count; n++) this.#letGo(domain, 'mapping');
+    for (const [domain, count] of held.gntdevs) for (let n = 0; n < count; n++) this.#letGo(domain, 'gntdev');
+  }
+
+  /** The host goes down: nothing is left, whatever the mode. */
+  close(): void {
+    this.#host.grants.release(this.#host.dom0, () => {});
+    for (const process of [...this.#processes.keys()]) {
+      this.#ioeventfds.release(process);
+      this.#irqfds.release(process);
+      this.processEnded(process);
+    }
+  }
+
+  /** Whether a port of dom0 belongs to a file or is held by the kernel itself. */
+  holdsPort(port: number): boolean {
+    return this.#irqs.has(port);
+  }
+
+  *held(): Iterable<Held> {
+    for (const { files, mappings, gntdevs } of this.#processes.values()) {
+      for (const file of files.values()) {
+        yield { kind: 'file', name: `evtchn ${file.fd}` };
+        for (const port of file.ports) {
+          yield { kind: 'port', name: `0/${port}` };
+          if (file.hasEventfd(port)) yield { kind: 'eventfd', name: `0/${port}` };
+        }
+      }
+      for (const domain of mappings.keys()) yield { kind: 'mapping', name: `${domain.domid}` };
+      for (const domain of gntdevs.keys()) yield { kind: 'gntdev', name: `${domain.domid}` };
+    }
+    for (const name of this.#host.grants.held()) yield { kind: 'grant', name };
+    for (const name of this.#ioeventfds.held()) yield { kind: 'ioeventfd', name };
+    for (const name of this.#irqfds.held()) yield { kind: 'irqfd', name };
+  }
+
+  #of(process: object): KernelProcess {
+    let held = this.#processes.get(process);
+    if (held === undefined) {
+      held = new KernelProcess();
+      this.#processes.set(process, held);
+    }
+    return held;
+  }
+
+  #mappable(domid: number): { domain: Domain; ram: FileHandle } {
+    const domain = this.#host.domains.find(domid);
+    const guest = domain === undefined ? undefined : this.#host.runOf(domain);
+    if (domain === undefined || guest === undefined) throw new ErrnoError('ESRCH', `no domain ${domid}`);
+    if (domain.dying) throw new ErrnoError('EINVAL', `domain ${domid} is dying`);
+    return { domain, ram: guest.files.ram.handle };
+  }
+
+  #hold(counts: Map<Domain, number>, domain: Domain, what: string): void {
+    counts.set(domain, (counts.get(domain) ?? 0) + 1);
+    domain.holders++;
+    this.#host.env.history.record('acquire', what, domain.domid, 0, domain.domid);
+  }
+
+  #unhold(counts: Map<Domain, number> | undefined, domid: number, what: string): void {
+    for (const [domain, count] of counts ?? []) {
+      if (domain.domid !== domid) continue;
+      if (count === 1) counts!.delete(domain);
+      else counts!.set(domain, count - 1);
+      this.#letGo(domain, what);
+      return;
+    }
+    throw new ErrnoError('EINVAL', `this process holds no ${what} of domain ${domid}`);
+  }
+
+  #letGo(domain: Domain, what: string): void {
+    domain.holders--;
+    this.#host.env.history.record('release', what, domain.domid, 0, domain.domid);
+    this.#host.forgetUnheld(domain);
+  }
+}
+
+/** Throws what a hypercall refused; gives what it answered. */
+export function check(rc: number): number {
+  if (rc < 0) throw new ErrnoError(errnoName(-rc));
+  return rc;
+}
