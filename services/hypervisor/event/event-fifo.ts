@@ -94,23 +94,27 @@ export class Fifo implements EventAbi {
     return 0;
   }
 
+  /**
+   * evtchn_fifo_set_pending, in its order since Xen 4.17: without a word the event is remembered until expand_array; then,
+   * for a vCPU without a control block, it is dropped, and neither PENDING nor a poller tells of it; only then PENDING is set.
+   */
   setPending(port: Port): void {
     const page = this.#pageOf(port.number);
     if (page === undefined) {
       port.heldPending = true;
       return;
     }
+    const { block } = this.#vcpus[port.vcpu]!;
+    if (block === undefined) return;
     const at = wordOf(port.number);
     const before = Atomics.or(page, at, PENDING);
-    if ((before & (MASKED | LINKED)) === 0) this.#link(port, page, at);
+    if ((before & (MASKED | LINKED)) === 0) this.#link(port, page, at, block);
     if ((before & PENDING) === 0) wakePollers(port);
   }
 
   /** Puts an unmasked port at the end of its queue, unless another delivery was quicker. */
-  #link(port: Port, page: Int32Array, at: number): void {
+  #link(port: Port, page: Int32Array, at: number, block: Int32Array): void {
     const queues = this.#vcpus[port.vcpu]!;
-    const { block } = queues;
-    if (block === undefined) return; // a vCPU without a control block hears nothing
     if ((Atomics.or(page, at, LINKED) & LINKED) !== 0) return;
     // It is out of its old queue: as that queue's tail it would tie the two queues together.
     const old = this.#vcpus[port.lastVcpu]!.tails;

@@ -106,6 +106,27 @@ t.test('FIFO: more ports than 2-level has, and back to 2-level by reset', async 
   t.ok(new SharedInfo(domain.sharedInfo).pending(to));
 });
 
+t.test('FIFO: an event for a vCPU without a control block is dropped before anything shows it', async (t) => {
+  const lab = makeLab();
+  const domain = lab.domain({ vcpus: 2 });
+  const { domid } = domain;
+  t.same(lab.call(domid, 'evtchn.init_control', { control_gfn: 1, offset: 0, vcpu: 0 }), { link_bits: 17 });
+  const ipi = lab.number(domid, 'evtchn.bind_ipi', { vcpu: 1 });
+  t.equal(lab.number(domid, 'evtchn.send', { port: ipi }), 0, 'its word is missing too: this one is remembered');
+  t.equal(lab.call(domid, 'evtchn.expand_array', { array_gfn: 2 }), 0);
+  let woken = 0;
+  domain.vcpus[0]!.onPollEnd = () => woken++;
+  t.same(lab.call(domid, 'sched.poll', { ports: [ipi], vcpu: 0 }), { blocked: true }, 'not pending: dropped as well');
+  t.equal(lab.number(domid, 'evtchn.send', { port: ipi }), 0);
+  t.equal(woken, 0, 'no poller is woken');
+  const word = new DataView(domain.memory!.view(2 * 4096 + ipi * 4, 4).slice().buffer).getUint32(0, true);
+  t.equal(word, 0, 'neither PENDING nor LINKED');
+  t.same(lab.call(domid, 'evtchn.init_control', { control_gfn: 1, offset: 128, vcpu: 1 }), { link_bits: 17 });
+  t.equal(lab.number(domid, 'evtchn.send', { port: ipi }), 0);
+  t.equal(woken, 1, 'with the block it arrives');
+  t.ok(domain.vcpus[1]!.upcallPending);
+});
+
 t.test('FIFO: a guest that scribbles on its words and blocks harms nobody but itself', async (t) => {
   const lab = makeLab();
   const domain = lab.domain();
