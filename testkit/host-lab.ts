@@ -1,6 +1,8 @@
 // A host in memory with a fake guest and a fake device model on it, for tests of the hypervisor: both work the shared
 // pages by the layouts, as the real processes do, and nothing else.
 import type { BoundBell } from '../lib/core/notify.js';
+import { TwoLevelWords } from '../lib/events/two-level.js';
+import { NO_PORT, UpcallScan } from '../lib/events/upcall-scan.js';
 import {
   COMMAND_NOTIFY,
   COMMAND_SHIFT,
@@ -8,7 +10,6 @@ import {
   DEV_EVTCHN,
   DEV_EVTCHN_RING_SIZE,
 } from '../lib/layout/dev-evtchn.js';
-import { SHARED_INFO, VCPU_INFO } from '../lib/layout/evtchn.js';
 import { IOREQ, IOREQ_DIR_READ, IOREQ_STATE_MASK } from '../lib/layout/ioreq.js';
 import { EXIT_REASON, VCPU_EXIT, VCPU_STATE } from '../lib/layout/ours/vcpu-exit.js';
 import type { Domain } from '../services/hypervisor/domain/domain.js';
@@ -52,42 +53,42 @@ export function makeLab(options: SandboxOptions = {}) {
 
 /** Bits of shared_info as the guest sees them. */
 export class SharedInfo {
-  readonly #view: DataView;
+  readonly #words: TwoLevelWords;
+  readonly #scans = new Map<number, UpcallScan>();
   constructor(bytes: Uint8Array) {
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, SHARED_INFO.size);
-  }
-  #at(base: number, port: number): number {
-    return base + (port >>> 3);
+    this.#words = new TwoLevelWords(bytes);
   }
   pending(port: number): boolean {
-    return (this.#view.getUint8(this.#at(SHARED_INFO.offset.evtchn_pending, port)) & (1 << (port & 7))) !== 0;
+    return this.#words.isPending(port);
   }
   setMask(port: number, masked: boolean): void {
-    const at = this.#at(SHARED_INFO.offset.evtchn_mask, port);
-    const bit = 1 << (port & 7);
-    this.#view.setUint8(at, masked ? this.#view.getUint8(at) | bit : this.#view.getUint8(at) & ~bit);
+    if (masked) this.#words.setMask(port);
+    else this.#words.clearMask(port);
   }
   masked(port: number): boolean {
-    return (this.#view.getUint8(this.#at(SHARED_INFO.offset.evtchn_mask, port)) & (1 << (port & 7))) !== 0;
+    return this.#words.isMasked(port);
   }
   selector(vcpu = 0): bigint {
-    return this.#view.getBigUint64(vcpu * VCPU_INFO.size + VCPU_INFO.offset.evtchn_pending_sel, true);
+    return (BigInt(this.#words.selector(vcpu, 1) >>> 0) << 32n) | BigInt(this.#words.selector(vcpu, 0) >>> 0);
   }
-  upcall(vcpu = 0): number {
-    return this.#view.getUint8(vcpu * VCPU_INFO.size);
+  upcall(vcpu = 0): boolean {
+    return this.#words.upcallPending(vcpu);
   }
-  /** What a guest does at an upcall: clears upcall and selector, then takes the ports that are its to take. */
+  clearUpcall(vcpu = 0): void {
+    this.#words.clearUpcall(vcpu);
+  }
+  /** What a guest does at an upcall: clears upcall and selector, then takes the ports that are its to take, lowest first. */
   take(vcpu = 0, mine: (port: number) => boolean = () => true): number[] {
-    this.#view.setUint8(vcpu * VCPU_INFO.size, 0);
-    this.#view.setBigUint64(vcpu * VCPU_INFO.size + VCPU_INFO.offset.evtchn_pending_sel, 0n, true);
+    const scan = this.#scans.get(vcpu) ?? new UpcallScan(this.#words, vcpu);
+    this.#scans.set(vcpu, scan);
+    scan.begin();
     const ports: number[] = [];
-    for (let port = 0; port < 4096; port++) {
-      if (!this.pending(port) || this.masked(port) || !mine(port)) continue;
-      const at = this.#at(SHARED_INFO.offset.evtchn_pending, port);
-      this.#view.setUint8(at, this.#view.getUint8(at) & ~(1 << (port & 7)));
+    for (let port = scan.next(); port !== NO_PORT; port = scan.next()) {
+      if (!mine(port)) continue;
+      this.#words.clearPending(port);
       ports.push(port);
     }
-    return ports;
+    return ports.sort((a, b) => a - b);
   }
 }
 

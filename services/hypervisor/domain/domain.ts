@@ -2,6 +2,7 @@
 // whole; the rules are in event-channels.ts, ioreq-servers.ts and domains.ts.
 import type { DomId } from '../../../lib/core/ids.js';
 import type { RegionMemory } from '../../../lib/core/memory.js';
+import { TwoLevelWords } from '../../../lib/events/two-level.js';
 import { SHARED_INFO_PAGE_SIZE } from '../../../lib/layout/evtchn.js';
 import { MAX_NR_IOREQ_SERVERS } from '../../../lib/layout/ioreq.js';
 import type { EventAbi } from '../event/event-abi.js';
@@ -46,6 +47,8 @@ export class Domain {
   /** How events reach this domain; set by whoever makes the domain, changed by init_control and reset. */
   abi!: EventAbi;
   sharedInfo: Uint8Array;
+  /** The event words of shared_info; made anew when that is dropped. */
+  words: TwoLevelWords;
   memory: RegionMemory | undefined;
   life: Life = 'alive';
   /** Reason of a shutdown, while the domain exists shut down. */
@@ -67,6 +70,7 @@ export class Domain {
     this.memoryMib = spec.memoryMib;
     this.privileged = spec.privileged;
     this.sharedInfo = spec.sharedInfo;
+    this.words = new TwoLevelWords(spec.sharedInfo);
     this.memory = spec.memory;
     this.vcpus = Array.from({ length: spec.maxVcpus }, (_, id) => new Vcpu(this, id));
     this.ports = new PortTable(spec.maxEvtchnPort);
@@ -84,8 +88,9 @@ export class Domain {
   /** Before its files are unmapped: whoever still holds the domain writes into a page of its own, or nowhere. */
   dropMemory(): void {
     this.sharedInfo = new Uint8Array(SHARED_INFO_PAGE_SIZE);
+    this.words = new TwoLevelWords(this.sharedInfo);
     this.memory?.close();
     this.memory = undefined;
-    this.abi.rebase();
+    this.abi.dropPages();
   }
 }

@@ -1,6 +1,5 @@
 // The 2-level ABI of a domain: pending and mask words in shared_info, a selector word a vCPU (xen/common/event_2l.c).
 // Leaves the words themselves to lib/events/two-level.ts.
-import { TwoLevelWords } from '../../../lib/events/two-level.js';
 import { EVTCHN_2L_NR_CHANNELS } from '../../../lib/layout/evtchn.js';
 import type { Domain } from '../domain/domain.js';
 import { type EventAbi, wakePollers } from './event-abi.js';
@@ -10,27 +9,21 @@ export class TwoLevel implements EventAbi {
   readonly name = '2-level';
   readonly maxPorts = EVTCHN_2L_NR_CHANNELS;
   readonly #domain: Domain;
-  #words!: TwoLevelWords;
 
   constructor(domain: Domain) {
     this.#domain = domain;
-    this.rebase();
-  }
-
-  rebase(): void {
-    this.#words = new TwoLevelWords(this.#domain.sharedInfo);
   }
 
   setPending(port: Port): void {
     const { number } = port;
-    if (!this.#words.setPending(number)) return; // step 1
-    if (!this.#words.isMasked(number)) this.#select(port); // step 2
+    if (!this.#domain.words.setPending(number)) return; // step 1
+    if (!this.#domain.words.isMasked(number)) this.#select(port); // step 2
     wakePollers(port); // step 5
   }
 
   /** Steps 3 and 4. */
   #select(port: Port): void {
-    if (this.#words.select(port.number, port.vcpu)) this.#domain.vcpus[port.vcpu]!.raiseUpcall();
+    if (this.#domain.words.select(port.number, port.vcpu)) this.#domain.vcpus[port.vcpu]!.raiseUpcall();
   }
 
   /**
@@ -40,24 +33,24 @@ export class TwoLevel implements EventAbi {
    * Spurious at worst: an upcall that finds nothing.
    */
   redeliver(port: Port): void {
-    if (this.isPending(port) && !this.isMasked(port)) this.#words.select(port.number, port.vcpu);
+    if (this.isPending(port) && !this.isMasked(port)) this.#domain.words.select(port.number, port.vcpu);
     this.#domain.vcpus[port.vcpu]!.forceUpcall();
   }
 
   clearPending(port: Port): void {
-    this.#words.clearPending(port.number);
+    this.#domain.words.clearPending(port.number);
   }
 
   unmask(port: Port): void {
-    if (this.#words.clearMask(port.number) && this.#words.isPending(port.number)) this.#select(port);
+    if (this.#domain.words.clearMask(port.number) && this.#domain.words.isPending(port.number)) this.#select(port);
   }
 
   isPending(port: Port): boolean {
-    return port.number < this.maxPorts && this.#words.isPending(port.number);
+    return port.number < this.maxPorts && this.#domain.words.isPending(port.number);
   }
 
   isMasked(port: Port): boolean {
-    return port.number >= this.maxPorts || this.#words.isMasked(port.number);
+    return port.number >= this.maxPorts || this.#domain.words.isMasked(port.number);
   }
 
   isBusy(): boolean {
@@ -65,4 +58,7 @@ export class TwoLevel implements EventAbi {
   }
 
   init(): void {}
+
+  /** The domain's own words are all there is. */
+  dropPages(): void {}
 }

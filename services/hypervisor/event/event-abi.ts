@@ -15,8 +15,8 @@ export interface EventAbi {
   isBusy(port: Port): boolean;
   /** The port was taken: its word is brought into the state of a new one. */
   init(port: Port): void;
-  /** The shared pages moved: take their addresses anew. */
-  rebase(): void;
+  /** The guest's memory goes: pages in it are forgotten. */
+  dropPages(): void;
 }
 
 /** Ends SCHEDOP_poll of vCPUs that wait for this port; for masked ports too. */

@@ -179,7 +179,7 @@ export class Fifo implements EventAbi {
   }
 
   /** The guest's memory is unmapped: nothing of it is touched any more. */
-  rebase(): void {
+  dropPages(): void {
     for (const queues of this.#vcpus) queues.block = undefined;
     this.#pages.length = 0;
   }

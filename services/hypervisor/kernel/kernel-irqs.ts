@@ -1,14 +1,13 @@
 // The dom0 kernel's event-channel interrupts (drivers/xen/events): which ports have handlers, the upcall loop
 // over the 2-level words, late EOI. Ports without a handler stay masked, as Linux leaves them.
 // Leaves what handlers do to evtchn-file.ts and ioeventfds.ts, and the ports themselves to event-channels.ts.
-import { SHARED_INFO, VCPU_INFO } from '../../../lib/layout/evtchn.js';
+import type { TwoLevelWords } from '../../../lib/events/two-level.js';
+import { NO_PORT, UpcallScan } from '../../../lib/events/upcall-scan.js';
 import type { Domain } from '../domain/domain.js';
 import type { EventChannels } from '../event/event-channels.js';
 
-const PENDING = SHARED_INFO.offset.evtchn_pending >>> 2;
-const MASK = SHARED_INFO.offset.evtchn_mask >>> 2;
-const SELECTOR = VCPU_INFO.offset.evtchn_pending_sel >>> 2;
-const MASK_WORDS = (SHARED_INFO.offset.wc_version - SHARED_INFO.offset.evtchn_mask) >>> 2;
+/** dom0's kernel here has one vCPU. */
+const VCPU = 0;
 
 export interface IrqHandler {
   /** Runs in the upcall. True when nobody will write the port back: it is re-enabled at once. */
@@ -30,16 +29,17 @@ export class KernelIrqs {
   readonly #dom0: Domain;
   readonly #channels: EventChannels;
   readonly #irqs: (Irq | undefined)[] = [];
-  readonly #words: Int32Array;
+  readonly #words: TwoLevelWords;
+  readonly #scan: UpcallScan;
   #running = false;
 
   constructor(dom0: Domain, channels: EventChannels) {
     this.#dom0 = dom0;
     this.#channels = channels;
-    const { buffer, byteOffset } = dom0.sharedInfo;
-    this.#words = new Int32Array(buffer, byteOffset, SHARED_INFO.size >>> 2);
-    this.#words.fill(-1, MASK, MASK + MASK_WORDS); // Linux masks every port at boot
-    dom0.vcpus[0]!.onUpcall = () => this.#upcall();
+    this.#words = dom0.words;
+    this.#scan = new UpcallScan(this.#words, VCPU);
+    this.#words.maskAll(); // as Linux does at boot
+    dom0.vcpus[VCPU]!.onUpcall = () => this.#upcall();
   }
 
   has(port: number): boolean {
@@ -66,7 +66,7 @@ export class KernelIrqs {
     irq.handlers = irq.handlers.filter((each) => each !== handler);
     if (--irq.references > 0) return;
     this.#irqs[port] = undefined;
-    this.#mask(port);
+    this.#words.setMask(port);
     this.#channels.close(this.#dom0, port);
   }
 
@@ -75,7 +75,7 @@ export class KernelIrqs {
     const irq = this.#irqs[port];
     if (irq !== undefined && irq.references > 1) {
       irq.disabled = true;
-      this.#mask(port);
+      this.#words.setMask(port);
     }
   }
 
@@ -87,43 +87,17 @@ export class KernelIrqs {
     if (!irq.disabled) this.#channels.unmask(this.#dom0, port);
   }
 
-  #mask(port: number): void {
-    Atomics.or(this.#words, MASK + (port >>> 5), 1 << (port & 31));
-  }
-
   /** The upcall loop. Handlers may raise further events of dom0: they are found by the next round, not by recursion. */
   #upcall(): void {
     if (this.#running) return;
     this.#running = true;
     try {
-      const { sharedInfo } = this.#dom0;
       do {
-        Atomics.store(sharedInfo, VCPU_INFO.offset.evtchn_upcall_pending, 0);
-        this.#scan(Atomics.exchange(this.#words, SELECTOR, 0), 0);
-        this.#scan(Atomics.exchange(this.#words, SELECTOR + 1, 0), 32);
-      } while ((Atomics.load(sharedInfo, VCPU_INFO.offset.evtchn_upcall_pending) & 1) !== 0);
+        this.#scan.begin();
+        for (let port = this.#scan.next(); port !== NO_PORT; port = this.#scan.next()) this.#handle(port);
+      } while (this.#words.upcallPending(VCPU));
     } finally {
       this.#running = false;
-    }
-  }
-
-  /** Half a selector word: each bit names a 64-bit word of ports, which is two of ours. */
-  #scan(selected: number, firstWord: number): void {
-    let left = selected;
-    while (left !== 0) {
-      const bit = 31 - Math.clz32(left & -left);
-      left &= left - 1;
-      this.#scanWord((firstWord + bit) * 2);
-      this.#scanWord((firstWord + bit) * 2 + 1);
-    }
-  }
-
-  #scanWord(word: number): void {
-    let active = Atomics.load(this.#words, PENDING + word) & ~Atomics.load(this.#words, MASK + word);
-    while (active !== 0) {
-      const bit = 31 - Math.clz32(active & -active);
-      active &= active - 1;
-      this.#handle(word * 32 + bit);
     }
   }
 
@@ -131,8 +105,8 @@ export class KernelIrqs {
     const irq = this.#irqs[port];
     if (irq === undefined) return;
     // The acknowledgement of late-EOI interrupts: mask, then clear, before any handler runs.
-    this.#mask(port);
-    Atomics.and(this.#words, PENDING + (port >>> 5), ~(1 << (port & 31)));
+    this.#words.setMask(port);
+    this.#words.clearPending(port);
     irq.eoiPending = true;
     if (irq.disabled) return;
     let eoi = false;

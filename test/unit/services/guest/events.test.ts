@@ -21,7 +21,7 @@ function rig(ports: number[]) {
   const select = (port: number): void => {
     sharedInfo[VCPU_INFO.offset.evtchn_pending_sel + (port >>> 9)]! |= 1 << ((port >>> 6) & 7);
     sharedInfo[VCPU_INFO.offset.evtchn_upcall_pending] = 1;
-    vcpu.wantUpcall();
+    setImmediate(() => vcpu.wantUpcall()); // the doorbell is heard from the event loop
   };
   const vcpu: Vcpu = new Vcpu({
     page,

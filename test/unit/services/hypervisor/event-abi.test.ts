@@ -9,11 +9,10 @@ eventAbiContract(t, '2-level', (_lab, domain) => {
   const shared = new SharedInfo(domain.sharedInfo);
   return {
     // As Linux: a vCPU takes those of the ports that are bound to it.
-    take: (vcpu = 0) =>
-      shared.upcall(vcpu) === 1 ? shared.take(vcpu, (port) => domain.ports.get(port)!.vcpu === vcpu) : [],
+    take: (vcpu = 0) => (shared.upcall(vcpu) ? shared.take(vcpu, (port) => domain.ports.get(port)!.vcpu === vcpu) : []),
     setMask: (port, masked) => shared.setMask(port, masked),
     pending: (port) => shared.pending(port),
-    upcall: (vcpu = 0) => shared.upcall(vcpu) === 1,
+    upcall: (vcpu = 0) => shared.upcall(vcpu),
   };
 });
 
