@@ -3,14 +3,14 @@
 import type { BoundBell } from '../lib/core/notify.js';
 import { TwoLevelWords } from '../lib/events/two-level.js';
 import { NO_PORT, UpcallScan } from '../lib/events/upcall-scan.js';
+import { IOREQ, IOREQ_DIR_READ, IOREQ_STATE_MASK } from '../lib/layout/ioreq.js';
 import {
   COMMAND_NOTIFY,
   COMMAND_SHIFT,
   COMMAND_WRITE_BACK,
   DEV_EVTCHN,
   DEV_EVTCHN_RING_SIZE,
-} from '../lib/layout/dev-evtchn.js';
-import { IOREQ, IOREQ_DIR_READ, IOREQ_STATE_MASK } from '../lib/layout/ioreq.js';
+} from '../lib/layout/ours/dev-evtchn.js';
 import { EXIT_REASON, VCPU_EXIT, VCPU_STATE } from '../lib/layout/ours/vcpu-exit.js';
 import type { Domain } from '../services/hypervisor/domain/domain.js';
 import type { DomainRun } from '../services/hypervisor/domain/domain-run.js';

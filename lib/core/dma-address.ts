@@ -8,7 +8,8 @@
 //
 // Whoever takes an address off a wire (descriptors, backing entries, ring addresses, memory regions) comes through here;
 // everything behind it has one kind of address. Leaves what a reference allows to grant-memory.ts.
-import { GRANT_DMA_ADDR_BIT, GRANT_DMA_PAGE_SHIFT } from '../layout/grant-table.js';
+import { GRANT_DMA_ADDR_BIT } from '../layout/grant-table.js';
+import { PAGE_SHIFT, PAGE_SIZE } from '../layout/page.js';
 
 const SPACE_BITS = 52;
 /** Where granted pages begin among addresses that are numbers. */
@@ -20,7 +21,6 @@ const WORD = 2 ** 32;
 const TOP_BIT = 1n << BigInt(GRANT_DMA_ADDR_BIT);
 /** The same of the high word. */
 const TOP_BIT_HIGH = 2 ** (GRANT_DMA_ADDR_BIT - 32);
-const PAGE_SIZE = 2 ** GRANT_DMA_PAGE_SHIFT;
 
 /** The two halves of an address, each a u32. */
 export function dmaAddress(high: number, low: number): number {
@@ -41,7 +41,7 @@ export function dmaWire(address: number): bigint {
 
 /** What a driver puts into a descriptor, a register or a backing entry for a byte of a granted page. */
 export function grantDmaAddress(ref: number, offset: number): bigint {
-  return TOP_BIT | (BigInt(ref) << BigInt(GRANT_DMA_PAGE_SHIFT)) | BigInt(offset);
+  return TOP_BIT | (BigInt(ref) << BigInt(PAGE_SHIFT)) | BigInt(offset);
 }
 
 /** The reference that a granted address names. */

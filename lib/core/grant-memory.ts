@@ -5,12 +5,13 @@
 //
 // Linux's counterpart maps a page for each access and unmaps it (vhost-user XEN_MMAP, GRANT with no mapping in advance). All
 // accesses here end before anybody else of this process runs, so that looking the entry up each time is as good.
+
 import { GRANT_ENTRY_V1, GTF_permit_access, GTF_readonly, GTF_sub_page, GTF_type_mask } from '../layout/grant-table.js';
+import { PAGE_SIZE } from '../layout/page.js';
 import { GRANT_SPACE } from './dma-address.js';
 import { ErrnoError } from './errors.js';
 import { type GuestMemory, GuestMemoryError } from './memory.js';
 
-const PAGE_SIZE = 4096;
 const DOMID_SHIFT = 16;
 
 export interface GrantParts {

@@ -14,11 +14,13 @@ export const BELL_BITS = 1024;
 export const GUEST_MEMORY_MIB_MIN = 8;
 export const GUEST_MEMORY_MIB_MAX = 3840;
 /** Domains a hypervisor holds at once. */
-export const DOMAINS_MAX = 64;
+export const DOMAINS_MAX = 256;
 /** vCPUs of a domain: those with a vcpu_info inside shared_info. */
 export const VCPUS_MAX = 32;
 /** Open files of /dev/xen/evtchn of all processes together; each takes a doorbell bit. */
 export const DEV_EVTCHN_FILES_MAX = 64;
+/** Mappings of all grants of all domains together. */
+export const GRANT_HANDLES_MAX = 65536;
 /** Longest that a process may be told to look at its pages after an activity: more would be looking for ever. */
 export const POLL_US_MAX = 1_000_000;
 /** Records of a history ring; a power of two. */

@@ -46,12 +46,22 @@ export const XEN_DM_OP_IOREQ_SERVER_RANGE = struct(
   { size: 24 },
 );
 
+/** Interrupt sources of an x86 guest's platform: PCI devices of bus 0 with their pins, the links these route to, ISA lines. */
+export const HVM_PCI_DEVICES = 32;
+export const HVM_PCI_PINS = 4;
+export const HVM_PCI_LINKS = 4;
+export const HVM_ISA_IRQS = 16;
+
+/** get_ioreq_server_info: only the port of the buffered page is asked for. */
+export const XEN_DMOP_no_gfns = 1;
+
 export const HVMMEM = { ram_rw: 0, ram_ro: 1, mmio_dm: 2, unused: 3, ioreq_server: 4 } as const;
 export const XEN_DMOP_IOREQ_MEM_ACCESS_WRITE = 2;
 export const XEN_DMOP_MODIFIED_MEMORY_EXTENTS_MAX = 1024;
 export const TRACK_DIRTY_VRAM_PAGES_MAX = 262144;
 /** xen_dm_op_pin_memory_cacheattr types. */
-export const CACHEATTR_TYPES: readonly number[] = [0, 1, 4, 5, 6, 7, 0xffffffff];
+export const XEN_DMOP_MEM_CACHEATTR_DELETE = 0xffffffff;
+export const CACHEATTR_TYPES: readonly number[] = [0, 1, 4, 5, 6, 7, XEN_DMOP_MEM_CACHEATTR_DELETE];
 export const XEN_DMOP_EVENT_TYPES: readonly number[] = [0, 2, 3, 4, 5, 6];
 
 /** privcmd's own limits for DM_OP (module parameters of Linux). */

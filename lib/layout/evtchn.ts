@@ -1,6 +1,7 @@
 // Event channels as the guest and Xen see them on x86-64: operation numbers, statuses, virtual interrupts, shared_info
 // with the 2-level words, and the FIFO ABI's control block and event words.
 // Sources: xen/include/public/event_channel.h, xen.h. Leaves the rules to services/hypervisor and the upcall loop to the guest.
+import { PAGE_SIZE } from './page.js';
 import { array, pad, struct, u8, u32, u64 } from './struct.js';
 
 export const EVTCHNOP = {
@@ -79,7 +80,7 @@ export const SHARED_INFO = struct(
   },
   { size: 3136 },
 );
-export const SHARED_INFO_PAGE_SIZE = 4096;
+export const SHARED_INFO_PAGE_SIZE = PAGE_SIZE;
 
 // --- FIFO ABI ---------------------------------------------------------------------------------------------------------
 /** One event word: flags and, in the low bits, the port behind it in its queue. */

@@ -1,6 +1,7 @@
 // Grants, version 1: entries by which a guest lets another domain at single pages, and the calls that map them.
 // Source: xen/include/public/grant_table.h. Leaves the rules to services/hypervisor/grant/grants.ts, and the addresses with the
 // top bit set, by which a virtio driver names granted pages, to whoever builds its guest memory.
+import { PAGE_SHIFT } from './page.js';
 import { pad, struct, u16, u32, u64 } from './struct.js';
 
 export const GRANT_ENTRY_V1 = struct('grant_entry_v1', { flags: u16, domid: u16, frame: u32 }, { size: 8 });
@@ -49,4 +50,4 @@ export const GNTTAB_QUERY_SIZE = struct(
 
 /** Bit 63 of a DMA address marks a granted page: the reference above the page offset (Linux, grant-dma-ops.c). */
 export const GRANT_DMA_ADDR_BIT = 63;
-export const GRANT_DMA_PAGE_SHIFT = 12;
+export const GRANT_DMA_PAGE_SHIFT = PAGE_SHIFT;

@@ -1,5 +1,6 @@
 // The requests that a guest's trapped accesses become, and the pages on which a device model reads them.
 // Source: xen/include/public/hvm/ioreq.h, dm_op.h. Leaves who serves what to services/hypervisor/ioreq/ioreq-servers.ts.
+import { PAGE_SIZE } from './page.js';
 import { struct, u8, u16, u32, u64 } from './struct.js';
 
 export const IOREQ_READ = 1;
@@ -28,7 +29,7 @@ export const IOREQ_DATA_IS_PTR = 0x10;
 export const IOREQ_DIR_READ = 0x20;
 export const IOREQ_DF = 0x40;
 
-export const IOREQ_PAGE_SIZE = 4096;
+export const IOREQ_PAGE_SIZE = PAGE_SIZE;
 /** Slots of the synchronous page, indexed by vCPU. */
 export const IOREQS_PER_PAGE = IOREQ_PAGE_SIZE / IOREQ.size;
 

@@ -5,6 +5,7 @@ import { errnoName } from '../../lib/core/errno.js';
 import { ErrnoError } from '../../lib/core/errors.js';
 import type { NotifyHandle } from '../../lib/core/notify.js';
 import type { BellHandle } from '../../lib/core/proto-types.js';
+import { XEN_DMOP_no_gfns } from '../../lib/layout/dm-op.js';
 import { GNTMAP_host_map, GNTMAP_readonly } from '../../lib/layout/grant-table.js';
 import type { Domain } from './domain/domain.js';
 import { guestPorts } from './domain/domctl.js';
@@ -70,8 +71,9 @@ export function hypervisorHandlers(env: HandlerEnvironment): Handlers<'Hyperviso
       domid: request.domid,
       ...run(peer, 'dm.create_ioreq_server', request),
     }),
-    // Pages are acquired as resources here, so nobody asks for frame numbers: no_gfns.
-    dm_get_ioreq_server_info: (request, peer) => run(peer, 'dm.get_ioreq_server_info', { ...request, flags: 1 }),
+    // Pages are acquired as resources here: no process of ours asks for frame numbers.
+    dm_get_ioreq_server_info: (request, peer) =>
+      run(peer, 'dm.get_ioreq_server_info', { ...request, flags: XEN_DMOP_no_gfns }),
     dm_map_io_range_to_ioreq_server: call('dm.map_io_range_to_ioreq_server'),
     dm_unmap_io_range_from_ioreq_server: call('dm.unmap_io_range_from_ioreq_server'),
     dm_set_ioreq_server_state: call('dm.set_ioreq_server_state'),

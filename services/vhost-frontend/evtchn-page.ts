@@ -7,7 +7,7 @@ import {
   COMMAND_WRITE_BACK,
   DEV_EVTCHN,
   DEV_EVTCHN_RING_SIZE,
-} from '../../lib/layout/dev-evtchn.js';
+} from '../../lib/layout/ours/dev-evtchn.js';
 
 export class EvtchnPage {
   readonly #words: Uint32Array;

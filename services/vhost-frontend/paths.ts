@@ -11,6 +11,7 @@ import type { Doorbell, Notifier, NotifyHandle } from '../../lib/core/notify.js'
 import type { BellHandle } from '../../lib/core/proto-types.js';
 import { hasEvtchnRaise, needsEvtchnRaise } from '../../lib/events/evtchn-raise.js';
 import { XEN_DM_OP_EVTCHN_RAISE, XEN_DM_OP_HEADER, XEN_DMOP } from '../../lib/layout/dm-op.js';
+import { EVENTFD_DIRECTION } from '../../lib/layout/ours/dev-evtchn.js';
 import { HOP, PATH_HOPS } from '../../lib/trace/hops.js';
 import type { DevEvtchn } from './dev-evtchn.js';
 import type { ServerSession } from './device-server.js';
@@ -20,8 +21,6 @@ import type { Ledger } from './ledger.js';
 /** Width of a kick: QueueNotify is a 32-bit register. */
 const NOTIFY_LEN = 4;
 /** DEV_EVTCHN_EVENTFD: a signal on the handle sends on the port; an event on the port signals the handle. */
-const TO_PORT = 0;
-const FROM_PORT = 1;
 
 export interface WireDeps {
   readonly hypervisor: Remote<'Hypervisor'>;
@@ -112,7 +111,7 @@ const callByDmOp: MakeCall = async ({ hypervisor, ledger, guestPort, domid }) =>
 const callOnPort =
   (direct: boolean): MakeCall =>
   async ({ hypervisor, evtchn, ledger, port, domid }) => {
-    const eventfd = { fd: evtchn.fd, port, direction: TO_PORT, direct };
+    const eventfd = { fd: evtchn.fd, port, direction: EVENTFD_DIRECTION.TO_PORT, direct };
     const { handle } = await hypervisor.dev_evtchn_eventfd(eventfd);
     const giveBack = ledger.take('eventfd', port, domid);
     return { handle, close: () => hypervisor.dev_evtchn_eventfd({ ...eventfd, deassign: true }).finally(giveBack) };
@@ -146,7 +145,7 @@ const kickByPort: MakeKick = async (context, vq, handle) => {
   const { hypervisor, evtchn, ledger, domid, queuePorts } = context;
   const port = queuePorts[vq];
   if (port === undefined) return kickByIoeventfd(false)(context, vq, handle);
-  const eventfd = { fd: evtchn.fd, port, direction: FROM_PORT };
+  const eventfd = { fd: evtchn.fd, port, direction: EVENTFD_DIRECTION.FROM_PORT };
   await hypervisor.dev_evtchn_eventfd({ ...eventfd, handle: handle as BellHandle });
   const giveBack = ledger.take('queue eventfd', port, domid);
   return { close: () => hypervisor.dev_evtchn_eventfd({ ...eventfd, deassign: true }).finally(giveBack) };

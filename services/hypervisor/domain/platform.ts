@@ -2,11 +2,11 @@
 // attributes. A PVH guest here listens to event channels only, so these are kept, checked and recorded, and interrupt
 // nobody. Leaves argument checks to dm-ops-x86.ts.
 import { ERRNO } from '../../../lib/core/errno.js';
+import { XEN_DMOP_MEM_CACHEATTR_DELETE } from '../../../lib/layout/dm-op.js';
 
 const { EBUSY, ENOENT, ENOSPC } = ERRNO;
 /** Xen's bound on pinned ranges of a domain. */
 const PINNED_RANGES_MAX = 64;
-const DELETE_CACHEATTR = 0xffffffff;
 
 export class Platform {
   /** Asserted lines: PCI INTx by device and pin, ISA by number. */
@@ -37,7 +37,7 @@ export class Platform {
   /** Frames start to end get a cache attribute, or lose it. 0 or -errno. */
   pin(start: bigint, end: bigint, type: number): number {
     const same = this.#pinned.findIndex((range) => range.start === start && range.end === end);
-    if (type === DELETE_CACHEATTR) {
+    if (type === XEN_DMOP_MEM_CACHEATTR_DELETE) {
       if (same < 0) return -ENOENT;
       this.#pinned.splice(same, 1);
       return 0;

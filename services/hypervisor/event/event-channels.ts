@@ -13,6 +13,7 @@ import {
   VIRQS_PER_DOMAIN,
   VIRQS_PER_VCPU,
 } from '../../../lib/layout/evtchn.js';
+import { PAGE_SIZE } from '../../../lib/layout/page.js';
 import type { Domain } from '../domain/domain.js';
 import { TwoLevel } from './event-2l.js';
 import { Fifo } from './event-fifo.js';
@@ -20,7 +21,6 @@ import type { PortMoves } from './port-moves.js';
 import { PORT_STATE, type Port } from './ports.js';
 
 const { EACCES, EAGAIN, EBUSY, EEXIST, EINVAL, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, ESRCH } = ERRNO;
-const FIFO_PAGE_SIZE = 4096;
 
 export interface EvtchnStatusOut {
   readonly status: number;
@@ -218,7 +218,7 @@ export class EventChannels {
   /** A vCPU's control block; the first one switches the domain to the FIFO ABI. 0 or -errno. */
   initControl(caller: Domain, gfn: bigint, offset: number, vcpuId: number): number {
     if (caller.vcpus[vcpuId] === undefined) return -ENOENT;
-    if (offset > FIFO_PAGE_SIZE - EVTCHN_FIFO_CONTROL_BLOCK.size || offset % 8 !== 0) return -EINVAL;
+    if (offset > PAGE_SIZE - EVTCHN_FIFO_CONTROL_BLOCK.size || offset % 8 !== 0) return -EINVAL;
     if (caller.abi instanceof Fifo) return caller.abi.mapControlBlock(vcpuId, gfn, offset);
     if (caller.memory === undefined) return -EINVAL; // dom0's kernel lives here, on the 2-level words
     const fifo = new Fifo(caller, caller.memory);

@@ -18,12 +18,12 @@ import {
   EVTCHN_FIFO_PRIORITY_DEFAULT,
   EVTCHN_FIFO_PRIORITY_MIN,
 } from '../../../lib/layout/evtchn.js';
+import { PAGE_SIZE } from '../../../lib/layout/page.js';
 import type { Domain } from '../domain/domain.js';
 import { type EventAbi, wakePollers } from './event-abi.js';
 import type { Port } from './ports.js';
 
 const { EINVAL, ENOSPC } = ERRNO;
-const PAGE_SIZE = 4096;
 const LINK_TRIES_MAX = 8;
 const PENDING = 1 << EVTCHN_FIFO_PENDING;
 const MASKED = 1 << EVTCHN_FIFO_MASKED;

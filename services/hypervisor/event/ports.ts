@@ -1,6 +1,7 @@
 // The ports of one domain: records in buckets, lowest free number first. Knows nothing of what a port is bound to;
 // those rules are in event-channels.ts.
 import { ERRNO } from '../../../lib/core/errno.js';
+import { EVTCHN_FIFO_PRIORITY_DEFAULT } from '../../../lib/layout/evtchn.js';
 import type { Domain } from '../domain/domain.js';
 
 /** Xen's internal states (event_channel.h ECS_*). */
@@ -24,9 +25,9 @@ export class Port {
   remote: Port | null = null;
   virq = 0;
   /** FIFO ABI: queue of this port, and where it was linked last. */
-  priority = 7;
+  priority: number = EVTCHN_FIFO_PRIORITY_DEFAULT;
   lastVcpu = 0;
-  lastPriority = 7;
+  lastPriority: number = EVTCHN_FIFO_PRIORITY_DEFAULT;
   /** Told when the port is closed, falls to unbound, moves to another vCPU or gets another ABI: the path `direct`. */
   onChange: (() => void) | null = null;
   /** FIFO ABI: an event that came before its word existed. */

@@ -4,6 +4,7 @@
 import { ERRNO } from '../../../lib/core/errno.js';
 import { ErrnoError } from '../../../lib/core/errors.js';
 import type { History } from '../../../lib/core/history.js';
+import { GRANT_HANDLES_MAX } from '../../../lib/core/limits.js';
 import type { FileHandle } from '../../../lib/core/proto-types.js';
 import type { SharedFiles } from '../../../lib/core/shared.js';
 import {
@@ -21,13 +22,11 @@ import {
   GTF_type_mask,
   GTF_writing,
 } from '../../../lib/layout/grant-table.js';
+import { PAGE_SIZE } from '../../../lib/layout/page.js';
 import type { Domain } from '../domain/domain.js';
 
-const PAGE_SIZE = 4096;
 /** Tries on an entry that its guest keeps changing; Xen gives up as well. */
 const PIN_TRIES_MAX = 5;
-/** Mappings of all grants together. */
-const HANDLES_MAX = 65536;
 /** Xen's default of initial table pages. */
 const FRAMES_INITIAL = 1;
 
@@ -107,7 +106,7 @@ export class Grants {
   map(owner: object, caller: Domain, domain: Domain | undefined, ref: number, flags: number): GrantMapResult {
     if ((flags & (GNTMAP_device_map | GNTMAP_host_map)) === 0) return failed(GNTST.bad_gntref);
     if (domain === undefined || domain.dying) return failed(GNTST.bad_domain);
-    if (this.#handles.size >= HANDLES_MAX) return failed(GNTST.no_space);
+    if (this.#handles.size >= GRANT_HANDLES_MAX) return failed(GNTST.no_space);
     const table = this.#tables.get(domain);
     if (table === undefined || ref >= table.entries) return failed(GNTST.bad_gntref);
     const writable = (flags & GNTMAP_readonly) === 0;

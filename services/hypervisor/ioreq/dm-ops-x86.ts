@@ -3,26 +3,25 @@
 import { ERRNO } from '../../../lib/core/errno.js';
 import {
   CACHEATTR_TYPES,
+  HVM_ISA_IRQS,
+  HVM_PCI_DEVICES,
+  HVM_PCI_LINKS,
+  HVM_PCI_PINS,
   HVMMEM,
   TRACK_DIRTY_VRAM_PAGES_MAX,
   XEN_DMOP_EVENT_TYPES,
   XEN_DMOP_MODIFIED_MEMORY_EXTENTS_MAX,
 } from '../../../lib/layout/dm-op.js';
+import { PAGE_SHIFT } from '../../../lib/layout/page.js';
 import type { Domain } from '../domain/domain.js';
 import type { Operation } from '../operation.js';
 import { dm } from './dm-op.js';
 
 const { E2BIG, EBUSY, EINVAL, EOPNOTSUPP, ERANGE } = ERRNO;
 
-const ISA_IRQS = 16;
-const PCI_LINKS = 4;
-const PCI_DEVICES = 32;
-const PCI_PINS = 4;
-const PAGE_SHIFT = 12n;
-
 /** Frames of the domain's RAM; nothing of ours lies above. */
 function frames(domain: Domain): bigint {
-  return BigInt(domain.memoryMib) << (20n - PAGE_SHIFT);
+  return BigInt(domain.memoryMib) << BigInt(20 - PAGE_SHIFT);
 }
 
 export const X86_DM_OPERATIONS: Readonly<Record<string, Operation>> = {
@@ -33,18 +32,19 @@ export const X86_DM_OPERATIONS: Readonly<Record<string, Operation>> = {
     { domain: 'u16', bus: 'u8', device: 'u8', intx: 'u8', level: 'u8' },
     ({ domain }, args) => {
       const { bus, device, intx, level } = args;
-      if (args.domain !== 0 || bus !== 0 || device >= PCI_DEVICES || intx >= PCI_PINS || level > 1) return -EINVAL;
+      if (args.domain !== 0 || bus !== 0 || device >= HVM_PCI_DEVICES || intx >= HVM_PCI_PINS || level > 1)
+        return -EINVAL;
       domain.platform.setLine(`pci ${device}.${intx}`, level);
       return 0;
     },
   ),
   'dm.set_isa_irq_level': dm({ irq: 'u8', level: 'u8' }, ({ domain }, { irq, level }) => {
-    if (irq >= ISA_IRQS || level > 1) return -EINVAL;
+    if (irq >= HVM_ISA_IRQS || level > 1) return -EINVAL;
     domain.platform.setLine(`isa ${irq}`, level);
     return 0;
   }),
   'dm.set_pci_link_route': dm({ link: 'u8', isa_irq: 'u8' }, ({ domain }, args) => {
-    if (args.link >= PCI_LINKS || args.isa_irq >= ISA_IRQS) return -EINVAL;
+    if (args.link >= HVM_PCI_LINKS || args.isa_irq >= HVM_ISA_IRQS) return -EINVAL;
     domain.platform.links[args.link] = args.isa_irq;
     return 0;
   }),

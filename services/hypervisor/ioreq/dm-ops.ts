@@ -1,15 +1,13 @@
 // Device-model operations as named operations (xen/common/dm.c): the checks that all of them share, then
 // those of each in Xen's order. Leaves servers, ranges and slots to ioreq-servers.ts.
 import { ERRNO } from '../../../lib/core/errno.js';
+import { XEN_DMOP_no_gfns } from '../../../lib/layout/dm-op.js';
 import { NR_IO_RANGE_TYPES } from '../../../lib/layout/ioreq.js';
 import type { Operation } from '../operation.js';
 import { dm } from './dm-op.js';
 import { X86_DM_OPERATIONS } from './dm-ops-x86.js';
 
 const { EINVAL, ENOMEM, EOPNOTSUPP, EPERM } = ERRNO;
-
-/** HVM_IOREQSRV flag: only the port of the buffered page is asked for. */
-const XEN_DMOP_no_gfns = 1;
 
 const range = (act: 'mapRange' | 'unmapRange') =>
   dm({ id: 'u16', pad: 'u16', type: 'u32', start: 'u64', end: 'u64' }, ({ host, caller, domain }, args) => {

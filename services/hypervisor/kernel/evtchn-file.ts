@@ -14,7 +14,8 @@ import {
   COMMAND_WRITE_BACK,
   DEV_EVTCHN,
   DEV_EVTCHN_RING_SIZE,
-} from '../../../lib/layout/dev-evtchn.js';
+  EVENTFD_DIRECTION,
+} from '../../../lib/layout/ours/dev-evtchn.js';
 import { DIRECT_BELL_PREFIX } from '../../../lib/layout/ours/direct.js';
 import { HOP } from '../../../lib/trace/hops.js';
 import type { Domain } from '../domain/domain.js';
@@ -25,8 +26,6 @@ import type { IrqHandler, KernelIrqs } from './kernel-irqs.js';
 
 const INDEX_MASK = DEV_EVTCHN_RING_SIZE - 1;
 const PORT_MASK = (1 << COMMAND_SHIFT) - 1;
-export const EVENTFD_TO_PORT = 0;
-export const EVENTFD_FROM_PORT = 1;
 
 export interface EvtchnFileEnvironment {
   readonly dom0: Domain;
@@ -160,7 +159,7 @@ export class EvtchnFile {
   eventfd(port: number, direction: number, handle: NotifyHandle | undefined, direct = false): NotifyHandle | undefined {
     const bound = this.#ports.get(port);
     if (bound === undefined) throw new ErrnoError('ENOTCONN', `port ${port} is not bound on this file`);
-    if (direction === EVENTFD_TO_PORT) {
+    if (direction === EVENTFD_DIRECTION.TO_PORT) {
       if (bound.sender !== undefined) throw new ErrnoError('EBUSY', `port ${port} has an event descriptor already`);
       if (direct) {
         bound.sender = this.#directSender(port);
@@ -174,7 +173,8 @@ export class EvtchnFile {
       this.#env.history.record('acquire', 'eventfd', port, direction);
       return bound.sender.handle;
     }
-    if (direction !== EVENTFD_FROM_PORT || handle === undefined) throw new ErrnoError('EINVAL', 'bad direction');
+    if (direction !== EVENTFD_DIRECTION.FROM_PORT || handle === undefined)
+      throw new ErrnoError('EINVAL', 'bad direction');
     if (bound.notifier !== undefined) throw new ErrnoError('EBUSY', `port ${port} has an event descriptor already`);
     bound.notifier = this.#env.doorbell.open(handle);
     this.#env.history.record('acquire', 'eventfd', port, direction);
@@ -211,22 +211,22 @@ export class EvtchnFile {
   eventfdDeassign(port: number, direction: number): void {
     const bound = this.#ports.get(port);
     if (bound === undefined) throw new ErrnoError('ENOTCONN', `port ${port} is not bound on this file`);
-    if (direction === EVENTFD_TO_PORT ? bound.sender === undefined : bound.notifier === undefined) {
+    if (direction === EVENTFD_DIRECTION.TO_PORT ? bound.sender === undefined : bound.notifier === undefined) {
       throw new ErrnoError('ENOENT', `port ${port} has no event descriptor in that direction`);
     }
     this.#dropEventfd(bound, direction);
   }
 
   #dropEventfd(bound: BoundPort, direction?: number): void {
-    if (bound.sender !== undefined && direction !== EVENTFD_FROM_PORT) {
+    if (bound.sender !== undefined && direction !== EVENTFD_DIRECTION.FROM_PORT) {
       bound.sender.release();
       bound.sender = undefined;
-      this.#env.history.record('release', 'eventfd', bound.port, EVENTFD_TO_PORT);
+      this.#env.history.record('release', 'eventfd', bound.port, EVENTFD_DIRECTION.TO_PORT);
     }
-    if (bound.notifier !== undefined && direction !== EVENTFD_TO_PORT) {
+    if (bound.notifier !== undefined && direction !== EVENTFD_DIRECTION.TO_PORT) {
       bound.notifier.close();
       bound.notifier = undefined;
-      this.#env.history.record('release', 'eventfd', bound.port, EVENTFD_FROM_PORT);
+      this.#env.history.record('release', 'eventfd', bound.port, EVENTFD_DIRECTION.FROM_PORT);
     }
   }
 

@@ -7,10 +7,11 @@ import { DEV_EVTCHN_FILES_MAX } from '../../../lib/core/limits.js';
 import type { NotifyHandle } from '../../../lib/core/notify.js';
 import type { FileHandle, GrantHandle, Held } from '../../../lib/core/proto-types.js';
 import { GRANT_FRAMES_MAX } from '../../../lib/layout/grant-table.js';
+import { EVENTFD_DIRECTION } from '../../../lib/layout/ours/dev-evtchn.js';
 import type { Domain } from '../domain/domain.js';
 import type { Host } from '../host.js';
 import { hypercall } from '../operations.js';
-import { EVENTFD_FROM_PORT, EVENTFD_TO_PORT, EvtchnFile } from './evtchn-file.js';
+import { EvtchnFile } from './evtchn-file.js';
 import { type IoeventfdSpec, Ioeventfds } from './ioeventfds.js';
 import { Irqfds } from './irqfds.js';
 import { KernelIrqs } from './kernel-irqs.js';
@@ -105,7 +106,7 @@ export class KernelHalf {
   ): NotifyHandle | undefined {
     const file = this.file(process, fd);
     const { port, direction, deassign, direct, handle } = spec;
-    if (direction !== EVENTFD_TO_PORT && direction !== EVENTFD_FROM_PORT)
+    if (direction !== EVENTFD_DIRECTION.TO_PORT && direction !== EVENTFD_DIRECTION.FROM_PORT)
       throw new ErrnoError('EINVAL', `direction ${direction}`);
     if (!deassign) return file.eventfd(port, direction, handle, direct);
     file.eventfdDeassign(port, direction);

@@ -1,10 +1,12 @@
 // What xenstored asks the hypervisor: who a peer is, whether a domain exists, and which domains changed when VIRQ_DOM_EXC
 // says that some did. Leaves what follows from that to the store.
+
 import { ErrnoError } from '../../../lib/core/errors.js';
 import { DOMID_INVALID } from '../../../lib/core/ids.js';
 import type { DomainState } from '../../../lib/core/proto-types.js';
 import type { BusClient, ServiceContext } from '../../../lib/core/service.js';
 import { DOMSTATE_DEAD, DOMSTATE_DYING, DOMSTATE_EXIST, DOMSTATE_SHUTDOWN, VIRQ } from '../../../lib/layout/evtchn.js';
+import { EVENTFD_DIRECTION } from '../../../lib/layout/ours/dev-evtchn.js';
 import type { DomainChange } from '../domain-life.js';
 
 export class HostDomains {
@@ -53,7 +55,12 @@ export class HostDomains {
     });
     const { local_port: port } = await this.#hypervisor.dev_evtchn_bind_virq({ fd, virq: VIRQ.DOM_EXC });
     // An event descriptor needs no write-back: each event is a ring of our doorbell, and rings coalesce as events do.
-    await this.#hypervisor.dev_evtchn_eventfd({ fd, port, direction: 1, handle: bell.handle });
+    await this.#hypervisor.dev_evtchn_eventfd({
+      fd,
+      port,
+      direction: EVENTFD_DIRECTION.FROM_PORT,
+      handle: bell.handle,
+    });
     running ??= poll();
     await running;
   }

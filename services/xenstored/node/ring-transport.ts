@@ -1,12 +1,14 @@
 // Guests on ring pages, as in real Xen: the store's event channel is bound when a domain is introduced; the page, which
 // the domain grants under the reference that is reserved for it, is mapped when that channel first fires, so that a
 // guest which uses another transport needs none. Leaves the ring's rules to ring-session.ts.
+
 import { ErrnoError } from '../../../lib/core/errors.js';
 import { STORE_REQUESTS_PER_TURN } from '../../../lib/core/limits.js';
 import type { Notifier } from '../../../lib/core/notify.js';
 import type { BusClient, ServiceContext } from '../../../lib/core/service.js';
 import type { Mapping } from '../../../lib/core/shared.js';
 import { GNTST, GNTTAB_RESERVED_XENSTORE } from '../../../lib/layout/grant-table.js';
+import { EVENTFD_DIRECTION } from '../../../lib/layout/ours/dev-evtchn.js';
 import { XENSTORE_DOMAIN_INTERFACE } from '../../../lib/layout/xs-ring.js';
 import { type XsdError, xsdError } from '../../../lib/layout/xs-wire.js';
 import { RingEnd } from '../../../lib/xenstore/ring-stream.js';
@@ -84,9 +86,18 @@ export class RingTransport {
       });
       bound = port;
       const bell = context.doorbell.bind(() => this.#event(ring));
-      const { handle } = await this.#hypervisor.dev_evtchn_eventfd({ fd: this.#fd, port, direction: 0 });
+      const { handle } = await this.#hypervisor.dev_evtchn_eventfd({
+        fd: this.#fd,
+        port,
+        direction: EVENTFD_DIRECTION.TO_PORT,
+      });
       if (handle === undefined) throw new ErrnoError('EIO', 'no handle for the port');
-      await this.#hypervisor.dev_evtchn_eventfd({ fd: this.#fd, port, direction: 1, handle: bell.handle });
+      await this.#hypervisor.dev_evtchn_eventfd({
+        fd: this.#fd,
+        port,
+        direction: EVENTFD_DIRECTION.FROM_PORT,
+        handle: bell.handle,
+      });
       const ring: Ring = {
         domid,
         port,

@@ -2,6 +2,7 @@ import t from 'tap';
 import type { NotifyHandle } from '../../../../lib/core/notify.js';
 import { DirectCalls, DirectKicks } from '../../../../lib/events/direct.js';
 import { TwoLevelWords } from '../../../../lib/events/two-level.js';
+import { EVENTFD_DIRECTION } from '../../../../lib/layout/ours/dev-evtchn.js';
 import { DIRECT_CALLS, DIRECT_TABLE } from '../../../../lib/layout/ours/direct.js';
 import { DirectTable } from '../../../../services/hypervisor/event/direct-table.js';
 import { FakeEmulator, FakeGuest, FakeUser, makeLab } from '../../../../testkit/host-lab.js';
@@ -20,10 +21,15 @@ function stage() {
   const port = lab.kernel.bindInterdomain(user.process, user.file.fd, domain.domid, remote);
   const tie = () =>
     lab.kernel.eventfd(user.process, user.file.fd, {
-      ...{ port, direction: 0, deassign: false, direct: true, handle: undefined },
+      ...{ port, direction: EVENTFD_DIRECTION.TO_PORT, deassign: false, direct: true, handle: undefined },
     })!;
   const untie = () =>
-    lab.kernel.eventfd(user.process, user.file.fd, { port, direction: 0, deassign: true, handle: undefined });
+    lab.kernel.eventfd(user.process, user.file.fd, {
+      port,
+      direction: EVENTFD_DIRECTION.TO_PORT,
+      deassign: true,
+      handle: undefined,
+    });
   const rings: NotifyHandle[] = [];
   const { files } = lab.host.runOf(domain)!;
   const ring = (handle: NotifyHandle) => {

@@ -1,7 +1,7 @@
 // The dm_op evtchn_raise as the command ring of /dev/xen/evtchn carries it.
 import t from 'tap';
 import { NO_LOG } from '../../../../lib/core/log.js';
-import { COMMAND_DM_RAISE, COMMAND_SHIFT, DEV_EVTCHN } from '../../../../lib/layout/dev-evtchn.js';
+import { COMMAND_DM_RAISE, COMMAND_SHIFT, DEV_EVTCHN } from '../../../../lib/layout/ours/dev-evtchn.js';
 import { FakeGuest, FakeUser, makeLab } from '../../../../testkit/host-lab.js';
 import type { SandboxOptions } from '../../../../testkit/sandbox.js';
 

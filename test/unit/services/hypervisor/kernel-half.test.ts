@@ -1,5 +1,5 @@
 import t from 'tap';
-import { DEV_EVTCHN, DEV_EVTCHN_RING_SIZE } from '../../../../lib/layout/dev-evtchn.js';
+import { DEV_EVTCHN, DEV_EVTCHN_RING_SIZE, EVENTFD_DIRECTION } from '../../../../lib/layout/ours/dev-evtchn.js';
 import { FakeEmulator, FakeGuest, FakeUser, type Lab, makeLab } from '../../../../testkit/host-lab.js';
 
 const BASE = 0xf0001000;
@@ -134,7 +134,13 @@ t.test('event descriptors: to a port, from a port, once each, until unbind', asy
   const { remote, port } = channel(lab, domid, user);
   const { process, file } = user;
   const tie = (args: object) =>
-    lab.kernel.eventfd(process, file.fd, { port, direction: 0, deassign: false, handle: undefined, ...args });
+    lab.kernel.eventfd(process, file.fd, {
+      port,
+      direction: EVENTFD_DIRECTION.TO_PORT,
+      deassign: false,
+      handle: undefined,
+      ...args,
+    });
   const call = tie({})!;
   lab.doorbell.ring(call.bit);
   t.same(guest.shared.take(), [remote], 'a signal is a send');
@@ -151,21 +157,21 @@ t.test('event descriptors: to a port, from a port, once each, until unbind', asy
     'EINVAL',
   );
   t.equal(
-    code(() => tie({ direction: 1 })),
+    code(() => tie({ direction: EVENTFD_DIRECTION.FROM_PORT })),
     'EINVAL',
     'nothing to signal',
   );
   t.equal(
-    code(() => tie({ direction: 1, deassign: true })),
+    code(() => tie({ direction: EVENTFD_DIRECTION.FROM_PORT, deassign: true })),
     'ENOENT',
   );
   let rung = 0;
   const bell = lab.doorbell.bind(() => rung++);
-  t.equal(tie({ direction: 1, handle: bell.handle }), undefined);
+  t.equal(tie({ direction: EVENTFD_DIRECTION.FROM_PORT, handle: bell.handle }), undefined);
   for (let n = 0; n < 3; n++) lab.call(domid, 'evtchn.send', { port: remote });
   t.equal(rung, 3, 'no write-back needed');
   t.same(user.readPorts(), [], 'not in the read ring meanwhile');
-  t.equal(tie({ direction: 1, deassign: true }), undefined);
+  t.equal(tie({ direction: EVENTFD_DIRECTION.FROM_PORT, deassign: true }), undefined);
   lab.call(domid, 'evtchn.send', { port: remote });
   t.same(user.readPorts(), [port]);
   t.equal(file.unbind(port), 0);

@@ -1,12 +1,5 @@
 import t from 'tap';
 import {
-  COMMAND_DM_RAISE,
-  COMMAND_NOTIFY,
-  COMMAND_SHIFT,
-  DEV_EVTCHN,
-  DEV_EVTCHN_RING_SIZE,
-} from '../../../../lib/layout/dev-evtchn.js';
-import {
   IOREQ,
   IOREQ_DATA_IS_PTR,
   IOREQ_DIR_READ,
@@ -20,6 +13,13 @@ import {
   STATE_IOREQ_READY,
   STATE_IORESP_READY,
 } from '../../../../lib/layout/ioreq.js';
+import {
+  COMMAND_DM_RAISE,
+  COMMAND_NOTIFY,
+  COMMAND_SHIFT,
+  DEV_EVTCHN,
+  DEV_EVTCHN_RING_SIZE,
+} from '../../../../lib/layout/ours/dev-evtchn.js';
 import { EvtchnPage } from '../../../../services/vhost-frontend/evtchn-page.js';
 import { IoreqSlots } from '../../../../services/vhost-frontend/ioreq-slots.js';
 

@@ -23,6 +23,14 @@ export const DEV_EVTCHN = {
   SIZE: 12288,
 } as const;
 
+/** Which way an event descriptor that is tied to a port works (DevEvtchnEventfd.direction). */
+export const EVENTFD_DIRECTION = {
+  /** A signal on the descriptor sends on the port. */
+  TO_PORT: 0,
+  /** An event on the port signals the descriptor. */
+  FROM_PORT: 1,
+} as const;
+
 /** The port is re-enabled (late EOI): what write() of the device does. */
 export const COMMAND_WRITE_BACK = 0;
 /** ioctl NOTIFY: EVTCHNOP_send on the port. */
