@@ -12,7 +12,11 @@ import {
   VIRTIO_MMIO_KEY,
   XENBUS_KEY,
   XenbusState,
+  xenbusStateName,
 } from '../lib/layout/xenbus.js';
+import { parseState } from '../lib/xenbus/keys.js';
+import { REVIEW } from '../lib/xenbus/protocol.js';
+import { assertMove, assertWrites } from '../lib/xenbus/rules.js';
 import type { StoreOps } from '../lib/xenstore/api.js';
 import type { VirtioConfig } from './guest-config.js';
 import { listNode, readNode, removeNode, removeNodeAndEmptyParents, type Toolstack, whenStore } from './toolstack.js';
@@ -52,6 +56,15 @@ async function addDevice({ store, history }: Toolstack, id: DeviceId, keys: Keys
     [XENBUS_KEY.state, initialising],
     ...keys,
   ];
+  for (const [side, written] of [
+    ['front', [[XENBUS_KEY.backend, back.path], ...frontKeys]],
+    ['back', [[XENBUS_KEY.frontend, front.path], ...backKeys]],
+  ] as const) {
+    for (const [key] of written)
+      if (key !== XENBUS_KEY.state) assertWrites(REVIEW, side, key, 'toolstack', XenbusState.Unknown);
+    // Each directory is made anew: no state stands in it before.
+    assertMove(REVIEW, { side, from: XenbusState.Unknown, to: XenbusState.Initialising, by: 'toolstack' });
+  }
   await store.transaction(async (tx) => {
     await removeNode(tx, libxl);
     await tx.write(`${libxl}/${XENBUS_KEY.frontend}`, front.path);
@@ -125,14 +138,20 @@ async function close(toolstack: Toolstack, id: DeviceId, force: boolean, deadlin
     if (force) await removeNode(tx, frontendPath(id));
     const now = await state(tx);
     if (now === undefined) return undefined;
+    const from = parseState(now);
+    assertWrites(REVIEW, 'back', XENBUS_KEY.online, 'toolstack', from);
     await tx.write(`${backendPath(id)}/${XENBUS_KEY.online}`, '0');
-    if (now !== closed) await tx.write(statePath, String(XenbusState.Closing));
-    return now;
+    if (from === XenbusState.Closed) return from;
+    // A number outside the enum is written by no backend that keeps the protocol: it counts as no state.
+    const known = xenbusStateName(from) === String(from) ? XenbusState.Unknown : from;
+    assertMove(REVIEW, { side: 'back', from: known, to: XenbusState.Closing, by: 'toolstack' });
+    await tx.write(statePath, String(XenbusState.Closing));
+    return from;
   });
   if (before === undefined) return true;
-  if (before !== closed) {
+  if (before !== XenbusState.Closed) {
     const name = `${backendNode(id)}/${XENBUS_KEY.state}`;
-    toolstack.history.record('state', name, Number(before), XenbusState.Closing, id.domid);
+    toolstack.history.record('state', name, before, XenbusState.Closing, id.domid);
   }
   try {
     return await whenStore(toolstack, statePath, deadlineMs, async () => {

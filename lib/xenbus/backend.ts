@@ -2,155 +2,56 @@
 // in its state. At rest it is shown both states as the store has them (`look`) and REST and OWN say what they lead to,
 // repeats included; at work it asks for one effect, and WORK says where success and failure lead. What was taken stands in
 // `held` and is given back from there on every path; registers are answered from `claimRange` to `unclaimRange`, so also
-// while it is Closing, until the frontend is at 6 (its removal of the device reads and writes them).
-// Leaves the store, Xen and the device server to whoever performs the effects (services/vhost-frontend). That one looks
-// again after each arrival at rest: events may have come while an effect was under way.
+// while it is Closing, until the frontend is at 6 (its removal of the device reads and writes them). Each effect that writes a
+// state or a key, or reads keys, is held to the protocol's tables before it leaves backStep (rules.ts).
+// Leaves the store, Xen and the device server to services/vhost-frontend/device.ts, which performs the effects and looks again
+// after each arrival at rest: events may have come while an effect was under way.
+import { ERRNO } from '../core/errno.js';
 import { assert } from '../core/errors.js';
 import { queueEventChannelKey, VIRTIO_MMIO_KEY, XenbusState } from '../layout/xenbus.js';
+import type {
+  BackEffect,
+  BackEvent,
+  BackFailure,
+  BackHeld,
+  BackMove,
+  BackPhase,
+  BackRest,
+  BackRow,
+  BackState,
+  BackStep,
+  BackTables,
+  BackWorkRule,
+  FrontendKeys,
+} from './backend-types.js';
 import { formatHex, MMIO_SIZE, parseBase, parseEventChannel } from './keys.js';
+import { type Protocol, REVIEW } from './protocol.js';
+import { assertMove, assertReads, assertWrites } from './rules.js';
 
-export type BackRest = 'found' | 'waiting' | 'connected' | 'closing' | 'closed' | 'gone';
-export type BackWork =
-  | 'readingSetup'
-  | 'opening'
-  | 'publishing'
-  | 'offering'
-  | 'announcing'
-  | 'readingFrontend'
-  | 'claiming'
-  | 'binding'
-  | 'wiring'
-  | 'confirming'
-  | 'reporting'
-  | 'saying'
-  | 'releasing'
-  | 'finishing';
-export type BackPhase = BackRest | BackWork;
+export type * from './backend-types.js';
 
-/** What it holds and must give back; the number is the frontend's own. */
-export interface BackHeld {
-  readonly session?: true;
-  readonly base?: number;
-  readonly port?: number;
-  readonly wired?: true;
-}
-
-export interface BackFailure {
-  readonly errno: number;
-  readonly text: string;
-}
-
-/** What the toolstack's keys asked for, as the performer read and checked it. */
-export interface FrontendKeys {
-  readonly base: string;
-  readonly eventChannel: string;
-  /** `queue-N/event-channel` of the queues that were offered one; '' where the frontend wrote none. */
-  readonly queues?: readonly string[];
-}
-
-/** The guest's ports as the frontend wrote them. */
-export interface FrontendPorts {
-  readonly port: number;
-  /** Index = queue; undefined where there is none. */
-  readonly queuePorts: readonly (number | undefined)[];
-}
-
-/** Why a connection is made: from the beginning, or found half-way at 4 or 5 after the loss of an earlier backend. */
-export type BackGoal = 'begin' | 'goOn' | 'adopt';
-
-export interface BackState {
-  readonly phase: BackPhase;
-  readonly held: BackHeld;
-  /** Own state as last read or written. */
-  readonly back: number;
-  readonly goal: BackGoal;
-  /** Queues that are offered event channels; from the toolstack's keys. */
-  readonly queues?: number;
-  /** Read from the frontend, not claimed yet. */
-  readonly offer?: FrontendPorts & { readonly base: number };
-  readonly failure?: BackFailure;
-  /** The device itself is impossible (type, server): it stays closed until the toolstack makes it anew. */
-  readonly refused?: true;
-  /** This process ends: connections close in order, and none begins. */
-  readonly stopping?: true;
-  /** Where `releasing` goes; default `finishing`. */
-  readonly after?: 'gone' | 'readingSetup' | 'found';
-}
-
-export type BackEvent =
-  /** States as just read; 0 for an unreadable one. */
-  | { readonly type: 'look'; readonly front: number; readonly back: number; readonly online: boolean }
-  | { readonly type: 'done'; readonly value?: number | FrontendKeys }
-  | { readonly type: 'failed'; readonly errno: number; readonly text: string };
-
-/** One thing to do; answered by `done` (with a value where noted) or `failed`. */
-export type BackEffect =
-  /** Read and check what the toolstack wrote; value: queues to offer event channels for, if any. */
-  | { readonly type: 'readSetup' }
-  /** A session with the device server; waits for it. Fails when the device went away meanwhile. */
-  | { readonly type: 'openSession' }
-  /** Write a key of the own directory. */
-  | { readonly type: 'write'; readonly key: string; readonly value: string }
-  /** value: FrontendKeys as text, those of `queues` queues. */
-  | { readonly type: 'readFrontend'; readonly queues: number }
-  /**
-   * Answer registers at this range. Fails where it meets RAM or another range. `broken`: a driver was at work on
-   * registers that are lost.
-   */
-  | { readonly type: 'claimRange'; readonly base: number; readonly size: number; readonly broken: boolean }
-  /** All of these ports, or none. */
-  | ({ readonly type: 'bindPort' } & FrontendPorts)
-  /** Kicks and calls past this process. */
-  | { readonly type: 'wire' }
-  /**
-   * In one transaction: unless the own state still reads `from`, nothing is written. value: the state that stands
-   * afterwards (0: the directory is gone). Never fails for the machine.
-   */
-  | { readonly type: 'switchState'; readonly from: number; readonly to: XenbusState }
-  /** Error key; the state is another step. */
-  | { readonly type: 'error'; readonly errno: number; readonly text: string }
-  /** These never fail for the machine: what is given back is gone. */
-  | { readonly type: 'unwire' }
-  | { readonly type: 'unclaimRange'; readonly base: number }
-  /** And those of the queues. */
-  | { readonly type: 'unbindPort'; readonly port: number }
-  | { readonly type: 'closeSession' };
-
-export interface BackStep {
-  readonly state: BackState;
-  /** Absent: at rest. */
-  readonly effect?: BackEffect;
-}
-
-export const BACK_START: BackState = { phase: 'found', held: {}, back: XenbusState.Unknown, goal: 'begin' };
+export const BACK_START: BackState = {
+  phase: 'found',
+  held: {},
+  back: XenbusState.Unknown,
+  front: XenbusState.Unknown,
+  goal: 'begin',
+};
 
 const S = XenbusState;
-const EINVAL = 22;
+const { EINVAL } = ERRNO;
 
-type Move =
-  | 'stay'
-  | 'begin'
-  | 'goOn'
-  | 'adopt'
-  | 'connect'
-  | 'close'
-  | 'finish'
-  | 'follow'
-  | 'restart'
-  | 'vanish'
-  | 'rest';
-type Row = Readonly<Record<XenbusState, Move>>;
-const row = (moves: Partial<Record<XenbusState, Move>>, otherwise: Move): Row =>
-  Object.fromEntries(Object.values(XenbusState).map((s) => [s, moves[s] ?? otherwise])) as unknown as Row;
+const row = (moves: Partial<Record<XenbusState, BackMove>>, otherwise: BackMove): BackRow =>
+  Object.fromEntries(Object.values(XenbusState).map((s) => [s, moves[s] ?? otherwise])) as unknown as BackRow;
 
 /** The directory was removed, or made anew. */
 const TAKEN_AWAY = { [S.Unknown]: 'vanish', [S.Initialising]: 'restart' } as const;
 
 /**
  * (resting phase, own state) first: what the toolstack, or an earlier life, left there. `follow` goes on with REST.
- * A state that is nobody's to write is left alone.
+ * A state that neither toolstack nor backend writes is left alone.
  */
-export const OWN: Readonly<Record<BackRest, Row>> = {
+export const OWN: BackTables['own'] = {
   found: row(
     {
       [S.Unknown]: 'vanish',
@@ -170,11 +71,19 @@ export const OWN: Readonly<Record<BackRest, Row>> = {
 };
 
 /** (resting phase, frontend state): what the frontend leads to. */
-export const REST: Readonly<Record<BackRest, Row>> = {
-  // Own state 4 or 5 from an earlier life. A frontend at 3 has not probed, or is about to find its registers reset.
+export const REST: BackTables['rest'] = {
+  // Own state 4 or 5 from an earlier life. A frontend at 3 has not probed, or is about to find its registers reset. At 4 and 5
+  // its keys still stand; in a state that no frontend writes they were not published: there is nothing to adopt.
   found: row(
-    { [S.Unknown]: 'finish', [S.Initialising]: 'finish', [S.Closed]: 'finish', [S.Initialised]: 'goOn' },
-    'adopt',
+    {
+      [S.Unknown]: 'finish',
+      [S.Initialising]: 'finish',
+      [S.Closed]: 'finish',
+      [S.Initialised]: 'goOn',
+      [S.Connected]: 'adopt',
+      [S.Closing]: 'adopt',
+    },
+    'reject',
   ),
   // 2. A frontend at 4 or 6 sees our 2 and begins anew by itself.
   waiting: row({ [S.Unknown]: 'finish', [S.Initialised]: 'connect', [S.Closing]: 'close' }, 'stay'),
@@ -196,14 +105,6 @@ export const REST: Readonly<Record<BackRest, Row>> = {
   gone: row({}, 'stay'),
 };
 
-interface WorkRule {
-  /** Undefined: nothing to do here, as if done. */
-  effect(state: BackState): BackEffect | undefined;
-  done(state: BackState, value: number | FrontendKeys | undefined): BackState;
-  /** Default: the connection is given up, the frontend told. */
-  failed?(state: BackState, failure: BackFailure): BackState;
-}
-
 const to = (phase: BackPhase) => (state: BackState) => ({ ...state, phase });
 const hold =
   (held: BackHeld, phase: BackPhase) =>
@@ -211,14 +112,14 @@ const hold =
 const fail = (state: BackState, failure: BackFailure): BackState => ({ ...state, phase: 'reporting', failure });
 const refuse = (state: BackState, failure: BackFailure): BackState => ({ ...fail(state, failure), refused: true });
 
-/** A state was written, or somebody else's stands: either way the next look begins from what the store has. */
+/** A state was written, or the toolstack's stands: either way the next look begins from what the store has. */
 const switched =
   (phase: BackRest) =>
   (state: BackState, value: number | FrontendKeys | undefined): BackState => ({ ...state, phase, back: Number(value) });
 const switchTo = (to: XenbusState) => (state: BackState) =>
   state.back === to ? undefined : ({ type: 'switchState', from: state.back, to } as const);
 
-export const WORK: Readonly<Record<BackWork, WorkRule>> = {
+export const WORK: BackTables['work'] = {
   readingSetup: {
     effect: () => ({ type: 'readSetup' }),
     done: (state, value) => ({ ...state, phase: 'opening', queues: Number(value ?? 0) }),
@@ -229,13 +130,17 @@ export const WORK: Readonly<Record<BackWork, WorkRule>> = {
     done: (state) => hold({ session: true }, state.goal === 'begin' ? 'publishing' : 'readingFrontend')(state),
     failed: refuse,
   },
+  // Found at 2: an earlier life has published its keys, and the frontend may be reading them.
   publishing: {
-    effect: () => ({ type: 'write', key: VIRTIO_MMIO_KEY.size, value: formatHex(MMIO_SIZE) }),
+    effect: ({ back }) =>
+      back === S.InitWait ? undefined : { type: 'write', key: VIRTIO_MMIO_KEY.size, value: formatHex(MMIO_SIZE) },
     done: to('offering'),
   },
   offering: {
-    effect: ({ queues }) =>
-      queues ? { type: 'write', key: VIRTIO_MMIO_KEY.featureQueueEvtchn, value: String(queues) } : undefined,
+    effect: ({ back, queues }) =>
+      queues && back !== S.InitWait
+        ? { type: 'write', key: VIRTIO_MMIO_KEY.featureQueueEvtchn, value: String(queues) }
+        : undefined,
     done: to('announcing'),
   },
   announcing: { effect: switchTo(S.InitWait), done: keepBack('waiting') },
@@ -303,7 +208,7 @@ export const WORK: Readonly<Record<BackWork, WorkRule>> = {
   finishing: { effect: switchTo(S.Closed), done: keepBack('closed') },
 };
 
-function keepBack(phase: BackRest): WorkRule['done'] {
+function keepBack(phase: BackRest): BackWorkRule['done'] {
   return (state, value) => (value === undefined ? { ...state, phase } : switched(phase)(state, value));
 }
 
@@ -326,25 +231,46 @@ export function isBackRest(phase: BackPhase): phase is BackRest {
 }
 
 /** Enters a phase: what has nothing to do counts as done. */
-function enter(state: BackState): BackStep {
+function enter(state: BackState, tables: BackTables): BackStep {
   let at = state;
   while (!isBackRest(at.phase)) {
-    const rule = WORK[at.phase];
+    const rule = tables.work[at.phase];
     const effect = rule.effect(at);
-    if (effect !== undefined) return { state: at, effect };
+    if (effect !== undefined) {
+      checkEffect(at, effect, tables.protocol);
+      return { state: at, effect };
+    }
     at = rule.done(at, undefined);
   }
   return { state: at };
 }
 
+/** The keys of the frontend that `readFrontend` reads for a device with so many queues offered. */
+export function frontendKeysRead(queues: number): string[] {
+  const ofQueues = Array.from({ length: queues }, (_, queue) => queueEventChannelKey(queue));
+  return [VIRTIO_MMIO_KEY.base, VIRTIO_MMIO_KEY.eventChannel, ...ofQueues];
+}
+
+/** Nothing leaves the machine that the protocol does not allow this end. */
+function checkEffect({ back, front }: BackState, effect: BackEffect, protocol: Protocol): void {
+  if (effect.type === 'switchState')
+    assertMove(protocol, { side: 'back', from: effect.from, to: effect.to, by: 'backend', otherEnd: front });
+  else if (effect.type === 'write') assertWrites(protocol, 'back', effect.key, 'backend', back);
+  else if (effect.type === 'readFrontend')
+    for (const key of frontendKeysRead(effect.queues)) assertReads(protocol, 'front', key, front);
+}
+
+export const BACK_REVIEW: BackTables = { protocol: REVIEW, own: OWN, rest: REST, work: WORK };
+
 /** What each move begins. */
-const MOVES: Readonly<Record<Exclude<Move, 'stay' | 'follow' | 'rest'>, (state: BackState) => BackState>> = {
+const MOVES: Readonly<Record<Exclude<BackMove, 'stay' | 'follow' | 'rest'>, (state: BackState) => BackState>> = {
   begin: (state) => (state.refused || state.stopping ? state : { ...state, phase: 'readingSetup', goal: 'begin' }),
   // From Closing there is no way but on to Closed.
   goOn: (state) => ({ ...state, phase: 'readingSetup', goal: state.back === S.Closing ? 'adopt' : 'goOn' }),
   adopt: (state) => ({ ...state, phase: 'readingSetup', goal: 'adopt' }),
   connect: (state) => ({ ...state, phase: 'readingFrontend', goal: 'begin' }),
   close: to('saying'),
+  reject: (state) => fail(state, { errno: EINVAL, text: `frontend state ${state.front}` }),
   finish: to('releasing'),
   restart: ({ refused: _refused, failure: _failure, ...state }) => ({
     ...state,
@@ -357,28 +283,30 @@ const MOVES: Readonly<Record<Exclude<Move, 'stay' | 'follow' | 'rest'>, (state: 
 /** Phases that a backend does not rest in when it stops. */
 const STOPPING: ReadonlySet<BackRest> = new Set(['waiting', 'connected']);
 
-/** The resting phase of an own state that somebody else wrote. */
+/** The resting phase of an own state that the toolstack wrote. */
 const RESTING: Partial<Record<number, BackRest>> = { [S.Closing]: 'closing', [S.Closed]: 'closed' };
 
 /**
  * The machine. `look` is for a machine at rest, `done` and `failed` for one whose effect is under way; the caller keeps
  * that order (an assertion says so).
  */
-export function backStep(state: BackState, event: BackEvent): BackStep {
+export function backStep(state: BackState, event: BackEvent, tables: BackTables = BACK_REVIEW): BackStep {
   if (isBackRest(state.phase)) {
     assert(event.type === 'look', `${event.type} at rest in ${state.phase}`);
-    return look(state, state.phase, event);
+    return look(state, state.phase, event, tables);
   }
   assert(event.type !== 'look', `look during ${state.phase}`);
-  const rule = WORK[state.phase];
-  if (event.type === 'done') return enter(rule.done(state, event.value));
+  const rule = tables.work[state.phase];
+  if (event.type === 'done') return enter(rule.done(state, event.value), tables);
   const failure = { errno: event.errno, text: event.text };
-  return enter(rule.failed ? rule.failed(state, failure) : fail(state, failure));
+  return enter(rule.failed ? rule.failed(state, failure) : fail(state, failure), tables);
 }
 
-function look(state: BackState, phase: BackRest, event: Extract<BackEvent, { type: 'look' }>): BackStep {
-  const seen = { ...state, back: event.back };
-  const own = OWN[phase][event.back as XenbusState] ?? 'stay';
+type Look = Extract<BackEvent, { type: 'look' }>;
+
+function look(state: BackState, phase: BackRest, event: Look, tables: BackTables): BackStep {
+  const seen = { ...state, back: event.back, front: event.front };
+  const own = tables.own[phase][event.back as XenbusState] ?? 'stay';
   switch (own) {
     case 'stay':
       return { state: seen };
@@ -386,23 +314,23 @@ function look(state: BackState, phase: BackRest, event: Extract<BackEvent, { typ
       // The toolstack closed it: the row of that phase says what the frontend's state leads to.
       const closed = RESTING[event.back];
       assert(closed !== undefined, `rest in ${event.back}`);
-      return front({ ...seen, phase: closed }, closed, event);
+      return followFront({ ...seen, phase: closed }, closed, event, tables);
     }
     case 'follow':
-      return state.stopping && STOPPING.has(phase) ? enter(MOVES.close(seen)) : front(seen, phase, event);
+      return state.stopping && STOPPING.has(phase)
+        ? enter(MOVES.close(seen), tables)
+        : followFront(seen, phase, event, tables);
     default:
-      return enter(MOVES[own](seen));
+      return enter(MOVES[own](seen), tables);
   }
 }
 
-function front(state: BackState, phase: BackRest, event: Extract<BackEvent, { type: 'look' }>): BackStep {
-  const move = REST[phase][event.front as XenbusState];
+function followFront(state: BackState, phase: BackRest, event: Look, tables: BackTables): BackStep {
+  const move = tables.rest[phase][event.front as XenbusState] as BackMove | undefined;
   // A number outside the enum: no frontend that keeps the protocol writes it.
-  if (move === undefined) {
-    if (phase === 'closing' || phase === 'closed') return { state };
-    return enter(fail(state, { errno: EINVAL, text: `frontend state ${event.front}` }));
-  }
+  if (move === undefined)
+    return phase === 'closing' || phase === 'closed' ? { state } : enter(MOVES.reject(state), tables);
   if (move === 'stay' || (move === 'begin' && !event.online)) return { state };
   assert(move !== 'follow' && move !== 'rest', `${move} by the frontend`);
-  return enter(MOVES[move](state));
+  return enter(MOVES[move](state), tables);
 }

@@ -1,129 +1,60 @@
 // The `review` frontend as a pure machine: tables of phases, one effect at a time, nothing kept that is not in its state.
 // Phases are of two kinds. In a resting phase it waits for the backend (or for removal) and REST says what a backend state
 // leads to, repeats included. In a working phase it asks for one effect and WORK says where success and failure lead.
-// Whatever was taken stands in `held` and is given back from there on every path. Leaves the store, ports, ranges and the
-// device to whoever performs the effects (services/guest); that one runs them inside one xenwatch callback, as Linux does,
-// so that no event arrives while an effect is under way.
+// Whatever was taken stands in `held` and is given back from there on every path. Each effect that writes a state or a key, or
+// reads a key, is held to the protocol's tables before it leaves frontStep (rules.ts). Leaves the store, ports, ranges and the
+// device to services/guest/virtio-mmio-front.ts, which performs the effects inside one xenwatch callback, as Linux does, so that
+// no event arrives while an effect is under way.
+import { ERRNO } from '../core/errno.js';
 import { assert } from '../core/errors.js';
 import { queueEventChannelKey, VIRTIO_MMIO_KEY, XENBUS_KEY, XenbusState, xenbusStateName } from '../layout/xenbus.js';
+import type {
+  Failure,
+  FrontEffect,
+  FrontEvent,
+  FrontMove,
+  FrontPhase,
+  FrontRest,
+  FrontState,
+  FrontStep,
+  FrontTables,
+  FrontWorkRule,
+} from './frontend-types.js';
 import { formatHex, parseOnline, parseQueueCount, parseSize } from './keys.js';
+import { type Protocol, REVIEW } from './protocol.js';
+import { assertMove, assertReads, assertWrites } from './rules.js';
 
 /** Connections begun in a row without reaching Connected before the frontend stays closed. */
 export const FRONT_ATTEMPTS_MAX = 5;
 
-export type FrontRest = 'waiting' | 'published' | 'connected' | 'closed' | 'failed' | 'gone';
-export type FrontWork =
-  | 'sizing'
-  | 'askingQueues'
-  | 'claiming'
-  | 'allocating'
-  | 'allocatingQueue'
-  | 'writingQueue'
-  | 'writingBase'
-  | 'writingPort'
-  | 'announcing'
-  | 'registering'
-  | 'confirming'
-  | 'reporting'
-  | 'releasing'
-  | 'closing'
-  | 'askingWanted'
-  | 'askingAgain'
-  | 'reopening'
-  | 'givingUp';
-export type FrontPhase = FrontRest | FrontWork;
+export type * from './frontend-types.js';
 
-/** What it holds and must give back. */
-export interface FrontHeld {
-  readonly size?: number;
-  readonly base?: number;
-  readonly port?: number;
-  /** Of the queues that have event channels of their own, index = queue. */
-  readonly queuePorts?: readonly number[];
-  readonly device?: true;
-}
+export const FRONT_START: FrontState = {
+  phase: 'waiting',
+  held: {},
+  front: XenbusState.Initialising,
+  backend: XenbusState.Unknown,
+  attempts: 0,
+};
 
-export interface Failure {
-  readonly errno: number;
-  readonly text: string;
-}
-
-export interface FrontState {
-  readonly phase: FrontPhase;
-  readonly held: FrontHeld;
-  /** Last backend state seen. */
-  readonly backend: number;
-  readonly attempts: number;
-  /** Queues that the backend offers event channels for. */
-  readonly queues?: number;
-  /** Set from a failure on: no further connection until the device is made anew. */
-  readonly failure?: Failure;
-  /** Where `releasing` goes. */
-  readonly after?: 'closing' | 'failed' | 'gone';
-}
-
-export type FrontEvent =
-  | { readonly type: 'backend'; readonly state: number }
-  /** The driver is unbound or the device is unregistered; the core deals with the state. */
-  | { readonly type: 'remove' }
-  | { readonly type: 'done'; readonly value?: string | number }
-  | { readonly type: 'failed'; readonly errno: number; readonly text: string };
-
-/** One thing to do; answered by `done` (with a value where noted) or `failed`. */
-export type FrontEffect =
-  /** Read a key of the backend's directory; value: its text. */
-  | { readonly type: 'read'; readonly key: string }
-  /** Take the lowest free range of this size; value: its base. */
-  | { readonly type: 'claimRange'; readonly size: number }
-  /** Allocate a port for the backend's domain and bind an interrupt to it; value: the port. */
-  | { readonly type: 'allocPort' }
-  /** Write a key of the frontend's directory. */
-  | { readonly type: 'write'; readonly key: string; readonly value: string }
-  | { readonly type: 'switchState'; readonly state: XenbusState }
-  /** Register the device; done when its driver has probed it, failed when it could not. */
-  | {
-      readonly type: 'register';
-      readonly base: number;
-      readonly size: number;
-      readonly port: number;
-      readonly queuePorts: readonly number[];
-    }
-  /** These never fail for the machine: what is given back is gone. */
-  | { readonly type: 'unregister' }
-  | { readonly type: 'freePort'; readonly port: number }
-  | { readonly type: 'freeRange'; readonly base: number }
-  /** xenbus_dev_fatal: error key, then state Closing. */
-  | { readonly type: 'fatal'; readonly errno: number; readonly text: string }
-  /** xenbus_dev_error: error key only. */
-  | { readonly type: 'error'; readonly errno: number; readonly text: string };
-
-export interface FrontStep {
-  readonly state: FrontState;
-  /** Absent: at rest. */
-  readonly effect?: FrontEffect;
-}
-
-export const FRONT_START: FrontState = { phase: 'waiting', held: {}, backend: XenbusState.Unknown, attempts: 0 };
-
-type RestMove = FrontWork | 'stay';
 const S = XenbusState;
 const STAY = 'stay';
-/** Nothing is held open towards the backend but what `releasing` gives back. */
-const LOSE = 'releasing';
+/** The connection is over: give back what is held, then Closed. */
+const LET_GO = 'releasing';
 
 /** (resting phase, backend state) to what is done; every pair is here. */
-export const REST: Readonly<Record<FrontRest, Readonly<Record<XenbusState, RestMove>>>> = {
+export const REST: FrontTables['rest'] = {
   // Frontend state 1. A backend at 4 has not noticed that we began anew: it will close. At 6 it owes us a 2.
-  waiting: row({ [S.InitWait]: 'sizing', [S.Closing]: LOSE, [S.Closed]: 'askingWanted' }),
+  waiting: row({ [S.InitWait]: 'sizing', [S.Closing]: LET_GO, [S.Closed]: 'askingWanted' }),
   // 3. A backend back at 1 or 2 was restarted and goes on from our keys.
-  published: row({ [S.Connected]: 'registering', [S.Closing]: LOSE, [S.Closed]: LOSE, [S.Unknown]: LOSE }),
+  published: row({ [S.Connected]: 'registering', [S.Closing]: LET_GO, [S.Closed]: LET_GO, [S.Unknown]: LET_GO }),
   // 4. A backend that reads 1 or 2 has forgotten this connection; one that vanished will not answer any more.
   connected: row({
-    [S.Unknown]: LOSE,
-    [S.Initialising]: LOSE,
-    [S.InitWait]: LOSE,
-    [S.Closing]: LOSE,
-    [S.Closed]: LOSE,
+    [S.Unknown]: LET_GO,
+    [S.Initialising]: LET_GO,
+    [S.InitWait]: LET_GO,
+    [S.Closing]: LET_GO,
+    [S.Closed]: LET_GO,
   }),
   // 6.
   closed: row({ [S.InitWait]: 'askingAgain', [S.Closed]: 'askingAgain' }),
@@ -132,24 +63,28 @@ export const REST: Readonly<Record<FrontRest, Readonly<Record<XenbusState, RestM
   gone: row({}),
 };
 
-function row(moves: Partial<Record<XenbusState, RestMove>>): Record<XenbusState, RestMove> {
+function row(moves: Partial<Record<XenbusState, FrontMove>>): Record<XenbusState, FrontMove> {
   const all = Object.values(XenbusState).map((state) => [state, moves[state] ?? STAY]);
-  return Object.fromEntries(all) as Record<XenbusState, RestMove>;
-}
-
-interface WorkRule {
-  effect(state: FrontState): FrontEffect | undefined;
-  /** Next state after success; the value is whatever the effect's comment says. */
-  done(state: FrontState, value: string | number | undefined): FrontState;
-  /** Next state after failure. Default: report it and give everything back. */
-  failed?(state: FrontState, failure: Failure): FrontState;
+  return Object.fromEntries(all) as Record<XenbusState, FrontMove>;
 }
 
 const to = (phase: FrontPhase) => (state: FrontState) => ({ ...state, phase });
-const EINVAL = 22;
-const EIO = 5;
+/** A state was written; or it could not be, and the core has written Closing instead (xenbus_switch_fatal). */
+const switched =
+  (wanted: XenbusState, next: (state: FrontState) => FrontPhase): FrontWorkRule['done'] =>
+  (state, value) =>
+    value === undefined
+      ? { ...state, front: wanted, phase: next(state) }
+      : {
+          ...state,
+          front: S.Closing,
+          phase: 'releasing',
+          after: 'failed',
+          failure: { errno: ERRNO.EIO, text: `state ${xenbusStateName(wanted)} could not be written` },
+        };
+const { EINVAL, EIO } = ERRNO;
 
-export const WORK: Readonly<Record<FrontWork, WorkRule>> = {
+export const WORK: FrontTables['work'] = {
   sizing: {
     effect: () => ({ type: 'read', key: VIRTIO_MMIO_KEY.size }),
     done: (state, value) => {
@@ -198,7 +133,7 @@ export const WORK: Readonly<Record<FrontWork, WorkRule>> = {
   },
   announcing: {
     effect: () => ({ type: 'switchState', state: S.Initialised }),
-    done: to('published'),
+    done: switched(S.Initialised, () => 'published'),
   },
   registering: {
     effect: ({ held }) => ({
@@ -212,13 +147,13 @@ export const WORK: Readonly<Record<FrontWork, WorkRule>> = {
   },
   confirming: {
     effect: () => ({ type: 'switchState', state: S.Connected }),
-    done: (state) => ({ ...state, phase: 'connected', attempts: 0 }),
+    done: (state, value) => ({ ...switched(S.Connected, () => 'connected')(state, value), attempts: 0 }),
   },
   // State 5 first: the backend is to serve registers until 6, and `releasing` may still use them.
   reporting: {
     effect: ({ failure }) => ({ type: 'fatal', errno: failure!.errno, text: failure!.text }),
-    done: (state) => ({ ...state, phase: 'releasing', after: 'failed' }),
-    failed: (state) => ({ ...state, phase: 'releasing', after: 'failed' }),
+    done: (state) => ({ ...state, front: S.Closing, phase: 'releasing', after: 'failed' }),
+    failed: (state) => ({ ...state, front: S.Closing, phase: 'releasing', after: 'failed' }),
   },
   // The device before its port: removal reads and writes registers, and waits for no interrupt.
   releasing: {
@@ -234,7 +169,7 @@ export const WORK: Readonly<Record<FrontWork, WorkRule>> = {
   },
   closing: {
     effect: () => ({ type: 'switchState', state: S.Closed }),
-    done: to('closed'),
+    done: switched(S.Closed, () => 'closed'),
   },
   // State 1 and a closed backend: an unwanted device is closed, a wanted one waits for the 2 that the backend owes.
   askingWanted: {
@@ -252,7 +187,7 @@ export const WORK: Readonly<Record<FrontWork, WorkRule>> = {
   },
   reopening: {
     effect: () => ({ type: 'switchState', state: S.Initialising }),
-    done: (state) => ({ ...state, phase: state.backend === S.InitWait ? 'sizing' : 'waiting' }),
+    done: switched(S.Initialising, ({ backend }) => (backend === S.InitWait ? 'sizing' : 'waiting')),
     // Closed already: Closing would be no move from there.
     failed: (state, failure) => ({ ...state, phase: 'closed', failure }),
   },
@@ -289,42 +224,56 @@ export function isRest(phase: FrontPhase): phase is FrontRest {
 }
 
 /** Enters a phase: working phases ask for their effect, a finished `releasing` goes on. */
-function enter(state: FrontState): FrontStep {
+function enter(state: FrontState, tables: FrontTables): FrontStep {
   if (isRest(state.phase)) return { state };
-  const effect = WORK[state.phase].effect(state);
-  if (effect !== undefined) return { state, effect };
+  const effect = tables.work[state.phase].effect(state);
+  if (effect !== undefined) {
+    checkEffect(state, effect, tables.protocol);
+    return { state, effect };
+  }
   assert(state.phase === 'releasing', `${state.phase} has an effect`);
   const { after, ...rest } = state;
-  return enter({ ...rest, held: {}, phase: after ?? 'closing' });
+  return enter({ ...rest, held: {}, phase: after ?? 'closing' }, tables);
 }
+
+/** Nothing leaves the machine that the protocol does not allow this end. */
+function checkEffect({ front, backend }: FrontState, effect: FrontEffect, protocol: Protocol): void {
+  const move = { side: 'front', from: front, by: 'frontend', otherEnd: backend } as const;
+  if (effect.type === 'switchState') assertMove(protocol, { ...move, to: effect.state });
+  else if (effect.type === 'fatal') assertMove(protocol, { ...move, to: S.Closing });
+  else if (effect.type === 'write') assertWrites(protocol, 'front', effect.key, 'frontend', front);
+  else if (effect.type === 'read') assertReads(protocol, 'back', effect.key, backend);
+}
+
+export const FRONT_REVIEW: FrontTables = { protocol: REVIEW, rest: REST, work: WORK };
 
 /**
  * The machine. `backend` and `remove` are for a machine at rest, `done` and `failed` for one whose effect is under way;
  * the caller keeps that order (an assertion says so).
  */
-export function frontStep(state: FrontState, event: FrontEvent): FrontStep {
+export function frontStep(state: FrontState, event: FrontEvent, tables: FrontTables = FRONT_REVIEW): FrontStep {
   if (isRest(state.phase)) {
-    if (event.type === 'remove') return enter({ ...state, phase: 'releasing', after: 'gone' });
+    if (event.type === 'remove') return enter({ ...state, phase: 'releasing', after: 'gone' }, tables);
     assert(event.type === 'backend', `${event.type} at rest in ${state.phase}`);
-    return backendChanged(state, state.phase, event.state);
+    return backendChanged(state, state.phase, event.state, tables);
   }
   assert(event.type === 'done' || event.type === 'failed', `${event.type} during ${state.phase}`);
-  const rule = WORK[state.phase];
-  if (event.type === 'done') return enter(rule.done(state, event.value));
+  const rule = tables.work[state.phase];
+  if (event.type === 'done') return enter(rule.done(state, event.value), tables);
   const failure = { errno: event.errno, text: event.text };
-  return enter(rule.failed ? rule.failed(state, failure) : fail(state, failure));
+  return enter(rule.failed ? rule.failed(state, failure) : fail(state, failure), tables);
 }
 
-function backendChanged(state: FrontState, phase: FrontRest, backend: number): FrontStep {
+function backendChanged(state: FrontState, phase: FrontRest, backend: number, tables: FrontTables): FrontStep {
   const seen = { ...state, backend };
-  const move = REST[phase][backend as XenbusState] as RestMove | undefined;
+  const move = tables.rest[phase][backend as XenbusState] as FrontMove | undefined;
   if (move === undefined) {
     // A number outside the enum, as Linux drivers treat it.
     if (phase === 'gone' || phase === 'closed' || phase === 'failed') return { state: seen };
-    return enter(fail(seen, { errno: EINVAL, text: `saw state ${xenbusStateName(backend)} at frontend` }));
+    return enter(fail(seen, { errno: EINVAL, text: `saw state ${xenbusStateName(backend)} at frontend` }), tables);
   }
   if (move === STAY) return { state: seen };
   // A failure of ours is final: only a device made anew begins again, else an error would repeat for ever.
   if (phase === 'closed' && state.failure !== undefined) return { state: seen };
-  return enter({ ...seen, phase: move });
+  return enter({ ...seen, phase: move }, tables);
 }

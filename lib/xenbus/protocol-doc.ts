@@ -1,10 +1,10 @@
 // docs/protocol.md as text: the tables of the reviewed protocol for people, so that the document cannot say anything else than
-// what the processes run on. scripts/make-protocol-doc.mjs writes it; a test holds the file to it.
+// what the processes run on. scripts/make-protocol-doc.mjs writes it; test/unit/xenbus/protocol-doc.test.ts holds the file to it.
 import { XENBUS_KEY, XenbusState, xenbusStateName } from '../layout/xenbus.js';
-import { REST as BACK_REST } from './backend.js';
-import { FRONT_ATTEMPTS_MAX, REST as FRONT_REST } from './frontend.js';
+import { BACK_REVIEW } from './backend.js';
+import { FRONT_ATTEMPTS_MAX, FRONT_REVIEW } from './frontend.js';
 import { EVTCHN_PORT_END, formatHex, MMIO_ALIGN, MMIO_SIZE, MMIO_SIZE_MIN, MMIO_WINDOW } from './keys.js';
-import { type EdgeRule, type KeyRule, REVIEW_EDGES, REVIEW_KEYS, type Side } from './protocol.js';
+import { type EdgeRule, type KeyRule, REVIEW, type Side } from './protocol.js';
 
 const STATES = Object.values(XenbusState);
 const PATHS: Record<Side, string> = {
@@ -21,26 +21,30 @@ const named = (state: number): string => `${state} ${xenbusStateName(state)}`;
 const ours = (rule: KeyRule | EdgeRule): string => (rule.ours ? 'yes' : '');
 
 function keys(side: Side): string {
-  const rows = REVIEW_KEYS.filter((rule) => rule.side === side).map((rule) => [
-    `\`${rule.key}\``,
-    rule.writers.join(', '),
-    rule.key === XENBUS_KEY.state ? 'at once' : named(rule.publishedAt),
-    rule.form,
-    rule.meaning,
-    ours(rule),
-  ]);
+  const rows = REVIEW.keys
+    .filter((rule) => rule.side === side)
+    .map((rule) => [
+      `\`${rule.key}\``,
+      rule.writers.join(', '),
+      rule.key === XENBUS_KEY.state ? 'at once' : named(rule.publishedAt),
+      rule.form,
+      rule.meaning,
+      ours(rule),
+    ]);
   return table(['key', 'written by', 'valid from state', 'text', 'meaning', 'added by us'], rows);
 }
 
 function edges(side: Side): string {
-  const rows = REVIEW_EDGES.filter((rule) => rule.side === side).map((rule) => [
-    rule.from.join(', '),
-    named(rule.to),
-    rule.by,
-    rule.otherEnd === undefined ? 'any' : rule.otherEnd.join(', '),
-    rule.why,
-    ours(rule),
-  ]);
+  const rows = REVIEW.edges
+    .filter((rule) => rule.side === side)
+    .map((rule) => [
+      rule.from.join(', '),
+      named(rule.to),
+      rule.by,
+      rule.otherEnd === undefined ? 'any' : rule.otherEnd.join(', '),
+      rule.why,
+      ours(rule),
+    ]);
   return table(['from', 'to', 'by', 'other end reads', 'because', 'added by us'], rows);
 }
 
@@ -55,11 +59,13 @@ function reactions(rest: Readonly<Record<string, Readonly<Record<number, string>
 function pandoc(): string {
   return (['front', 'back'] as const)
     .flatMap((side) =>
-      REVIEW_KEYS.filter((rule) => rule.side === side).map((rule) => {
-        const path = side === 'front' ? '~/device/virtio-mmio/$DEVID' : '~/backend/virtio-mmio/$DOMID/$DEVID';
-        const who = rule.writers.join(', ');
-        return `    #### ${path}/${rule.key} = ${rule.form} [${who}]\n\n    ${capital(rule.meaning)}.\n`;
-      }),
+      REVIEW.keys
+        .filter((rule) => rule.side === side)
+        .map((rule) => {
+          const path = side === 'front' ? '~/device/virtio-mmio/$DEVID' : '~/backend/virtio-mmio/$DOMID/$DEVID';
+          const who = rule.writers.join(', ');
+          return `    #### ${path}/${rule.key} = ${rule.form} [${who}]\n\n    ${capital(rule.meaning)}.\n`;
+        }),
     )
     .join('\n');
 }
@@ -82,8 +88,9 @@ added is marked. Device kind \`virtio-mmio\`; G is the guest's domain, B the bac
   its keys alone, since Linux lists it.
 - Errors: \`/local/domain/G/error/device/virtio-mmio/N/error\`, \`<errno> <text>\`, written by the guest.
 
-The toolstack makes both directories with both states at 1 in one transaction. Nobody acts on a key before the state of
-its directory says that it is published; nobody needs a transaction to publish one.
+The toolstack makes both directories with both states at 1 in one transaction. A reader acts on a key only once the state of
+its directory says that it is published, and no more once that state is 6. Publishing needs no transaction: the keys are
+written first, then the state. A key that is published is not written again.
 
 ### Keys of the frontend's directory
 
@@ -105,6 +112,10 @@ Whatever does not parse, or lies outside, is an error of the end that wrote it: 
 device, and nothing else.
 
 ## States
+
+What may be written, by which writer. *core* is the guest's xenbus core, which moves a frontend's state where its driver does
+not: at boot, at shutdown, when a driver is unbound. Our processes look every state and every key up before they write it
+(\`lib/xenbus/rules.ts\`); one that is not in these tables ends the process that was about to write it.
 
 ### Moves of the frontend
 
@@ -135,8 +146,8 @@ watch callback, the backend answers with 2, and another connection begins: that 
 guests back. A guest that failed by itself, or that began ${FRONT_ATTEMPTS_MAX} connections in a row without reaching 4, stays at 6.
 
 A backend that starts and finds itself at 4 or 5 with the guest at 4 answers registers again (Status reads 0x40, so that
-the driver knows that its state is lost), writes 5, and closes as above. With the guest at 3 it goes on from there.
-It never writes a key of the frontend.
+the driver knows that its state is lost), writes 5, and closes as above. With the guest at 3 it goes on from there; found at
+2, its keys are published already and stay as they are. It never writes a key of the frontend.
 
 ## What each end does at rest
 
@@ -145,11 +156,11 @@ Empty: nothing. Rows are phases, columns the state of the other end as it was re
 
 ### Frontend
 
-${reactions(FRONT_REST)}
+${reactions(FRONT_REVIEW.rest)}
 
 ### Backend
 
-${reactions(BACK_REST)}
+${reactions(BACK_REVIEW.rest)}
 
 ## For xenstore-paths.pandoc
 

@@ -1,23 +1,35 @@
 // The `review` protocol of virtio-mmio over xenbus, once, as tables: who writes which key, when a reader may act on it, its text
-// form; and the legal moves of both states. Frontend, backend, toolstack, verdicts and the documentation use these.
-// It is what the review of the patch agreed on; rows with `ours` are what we add to make it sound. `rfc1`, the patch as posted,
-// is another table of the same shape. Leaves doing it to frontend.ts and backend.ts.
+// form; and the legal moves of both states. The machines of both ends (frontend.ts, backend.ts), the guest's xenbus core and the
+// toolstack are held to these tables by rules.ts; docs/protocol.md is made from them by protocol-doc.ts.
+// It is what the review of the patch agreed on; rows with `ours` are what we add to make it sound. Another protocol (the patch as
+// posted) is another `Protocol` of the same shape. Leaves the order of things to frontend.ts and backend.ts.
 import { DEFAULT_PATH, NOTIFICATION_PATHS } from '../core/notification-path.js';
 import { queueEventChannelKey, VIRTIO_MMIO_KEY, XENBUS_KEY, XenbusState } from '../layout/xenbus.js';
 
 export type Side = 'front' | 'back';
-export type Writer = 'toolstack' | 'frontend' | 'backend';
+/**
+ * Who writes: the toolstack, the driver of each end, and the guest's xenbus core, which moves a frontend's state by itself where
+ * no driver does (drivers/xen/xenbus/xenbus_probe.c, xenbus_probe_frontend.c, xenbus_client.c).
+ */
+export type Writer = 'toolstack' | 'frontend' | 'core' | 'backend';
 
 export interface KeyRule {
   readonly key: string;
   /** Directory it stands in. */
   readonly side: Side;
   readonly writers: readonly Writer[];
-  /** Nobody acts on the key before the writer's state (that of `side`) has this value; 1 means from creation on. */
+  /** A reader acts on the key once the state of `side` has this value, and no more at Closed; 1 means from creation on. */
   readonly publishedAt: XenbusState;
   readonly form: string;
   readonly meaning: string;
   readonly ours?: true;
+}
+
+/** Everything that one version of the protocol says, as data: what machines, verdicts and documents are given. */
+export interface Protocol {
+  readonly name: string;
+  readonly keys: readonly KeyRule[];
+  readonly edges: readonly EdgeRule[];
 }
 
 const S = XenbusState;
@@ -218,10 +230,19 @@ export const REVIEW_EDGES: readonly EdgeRule[] = [
   },
   {
     side: 'back',
-    from: [S.Unknown, S.Initialising, S.InitWait, S.Initialised, S.Connected, S.Closing],
+    from: [
+      S.Unknown,
+      S.Initialising,
+      S.InitWait,
+      S.Initialised,
+      S.Connected,
+      S.Closing,
+      S.Reconfiguring,
+      S.Reconfigured,
+    ],
     to: S.Closing,
     by: 'toolstack',
-    why: 'removal, after online = 0',
+    why: 'removal, after online = 0, whatever a backend wrote there',
   },
   {
     side: 'front',
@@ -237,6 +258,40 @@ export const REVIEW_EDGES: readonly EdgeRule[] = [
     by: 'backend',
     otherEnd: [S.Unknown, S.Initialising, S.Closed],
     why: 'the frontend has let go; range unmapped, port unbound',
+  },
+  // Linux's core does not ask what the other end reads, except at boot.
+  {
+    side: 'front',
+    from: [S.Initialising, S.Initialised, S.Connected, S.Closed],
+    to: S.Closing,
+    by: 'core',
+    why:
+      'the guest shuts down; its core cannot find the backend, or could not write another state (xenbus_switch_fatal); or it ' +
+      'boots and finds the backend at 4, connected to an earlier kernel (xenbus_reset_state)',
+  },
+  {
+    side: 'front',
+    from: [S.Initialising, S.Initialised, S.Connected, S.Closing],
+    to: S.Closed,
+    by: 'core',
+    why:
+      'the driver is unbound (xenbus_dev_remove); the backend closes while the guest shuts down; or the guest boots and resets ' +
+      'what an earlier kernel left',
+  },
+  {
+    side: 'front',
+    from: [S.Closed],
+    to: S.Initialising,
+    by: 'core',
+    why: 'the guest boots: what an earlier kernel closed, or left closed, may begin anew (xenbus_reset_state)',
+  },
+  {
+    side: 'front',
+    from: [S.Connected],
+    to: S.Initialising,
+    by: 'core',
+    otherEnd: [S.Closed],
+    why: 'the guest boots: an earlier kernel was connected, and its backend has closed since (xenbus_reset_state)',
   },
   {
     side: 'front',
@@ -265,6 +320,8 @@ export const REVIEW_EDGES: readonly EdgeRule[] = [
   },
   { side: 'back', from: [S.Unknown, S.Closed], to: S.Initialising, by: 'toolstack', why: 'creation' },
 ];
+
+export const REVIEW: Protocol = { name: 'review', keys: REVIEW_KEYS, edges: REVIEW_EDGES };
 
 /** The rule that allows a move of `side`, or undefined. `otherEnd` as the writer read it; left out, it is not tested. */
 export function legalEdge(

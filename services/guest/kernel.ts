@@ -7,6 +7,7 @@ import type { Log } from '../../lib/core/log.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
 import { SHUTDOWN } from '../../lib/layout/evtchn.js';
 import { CONTROL_KEY, DATA_KEY } from '../../lib/layout/xenbus.js';
+import { REVIEW } from '../../lib/xenbus/protocol.js';
 import type { StoreClient } from '../../lib/xenstore/api.js';
 import { ChannelStoreClient } from '../../lib/xenstore/client.js';
 import type { CoreRules } from './core-rules.js';
@@ -109,7 +110,13 @@ export class Kernel {
       onFailed: (_device, reason) => void this.#reportFailure(reason),
       onReleased: () => this.#checkHeld(),
     });
-    this.#xenbus = new XenbusCore({ ...parts, store: this.#store, xenwatch: this.#xenwatch, drivers: [this.#front] });
+    this.#xenbus = new XenbusCore({
+      ...parts,
+      protocol: REVIEW,
+      store: this.#store,
+      xenwatch: this.#xenwatch,
+      drivers: [this.#front],
+    });
   }
 
   #makeRing(): StoreRing {

@@ -17,7 +17,7 @@ import type { Events } from './events.js';
 import type { MmioRanges } from './mmio-ranges.js';
 import type { Vcpu } from './vcpu.js';
 import { type VirtioDriver, VirtioMmio } from './virtio-mmio.js';
-import { asErrno, type XenbusDevice, type XenbusDriver } from './xenbus-device.js';
+import { asErrno, type Mover, type Switched, type XenbusDevice, type XenbusDriver } from './xenbus-device.js';
 
 export interface FrontParts {
   readonly vcpu: Vcpu;
@@ -104,6 +104,7 @@ export class VirtioMmioFront implements XenbusDriver {
 
   async #perform(device: XenbusDevice, info: Info, effect: FrontEffect): Promise<string | number | undefined> {
     const { ranges, events } = this.#parts;
+    const mover: Mover = { by: 'frontend', otherEnd: info.state.backend };
     switch (effect.type) {
       case 'read':
         return device.readOther(effect.key);
@@ -118,9 +119,7 @@ export class VirtioMmioFront implements XenbusDriver {
         await device.write(effect.key, effect.value);
         return undefined;
       case 'switchState':
-        if (effect.state === XenbusState.Closed) await device.frontendClosed();
-        else await device.switchState(effect.state);
-        return undefined;
+        return (await this.#switchState(device, effect.state, mover)) === 'refused' ? XenbusState.Closing : undefined;
       case 'register':
         await this.#register(device, info, effect);
         return undefined;
@@ -135,7 +134,7 @@ export class VirtioMmioFront implements XenbusDriver {
         ranges.release(effect.base);
         return undefined;
       case 'fatal':
-        await device.fatal(effect.errno, effect.text);
+        await device.fatal(effect.errno, effect.text, mover);
         return undefined;
       case 'error':
         await device.error(effect.errno, effect.text);
@@ -144,6 +143,11 @@ export class VirtioMmioFront implements XenbusDriver {
         effect satisfies never;
         return undefined;
     }
+  }
+
+  /** Closed also tells a shutdown that waits for this device. */
+  #switchState(device: XenbusDevice, state: XenbusState, mover: Mover): Promise<Switched> {
+    return state === XenbusState.Closed ? device.frontendClosed(mover) : device.switchState(state, mover);
   }
 
   async #register(

@@ -2,11 +2,13 @@
 // Linux's core in their order (drivers/xen/xenbus/xenbus_probe.c, xenbus_probe_frontend.c). Every callback runs in the one
 // xenwatch task. Leaves a device's own operations to xenbus-device.ts and the boot-time reset to xenbus-reset.ts.
 import type { Clock } from '../../lib/core/clock.js';
+import { ERRNO } from '../../lib/core/errno.js';
 import { DeadlineError, ErrnoError, errorMessage } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
 import { XEN_BUS_ID_SIZE, XENBUS_KEY, XenbusState } from '../../lib/layout/xenbus.js';
 import { parseDomid } from '../../lib/xenbus/keys.js';
+import type { Protocol } from '../../lib/xenbus/protocol.js';
 import type { CoreRules } from './core-rules.js';
 import type { GuestStore } from './guest-store.js';
 import type { Vcpu } from './vcpu.js';
@@ -22,6 +24,7 @@ const SHUTDOWN_MS = 5000;
 const TOKEN_BASE = 0xffff888000000000n;
 
 export interface XenbusParts {
+  readonly protocol: Protocol;
   readonly store: GuestStore;
   readonly vcpu: Vcpu;
   readonly xenwatch: Xenwatch;
@@ -186,7 +189,7 @@ export class XenbusCore {
       return false;
     }
     if (device.otherend !== '' && (await this.#exists(device.otherend))) return true;
-    await device.fatal(2, `unable to read other end from ${device.nodename}. missing or inaccessible.`);
+    await device.fatal(ERRNO.ENOENT, `unable to read other end from ${device.nodename}. missing or inaccessible.`);
     return false;
   }
 

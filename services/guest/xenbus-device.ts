@@ -1,10 +1,13 @@
 // One device of the guest's xenbus and what drivers do with it: its own state and the other end's, switching states, reporting
-// errors (drivers/xen/xenbus/xenbus_client.c). Leaves which devices there are to xenbus-core.ts.
+// errors (drivers/xen/xenbus/xenbus_client.c). Every state and key that the guest writes for a device passes here, and is held
+// to the protocol's tables at the write (lib/xenbus/rules.ts). Leaves which devices there are to xenbus-core.ts.
 import { ErrnoError } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
 import { errorKey, XENBUS_KEY, XenbusState } from '../../lib/layout/xenbus.js';
 import { parseState } from '../../lib/xenbus/keys.js';
+import type { Protocol, Writer } from '../../lib/xenbus/protocol.js';
+import { assertMove, assertReads, assertWrites } from '../../lib/xenbus/rules.js';
 import type { CoreRules } from './core-rules.js';
 import type { GuestStore, GuestStoreOps } from './guest-store.js';
 import type { Vcpu } from './vcpu.js';
@@ -20,7 +23,18 @@ export interface XenbusDriver {
   remove(device: XenbusDevice): Promise<void>;
 }
 
+/** On whose account a state is written: the driver's, with the backend's state as it was told, or the core's. */
+export interface Mover {
+  readonly by: Extract<Writer, 'frontend' | 'core'>;
+  readonly otherEnd?: number;
+}
+const CORE: Mover = { by: 'core' };
+
+/** What became of a wanted state. `refused`: the store did not take it, which is reported, and the device is Closing. */
+export type Switched = 'written' | 'left alone' | 'refused';
+
 export interface DeviceParts {
+  readonly protocol: Protocol;
   readonly store: GuestStore;
   readonly vcpu: Vcpu;
   readonly rules: CoreRules;
@@ -56,9 +70,11 @@ export class XenbusDevice {
 
   /** A key of the own directory. */
   read(key: string): Promise<string> {
+    assertReads(this.#parts.protocol, 'front', key, this.#state);
     return this.#parts.store.read(`${this.nodename}/${key}`);
   }
   async write(key: string, value: string): Promise<void> {
+    assertWrites(this.#parts.protocol, 'front', key, 'frontend', this.#state);
     this.#parts.history.record('step', `${this.nodename}/${key}=${value}`, 0, 0, this.#parts.domid);
     await this.#parts.store.write(`${this.nodename}/${key}`, value);
   }
@@ -76,29 +92,38 @@ export class XenbusDevice {
    * Writes the own state in a transaction of its own; repeats on conflict. An unreadable node is left alone: it is being
    * removed. Always returns: an error is reported as fatal. The cache follows whenever the transaction could be ended.
    */
-  async switchState(wanted: XenbusState, depth = 0): Promise<void> {
-    if (wanted === this.#state || (this.#parts.rules.vanish && this.vanished)) return;
-    const from = this.#state;
+  switchState(wanted: XenbusState, mover: Mover = CORE): Promise<Switched> {
+    return this.#switch(wanted, mover, this.#state, true);
+  }
+
+  /** `from`: what the store has, as far as this end knows. `tell`: a failure is yet to be reported. */
+  async #switch(wanted: XenbusState, mover: Mover, from: number, tell: boolean): Promise<Switched> {
+    if (wanted === this.#state || (this.#parts.rules.vanish && this.vanished)) return 'left alone';
     try {
-      await this.#parts.store.transaction((tx) => this.#writeState(tx, wanted));
+      await this.#parts.store.transaction((tx) => this.#writeState(tx, wanted, mover, from));
     } catch (error) {
-      if (error instanceof WasReset) return;
+      if (error instanceof WasReset) return 'left alone';
       // Aborted inside: the cache moves on all the same, the store does not.
       this.#state = wanted;
-      if (!(error instanceof NotThere)) await this.#switchFailed(error, depth);
-      return;
+      if (error instanceof NotThere) return 'left alone';
+      const failure = asErrno(error, 'writing new state');
+      await this.error(failure.errno, failure.text);
+      // xenbus_switch_fatal, once: closing may fail in the same way.
+      if (tell) await this.#switch(XenbusState.Closing, CORE, from, false);
+      return 'refused';
     }
     this.#state = wanted;
     this.#parts.history.record('state', `${this.nodename}/${XENBUS_KEY.state}`, from, wanted, this.#parts.domid);
+    return 'written';
   }
 
-  async #writeState(tx: GuestStoreOps, wanted: XenbusState): Promise<void> {
+  async #writeState(tx: GuestStoreOps, wanted: XenbusState, mover: Mover, from: number): Promise<void> {
     const key = `${this.nodename}/${XENBUS_KEY.state}`;
     const found = await tx.read(key).catch((error) => {
       asErrno(error, key);
       throw new NotThere();
     });
-    // Somebody rewrote it to 1: a device that is being made anew, and no longer ours to move.
+    // The toolstack rewrote it to 1: the device is being made anew, and no longer ours to move.
     if (
       this.#parts.rules.resetBlocksSwitch &&
       parseState(found) === XenbusState.Initialising &&
@@ -106,14 +131,8 @@ export class XenbusDevice {
     ) {
       throw new WasReset();
     }
+    assertMove(this.#parts.protocol, { side: 'front', from, to: wanted, ...mover });
     await tx.write(key, String(wanted));
-  }
-
-  /** Reported as fatal, once: closing may fail in the same way. */
-  async #switchFailed(error: unknown, depth: number): Promise<void> {
-    const failure = asErrno(error, 'writing new state');
-    await this.error(failure.errno, failure.text);
-    if (depth === 0) await this.switchState(XenbusState.Closing, 1);
   }
 
   /** xenbus_dev_error: logs, and writes `<errno> <text>` for people. No state changes. */
@@ -127,15 +146,16 @@ export class XenbusDevice {
   }
 
   /** xenbus_dev_fatal: the error, then state Closing. */
-  async fatal(errno: number, text: string): Promise<void> {
+  async fatal(errno: number, text: string, mover: Mover = CORE): Promise<void> {
     await this.error(errno, text);
-    await this.switchState(XenbusState.Closing);
+    await this.switchState(XenbusState.Closing, mover);
   }
 
-  /** xenbus_frontend_closed: state Closed, and whoever waits for that goes on. */
-  async frontendClosed(): Promise<void> {
-    await this.switchState(XenbusState.Closed);
+  /** xenbus_frontend_closed: state Closed, and a shutdown that waits for `down` goes on. */
+  async frontendClosed(mover: Mover = CORE): Promise<Switched> {
+    const switched = await this.switchState(XenbusState.Closed, mover);
     this.down.complete();
+    return switched;
   }
 }
 

@@ -5,6 +5,8 @@ import { DeadlineError } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
 import { XENBUS_KEY, XenbusState } from '../../lib/layout/xenbus.js';
+import type { Protocol } from '../../lib/xenbus/protocol.js';
+import { assertMove } from '../../lib/xenbus/rules.js';
 import type { GuestStore } from './guest-store.js';
 import type { Vcpu } from './vcpu.js';
 import { Completion } from './wait.js';
@@ -30,6 +32,7 @@ const STEPS: Readonly<Partial<Record<number, readonly (readonly [XenbusState, Xe
 };
 
 export interface ResetParts {
+  readonly protocol: Protocol;
   readonly store: GuestStore;
   readonly vcpu: Vcpu;
   readonly xenwatch: Xenwatch;
@@ -60,8 +63,12 @@ async function resetOne(parts: ResetParts, nodename: string): Promise<void> {
   const steps = STEPS[backendState];
   if (steps === undefined) return;
   let from: number = state;
+  // Later steps go on from a backend that has answered, or has not within its time.
+  let otherEnd: { otherEnd?: number } = { otherEnd: backendState };
   const watch = await watchState(parts, backend);
   for (const [write, awaited] of steps) {
+    assertMove(parts.protocol, { side: 'front', from, to: write, by: 'core', ...otherEnd });
+    otherEnd = {};
     history.record('state', `${nodename}/${XENBUS_KEY.state}`, from, write, domid);
     await store.write(`${nodename}/${XENBUS_KEY.state}`, String(write));
     from = write;

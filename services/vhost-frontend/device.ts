@@ -9,7 +9,6 @@ import {
   errorKey,
   frontendPath,
   KIND_VIRTIO_MMIO,
-  queueEventChannelKey,
   VIRTIO_MMIO_KEY,
   XENBUS_KEY,
   XenbusState,
@@ -22,9 +21,12 @@ import {
   type BackState,
   backStep,
   type FrontendKeys,
+  frontendKeysRead,
   isBackRest,
 } from '../../lib/xenbus/backend.js';
 import { parseDeviceType, parseDomid, parseOnline, parseState } from '../../lib/xenbus/keys.js';
+import { REVIEW } from '../../lib/xenbus/protocol.js';
+import { assertReads } from '../../lib/xenbus/rules.js';
 import type { StoreClient, StoreOps } from '../../lib/xenstore/api.js';
 import { type DeviceMemory, openDeviceMemory } from './device-memory.js';
 import { DEVICE_TYPES, type DeviceType } from './device-types.js';
@@ -211,13 +213,8 @@ export class Device {
         return undefined;
       case 'readFrontend': {
         const read = (key: string) => orMissing(this.#deps.store.read(`${this.#frontend}/${key}`));
-        const queueKeys = Array.from({ length: effect.queues }, (_, queue) => queueEventChannelKey(queue));
-        const [base, eventChannel, ...queues] = await Promise.all([
-          read(VIRTIO_MMIO_KEY.base),
-          read(VIRTIO_MMIO_KEY.eventChannel),
-          ...queueKeys.map(read),
-        ]);
-        return { base, eventChannel, queues };
+        const [base, eventChannel, ...queues] = await Promise.all(frontendKeysRead(effect.queues).map(read));
+        return { base: base!, eventChannel: eventChannel!, queues };
       }
       case 'bindPort':
         await this.#link!.bindPort(effect);
@@ -250,7 +247,10 @@ export class Device {
 
   /** What the toolstack wrote; rejects with EINVAL or EOPNOTSUPP where this backend cannot do it. */
   async #readSetup(): Promise<Setup> {
-    const read = (key: string) => orMissing(this.#deps.store.read(`${this.#node}/${key}`));
+    const read = (key: string) => {
+      assertReads(REVIEW, 'back', key, this.#state.back);
+      return orMissing(this.#deps.store.read(`${this.#node}/${key}`));
+    };
     const [frontend, frontendId, type, transport, grants, path] = await Promise.all([
       read(XENBUS_KEY.frontend),
       read(XENBUS_KEY.frontendId),

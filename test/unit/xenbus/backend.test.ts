@@ -365,6 +365,7 @@ t.test(
                 phase,
                 held,
                 back: USUAL[phase],
+                front: S.Unknown,
                 goal: 'begin',
                 ...(stopping ? { stopping } : {}),
               };
@@ -396,6 +397,7 @@ t.test('every working phase knows success and failure', async (t) => {
         phase,
         held: phase === 'releasing' ? ALL : { session: true },
         back: S.InitWait,
+        front: S.Initialised,
         goal: 'begin',
         offer: { base: 0xf0000000, port: 5, queuePorts: [] },
         failure: { errno: 22, text: 'why' },

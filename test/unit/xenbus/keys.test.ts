@@ -112,7 +112,7 @@ t.test('the tables are closed: each key has one rule, each move at most one rule
   t.equal(new Set(keys).size, keys.length);
   const states = Object.values(XenbusState);
   for (const side of ['front', 'back'] as const) {
-    for (const by of ['frontend', 'backend', 'toolstack'] as const) {
+    for (const by of ['frontend', 'core', 'backend', 'toolstack'] as const) {
       for (const from of states) {
         for (const to of states) {
           const rules = REVIEW_EDGES.filter(
