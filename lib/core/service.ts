@@ -65,6 +65,11 @@ export interface ServiceContext {
    * the process ends with a clear message when that server is lost; `onLost: 'keep'` leaves it to client.onLost.
    */
   connect(server: ServerName, options?: { token?: string; onLost?: 'end' | 'keep' }): Promise<BusClient>;
+  /**
+   * This process ends with the host, that is with the hypervisor, from the moment that one is there; it does not wait for
+   * it. For a server that has no business with the hypervisor; connect() includes this.
+   */
+  endWithHost(): void;
   /** Opens this process's own endpoint; call handle() before the event loop turns. */
   serve(options?: ServeOptions): Promise<BusServer>;
   /** Says that a transport of the service's own just had work: the process polls for a while before it blocks. */

@@ -5,7 +5,7 @@ import type { Peer } from '../../lib/core/bus.js';
 import { ErrnoError } from '../../lib/core/errors.js';
 import type { Held } from '../../lib/core/proto-types.js';
 import type { ServiceContext } from '../../lib/core/service.js';
-import { runPaths } from '../../lib/node/process/run-dir.js';
+import { removeStaleHost, runPaths } from '../../lib/node/process/run-dir.js';
 import { hypervisorHandlers } from './bus-handlers.js';
 import type { Domain } from './domain/domain.js';
 import { domainInfo } from './domain/domctl.js';
@@ -18,6 +18,7 @@ export interface HypervisorOptions {
 }
 
 export async function start(context: ServiceContext, options: HypervisorOptions): Promise<void> {
+  removeStaleHost(context.runDir);
   const { doorbell, history, log, shared } = context;
   const random = { token: () => randomBytes(32).toString('hex'), u64: () => randomBytes(8).readBigUInt64LE() };
   const host = new Host({ doorbell, history, log, files: shared, random, evtchnRaise: options.dmEvtchnRaise });

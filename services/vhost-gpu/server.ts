@@ -100,6 +100,8 @@ export async function start(context: ServiceContext, options: VhostGpuOptions): 
     return { session, scanout };
   };
 
+  // The lab's own server ends with its host, whose guests it serves; one of a foreign front-end ends with that.
+  if ((options.socketPath ?? options.fd) === undefined) context.endWithHost();
   const server = await context.serve({ authenticate: ({ token }) => dom0Only(context.runDir, token) });
   server.onPeer((peer) =>
     peer.onClose(() => {

@@ -148,6 +148,18 @@ export function removeStaleBells(runDir: string, name: string): void {
   for (const file of readdirSync(folder)) if (file.startsWith(`${name}.`)) rmSync(join(folder, file), { force: true });
 }
 
+/**
+ * Removes what a hypervisor that was killed left behind: the shared files of its host, dom0's token and those of its
+ * guests. The caller holds the hypervisor's name, and has not served anybody yet: a client that is early waits for the new
+ * token instead of proving itself by the old one. The dead host's processes may have these files mapped still; they keep
+ * the memory, and nothing of it reaches the new host.
+ */
+export function removeStaleHost(runDir: string): void {
+  rmSync(runPaths.dom0Token(runDir), { force: true });
+  for (const folder of ['shm', 'guests'])
+    for (const name of readdirSync(join(runDir, folder))) rmSync(join(runDir, folder, name), { force: true });
+}
+
 /** Whether a living process holds the name: its lock says so, in whatever pid namespace it lives. */
 export function isRunning(runDir: string, name: string): boolean {
   if (!existsSync(runPaths.lock(runDir, name))) return false;

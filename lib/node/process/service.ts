@@ -1,5 +1,6 @@
 // The life of a service process: its name and lock, log, history, doorbell and bus; ready, orderly stop, and giving
 // everything back on every path that lets code run. services/*/main.ts calls runService and nothing else.
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { DeadlineError, ErrnoError, errorMessage, PeerDiedError, UserError } from '../../core/errors.js';
 import { type History, NO_HISTORY } from '../../core/history.js';
@@ -11,6 +12,7 @@ import { bellName, sharedDoorbell } from '../bell/bell.js';
 import { POLL_US_DEFAULT, Poller } from '../bell/poller.js';
 import { messageDoorbell } from '../bell/zmq.js';
 import { type BusClientSetup, ZmqBusClient } from '../bus/client.js';
+import { connectLive, type LiveConnection } from '../bus/live.js';
 import { ZmqBusServer } from '../bus/server.js';
 import { createHistory, gatesOf } from '../files/history.js';
 import { sharedFiles } from '../files/shm.js';
@@ -59,6 +61,8 @@ export interface ServiceDefinition<Options> {
 
 /** Owners get this long to give things back before the process ends without them. */
 const RELEASE_MS = 3000;
+/** The process whose end is the host's. */
+const HOST = 'hypervisor';
 const PROCESS_NAME = /^[a-z0-9][a-z0-9-]{0,31}$/;
 
 /** Set by a supervisor: our standard input is its pipe, and its end is our end; Ctrl-C is the supervisor's business. */
@@ -170,6 +174,7 @@ class RunningService<Options> {
       doorbell,
       shared: sharedFiles(runDir),
       connect: (server, options = {}) => this.#connect(server, options.token, options.onLost ?? 'end', shared),
+      endWithHost: () => void this.#endWithHost(shared),
       serve: async (options = {}) => {
         const server = await ZmqBusServer.open({ ...shared, ...options });
         this.#own('bus endpoint', () => server.close());
@@ -224,6 +229,20 @@ class RunningService<Options> {
     this.#own(`connection to ${server}`, () => client.close());
     if (onLost === 'end') client.onLost(() => void this.#stop(`${server} ended`));
     return client;
+  }
+
+  /** The liveness connection alone (lib/node/bus/live.ts): no HELLO, so nothing is asked and nothing proved. */
+  async #endWithHost({ runDir, name, incarnation }: Shared): Promise<void> {
+    const path = runPaths.live(runDir, HOST);
+    const id = `${name}.${incarnation.toString(36)}.host`;
+    const attempt = (): Promise<LiveConnection | undefined> | undefined =>
+      existsSync(path)
+        ? connectLive(path, id, () => void this.#stop(`${HOST} ended`)).catch(() => undefined)
+        : undefined;
+    const live = await retryOnChange(path, attempt, this.#abort.signal);
+    if (live === undefined) return;
+    if (this.#abort.signal.aborted) live.close();
+    else this.#own(`connection to ${HOST}`, () => live.close());
   }
 
   async #dom0Token(runDir: string): Promise<string> {
