@@ -1,5 +1,6 @@
 // A host in memory with a fake guest and a fake device model on it, for tests of the hypervisor: both work the shared
 // pages by the layouts, as the real processes do, and nothing else.
+import { DomId, EvtchnPort } from '../lib/core/ids.js';
 import type { BoundBell } from '../lib/core/notify.js';
 import { TwoLevelWords } from '../lib/events/two-level.js';
 import { NO_PORT, UpcallScan } from '../lib/events/upcall-scan.js';
@@ -24,7 +25,7 @@ export function makeLab(options: SandboxOptions = {}) {
   const made = sandbox(options);
   const { host } = made;
   const call = (dom: number, op: string, args: Record<string, unknown> = {}) => {
-    const caller = host.domains.find(dom);
+    const caller = host.domains.find(DomId(dom));
     if (caller === undefined) throw new Error(`no domain ${dom}`);
     return hypercall(host, caller, op, args);
   };
@@ -233,7 +234,7 @@ export class FakeEmulator {
   readonly user: FakeUser;
   readonly id: number;
   readonly page: Uint8Array;
-  readonly port: number;
+  readonly port: EvtchnPort;
   readonly #domid: number;
   readonly #lab: Lab;
 
@@ -253,7 +254,9 @@ export class FakeEmulator {
     this.page = this.frame(1);
     lab.call(0, 'dm.set_ioreq_server_state', { domid: this.#domid, id: this.id, enabled: true });
     this.user.onWake = () => this.serve();
-    this.port = lab.kernel.bindInterdomain(this.user.process, this.user.file.fd, this.#domid, this.slot().vp_eport);
+    const vpEport = EvtchnPort(this.slot().vp_eport);
+    const { process, file } = this.user;
+    this.port = EvtchnPort(lab.kernel.bindInterdomain(process, file.fd, domain.domid, vpEport));
   }
 
   frame(frame: number): Uint8Array {

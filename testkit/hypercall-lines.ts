@@ -6,7 +6,7 @@
 // with "handle":"$k" gave, and ports of dom0 are offsets from its first free one.
 import { ERRNO } from '../lib/core/errno.js';
 import { UserError } from '../lib/core/errors.js';
-import { DOM0, DOMID_SELF } from '../lib/core/ids.js';
+import { DOM0, DOMID_SELF, type DomId, isDomId } from '../lib/core/ids.js';
 import type { Host } from '../services/hypervisor/host.js';
 import type { Out } from '../services/hypervisor/operation.js';
 import { hypercall } from '../services/hypervisor/operations.js';
@@ -49,11 +49,11 @@ export class HypercallLines {
     if (!isObject(value) || typeof value['op'] !== 'string')
       return { rc: -ERRNO.EINVAL, error: 'no object with an op' };
     const { dom = 0, op, args = {} } = value;
-    if (!isObject(args) || !Number.isInteger(dom)) return { rc: -ERRNO.EINVAL, error: 'bad dom or args' };
-    return this.call(dom as number, op as string, args);
+    if (!isObject(args) || !isDomId(dom)) return { rc: -ERRNO.EINVAL, error: 'bad dom or args' };
+    return this.call(dom, op as string, args);
   }
 
-  call(dom: number, op: string, args: Readonly<Record<string, unknown>>): HypercallAnswer {
+  call(dom: DomId, op: string, args: Readonly<Record<string, unknown>>): HypercallAnswer {
     const caller = this.host.domains.find(dom);
     if (caller === undefined) return { rc: -ERRNO.ESRCH };
     const given = op === 'domctl.create' ? { memory_mib: MEMORY_MIB_DEFAULT, ...args } : args;
@@ -127,7 +127,8 @@ class Replay {
     const args: Record<string, unknown> = {};
     const given = isObject(recorded['args']) ? recorded['args'] : {};
     for (const [name, value] of Object.entries(given)) args[name] = this.#value(value);
-    const caller = this.#value(recorded['dom'] ?? DOM0) as number;
+    const caller = this.#value(recorded['dom'] ?? DOM0);
+    if (!isDomId(caller)) return { rc: -ERRNO.ESRCH };
     const { rc, out } = this.#lines.call(caller, recorded['op'] as string, args);
     if (out === undefined) return { rc };
     const where = recorded['op'] === 'evtchn.alloc_unbound' ? (args['dom'] as number) : caller;

@@ -4,6 +4,7 @@
 import type { Peer } from '../lib/core/bus.js';
 import { ERRNO } from '../lib/core/errno.js';
 import { ErrnoError } from '../lib/core/errors.js';
+import { isDomId } from '../lib/core/ids.js';
 import type { NotifyHandle } from '../lib/core/notify.js';
 import { IOREQ, IOREQ_PAGE_SIZE, IOREQ_STATE_MASK } from '../lib/layout/ioreq.js';
 import { COMMAND_SHIFT, COMMAND_WRITE_BACK, DEV_EVTCHN, DEV_EVTCHN_RING_SIZE } from '../lib/layout/ours/dev-evtchn.js';
@@ -160,7 +161,7 @@ export class ScriptActors {
 
   #slot(op: string, args: Args): Out | number {
     const { domid = 0, id = 0, vcpu = 0 } = args;
-    if (!isCount(domid) || !isCount(id) || !isCount(vcpu)) return -EINVAL;
+    if (!isDomId(domid) || !isCount(id) || !isCount(vcpu)) return -EINVAL;
     const path = `shm/dom${domid}.ioreq${id}`;
     const server = this.#box.host.domains.find(domid)?.ioreqServers[id];
     if (!server?.page || server.ports[vcpu] === undefined) return -ENOENT;

@@ -3,6 +3,7 @@
 import type { Handlers, Peer } from '../../lib/core/bus.js';
 import { errnoName } from '../../lib/core/errno.js';
 import { ErrnoError } from '../../lib/core/errors.js';
+import { domIdFrom, evtchnPortFrom } from '../../lib/core/ids.js';
 import type { NotifyHandle } from '../../lib/core/notify.js';
 import type { BellHandle } from '../../lib/core/proto-types.js';
 import { XEN_DMOP_no_gfns } from '../../lib/layout/dm-op.js';
@@ -83,14 +84,16 @@ export function hypervisorHandlers(env: HandlerEnvironment): Handlers<'Hyperviso
     dm_nr_vcpus: call('dm.nr_vcpus'),
     xenmem_acquire_resource: call('xenmem.acquire_resource'),
 
-    privcmd_map_foreign: ({ domid }, peer) => ({ file: kernel.mapForeign(dom0(peer), domid) }),
+    privcmd_map_foreign: ({ domid }, peer) => ({ file: kernel.mapForeign(dom0(peer), domIdFrom(domid)) }),
     privcmd_unmap_foreign: ({ domid }, peer) => {
-      kernel.unmapForeign(dom0(peer), domid);
+      kernel.unmapForeign(dom0(peer), domIdFrom(domid));
       return {};
     },
     privcmd_ioeventfd: (request, peer) => {
-      const { domid, fd, addr, ports, vq, deassign, direct } = request;
       dom0(peer);
+      const { fd, addr, vq, deassign, direct } = request;
+      const domid = domIdFrom(request.domid);
+      const ports = request.ports.map(evtchnPortFrom);
       const domain = host.domains.find(domid);
       if (domain === undefined) throw new ErrnoError('ESRCH', `no domain ${domid}`);
       const server = domain.ioreqServers[request.server];
@@ -111,7 +114,7 @@ export function hypervisorHandlers(env: HandlerEnvironment): Handlers<'Hyperviso
         const result = hypercall(host, host.dom0, op, { ...args, domid });
         return typeof result === 'number' ? result : 0;
       };
-      return { handle: kernel.irqfd(peer, domid, issue) };
+      return { handle: kernel.irqfd(peer, domIdFrom(domid), issue) };
     },
 
     dev_evtchn_open: ({ readable }, peer) => {
@@ -119,22 +122,23 @@ export function hypervisorHandlers(env: HandlerEnvironment): Handlers<'Hyperviso
       return { fd: file.fd, page: file.handle, written: file.written };
     },
     dev_evtchn_bind_interdomain: ({ fd, remote_dom, remote_port }, peer) => ({
-      local_port: check(kernel.bindInterdomain(dom0(peer), fd, remote_dom, remote_port)),
+      local_port: check(kernel.bindInterdomain(dom0(peer), fd, domIdFrom(remote_dom), evtchnPortFrom(remote_port))),
     }),
     dev_evtchn_bind_virq: ({ fd, virq }, peer) => ({ local_port: check(kernel.bindVirq(dom0(peer), fd, virq)) }),
     dev_evtchn_bind_unbound_port: ({ fd, remote_dom }, peer) => ({
-      local_port: check(kernel.bindUnbound(dom0(peer), fd, remote_dom)),
+      local_port: check(kernel.bindUnbound(dom0(peer), fd, domIdFrom(remote_dom))),
     }),
     dev_evtchn_unbind: ({ fd, port }, peer) => {
-      check(kernel.file(dom0(peer), fd).unbind(port));
+      check(kernel.file(dom0(peer), fd).unbind(evtchnPortFrom(port)));
       return {};
     },
     dev_evtchn_notify: ({ fd, port }, peer) => {
-      check(kernel.file(dom0(peer), fd).notify(port));
+      check(kernel.file(dom0(peer), fd).notify(evtchnPortFrom(port)));
       return {};
     },
     dev_evtchn_eventfd: ({ fd, port, direction, deassign, direct, handle }, peer) => {
-      const made = kernel.eventfd(dom0(peer), fd, { port, direction, deassign, direct, handle: optional(handle) });
+      const tie = { port: evtchnPortFrom(port), direction, deassign, direct, handle: optional(handle) };
+      const made = kernel.eventfd(dom0(peer), fd, tie);
       return made === undefined ? {} : { handle: made };
     },
     dev_evtchn_reset: ({ fd }, peer) => {
@@ -151,14 +155,14 @@ export function hypervisorHandlers(env: HandlerEnvironment): Handlers<'Hyperviso
       if (typeof file === 'number') throw new ErrnoError('ENOMEM', 'no grant table of that size');
       return { file, nr_frames: host.grants.frames(domainOf(peer)) };
     },
-    gntdev_open: ({ domid }, peer) => kernel.openGrants(dom0(peer), domid),
+    gntdev_open: ({ domid }, peer) => kernel.openGrants(dom0(peer), domIdFrom(domid)),
     gntdev_close: ({ domid }, peer) => {
-      kernel.closeGrants(dom0(peer), domid);
+      kernel.closeGrants(dom0(peer), domIdFrom(domid));
       return {};
     },
     gntdev_map: ({ domid, refs, readonly }, peer) => {
       const flags = GNTMAP_host_map | (readonly ? GNTMAP_readonly : 0);
-      const granter = host.domains.find(domid);
+      const granter = host.domains.find(domIdFrom(domid));
       const caller = domainOf(dom0(peer));
       return { mapped: refs.map((ref) => host.grants.map(peer, caller, granter, ref, flags)) };
     },

@@ -1,10 +1,11 @@
 // What a named hypercall is: its class of callers, the widths of its arguments, what runs; and how arguments from outside
 // become values. Leaves the operations themselves to evtchn-ops.ts, domctl.ts and dm-ops.ts.
+import type { DomId, EvtchnPort } from '../../lib/core/ids.js';
 import type { Domain } from './domain/domain.js';
 import type { Host } from './host.js';
 
-/** Width of an argument; `text` is a string, `ports` a list of u32. */
-export type ArgKind = 'u8' | 'u16' | 'u32' | 's32' | 'u64' | 'bool' | 'text' | 'u32s';
+/** Width of an argument, and what kind of id it is; `text` is a string, `ports` a list of ports. */
+export type ArgKind = 'u8' | 'u16' | 'u32' | 's32' | 'u64' | 'bool' | 'text' | 'u32s' | 'domid' | 'port' | 'ports';
 
 type ArgValue<K extends ArgKind> = K extends 'u64'
   ? bigint
@@ -14,7 +15,13 @@ type ArgValue<K extends ArgKind> = K extends 'u64'
       ? string
       : K extends 'u32s'
         ? number[]
-        : number;
+        : K extends 'domid'
+          ? DomId
+          : K extends 'port'
+            ? EvtchnPort
+            : K extends 'ports'
+              ? EvtchnPort[]
+              : number;
 export type ArgSpec = Readonly<Record<string, ArgKind>>;
 export type ArgValues<S extends ArgSpec> = { readonly [N in keyof S]: ArgValue<S[N]> };
 
@@ -48,7 +55,7 @@ export function parseArgs(spec: ArgSpec, args: Readonly<Record<string, unknown>>
   return values;
 }
 
-const BITS = { u8: 8, u16: 16, u32: 32 } as const;
+const BITS = { u8: 8, u16: 16, u32: 32, domid: 16, port: 32 } as const;
 
 /** undefined: the value does not fit the field. */
 function parseArg(kind: ArgKind, value: unknown): unknown {
@@ -63,7 +70,8 @@ function parseArg(kind: ArgKind, value: unknown): unknown {
       const number = value ?? 0;
       return Number.isInteger(number) && (number as number) === ((number as number) | 0) ? number : undefined;
     }
-    case 'u32s': {
+    case 'u32s':
+    case 'ports': {
       const list = value ?? [];
       return Array.isArray(list) && list.every((each) => isUnsigned(each, 32)) ? list : undefined;
     }

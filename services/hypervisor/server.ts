@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import type { Peer } from '../../lib/core/bus.js';
 import { ErrnoError } from '../../lib/core/errors.js';
+import { DomId } from '../../lib/core/ids.js';
 import type { Held } from '../../lib/core/proto-types.js';
 import type { ServiceContext } from '../../lib/core/service.js';
 import { removeStaleHost, runPaths } from '../../lib/node/process/run-dir.js';
@@ -44,7 +45,7 @@ export async function start(context: ServiceContext, options: HypervisorOptions)
   server.handle('Hypervisor', hypervisorHandlers({ host, kernel, domainOf }));
   server.handle('Control', { audit: () => ({ held: [...held(host, kernel)] }) });
   server.onPeer((peer) => {
-    const domain = host.domains.find(peer.domid);
+    const domain = host.domains.find(DomId(peer.domid));
     if (domain !== undefined) domainOfPeer.set(peer, domain);
     peer.onClose(() => {
       domainOfPeer.delete(peer);
@@ -85,9 +86,8 @@ function* held(host: Host, kernel: KernelHalf): Iterable<Held> {
 
 /** Ports taken by hypercalls; those behind /dev/xen/evtchn are in the kernel half's own list. */
 function* heldPorts(domain: Domain, kernel: KernelHalf): Iterable<Held> {
-  for (let number = 1; number < domain.ports.validCount; number++) {
-    const port = domain.ports.get(number)!;
-    if (!port.usable || (domain.privileged && kernel.holdsPort(number))) continue;
-    yield { kind: 'port', name: `${domain.domid}/${number}` };
+  for (const port of domain.ports.all()) {
+    if (!port.usable || (domain.privileged && kernel.holdsPort(port.number))) continue;
+    yield { kind: 'port', name: `${domain.domid}/${port.number}` };
   }
 }

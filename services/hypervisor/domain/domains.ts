@@ -52,10 +52,10 @@ export interface Randomness {
 export class Domains implements DomainLookup {
   readonly hardwareDomain: Domain;
   readonly #random: Randomness;
-  readonly #byId = new Map<number, Domain>();
+  readonly #byId = new Map<DomId, Domain>();
   readonly #byToken = new Map<string, Domain>();
   /** Domids whose state changed since somebody asked. */
-  readonly #changed = new Set<number>();
+  readonly #changed = new Set<DomId>();
   #nextDomid = 1;
   #nextUniqueId: bigint;
 
@@ -76,7 +76,7 @@ export class Domains implements DomainLookup {
     this.#changed.delete(DOM0);
   }
 
-  find(domid: number): Domain | undefined {
+  find(domid: DomId): Domain | undefined {
     return this.#byId.get(domid);
   }
 
@@ -93,7 +93,7 @@ export class Domains implements DomainLookup {
     const { domid, memoryMib, maxVcpus, maxEvtchnPort } = request;
     if (domid >= DOMID_FIRST_RESERVED || maxVcpus > VCPUS_MAX || maxEvtchnPort < -1) return -EINVAL;
     if (memoryMib < GUEST_MEMORY_MIB_MIN || memoryMib > GUEST_MEMORY_MIB_MAX) return -EINVAL;
-    if (domid !== 0 && this.#byId.has(domid)) return -EEXIST;
+    if (domid !== 0 && this.#byId.has(DomId(domid))) return -EEXIST;
     if (this.#byId.size > DOMAINS_MAX) return -ENOMEM;
     return domid === 0 ? this.#freeDomid() : domid;
   }
@@ -135,17 +135,18 @@ export class Domains implements DomainLookup {
   }
 
   /** domctl 90: with `domid` undefined the next domain whose state changed; only for who is told of changes. */
-  state(domid: number | undefined, mayHear: boolean): DomainStateOut | number {
+  state(domid: DomId | undefined, mayHear: boolean): DomainStateOut | number {
     if (domid === undefined) {
       if (!mayHear) return -EACCES;
-      const next = Math.min(...this.#changed);
-      if (!this.#changed.delete(next)) return -ENOENT;
+      const [next] = [...this.#changed].sort((a, b) => a - b);
+      if (next === undefined) return -ENOENT;
+      this.#changed.delete(next);
       return this.#stateOf(next);
     }
     return this.#stateOf(domid);
   }
 
-  #stateOf(domid: number): DomainStateOut {
+  #stateOf(domid: DomId): DomainStateOut {
     const domain = this.#byId.get(domid);
     if (domain === undefined) return { domid, state: 0, caps: 0, unique_id: '0' };
     let state: number = DOMSTATE_EXIST;
@@ -160,7 +161,7 @@ export class Domains implements DomainLookup {
     let domid = this.#nextDomid;
     for (;;) {
       if (domid >= DOMID_FIRST_RESERVED) domid = 1;
-      if (!this.#byId.has(domid)) return domid;
+      if (!this.#byId.has(DomId(domid))) return domid;
       domid++;
     }
   }

@@ -1,6 +1,6 @@
 // Domain control, HVM parameters and memory operations as named operations. Leaves the life of domains to host.ts.
 import { ERRNO } from '../../../lib/core/errno.js';
-import { DOMID_INVALID, DOMID_SELF } from '../../../lib/core/ids.js';
+import { DOMID_INVALID, DOMID_SELF, type DomId } from '../../../lib/core/ids.js';
 import { HVM_NR_PARAMS, HVM_PARAM } from '../../../lib/layout/evtchn.js';
 import {
   IOREQS_PER_PAGE,
@@ -17,7 +17,7 @@ const { EINVAL, EIO, ENOENT, EPERM, ESRCH } = ERRNO;
 const domctl = (run: (host: Host, domain: Domain) => Out | number) =>
   operation({
     caller: 'dom0',
-    args: { domid: 'u16' },
+    args: { domid: 'domid' },
     run: (host, _caller, { domid }) => {
       const domain = host.domains.find(domid);
       return domain === undefined ? -ESRCH : run(host, domain);
@@ -66,7 +66,7 @@ export const DOMCTL_OPERATIONS = {
   /** Without a domain the next one whose state changed: only for who bound VIRQ_DOM_EXC. */
   'domctl.get_domain_state': operation({
     caller: 'dom0',
-    args: { domid: 'u16' },
+    args: { domid: 'domid' },
     run: (host, caller, { domid }) => {
       const next = domid === DOMID_INVALID;
       if (!next && host.domains.find(domid) === undefined) return -ESRCH;
@@ -85,7 +85,7 @@ export const DOMCTL_OPERATIONS = {
   }),
   'hvm.set_param': operation({
     caller: 'dom0',
-    args: { domid: 'u16', index: 'u32', value: 'u64' },
+    args: { domid: 'domid', index: 'u32', value: 'u64' },
     run: (host, _caller, { domid, index, value }) => {
       const domain = host.domains.find(domid);
       if (domain === undefined) return -ESRCH;
@@ -96,7 +96,7 @@ export const DOMCTL_OPERATIONS = {
   }),
   'hvm.get_param': operation({
     caller: 'any',
-    args: { domid: 'u16', index: 'u32' },
+    args: { domid: 'domid', index: 'u32' },
     run: (host, caller, { domid, index }) => {
       const domain = domid === DOMID_SELF ? caller : host.domains.find(domid);
       if (domain === undefined) return -ESRCH;
@@ -107,7 +107,7 @@ export const DOMCTL_OPERATIONS = {
   }),
   'xenmem.acquire_resource': operation({
     caller: 'any',
-    args: { domid: 'u16', type: 'u16', id: 'u32', frame: 'u64', nr_frames: 'u32', pad: 'u32' },
+    args: { domid: 'domid', type: 'u16', id: 'u32', frame: 'u64', nr_frames: 'u32', pad: 'u32' },
     run: (host, caller, args) => acquireResource(host, caller, args),
   }),
 };
@@ -123,7 +123,7 @@ export function guestPorts(domain: Domain): { store_port: number; console_port: 
 function acquireResource(
   host: Host,
   caller: Domain,
-  args: { domid: number; type: number; id: number; frame: bigint; nr_frames: number; pad: number },
+  args: { domid: DomId; type: number; id: number; frame: bigint; nr_frames: number; pad: number },
 ): Out | number {
   const { frame, nr_frames: count } = args;
   if (args.pad !== 0 || frame + BigInt(count) > 0xffffffffn) return -EINVAL;

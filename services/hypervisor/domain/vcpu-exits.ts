@@ -2,6 +2,7 @@
 // hypercalls run at once. The hot path of a kick: allocates nothing, touches no bus.
 // Leaves the page to exit-page.ts, selection and slots to ioreq-servers.ts.
 import type { History } from '../../../lib/core/history.js';
+import { EvtchnPort } from '../../../lib/core/ids.js';
 import { IOREQ_TYPE_COPY, IOREQ_WRITE, VGA_WINDOW_BASE, VGA_WINDOW_END } from '../../../lib/layout/ioreq.js';
 import { EXIT_DIR, EXIT_REASON } from '../../../lib/layout/ours/vcpu-exit.js';
 import { HOP } from '../../../lib/trace/hops.js';
@@ -82,10 +83,10 @@ export class VcpuExits {
         this.#access();
         break;
       case EXIT_REASON.EVTCHN_SEND:
-        this.#answer(this.#env.channels.send(domain, this.#page.dataLow));
+        this.#answer(this.#env.channels.send(domain, EvtchnPort(this.#page.dataLow)));
         break;
       case EXIT_REASON.EVTCHN_UNMASK:
-        this.#answer(this.#env.channels.unmask(domain, this.#page.dataLow));
+        this.#answer(this.#env.channels.unmask(domain, EvtchnPort(this.#page.dataLow)));
         break;
       default:
         this.#env.crash(domain, `vCPU ${this.#vcpu.id} left for an unknown reason ${reason}`);

@@ -1,5 +1,6 @@
 // A vCPU as the hypervisor keeps it: its virtual interrupts, the request it waits for, who is told of upcalls.
 // Leaves exits to vcpu-exits.ts and delivery to the event ABIs.
+import type { EvtchnPort } from '../../../lib/core/ids.js';
 import { NR_VIRQS, SCHED_POLL_PORTS_MAX } from '../../../lib/layout/evtchn.js';
 import type { Domain } from './domain.js';
 
@@ -14,7 +15,7 @@ export class Vcpu {
    */
   onUpcall: (insist?: boolean) => void = () => {};
   /** Ports of a SCHEDOP_poll that blocks it; undefined when it does not poll. */
-  polling: readonly number[] | undefined;
+  polling: readonly EvtchnPort[] | undefined;
   /** A poll ended. */
   onPollEnd: () => void = () => {};
 
@@ -41,7 +42,7 @@ export class Vcpu {
     return this.domain.words.upcallPending(this.id);
   }
 
-  poll(ports: readonly number[]): void {
+  poll(ports: readonly EvtchnPort[]): void {
     this.polling = ports.slice(0, SCHED_POLL_PORTS_MAX);
   }
 

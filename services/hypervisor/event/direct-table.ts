@@ -3,6 +3,7 @@
 // Leaves who may ask for entries to kernel-half.ts, reading to lib/events/direct.ts.
 import { latin1Bytes } from '../../../lib/core/bytes.js';
 import { ErrnoError } from '../../../lib/core/errors.js';
+import type { EvtchnPort } from '../../../lib/core/ids.js';
 import type { NotifyHandle } from '../../../lib/core/notify.js';
 import {
   DIRECT_BELL_BYTES,
@@ -64,7 +65,7 @@ export class DirectTable {
     return { index, release: this.#once(this.#kicks, index, at) };
   }
 
-  addCall(port: number, vcpu: number): DirectEntry & { move(vcpu: number): void } {
+  addCall(port: EvtchnPort, vcpu: number): DirectEntry & { move(vcpu: number): void } {
     const index = this.#take(this.#calls, DIRECT_CALLS);
     const at = callAt(index);
     this.#change(at, true, () => {

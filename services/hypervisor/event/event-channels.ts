@@ -5,7 +5,7 @@
 // falls back to unbound, reserved for the domain that closed, and nobody is told: its owner must close it, or it leaks.
 // Leaves how an event reaches a domain to its EventAbi, and which domains exist to domains.ts.
 import { ERRNO } from '../../../lib/core/errno.js';
-import { DOMID_SELF } from '../../../lib/core/ids.js';
+import { DOMID_SELF, type DomId, type EvtchnPort } from '../../../lib/core/ids.js';
 import {
   EVTCHN_FIFO_CONTROL_BLOCK,
   EVTCHNSTAT,
@@ -34,7 +34,7 @@ export interface EvtchnStatusOut {
 
 export interface DomainLookup {
   /** A domain that exists, dying or not. */
-  find(domid: number): Domain | undefined;
+  find(domid: DomId): Domain | undefined;
   /** Who global virtual interrupts go to. */
   readonly hardwareDomain: Domain;
 }
@@ -49,18 +49,18 @@ export class EventChannels {
   }
 
   /** `dom` as a caller names it: DOMID_SELF is the caller. */
-  #target(caller: Domain, dom: number): Domain | undefined {
+  #target(caller: Domain, dom: DomId): Domain | undefined {
     return dom === DOMID_SELF ? caller : this.#domains.find(dom);
   }
 
   /** Where a port of the caller may be acted on by the caller itself: the checks that close, send and bind_vcpu share. */
-  #own(caller: Domain, number: number): Port | number {
+  #own(caller: Domain, number: EvtchnPort): Port | number {
     const port = caller.ports.get(number);
     if (port === undefined || port.consumer !== null) return -EINVAL;
     return port;
   }
 
-  allocUnbound(caller: Domain, dom: number, remoteDom: number): number {
+  allocUnbound(caller: Domain, dom: DomId, remoteDom: DomId): number {
     const domain = this.#target(caller, dom);
     if (domain === undefined) return -ESRCH;
     const port = domain.ports.takeFree(domain);
@@ -72,7 +72,7 @@ export class EventChannels {
     return port.number;
   }
 
-  bindInterdomain(caller: Domain, remoteDom: number, remotePort: number): number {
+  bindInterdomain(caller: Domain, remoteDom: DomId, remotePort: EvtchnPort): number {
     const remoteDomain = this.#target(caller, remoteDom);
     if (remoteDomain === undefined) return -ESRCH;
     const local = caller.ports.takeFree(caller);
@@ -119,7 +119,7 @@ export class EventChannels {
     return -EINVAL;
   }
 
-  close(caller: Domain, number: number): number {
+  close(caller: Domain, number: EvtchnPort): number {
     const port = this.#own(caller, number);
     if (typeof port === 'number') return port;
     if (port.state <= PORT_STATE.reserved) return -EINVAL;
@@ -127,7 +127,7 @@ export class EventChannels {
     return 0;
   }
 
-  send(caller: Domain, number: number): number {
+  send(caller: Domain, number: EvtchnPort): number {
     const port = this.#own(caller, number);
     if (typeof port === 'number') return port;
     switch (port.state) {
@@ -144,7 +144,7 @@ export class EventChannels {
     }
   }
 
-  status(caller: Domain, dom: number, number: number): EvtchnStatusOut | number {
+  status(caller: Domain, dom: DomId, number: EvtchnPort): EvtchnStatusOut | number {
     const domain = this.#target(caller, dom);
     if (domain === undefined) return -ESRCH;
     const port = domain.ports.get(number);
@@ -170,7 +170,7 @@ export class EventChannels {
     }
   }
 
-  bindVcpu(caller: Domain, number: number, vcpuId: number): number {
+  bindVcpu(caller: Domain, number: EvtchnPort, vcpuId: number): number {
     if (caller.vcpus[vcpuId] === undefined) return -ENOENT;
     const port = this.#own(caller, number);
     if (typeof port === 'number') return port;
@@ -189,7 +189,7 @@ export class EventChannels {
     return 0;
   }
 
-  unmask(caller: Domain, number: number): number {
+  unmask(caller: Domain, number: EvtchnPort): number {
     const port = caller.ports.get(number);
     if (port === undefined) return -EINVAL;
     if (port.usable) caller.abi.unmask(port);
@@ -197,7 +197,7 @@ export class EventChannels {
   }
 
   /** Closes all ports of the domain but Xen's own, and goes back to the 2-level ABI. */
-  reset(caller: Domain, dom: number): number {
+  reset(caller: Domain, dom: DomId): number {
     const domain = this.#target(caller, dom);
     if (domain === undefined) return -ESRCH;
     if (!mayTarget(caller, domain)) return -EPERM;
@@ -205,9 +205,9 @@ export class EventChannels {
     if (domain.resetting) return -EBUSY;
     domain.resetting = true;
     let left = 0;
-    for (let number = 1; number < domain.ports.validCount; number++) {
-      this.close(domain, number);
-      if (domain.ports.get(number)!.usable) left++;
+    for (const port of domain.ports.all()) {
+      this.close(domain, port.number);
+      if (port.usable) left++;
     }
     domain.resetting = false;
     if (left > 0) return -EAGAIN;
@@ -227,7 +227,7 @@ export class EventChannels {
     const before = caller.abi;
     caller.abi = fifo;
     fifo.takeOver(before);
-    for (let number = 1; number < caller.ports.validCount; number++) caller.ports.get(number)!.onChange?.();
+    for (const port of caller.ports.all()) port.onChange?.();
     return 0;
   }
 
@@ -235,7 +235,7 @@ export class EventChannels {
     return caller.abi instanceof Fifo ? caller.abi.addPage(gfn) : -EOPNOTSUPP;
   }
 
-  setPriority(caller: Domain, number: number, priority: number): number {
+  setPriority(caller: Domain, number: EvtchnPort, priority: number): number {
     const port = caller.ports.get(number);
     if (port === undefined) return -EINVAL;
     if (!(caller.abi instanceof Fifo)) return -ENOSYS;
@@ -243,7 +243,7 @@ export class EventChannels {
   }
 
   /** SCHEDOP_poll: 0 when it returns at once, 'blocked' when the vCPU now waits, or -errno. */
-  poll(caller: Domain, vcpuId: number, ports: readonly number[]): number | 'blocked' {
+  poll(caller: Domain, vcpuId: number, ports: readonly EvtchnPort[]): number | 'blocked' {
     const vcpu = caller.vcpus[vcpuId]!;
     let pending = vcpu.upcallPending;
     for (const number of ports) {

@@ -54,8 +54,7 @@ export class Fifo implements EventAbi {
 
   /** Called once this is the domain's ABI; `before` is the one it had. */
   takeOver(before: EventAbi): void {
-    for (let number = 1; number < this.#domain.ports.validCount; number++) {
-      const port = this.#domain.ports.get(number)!;
+    for (const port of this.#domain.ports.all()) {
       if (before.isPending(port)) port.heldPending = true;
       this.init(port);
     }
@@ -78,10 +77,8 @@ export class Fifo implements EventAbi {
     if (page === undefined) return -EINVAL;
     const first = this.#pages.length * EVTCHN_FIFO_EVENT_WORDS_PER_PAGE;
     this.#pages.push(page);
-    for (let number = first; number < first + EVTCHN_FIFO_EVENT_WORDS_PER_PAGE; number++) {
-      const port = this.#domain.ports.get(number);
-      if (port === undefined) break;
-      if (!port.heldPending) continue;
+    for (const port of this.#domain.ports.all()) {
+      if (!port.heldPending || port.number < first || port.number >= first + EVTCHN_FIFO_EVENT_WORDS_PER_PAGE) continue;
       port.heldPending = false;
       if (port.usable) this.setPending(port);
     }

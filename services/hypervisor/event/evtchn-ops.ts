@@ -10,12 +10,12 @@ const localPort = (rc: number) => (rc < 0 ? rc : { local_port: rc });
 export const EVTCHN_OPERATIONS = {
   'evtchn.alloc_unbound': operation({
     caller: 'any',
-    args: { dom: 'u16', remote_dom: 'u16' },
+    args: { dom: 'domid', remote_dom: 'domid' },
     run: (host, caller, { dom, remote_dom }) => port(host.channels.allocUnbound(caller, dom, remote_dom)),
   }),
   'evtchn.bind_interdomain': operation({
     caller: 'any',
-    args: { remote_dom: 'u16', remote_port: 'u32' },
+    args: { remote_dom: 'domid', remote_port: 'port' },
     run: (host, caller, args) => localPort(host.channels.bindInterdomain(caller, args.remote_dom, args.remote_port)),
   }),
   'evtchn.bind_virq': operation({
@@ -35,17 +35,17 @@ export const EVTCHN_OPERATIONS = {
   }),
   'evtchn.close': operation({
     caller: 'any',
-    args: { port: 'u32' },
+    args: { port: 'port' },
     run: (host, caller, args) => host.channels.close(caller, args.port),
   }),
   'evtchn.send': operation({
     caller: 'any',
-    args: { port: 'u32' },
+    args: { port: 'port' },
     run: (host, caller, args) => host.channels.send(caller, args.port),
   }),
   'evtchn.status': operation({
     caller: 'any',
-    args: { dom: 'u16', port: 'u32' },
+    args: { dom: 'domid', port: 'port' },
     run: (host, caller, args) => {
       const status = host.channels.status(caller, args.dom, args.port);
       return typeof status === 'number' ? status : { ...status };
@@ -53,17 +53,17 @@ export const EVTCHN_OPERATIONS = {
   }),
   'evtchn.bind_vcpu': operation({
     caller: 'any',
-    args: { port: 'u32', vcpu: 'u32' },
+    args: { port: 'port', vcpu: 'u32' },
     run: (host, caller, args) => host.channels.bindVcpu(caller, args.port, args.vcpu),
   }),
   'evtchn.unmask': operation({
     caller: 'any',
-    args: { port: 'u32' },
+    args: { port: 'port' },
     run: (host, caller, args) => host.channels.unmask(caller, args.port),
   }),
   'evtchn.reset': operation({
     caller: 'any',
-    args: { dom: 'u16' },
+    args: { dom: 'domid' },
     run: (host, caller, { dom }) => host.channels.reset(caller, dom),
   }),
   'evtchn.init_control': operation({
@@ -81,7 +81,7 @@ export const EVTCHN_OPERATIONS = {
   }),
   'evtchn.set_priority': operation({
     caller: 'any',
-    args: { port: 'u32', priority: 'u32' },
+    args: { port: 'port', priority: 'u32' },
     run: (host, caller, args) => host.channels.setPriority(caller, args.port, args.priority),
   }),
   'sched.shutdown': operation({
@@ -92,7 +92,7 @@ export const EVTCHN_OPERATIONS = {
   /** Answers {blocked: true} where the vCPU would wait: whoever asks has no vCPU to stop. */
   'sched.poll': operation({
     caller: 'any',
-    args: { ports: 'u32s', vcpu: 'u32' },
+    args: { ports: 'ports', vcpu: 'u32' },
     run: (host, caller, { ports, vcpu }) => {
       if (ports.length > SCHED_POLL_PORTS_MAX || caller.vcpus[vcpu] === undefined) return -EINVAL;
       const rc = host.channels.poll(caller, vcpu, ports);

@@ -1,6 +1,7 @@
 // The ports of one domain: records in buckets, lowest free number first. Knows nothing of what a port is bound to;
 // those rules are in event-channels.ts.
 import { ERRNO } from '../../../lib/core/errno.js';
+import { DOM0, type DomId, EvtchnPort } from '../../../lib/core/ids.js';
 import { EVTCHN_FIFO_PRIORITY_DEFAULT } from '../../../lib/layout/evtchn.js';
 import type { Domain } from '../domain/domain.js';
 
@@ -13,14 +14,14 @@ export const PORTS_PER_BUCKET = 64;
 
 export class Port {
   readonly domain: Domain;
-  readonly number: number;
+  readonly number: EvtchnPort;
   state: PortState = PORT_STATE.free;
   /** vCPU that is told. */
   vcpu = 0;
   /** Xen itself consumes the events of this port: its handler, instead of delivery to the guest. */
   consumer: (() => void) | null = null;
   /** unbound: the domain that may bind it. */
-  remoteDomid = 0;
+  remoteDomid: DomId = DOM0;
   /** interdomain: the other end. */
   remote: Port | null = null;
   virq = 0;
@@ -33,7 +34,7 @@ export class Port {
   /** FIFO ABI: an event that came before its word existed. */
   heldPending = false;
 
-  constructor(domain: Domain, number: number) {
+  constructor(domain: Domain, number: EvtchnPort) {
     this.domain = domain;
     this.number = number;
   }
@@ -61,8 +62,13 @@ export class PortTable {
   }
 
   /** The record of a valid port number, free or not; undefined is Xen's "port number not valid". */
-  get(port: number): Port | undefined {
+  get(port: EvtchnPort): Port | undefined {
     return this.#ports[port];
+  }
+
+  /** All valid records but port 0's, in order of their numbers. */
+  all(): readonly Port[] {
+    return this.#ports.slice(1);
   }
 
   /** Makes the first bucket, port 0 reserved: done once when the domain is made. */
@@ -94,7 +100,7 @@ export class PortTable {
     port.vcpu = 0;
     port.consumer = null;
     port.remote = null;
-    port.remoteDomid = 0;
+    port.remoteDomid = DOM0;
     port.virq = 0;
     port.heldPending = false;
     if (port.number < this.#lowestFree) this.#lowestFree = port.number;
@@ -102,6 +108,7 @@ export class PortTable {
 
   #addBucket(domain: Domain): void {
     const first = this.#ports.length;
-    for (let number = first; number < first + PORTS_PER_BUCKET; number++) this.#ports.push(new Port(domain, number));
+    for (let number = first; number < first + PORTS_PER_BUCKET; number++)
+      this.#ports.push(new Port(domain, EvtchnPort(number)));
   }
 }

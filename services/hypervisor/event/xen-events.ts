@@ -2,6 +2,7 @@
 // Leaves the guests' own operations to event-channels.ts.
 
 import { ERRNO } from '../../../lib/core/errno.js';
+import { type DomId, EvtchnPort } from '../../../lib/core/ids.js';
 import { VIRQ } from '../../../lib/layout/evtchn.js';
 import type { Domain } from '../domain/domain.js';
 import type { DomainLookup } from './event-channels.js';
@@ -20,7 +21,7 @@ export class XenEvents {
   }
 
   /** A port that Xen consumes: its events run `consumer` and never reach the guest. Its number, or -errno. */
-  allocPort(domain: Domain, vcpuId: number, remoteDomid: number, consumer: () => void): number {
+  allocPort(domain: Domain, vcpuId: number, remoteDomid: DomId, consumer: () => void): number {
     const port = domain.ports.takeFree(domain);
     if (typeof port === 'number') return port;
     this.#moves.take(port, PORT_STATE.unbound);
@@ -30,20 +31,20 @@ export class XenEvents {
     return port.number;
   }
 
-  freePort(domain: Domain, number: number): void {
+  freePort(domain: Domain, number: EvtchnPort): void {
     const port = domain.ports.get(number);
     if (port !== undefined && port.state > PORT_STATE.reserved) this.#moves.free(port);
   }
 
   /** Signals the other end of a port of Xen's; dropped when nobody bound it. */
-  notifyPort(domain: Domain, number: number): void {
+  notifyPort(domain: Domain, number: EvtchnPort): void {
     const port = domain.ports.get(number);
     if (port?.state === PORT_STATE.interdomain) this.#moves.raise(port.remote!);
   }
 
   /** Raises a virtual interrupt of one vCPU; of a domain or global one, that of vCPU 0. */
   sendVirq(domain: Domain, vcpuId: number, virq: number): void {
-    const port = domain.ports.get(domain.vcpus[vcpuId]?.virqPorts[virq] ?? 0);
+    const port = domain.ports.get(EvtchnPort(domain.vcpus[vcpuId]?.virqPorts[virq] ?? 0));
     if (port?.state === PORT_STATE.virq) this.#moves.raise(port);
   }
 
@@ -57,7 +58,7 @@ export class XenEvents {
   }
 
   /** evtchn_raise (design 5): an event for a port that the guest shares with the caller, as if the other end had sent. */
-  raise(caller: Domain, domain: Domain, number: number): number {
+  raise(caller: Domain, domain: Domain, number: EvtchnPort): number {
     const port = domain.ports.get(number);
     if (port === undefined || !port.usable) return -EINVAL;
     const peer = port.state === PORT_STATE.interdomain ? port.remote!.domain.domid : port.remoteDomid;
@@ -69,9 +70,6 @@ export class XenEvents {
 
   /** Domain destruction: every port, from the highest down; peers fall to unbound, nobody is told. */
   closeAll(domain: Domain): void {
-    for (let number = domain.ports.validCount - 1; number > 0; number--) {
-      const port = domain.ports.get(number)!;
-      if (port.state > PORT_STATE.reserved) this.#moves.free(port);
-    }
+    for (const port of [...domain.ports.all()].reverse()) if (port.state > PORT_STATE.reserved) this.#moves.free(port);
   }
 }

@@ -1,7 +1,7 @@
 // The grant-table hypercalls as named operations. A call succeeds as a call; each entry has a status of its own.
 // Leaves tables and pins to grants.ts; a script's mappings belong to the calling domain as a whole.
 import { ERRNO } from '../../../lib/core/errno.js';
-import { DOMID_SELF } from '../../../lib/core/ids.js';
+import { DOMID_SELF, type DomId } from '../../../lib/core/ids.js';
 import { GNTST, GRANT_FRAMES_MAX } from '../../../lib/layout/grant-table.js';
 import type { Domain } from '../domain/domain.js';
 import { mayTarget } from '../event/event-channels.js';
@@ -11,7 +11,7 @@ import { operation } from '../operation.js';
 const { EINVAL, ENOSYS } = ERRNO;
 const VERSION = 1;
 
-const target = (host: Host, caller: Domain, dom: number): Domain | number => {
+const target = (host: Host, caller: Domain, dom: DomId): Domain | number => {
   const domain = dom === DOMID_SELF ? caller : host.domains.find(dom);
   if (domain === undefined) return GNTST.bad_domain;
   return mayTarget(caller, domain) ? domain : GNTST.permission_denied;
@@ -20,7 +20,7 @@ const target = (host: Host, caller: Domain, dom: number): Domain | number => {
 export const GNTTAB_OPERATIONS = {
   'gnttab.setup_table': operation({
     caller: 'any',
-    args: { dom: 'u16', nr_frames: 'u32' },
+    args: { dom: 'domid', nr_frames: 'u32' },
     run: (host, caller, { dom, nr_frames }) => {
       const domain = target(host, caller, dom);
       if (typeof domain === 'number') return { status: domain };
@@ -32,7 +32,7 @@ export const GNTTAB_OPERATIONS = {
   }),
   'gnttab.query_size': operation({
     caller: 'any',
-    args: { dom: 'u16' },
+    args: { dom: 'domid' },
     run: (host, caller, { dom }) => {
       const domain = target(host, caller, dom);
       if (typeof domain === 'number') return { status: domain };
@@ -41,7 +41,7 @@ export const GNTTAB_OPERATIONS = {
   }),
   'gnttab.get_version': operation({
     caller: 'any',
-    args: { dom: 'u16' },
+    args: { dom: 'domid' },
     run: (host, caller, { dom }) => {
       const domain = target(host, caller, dom);
       return typeof domain === 'number'
@@ -61,7 +61,7 @@ export const GNTTAB_OPERATIONS = {
   }),
   'gnttab.map_grant_ref': operation({
     caller: 'any',
-    args: { dom: 'u16', ref: 'u32', flags: 'u32' },
+    args: { dom: 'domid', ref: 'u32', flags: 'u32' },
     run: (host, caller, { dom, ref, flags }) => {
       const domain = dom === DOMID_SELF ? caller : host.domains.find(dom);
       return { ...host.grants.map(caller, caller, domain, ref, flags) };

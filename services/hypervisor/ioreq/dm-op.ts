@@ -1,5 +1,6 @@
 // The checks that every dm_op begins with (xen/common/dm.c): which domain it is for, and whether the caller may serve it.
 import { ERRNO } from '../../../lib/core/errno.js';
+import type { DomId } from '../../../lib/core/ids.js';
 import type { Domain } from '../domain/domain.js';
 import type { Host } from '../host.js';
 import { type ArgSpec, type ArgValues, type Operation, type Out, operation } from '../operation.js';
@@ -13,9 +14,9 @@ export function dm<const S extends ArgSpec>(
 ): Operation {
   return operation({
     caller: 'any',
-    args: { ...args, domid: 'u16' },
+    args: { ...args, domid: 'domid' },
     run: (host, caller, values) => {
-      const { domid } = values as unknown as { domid: number };
+      const { domid } = values as unknown as { domid: DomId };
       const domain = host.domains.find(domid);
       if (domain === undefined) return -ESRCH;
       if (domain === caller) return -EPERM;

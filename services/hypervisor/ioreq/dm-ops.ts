@@ -55,7 +55,7 @@ export const DM_OPERATIONS: Readonly<Record<string, Operation>> = {
   'dm.map_mem_type_to_ioreq_server': dm({ id: 'u16', type: 'u16', flags: 'u32', opaque: 'u64' }, () => -EOPNOTSUPP),
   ...X86_DM_OPERATIONS,
   /** The operation of the thread's first patches: refused unless the host is configured for a path that needs it. */
-  'dm.evtchn_raise': dm({ port: 'u32' }, ({ host, caller, domain }, { port }) =>
+  'dm.evtchn_raise': dm({ port: 'port' }, ({ host, caller, domain }, { port }) =>
     host.evtchnRaise ? host.events.raise(caller, domain, port) : -EOPNOTSUPP,
   ),
 };

@@ -7,6 +7,7 @@
 import { ERRNO } from '../../../lib/core/errno.js';
 import { ErrnoError } from '../../../lib/core/errors.js';
 import type { History } from '../../../lib/core/history.js';
+import { EvtchnPort } from '../../../lib/core/ids.js';
 import type { FileHandle } from '../../../lib/core/proto-types.js';
 import type { SharedFiles } from '../../../lib/core/shared.js';
 import {
@@ -35,6 +36,9 @@ import { RangeSet } from './rangeset.js';
 
 const { EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM } = ERRNO;
 
+/** Port 0 is never handed out. */
+const NO_PORT = EvtchnPort(0);
+
 /** What a vCPU does with the answer; halves of the 64-bit data. */
 export type IoDone = (dataLow: number, dataHigh: number) => void;
 
@@ -46,8 +50,8 @@ export class IoreqServer {
   readonly bufferMode: number;
   readonly ranges: readonly RangeSet[];
   /** Xen's port of each vCPU, and of the buffered page (0: none). */
-  readonly ports: Uint32Array;
-  bufferPort = 0;
+  readonly ports: EvtchnPort[];
+  bufferPort: EvtchnPort = NO_PORT;
   enabled = false;
   destroyed = false;
   page: IoreqPage | undefined;
@@ -63,7 +67,7 @@ export class IoreqServer {
     this.emulator = emulator;
     this.bufferMode = bufferMode;
     this.ranges = Array.from({ length: NR_IO_RANGE_TYPES }, () => new RangeSet(MAX_NR_IO_RANGES));
-    this.ports = new Uint32Array(domain.vcpus.length);
+    this.ports = new Array<EvtchnPort>(domain.vcpus.length).fill(NO_PORT);
     this.waiting = new Array(domain.vcpus.length).fill(undefined);
     this.seen = new Uint8Array(domain.vcpus.length);
   }
@@ -107,7 +111,7 @@ export class IoreqServers {
         this.#freePorts(server);
         return port;
       }
-      server.ports[vcpu.id] = port;
+      server.ports[vcpu.id] = EvtchnPort(port);
     }
     if (server.buffered) {
       const port = this.#env.events.allocPort(domain, 0, caller.domid, () => {});
@@ -115,7 +119,7 @@ export class IoreqServers {
         this.#freePorts(server);
         return port;
       }
-      server.bufferPort = port;
+      server.bufferPort = EvtchnPort(port);
     }
     domain.ioreqServers[id] = server;
     this.#env.history.record('acquire', 'ioreq-server', id, 0, domain.domid);
@@ -170,10 +174,10 @@ export class IoreqServers {
   }
 
   #freePorts(server: IoreqServer): void {
-    for (const port of server.ports) if (port !== 0) this.#env.events.freePort(server.domain, port);
-    if (server.bufferPort !== 0) this.#env.events.freePort(server.domain, server.bufferPort);
-    server.ports.fill(0);
-    server.bufferPort = 0;
+    for (const port of server.ports) if (port !== NO_PORT) this.#env.events.freePort(server.domain, port);
+    if (server.bufferPort !== NO_PORT) this.#env.events.freePort(server.domain, server.bufferPort);
+    server.ports.fill(NO_PORT);
+    server.bufferPort = NO_PORT;
   }
 
   /** XENMEM_acquire_resource of one frame: makes the pages at the first call. A handle, or -errno. */

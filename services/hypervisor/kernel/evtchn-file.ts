@@ -4,6 +4,7 @@
 import { ERRNO } from '../../../lib/core/errno.js';
 import { ErrnoError } from '../../../lib/core/errors.js';
 import type { History } from '../../../lib/core/history.js';
+import { type DomId, EvtchnPort } from '../../../lib/core/ids.js';
 import type { BoundBell, Doorbell, Notifier, NotifyHandle } from '../../../lib/core/notify.js';
 import type { FileHandle } from '../../../lib/core/proto-types.js';
 import type { SharedFiles } from '../../../lib/core/shared.js';
@@ -37,14 +38,14 @@ export interface EvtchnFileEnvironment {
   /** The table of a guest's direct entries. */
   directTable(domain: Domain): DirectTable | undefined;
   /** The dm_op evtchn_raise on behalf of the file's user; a refusal is nobody's to hear. */
-  readonly dmRaise: (domid: number, port: number) => void;
+  readonly dmRaise: (domid: number, port: EvtchnPort) => void;
 }
 
 /** A port of one open file. */
 interface BoundPort extends IrqHandler {
-  readonly port: number;
+  readonly port: EvtchnPort;
   /** Whose port its other end was when it was bound; dom0's own for a virtual interrupt. */
-  readonly domid: number;
+  readonly domid: DomId;
   /** False from an event until the write-back. */
   enabled: boolean;
   /** Direction 0: our doorbell bit, whose ring is a send; or an entry by which the holder delivers by itself. */
@@ -59,7 +60,7 @@ export class EvtchnFile {
   /** The bit that its user rings after putting commands in. */
   readonly written: NotifyHandle;
   readonly #env: EvtchnFileEnvironment;
-  readonly #ports = new Map<number, BoundPort>();
+  readonly #ports = new Map<EvtchnPort, BoundPort>();
   readonly #page: { bytes: Uint8Array; remove(): void };
   readonly #words: Uint32Array;
   readonly #bell: BoundBell;
@@ -93,23 +94,24 @@ export class EvtchnFile {
     this.written = this.#bell.handle;
   }
 
-  get ports(): Iterable<number> {
+  get ports(): Iterable<EvtchnPort> {
     return this.#ports.keys();
   }
 
-  holds(port: number): boolean {
+  holds(port: EvtchnPort): boolean {
     return this.#ports.has(port);
   }
 
   /** Whether a user of dom0 holds an event descriptor on that port. */
-  hasEventfd(port: number): boolean {
+  hasEventfd(port: EvtchnPort): boolean {
     const bound = this.#ports.get(port);
     return bound?.sender !== undefined || bound?.notifier !== undefined;
   }
 
-  /** BIND_INTERDOMAIN, BIND_UNBOUND_PORT, BIND_VIRQ: what the hypercall gave becomes ours. `port` may be -errno. */
-  adopt(port: number): number {
-    if (port < 0) return port;
+  /** BIND_INTERDOMAIN, BIND_UNBOUND_PORT, BIND_VIRQ: what the hypercall gave becomes ours. `rc` may be -errno. */
+  adopt(rc: number): number {
+    if (rc < 0) return rc;
+    const port = EvtchnPort(rc);
     if (this.#ports.size >= DEV_EVTCHN_RING_SIZE) {
       this.#env.channels.close(this.#env.dom0, port);
       return -ERRNO.ENOMEM; // the ring could not hold it: Linux's cannot grow either
@@ -128,7 +130,7 @@ export class EvtchnFile {
     return port;
   }
 
-  unbind(port: number): number {
+  unbind(port: EvtchnPort): number {
     const bound = this.#ports.get(port);
     if (bound === undefined) return -ERRNO.ENOTCONN;
     this.#ports.delete(port);
@@ -140,7 +142,7 @@ export class EvtchnFile {
   }
 
   /** 0 also when the send fails, as NOTIFY of the device. */
-  notify(port: number): number {
+  notify(port: EvtchnPort): number {
     if (!this.#ports.has(port)) return -ERRNO.ENOTCONN;
     this.#env.channels.send(this.#env.dom0, port);
     return 0;
@@ -156,7 +158,12 @@ export class EvtchnFile {
    * The proposed operation: ties an event descriptor to a port of this file until UNBIND, close, deassign, or the end of
    * the process that holds it. Direction 0 answers what to signal; direction 1 signals `handle` at each event.
    */
-  eventfd(port: number, direction: number, handle: NotifyHandle | undefined, direct = false): NotifyHandle | undefined {
+  eventfd(
+    port: EvtchnPort,
+    direction: number,
+    handle: NotifyHandle | undefined,
+    direct = false,
+  ): NotifyHandle | undefined {
     const bound = this.#ports.get(port);
     if (bound === undefined) throw new ErrnoError('ENOTCONN', `port ${port} is not bound on this file`);
     if (direction === EVENTFD_DIRECTION.TO_PORT) {
@@ -184,7 +191,7 @@ export class EvtchnFile {
   }
 
   /** A handle whose holder runs the delivery steps on the guest's pages (path `direct`); 2-level guests only. */
-  #directSender(port: number): BoundBell {
+  #directSender(port: EvtchnPort): BoundBell {
     const remote = this.#env.dom0.ports.get(port)!.remote;
     const table = remote === null ? undefined : this.#env.directTable(remote.domain);
     if (remote === null || table === undefined) throw new ErrnoError('ENOTCONN', `port ${port} leads to no guest`);
@@ -208,7 +215,7 @@ export class EvtchnFile {
     return { handle, release };
   }
 
-  eventfdDeassign(port: number, direction: number): void {
+  eventfdDeassign(port: EvtchnPort, direction: number): void {
     const bound = this.#ports.get(port);
     if (bound === undefined) throw new ErrnoError('ENOTCONN', `port ${port} is not bound on this file`);
     if (direction === EVENTFD_DIRECTION.TO_PORT ? bound.sender === undefined : bound.notifier === undefined) {
@@ -286,10 +293,10 @@ export class EvtchnFile {
       const command = this.#nextCommand();
       if (command >>> COMMAND_SHIFT === COMMAND_DM_RAISE) {
         // A first word without its second is no command.
-        if (this.#taken !== prod) this.#env.dmRaise(command & PORT_MASK, this.#nextCommand());
+        if (this.#taken !== prod) this.#env.dmRaise(command & PORT_MASK, EvtchnPort(this.#nextCommand()));
         continue;
       }
-      const bound = this.#ports.get(command & PORT_MASK);
+      const bound = this.#ports.get(EvtchnPort(command & PORT_MASK));
       if (bound === undefined) continue;
       switch (command >>> COMMAND_SHIFT) {
         case COMMAND_NOTIFY:

@@ -2,6 +2,7 @@
 // conditions are Linux's since 6.7. Leaves interrupts to kernel-irqs.ts; slots to ioreq-page.ts; the way back to irqfds.ts.
 import { ErrnoError } from '../../../lib/core/errors.js';
 import type { History } from '../../../lib/core/history.js';
+import type { EvtchnPort } from '../../../lib/core/ids.js';
 import type { BellNotifier, Doorbell, NotifyHandle } from '../../../lib/core/notify.js';
 import { PRIVCMD_IOEVENTFD_VCPUS_MAX } from '../../../lib/layout/dm-op.js';
 import {
@@ -26,7 +27,7 @@ export interface IoeventfdSpec {
   readonly vq: number;
   readonly handle: NotifyHandle;
   /** Local ports, index = vCPU. */
-  readonly ports: readonly number[];
+  readonly ports: readonly EvtchnPort[];
   /** Where the guest's vCPU matches the kick by itself as well (path `direct`). */
   readonly direct?: DirectTable | undefined;
 }
@@ -45,14 +46,14 @@ interface Ioeventfd {
 class Group {
   readonly owner: object;
   readonly server: IoreqServer;
-  readonly ports: readonly number[];
+  readonly ports: readonly EvtchnPort[];
   readonly kicks: Ioeventfd[] = [];
   readonly handlers: IrqHandler[];
 
   constructor(
     owner: object,
     server: IoreqServer,
-    ports: readonly number[],
+    ports: readonly EvtchnPort[],
     match: (group: Group, vcpu: number) => void,
   ) {
     this.owner = owner;

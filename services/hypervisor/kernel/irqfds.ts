@@ -1,13 +1,14 @@
 // privcmd IRQFD (drivers/xen/privcmd.c): a signal makes the dom0 kernel issue a stored dm_op. Leaves what the operation is to
 // dm-op-bytes.ts, running it to kernel-half.ts.
 import type { History } from '../../../lib/core/history.js';
+import type { DomId } from '../../../lib/core/ids.js';
 import type { BoundBell, Doorbell, NotifyHandle } from '../../../lib/core/notify.js';
 import { HOP } from '../../../lib/trace/hops.js';
 
 export class Irqfds {
   readonly #doorbell: Doorbell;
   readonly #history: History;
-  readonly #bound: { owner: object; domid: number; bell: BoundBell }[] = [];
+  readonly #bound: { owner: object; domid: DomId; bell: BoundBell }[] = [];
 
   constructor(doorbell: Doorbell, history: History) {
     this.#doorbell = doorbell;
@@ -15,7 +16,7 @@ export class Irqfds {
   }
 
   /** Answers what to signal. `issue` runs the stored operation; its errors are logged by it, nobody else hears. */
-  assign(owner: object, domid: number, issue: () => void): NotifyHandle {
+  assign(owner: object, domid: DomId, issue: () => void): NotifyHandle {
     const bell: BoundBell = this.#doorbell.bind(() => {
       this.#history.record(HOP.hypervisorCall.kind, HOP.hypervisorCall.name, bell.handle.bit, 0, domid);
       issue();

@@ -3,6 +3,7 @@
 // it (`linux`). Leaves each device to its own file.
 import { errnoName } from '../../../lib/core/errno.js';
 import { ErrnoError } from '../../../lib/core/errors.js';
+import type { DomId, EvtchnPort } from '../../../lib/core/ids.js';
 import { DEV_EVTCHN_FILES_MAX } from '../../../lib/core/limits.js';
 import type { NotifyHandle } from '../../../lib/core/notify.js';
 import type { FileHandle, GrantHandle, Held } from '../../../lib/core/proto-types.js';
@@ -84,12 +85,12 @@ export class KernelHalf {
     this.#processes.get(process)!.files.delete(fd);
   }
 
-  bindInterdomain(process: object, fd: number, remoteDom: number, remotePort: number): number {
+  bindInterdomain(process: object, fd: number, remoteDom: DomId, remotePort: EvtchnPort): number {
     const file = this.file(process, fd);
     return file.adopt(this.#host.channels.bindInterdomain(this.#host.dom0, remoteDom, remotePort));
   }
 
-  bindUnbound(process: object, fd: number, remoteDom: number): number {
+  bindUnbound(process: object, fd: number, remoteDom: DomId): number {
     const file = this.file(process, fd);
     return file.adopt(this.#host.channels.allocUnbound(this.#host.dom0, this.#host.dom0.domid, remoteDom));
   }
@@ -102,7 +103,13 @@ export class KernelHalf {
   eventfd(
     process: object,
     fd: number,
-    spec: { port: number; direction: number; deassign: boolean; direct?: boolean; handle: NotifyHandle | undefined },
+    spec: {
+      port: EvtchnPort;
+      direction: number;
+      deassign: boolean;
+      direct?: boolean;
+      handle: NotifyHandle | undefined;
+    },
   ): NotifyHandle | undefined {
     const file = this.file(process, fd);
     const { port, direction, deassign, direct, handle } = spec;
@@ -116,18 +123,18 @@ export class KernelHalf {
   // --- privcmd ----------------------------------------------------------------------------------------------------
 
   /** Maps a whole guest: its memory is held until unmapped or until the process ends. */
-  mapForeign(process: object, domid: number): FileHandle {
+  mapForeign(process: object, domid: DomId): FileHandle {
     const { domain, ram } = this.#mappable(domid);
     this.#hold(this.#of(process).mappings, domain, 'mapping');
     return ram;
   }
 
-  unmapForeign(process: object, domid: number): void {
+  unmapForeign(process: object, domid: DomId): void {
     this.#unhold(this.#processes.get(process)?.mappings, domid, 'mapping');
   }
 
   /** /dev/xen/gntdev: what a process needs to reach the granted pages of a guest, which it holds until closed. */
-  openGrants(process: object, domid: number): GrantHandle {
+  openGrants(process: object, domid: DomId): GrantHandle {
     const { domain, ram } = this.#mappable(domid);
     const table = this.#host.grants.setup(domain, 1);
     if (typeof table === 'number') throw new ErrnoError('ENOMEM', `no grant table of ${GRANT_FRAMES_MAX} pages`);
@@ -135,7 +142,7 @@ export class KernelHalf {
     return { ram, table };
   }
 
-  closeGrants(process: object, domid: number): void {
+  closeGrants(process: object, domid: DomId): void {
     this.#unhold(this.#processes.get(process)?.gntdevs, domid, 'gntdev');
   }
 
@@ -153,13 +160,13 @@ export class KernelHalf {
   }
 
   /** IRQFD. `issue` runs the stored dm_op: 0 or -errno, which nobody but the log hears. */
-  irqfd(process: object, domid: number, issue: () => number): NotifyHandle {
+  irqfd(process: object, domid: DomId, issue: () => number): NotifyHandle {
     const issued = this.#loggedOnce('irqfd: the stored dm_op failed');
     return this.#irqfds.assign(process, domid, () => issued(domid, issue()));
   }
 
   /** DM_OP evtchn_raise as the command ring of one open file carries it. */
-  #dmRaise(): (domid: number, port: number) => void {
+  #dmRaise(): (domid: number, port: EvtchnPort) => void {
     const issued = this.#loggedOnce('the dm_op evtchn_raise failed');
     return (domid, port) => {
       const result = hypercall(this.#host, this.#host.dom0, 'dm.evtchn_raise', { domid, port });
@@ -211,7 +218,7 @@ export class KernelHalf {
   }
 
   /** Whether a port of dom0 belongs to a file or is held by the kernel itself. */
-  holdsPort(port: number): boolean {
+  holdsPort(port: EvtchnPort): boolean {
     return this.#irqs.has(port);
   }
 
@@ -241,7 +248,7 @@ export class KernelHalf {
     return held;
   }
 
-  #mappable(domid: number): { domain: Domain; ram: FileHandle } {
+  #mappable(domid: DomId): { domain: Domain; ram: FileHandle } {
     const domain = this.#host.domains.find(domid);
     const guest = domain === undefined ? undefined : this.#host.runOf(domain);
     if (domain === undefined || guest === undefined) throw new ErrnoError('ESRCH', `no domain ${domid}`);
@@ -255,7 +262,7 @@ export class KernelHalf {
     this.#host.env.history.record('acquire', what, domain.domid, 0, domain.domid);
   }
 
-  #unhold(counts: Map<Domain, number> | undefined, domid: number, what: string): void {
+  #unhold(counts: Map<Domain, number> | undefined, domid: DomId, what: string): void {
     for (const [domain, count] of counts ?? []) {
       if (domain.domid !== domid) continue;
       if (count === 1) counts!.delete(domain);

@@ -1,6 +1,7 @@
 // The dom0 kernel's event-channel interrupts (drivers/xen/events): which ports have handlers, the upcall loop
 // over the 2-level words, late EOI. Ports without a handler stay masked, as Linux leaves them.
 // Leaves what handlers do to evtchn-file.ts and ioeventfds.ts, and the ports themselves to event-channels.ts.
+import { EvtchnPort } from '../../../lib/core/ids.js';
 import type { TwoLevelWords } from '../../../lib/events/two-level.js';
 import { NO_PORT, UpcallScan } from '../../../lib/events/upcall-scan.js';
 import type { Domain } from '../domain/domain.js';
@@ -15,7 +16,7 @@ export interface IrqHandler {
 }
 
 interface Irq {
-  readonly port: number;
+  readonly port: EvtchnPort;
   /** Shared by several users of the port; the kernel's own come first, so that a kick leaves before a daemon wakes. */
   handlers: IrqHandler[];
   references: number;
@@ -42,12 +43,12 @@ export class KernelIrqs {
     dom0.vcpus[VCPU]!.onUpcall = () => this.#upcall();
   }
 
-  has(port: number): boolean {
+  has(port: EvtchnPort): boolean {
     return this.#irqs[port] !== undefined;
   }
 
   /** Adds a user of a port of dom0; the first one unmasks it. `first` puts its handler before the others'. */
-  bind(port: number, handler: IrqHandler, first = false): void {
+  bind(port: EvtchnPort, handler: IrqHandler, first = false): void {
     const irq = this.#irqs[port];
     if (irq !== undefined) {
       irq.references++;
@@ -60,7 +61,7 @@ export class KernelIrqs {
   }
 
   /** Takes a user away; the last one masks and closes the port. */
-  unbind(port: number, handler: IrqHandler): void {
+  unbind(port: EvtchnPort, handler: IrqHandler): void {
     const irq = this.#irqs[port];
     if (irq === undefined) return;
     irq.handlers = irq.handlers.filter((each) => each !== handler);
@@ -71,7 +72,7 @@ export class KernelIrqs {
   }
 
   /** What closing /dev/xen/evtchn does to an interrupt that another kernel user still holds: it stays disabled. */
-  disable(port: number): void {
+  disable(port: EvtchnPort): void {
     const irq = this.#irqs[port];
     if (irq !== undefined && irq.references > 1) {
       irq.disabled = true;
@@ -80,7 +81,7 @@ export class KernelIrqs {
   }
 
   /** xen_irq_lateeoi with no flags: the port may fire again; what came meanwhile fires now. */
-  lateEoi(port: number): void {
+  lateEoi(port: EvtchnPort): void {
     const irq = this.#irqs[port];
     if (irq === undefined || !irq.eoiPending) return;
     irq.eoiPending = false;
@@ -94,14 +95,14 @@ export class KernelIrqs {
     try {
       do {
         this.#scan.begin();
-        for (let port = this.#scan.next(); port !== NO_PORT; port = this.#scan.next()) this.#handle(port);
+        for (let port = this.#scan.next(); port !== NO_PORT; port = this.#scan.next()) this.#handle(EvtchnPort(port));
       } while (this.#words.upcallPending(VCPU));
     } finally {
       this.#running = false;
     }
   }
 
-  #handle(port: number): void {
+  #handle(port: EvtchnPort): void {
     const irq = this.#irqs[port];
     if (irq === undefined) return;
     // The acknowledgement of late-EOI interrupts: mask, then clear, before any handler runs.

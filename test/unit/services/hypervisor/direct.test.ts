@@ -1,4 +1,5 @@
 import t from 'tap';
+import { EvtchnPort } from '../../../../lib/core/ids.js';
 import type { NotifyHandle } from '../../../../lib/core/notify.js';
 import { DirectCalls, DirectKicks } from '../../../../lib/events/direct.js';
 import { TwoLevelWords } from '../../../../lib/events/two-level.js';
@@ -18,7 +19,7 @@ function stage() {
   const guest = new FakeGuest(lab, domain);
   const user = new FakeUser(lab);
   const remote = lab.number(domain.domid, 'evtchn.alloc_unbound', { dom: SELF, remote_dom: 0 });
-  const port = lab.kernel.bindInterdomain(user.process, user.file.fd, domain.domid, remote);
+  const port = EvtchnPort(lab.kernel.bindInterdomain(user.process, user.file.fd, domain.domid, EvtchnPort(remote)));
   const tie = () =>
     lab.kernel.eventfd(user.process, user.file.fd, {
       ...{ port, direction: EVENTFD_DIRECTION.TO_PORT, deassign: false, direct: true, handle: undefined },
@@ -193,10 +194,10 @@ t.test('a kick that the vCPU matches by itself rings the device and makes no exi
 t.test('entries run out with ENOSPC, and a scribbled table makes no wild access', async (t) => {
   const bytes = new Uint8Array(DIRECT_TABLE.size);
   const table = new DirectTable(bytes);
-  const entries = Array.from({ length: DIRECT_CALLS }, () => table.addCall(1, 0));
-  t.throws(() => table.addCall(1, 0), { code: 'ENOSPC' });
+  const entries = Array.from({ length: DIRECT_CALLS }, () => table.addCall(EvtchnPort(1), 0));
+  t.throws(() => table.addCall(EvtchnPort(1), 0), { code: 'ENOSPC' });
   entries[5]!.release();
-  const next = table.addCall(2, 0);
+  const next = table.addCall(EvtchnPort(2), 0);
   t.equal(next.index, 5);
   entries[5]!.release();
   const calls = new DirectCalls(bytes, new Uint8Array(4096), () => {});

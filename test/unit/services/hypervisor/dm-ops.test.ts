@@ -1,4 +1,5 @@
 import t from 'tap';
+import { EvtchnPort } from '../../../../lib/core/ids.js';
 import { HVMMEM } from '../../../../lib/layout/dm-op.js';
 import { makeLab } from '../../../../testkit/host-lab.js';
 
@@ -109,7 +110,7 @@ t.test('evtchn_raise: refused where it is not configured, and only for ports sha
   const others = lab.number(domid, 'evtchn.alloc_unbound', { dom: 0x7ff0, remote_dom: 7 });
   const ipi = lab.number(domid, 'evtchn.bind_ipi', { vcpu: 0 });
   t.equal(raise(mine), 0);
-  t.ok(a.abi.isPending(a.ports.get(mine)!));
+  t.ok(a.abi.isPending(a.ports.get(EvtchnPort(mine))!));
   t.equal(raise(others), -22);
   t.equal(raise(ipi), -22);
   t.equal(raise(0), -22);

@@ -1,5 +1,7 @@
 // The dm_op evtchn_raise as the command ring of /dev/xen/evtchn carries it.
+
 import t from 'tap';
+import { EvtchnPort } from '../../../../lib/core/ids.js';
 import { NO_LOG } from '../../../../lib/core/log.js';
 import { COMMAND_DM_RAISE, COMMAND_SHIFT, DEV_EVTCHN } from '../../../../lib/layout/ours/dev-evtchn.js';
 import { FakeGuest, FakeUser, makeLab } from '../../../../testkit/host-lab.js';
@@ -12,7 +14,7 @@ function stage(options: SandboxOptions) {
   const guest = new FakeGuest(lab, domain);
   const user = new FakeUser(lab);
   const port = lab.number(domain.domid, 'evtchn.alloc_unbound', { dom: 0x7ff0, remote_dom: 0 });
-  lab.kernel.bindInterdomain(user.process, user.file.fd, domain.domid, port);
+  lab.kernel.bindInterdomain(user.process, user.file.fd, domain.domid, EvtchnPort(port));
   const raise = (domid: number, ...rest: number[]): number[] => {
     user.put((COMMAND_DM_RAISE << COMMAND_SHIFT) | domid, ...rest);
     return guest.shared.take();

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { DomId } from '../../../../lib/core/ids.js';
 import { DOMAINS_MAX } from '../../../../lib/core/limits.js';
 import { FakeGuest, FakeUser, makeLab } from '../../../../testkit/host-lab.js';
 
@@ -75,14 +76,14 @@ t.test('a state change is told once, through VIRQ_DOM_EXC, to who bound it', asy
   user.writeBack(port);
   t.match(next(), { domid: 1, state: 3 }, 'exists, shut down');
   const holder = {};
-  lab.kernel.mapForeign(holder, 1);
+  lab.kernel.mapForeign(holder, DomId(1));
   lab.call(0, 'domctl.destroy', { domid: 1 });
   t.same(user.readPorts(), [port]);
   user.writeBack(port);
   t.match(next(), { domid: 1, state: 11 }, 'dead, and still there: its memory is mapped');
   t.equal(lab.call(0, 'domctl.create', { ...create, domid: 1 }), -17, 'its number is not free');
   t.match(lab.call(0, 'domctl.get_domain_state', { domid: 1 }), { state: 11 });
-  lab.kernel.unmapForeign(holder, 1);
+  lab.kernel.unmapForeign(holder, DomId(1));
   t.same(user.readPorts(), [port]);
   t.match(next(), { domid: 1, state: 0, unique_id: '0' }, 'gone');
   t.equal(lab.call(0, 'domctl.get_domain_state', { domid: 1 }), -3);

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { EvtchnPort } from '../../../../lib/core/ids.js';
 import { makeLab, SharedInfo } from '../../../../testkit/host-lab.js';
 import { eventAbiContract } from '../../../contract/event-abi.js';
 import { FifoGuest } from '../../../fixtures/fifo-guest.js';
@@ -9,7 +10,8 @@ eventAbiContract(t, '2-level', (_lab, domain) => {
   const shared = new SharedInfo(domain.sharedInfo);
   return {
     // As Linux: a vCPU takes those of the ports that are bound to it.
-    take: (vcpu = 0) => (shared.upcall(vcpu) ? shared.take(vcpu, (port) => domain.ports.get(port)!.vcpu === vcpu) : []),
+    take: (vcpu = 0) =>
+      shared.upcall(vcpu) ? shared.take(vcpu, (port) => domain.ports.get(EvtchnPort(port))!.vcpu === vcpu) : [],
     setMask: (port, masked) => shared.setMask(port, masked),
     pending: (port) => shared.pending(port),
     upcall: (vcpu = 0) => shared.upcall(vcpu),

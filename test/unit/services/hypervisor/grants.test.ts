@@ -1,4 +1,5 @@
 import t from 'tap';
+import { DomId } from '../../../../lib/core/ids.js';
 import {
   GRANT_ENTRY_V1,
   GTF_permit_access,
@@ -118,7 +119,7 @@ t.test('gntdev: a process of dom0 holds a guest whose granted pages it reaches',
     table: { path: `shm/dom${domid}.grants` },
   });
   t.same(kinds(), [...before, `gntdev ${domid}`]);
-  t.throws(() => kernel.openGrants(process, 99), { code: 'ESRCH' });
+  t.throws(() => kernel.openGrants(process, DomId(99)), { code: 'ESRCH' });
   t.throws(() => kernel.closeGrants({}, domid), { code: 'EINVAL' }, 'not of that process');
   grant(8, GTF_permit_access, 1);
   t.equal(lab.host.grants.map(process, lab.host.dom0, domain, 8, HOST).status, 0);

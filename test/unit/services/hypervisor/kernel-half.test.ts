@@ -1,4 +1,5 @@
 import t from 'tap';
+import { DomId, EvtchnPort } from '../../../../lib/core/ids.js';
 import { DEV_EVTCHN, DEV_EVTCHN_RING_SIZE, EVENTFD_DIRECTION } from '../../../../lib/layout/ours/dev-evtchn.js';
 import { FakeEmulator, FakeGuest, FakeUser, type Lab, makeLab } from '../../../../testkit/host-lab.js';
 
@@ -9,7 +10,7 @@ const SELF = 0x7ff0;
 /** A port of the guest's with its other end on a file of dom0. */
 function channel(lab: Lab, domid: number, user: FakeUser) {
   const remote = lab.number(domid, 'evtchn.alloc_unbound', { dom: SELF, remote_dom: 0 });
-  const port = lab.kernel.bindInterdomain(user.process, user.file.fd, domid, remote);
+  const port = EvtchnPort(lab.kernel.bindInterdomain(user.process, user.file.fd, DomId(domid), EvtchnPort(remote)));
   user.readPorts();
   user.writeBack(port);
   return { remote, port };
@@ -18,7 +19,7 @@ function channel(lab: Lab, domid: number, user: FakeUser) {
 function kick(lab: Lab, emulator: FakeEmulator, domid: number, vq = 0, extra: object = {}) {
   const bell = { count: 0 };
   const bound = lab.doorbell.bind(() => bell.count++);
-  const server = lab.host.domains.find(domid)!.ioreqServers[emulator.id]!;
+  const server = lab.host.domains.find(DomId(domid))!.ioreqServers[emulator.id]!;
   const spec = { server, addr: BASE, addrLen: 4, vq, ports: [emulator.port], handle: bound.handle, ...extra };
   const assign = (deassign = false) =>
     lab.kernel.ioeventfd(emulator.user.process, emulator.user.file.fd, spec, deassign);
@@ -61,14 +62,14 @@ t.test('binding makes the port readable at once, NOTIFY sends, UNBIND closes', a
   const guest = new FakeGuest(lab, domain);
   const user = new FakeUser(lab);
   const remote = lab.number(domain.domid, 'evtchn.alloc_unbound', { dom: SELF, remote_dom: 0 });
-  const port = lab.kernel.bindInterdomain(user.process, user.file.fd, domain.domid, remote);
+  const port = lab.kernel.bindInterdomain(user.process, user.file.fd, domain.domid, EvtchnPort(remote));
   t.same(user.readPorts(), [port]);
   user.notify(port);
   t.same(guest.shared.take(), [remote]);
-  t.equal(user.file.notify(port), 0);
-  t.equal(user.file.notify(port + 1), -107, 'ENOTCONN');
-  t.equal(user.file.unbind(port + 1), -107);
-  t.equal(user.file.unbind(port), 0);
+  t.equal(user.file.notify(EvtchnPort(port)), 0);
+  t.equal(user.file.notify(EvtchnPort(port + 1)), -107, 'ENOTCONN');
+  t.equal(user.file.unbind(EvtchnPort(port + 1)), -107);
+  t.equal(user.file.unbind(EvtchnPort(port)), 0);
   t.same(lab.call(domain.domid, 'evtchn.status', { dom: SELF, port: remote }), { status: 1, vcpu: 0, unbound_dom: 0 });
   t.equal(lab.number(0, 'evtchn.status', { dom: 0, port }), 0, 'closed');
 });
@@ -77,12 +78,12 @@ t.test('bind refusals are those of the hypercalls; a file number of another proc
   const lab = makeLab();
   const user = new FakeUser(lab);
   const { fd } = user.file;
-  t.equal(lab.kernel.bindInterdomain(user.process, fd, 9, 1), -3);
-  t.equal(lab.kernel.bindInterdomain(user.process, fd, 0, 1), -22);
+  t.equal(lab.kernel.bindInterdomain(user.process, fd, DomId(9), EvtchnPort(1)), -3);
+  t.equal(lab.kernel.bindInterdomain(user.process, fd, DomId(0), EvtchnPort(1)), -22);
   t.equal(lab.kernel.bindVirq(user.process, fd, 24), -22);
   t.ok(lab.kernel.bindVirq(user.process, fd, 3) > 0);
   t.equal(lab.kernel.bindVirq(user.process, fd, 3), -17);
-  t.ok(lab.kernel.bindUnbound(user.process, fd, 5) > 0);
+  t.ok(lab.kernel.bindUnbound(user.process, fd, DomId(5)) > 0);
   t.equal(
     code(() => lab.kernel.file({}, fd)),
     'EBADF',
@@ -174,7 +175,7 @@ t.test('event descriptors: to a port, from a port, once each, until unbind', asy
   t.equal(tie({ direction: EVENTFD_DIRECTION.FROM_PORT, deassign: true }), undefined);
   lab.call(domid, 'evtchn.send', { port: remote });
   t.same(user.readPorts(), [port]);
-  t.equal(file.unbind(port), 0);
+  t.equal(file.unbind(EvtchnPort(port)), 0);
   lab.doorbell.ring(call.bit);
   t.same(guest.shared.take(), [], 'its end is the end of the descriptor');
 });
@@ -302,7 +303,12 @@ t.test(
     t.equal(guest.write(KICK, 0), undefined);
     t.equal(bell.count, 0);
     const next = new FakeUser(lab);
-    const port = lab.kernel.bindInterdomain(next.process, next.file.fd, domain.domid, emulator.slot().vp_eport);
+    const port = lab.kernel.bindInterdomain(
+      next.process,
+      next.file.fd,
+      domain.domid,
+      EvtchnPort(emulator.slot().vp_eport),
+    );
     t.same(next.readPorts(), [port], 'pending since the binding');
     t.equal(emulator.slot().state, 1, 'READY, to be executed');
     emulator.setState(3);
@@ -327,7 +333,7 @@ t.test('--dom0 linux: ioeventfds of the dead stay, their interrupt disabled, and
   t.equal(bell.count, 0);
   const next = new FakeUser(lab);
   t.equal(
-    lab.kernel.bindInterdomain(next.process, next.file.fd, domain.domid, emulator.slot().vp_eport),
+    lab.kernel.bindInterdomain(next.process, next.file.fd, domain.domid, EvtchnPort(emulator.slot().vp_eport)),
     -22,
     'not to be bound again',
   );
@@ -344,7 +350,7 @@ t.test('a domain that dies takes its ioeventfds along; ports of dom0 stay for th
     [...lab.kernel.held()].map(({ kind }) => kind),
     ['file', 'port'],
   );
-  t.equal(emulator.user.file.unbind(emulator.port), 0);
+  t.equal(emulator.user.file.unbind(EvtchnPort(emulator.port)), 0);
   emulator.user.file.close();
   t.same(lab.files.paths, []);
 });

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { DomId } from '../../../../lib/core/ids.js';
 import { OPERATIONS } from '../../../../services/hypervisor/operations.js';
 import { HypercallLines } from '../../../../testkit/hypercall-lines.js';
 
@@ -10,7 +11,7 @@ function script(
   const lines = new HypercallLines();
   for (const [dom, op, args, expected] of steps) {
     const want = typeof expected === 'number' ? { rc: expected } : { rc: 0, out: expected };
-    test.match(lines.call(dom, op, { ...args }), want, `${dom} ${op} ${JSON.stringify(args)}`);
+    test.match(lines.call(DomId(dom), op, { ...args }), want, `${dom} ${op} ${JSON.stringify(args)}`);
   }
   return lines;
 }
@@ -117,11 +118,11 @@ t.test('an irqfd stores only what raises an interrupt', async (t) => {
 
 t.test('every operation of the table answers every caller with blank arguments, and throws for none', async (t) => {
   const lines = new HypercallLines();
-  lines.call(0, 'domctl.create', {});
+  lines.call(DomId(0), 'domctl.create', {});
   for (const op of OPERATIONS.keys()) {
     for (const dom of [0, 1]) {
       if (op === 'domctl.create' || (op === 'sched.shutdown' && dom === 1)) continue;
-      t.type(lines.call(dom, op, {}).rc, 'number', op);
+      t.type(lines.call(DomId(dom), op, {}).rc, 'number', op);
     }
   }
 });

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { ErrnoError } from '../../../../lib/core/errors.js';
+import { DomId } from '../../../../lib/core/ids.js';
 import { VHOST_USER_REQUEST } from '../../../../lib/layout/vhost-user.js';
 import * as M from '../../../../lib/layout/virtio-mmio.js';
 import { access, BASE, drive } from '../../../../testkit/dom0-driver.js';
@@ -160,14 +161,14 @@ t.test('a guest that is destroyed leaves nothing here, whatever the store still 
   lab.storeLab.guest(1);
   lab.lab.call(0, 'domctl.destroy', { domid: 1 });
   lab.lab.host.processEnded(process);
-  t.ok(lab.lab.host.domains.find(1), 'its memory is still mapped here');
+  t.ok(lab.lab.host.domains.find(DomId(1)), 'its memory is still mapped here');
   await lab.store.release(1);
   await lab.untilBack(6, 1);
   t.same(
     lab.ledger.held.filter(({ domid, what }) => domid === 1 && what !== 'watch'),
     [],
   );
-  t.notOk(lab.lab.host.domains.find(1), 'and not any more');
+  t.notOk(lab.lab.host.domains.find(DomId(1)), 'and not any more');
   t.equal(await access(lab, neighbour.vcpu, { offset: 0 }), M.VIRTIO_MMIO_MAGIC);
   t.same(lab.failures, []);
 });

@@ -1,6 +1,8 @@
 // Every notification path through the real backend and the real hypervisor: kicks reach the device server and calls the
 // guest, also after the server was replaced, and nothing of it is left.
+
 import t from 'tap';
+import { DomId } from '../../../../lib/core/ids.js';
 import { NOTIFICATION_PATHS, type NotificationPath } from '../../../../lib/core/notification-path.js';
 import type { NotifyHandle } from '../../../../lib/core/notify.js';
 import { DirectCalls, DirectKicks } from '../../../../lib/events/direct.js';
@@ -21,7 +23,7 @@ function openDirectly(lab: Dom0Lab): void {
   const plain = doorbell.open.bind(doorbell);
   doorbell.open = (handle) => {
     if (!handle.bell.startsWith(DIRECT_BELL_PREFIX)) return plain(handle);
-    const domain = host.domains.find(Number(handle.bell.slice(DIRECT_BELL_PREFIX.length)))!;
+    const domain = host.domains.find(DomId(Number(handle.bell.slice(DIRECT_BELL_PREFIX.length))))!;
     const { direct, sharedInfo } = host.runOf(domain)!.files;
     const calls = new DirectCalls(direct.bytes, sharedInfo.bytes, ({ bit }) => doorbell.ring(bit));
     const generation = calls.generation(handle.bit);
