@@ -60,7 +60,15 @@ export class ScriptActors {
   constructor(box: ReturnType<typeof sandbox>) {
     this.#box = box;
     const { host, kernel } = box;
-    this.#peer = { name: 'script', domid: 0, incarnation: 1, pid: 0, emit: () => {}, onClose: () => {} };
+    this.#peer = {
+      name: 'script',
+      domid: 0,
+      incarnation: 1,
+      pid: 0,
+      emit: () => {},
+      drop: () => {},
+      onClose: () => {},
+    };
     const handlers = hypervisorHandlers({ host, kernel, domainOf: () => host.dom0 });
     this.#handlers = handlers as unknown as Record<string, Handler>;
   }

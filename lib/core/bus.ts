@@ -41,6 +41,8 @@ export interface Peer {
     method: M,
     body: Partial<EventBody<S, M>>,
   ): void;
+  /** Ends the connection, which the peer learns as our end: it broke a rule of its protocol, or does not read. */
+  drop(reason: string): void;
   /** Runs once when the peer's process ended or it closed its connection. */
   onClose(action: () => void): void;
 }

@@ -52,6 +52,10 @@ export const STORE_REQUESTS_PER_TURN = 64;
 /** Bytes that wait for one client of xenstored: past the first its requests wait, past the second it is dropped. */
 export const STORE_OUTBOX_BYTES_PAUSE = 1 << 20;
 export const STORE_OUTBOX_BYTES_MAX = 64 << 20;
+/** Bytes of xenstored's stream over the bus that its client has not taken: as much as a socket's buffer holds. */
+export const STORE_BUS_WINDOW = 256 << 10;
+/** Requests of one client over the bus that have no reply yet; xenstored drops a client that sends one more. */
+export const STORE_BUS_REQUESTS_MAX = 1024;
 /** Clients on xenstored's socket at once. */
 export const STORE_SOCKETS_MAX = 1024;
 /** An event that a guest has not begun to take is dropped after this: xenstored's own time-out for watch events. */

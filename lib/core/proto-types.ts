@@ -343,6 +343,9 @@ export interface StoreMessage {
   tx_id: number;
   payload: Uint8Array;
 }
+export interface StoreTaken {
+  bytes: number;
+}
 
 export interface Services {
   Control: {
@@ -418,10 +421,8 @@ export interface Services {
     screenshot: { req: ScreenshotRequest; res: Screenshot };
     resize: { req: DisplayResize; res: Empty };
   };
-  Xenstore: {
-    request: { req: StoreMessage; res: StoreMessage };
-  };
   XenstoreEvents: {
-    watch_event: { req: StoreMessage; res: Empty };
+    message: { req: StoreMessage; res: Empty };
+    taken: { req: StoreTaken; res: Empty };
   };
 }

@@ -18,7 +18,10 @@ export interface StoreClient extends StoreOps {
   transactionOnce<T>(body: (tx: StoreOps) => Promise<T>): Promise<T>;
   /** Repeats the whole body on EAGAIN, without limit, as Linux and libxl do. */
   transaction<T>(body: (tx: StoreOps) => Promise<T>): Promise<T>;
-  /** The first event comes at once, after this resolves. */
+  /**
+   * `onEvent` runs for every event from the server's reply on, in the server's order. The first is there at once, and may
+   * be told before the code that awaits this goes on.
+   */
   watch(path: string, token: string, onEvent: (path: string) => void): Promise<void>;
   unwatch(path: string, token: string): Promise<void>;
   resetWatches(): Promise<void>;

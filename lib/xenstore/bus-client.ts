@@ -1,60 +1,65 @@
-// The store's client over the bus: xenstore messages wrapped as Xenstore.request calls, events as XenstoreEvents.
-import { latin1Bytes, latin1Text } from '../core/bytes.js';
+// The store's client over the bus: a channel on a connection to xenstored. Leaves the form of the streams to bus-stream.ts
+// and what messages mean to client.ts.
 import { PeerDiedError } from '../core/errors.js';
 import type { History } from '../core/history.js';
-import type { StoreMessage } from '../core/proto-types.js';
+import { STORE_BUS_REQUESTS_MAX } from '../core/limits.js';
 import type { BusClient } from '../core/service.js';
-import type { XsMessage } from '../layout/xs-wire.js';
+import { XS, type XsMessage } from '../layout/xs-wire.js';
+import { fromBusMessage, messageBytes, TAKEN_BYTES_TOLD, toBusMessage } from './bus-stream.js';
 import type { StoreChannel } from './channel.js';
 import { ChannelStoreClient } from './client.js';
 import { ReconnectingChannel } from './reconnecting-channel.js';
 
-export function toBusMessage(message: XsMessage): StoreMessage {
-  const { type, reqId, txId, payload } = message;
-  return { type, req_id: reqId, tx_id: txId, payload: latin1Bytes(payload) };
-}
-
-export function fromBusMessage(message: StoreMessage): XsMessage {
-  return {
-    type: message.type,
-    reqId: message.req_id,
-    txId: message.tx_id,
-    payload: latin1Text(message.payload),
-  };
-}
-
 /** A channel over a connection to xenstored. The connection stays its caller's: close() here only stops listening. */
 export function busStoreChannel(client: BusClient): StoreChannel {
-  const xenstore = client.remote('Xenstore');
   let deliver: (message: XsMessage) => void = () => {};
   let lost: (error: Error) => void = () => {};
   let open = true;
   let failure: Error | undefined;
-  const fail = (error: Error): void => {
+  /** Requests that wait for a reply to one before them. */
+  const waiting: XsMessage[] = [];
+  let unanswered = 0;
+  let taken = 0;
+
+  const ask = (request: XsMessage): void => {
+    unanswered++;
+    client.emit('XenstoreEvents', 'message', toBusMessage(request));
+  };
+  const count = (message: XsMessage): void => {
+    taken += messageBytes(message);
+    if (taken >= TAKEN_BYTES_TOLD) {
+      client.emit('XenstoreEvents', 'taken', { bytes: taken });
+      taken = 0;
+    }
+    if (message.type === XS.XS_WATCH_EVENT) return;
+    unanswered--;
+    const next = waiting.shift();
+    if (next !== undefined) ask(next);
+  };
+  client.on('XenstoreEvents', 'message', (body) => {
+    if (!open) return;
+    const message = fromBusMessage(body);
+    count(message);
+    deliver(message);
+  });
+  client.onLost(() => {
     if (!open) return;
     open = false;
-    failure = error;
-    lost(error);
-  };
-  client.on('XenstoreEvents', 'watch_event', (event) => {
-    if (open) deliver(fromBusMessage(event));
+    failure = new PeerDiedError('xenstored');
+    lost(failure);
   });
-  client.onLost(() => fail(new PeerDiedError('xenstored')));
   return {
-    send(message) {
-      xenstore.request(toBusMessage(message)).then(
-        (reply) => {
-          if (open) deliver(fromBusMessage(reply));
-        },
-        (error: Error) => fail(error),
-      );
+    send(request) {
+      if (!open) return;
+      if (unanswered < STORE_BUS_REQUESTS_MAX) ask(request);
+      else waiting.push(request);
     },
     onMessage(action) {
       deliver = action;
     },
     onLost(action) {
       lost = action;
-      // The server may have ended before anybody asked.
+      // xenstored may have ended before this channel had a user.
       if (failure !== undefined) action(failure);
     },
     close() {

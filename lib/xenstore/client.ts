@@ -11,6 +11,8 @@ import { eventStep, requestStep } from './steps.js';
 interface Waiting {
   readonly request: XsMessage;
   readonly step: string;
+  /** Runs as the reply is taken, before any message behind it. */
+  readonly onDone: (() => void) | undefined;
   readonly resolve: (payload: string) => void;
   readonly reject: (error: Error) => void;
 }
@@ -18,8 +20,6 @@ interface Waiting {
 interface Registered {
   readonly path: string;
   readonly onEvent: (path: string) => void;
-  /** Events that came before the caller of watch() could know that it is registered; undefined once it does. */
-  early: string[] | undefined;
 }
 
 export class ChannelStoreClient implements StoreClient {
@@ -44,7 +44,7 @@ export class ChannelStoreClient implements StoreClient {
   }
 
   /** Sends any operation; resolves with the payload of its reply, rejects with ErrnoError when that is an error. */
-  request(type: number, payload: string, txId = 0): Promise<string> {
+  request(type: number, payload: string, txId = 0, onDone?: () => void): Promise<string> {
     return new Promise((resolve, reject) => {
       if (this.#ended !== undefined) {
         reject(this.#ended);
@@ -54,7 +54,7 @@ export class ChannelStoreClient implements StoreClient {
       this.#nextReqId = this.#nextReqId === 0xffffffff ? 1 : this.#nextReqId + 1;
       const step = requestStep(request);
       this.#history.step(step);
-      this.#waiting.push({ request, step, resolve, reject });
+      this.#waiting.push({ request, step, onDone, resolve, reject });
       this.#channel.send(request);
     });
   }
@@ -71,8 +71,10 @@ export class ChannelStoreClient implements StoreClient {
     }
     this.#waiting.shift();
     this.#history.step(`${waiting.step}.reply`);
-    if (message.type === waiting.request.type) waiting.resolve(message.payload);
-    else if (message.type === XS.XS_ERROR) {
+    if (message.type === waiting.request.type) {
+      waiting.onDone?.();
+      waiting.resolve(message.payload);
+    } else if (message.type === XS.XS_ERROR) {
       const name = message.payload.split('\0', 1)[0] as string;
       const [path = ''] = waiting.request.payload.split('\0', 1);
       waiting.reject(new ErrnoError(xsdError(name), `xenstore ${xsName(waiting.request.type)} ${path}: ${name}`));
@@ -87,9 +89,7 @@ export class ChannelStoreClient implements StoreClient {
     if (path === undefined || token === undefined) return;
     // Identical events of two watches reach us as one, so every watch that it can mean is told.
     for (const registered of [...(this.#watches.get(token) ?? [])]) {
-      if (!isWithin(path, registered.path)) continue;
-      if (registered.early === undefined) registered.onEvent(path);
-      else registered.early.push(path);
+      if (isWithin(path, registered.path)) registered.onEvent(path);
     }
   }
 
@@ -193,24 +193,9 @@ export class ChannelStoreClient implements StoreClient {
   }
 
   async watch(path: string, token: string, onEvent: (path: string) => void): Promise<void> {
-    const registered: Registered = { path, onEvent, early: [] };
-    const before = this.#watches.get(token) ?? [];
-    this.#watches.set(token, [...before, registered]);
-    try {
-      await this.request(XS.XS_WATCH, joinStrings([path, token]));
-    } catch (error) {
-      this.#forget(registered, token);
-      throw error;
-    }
-    void this.#release(registered, token);
-  }
-
-  /** Tells what came early, once the code that awaits watch() has gone on. */
-  async #release(registered: Registered, token: string): Promise<void> {
-    for (let turn = 0; turn < 4; turn++) await undefined;
-    const early = registered.early ?? [];
-    registered.early = undefined;
-    for (const path of early) if (this.#watches.get(token)?.includes(registered)) registered.onEvent(path);
+    await this.request(XS.XS_WATCH, joinStrings([path, token]), 0, () => {
+      this.#watches.set(token, [...(this.#watches.get(token) ?? []), { path, onEvent }]);
+    });
   }
 
   async unwatch(path: string, token: string): Promise<void> {

@@ -166,8 +166,7 @@ export class Connection implements Subject {
     if (expired.length === 0) return;
     this.#outbox = this.#outbox.filter((outgoing) => !isExpired(outgoing));
     for (const { message, done } of expired) {
-      this.#outboxBytes -= message.payload.length;
-      this.#queuedEvents.delete(message.payload);
+      this.#left(message);
       done();
     }
     // What counted against its quotas counts no more: it may be served again.
@@ -237,12 +236,27 @@ export class Connection implements Subject {
     return messages;
   }
 
+  /** The oldest waiting messages, as many as come to so many bytes with their headers; at least one. */
+  takeUpTo(bytes: number): Outgoing[] {
+    let count = 0;
+    for (let room = bytes; count < this.#outbox.length && room > 0; count++) {
+      room -= XSD_SOCKMSG.size + (this.#outbox[count] as Outgoing).message.payload.length;
+    }
+    if (count === this.#outbox.length) return this.takeAll();
+    const taken = this.#outbox.splice(0, count);
+    for (const { message } of taken) this.#left(message);
+    return taken;
+  }
+
+  #left({ type, payload }: XsMessage): void {
+    this.#outboxBytes -= payload.length;
+    if (type === XS.XS_WATCH_EVENT) this.#queuedEvents.delete(payload);
+  }
+
   /** The oldest waiting message; those behind it still merge with identical events. */
   takeFirst(): Outgoing | undefined {
     const first = this.#outbox.shift();
-    if (first === undefined) return undefined;
-    this.#outboxBytes -= first.message.payload.length;
-    if (first.message.type === XS.XS_WATCH_EVENT) this.#queuedEvents.delete(first.message.payload);
+    if (first !== undefined) this.#left(first.message);
     return first;
   }
 }

@@ -39,14 +39,22 @@ class ZmqPeer implements Peer {
   inFlight = 0;
   closed = false;
   readonly #emit: (method: string, body: Uint8Array) => void;
+  readonly #drop: (reason: string) => void;
   readonly #closeActions: (() => void)[] = [];
 
-  constructor(hello: Hello, domid: number, incarnation: number, emit: (method: string, body: Uint8Array) => void) {
+  constructor(
+    hello: Hello,
+    domid: number,
+    incarnation: number,
+    emit: (method: string, body: Uint8Array) => void,
+    drop: (reason: string) => void,
+  ) {
     this.name = hello.name;
     this.pid = hello.pid;
     this.domid = domid;
     this.incarnation = incarnation;
     this.#emit = emit;
+    this.#drop = drop;
   }
 
   emit<S extends EventServiceName, M extends keyof Services[S] & string>(
@@ -57,6 +65,10 @@ class ZmqPeer implements Peer {
     if (this.closed) return;
     const name = `${service}.${method}`;
     this.#emit(name, methodCodec(name)!.request.encode(body));
+  }
+
+  drop(reason: string): void {
+    if (!this.closed) this.#drop(reason);
   }
 
   onClose(action: () => void): void {
@@ -178,8 +190,12 @@ export class ZmqBusServer implements BusServer {
       const hello = helloCodec.decode(message.body) as Hello;
       const domid = (await this.#setup.authenticate?.(hello)) ?? 0;
       if (this.#closed || !this.#live.isAlive(key)) return; // ended meanwhile
-      const peer = new ZmqPeer(hello, domid, message.incarnation, (method, body) =>
-        this.#send(id, { kind: KIND.EVENT, method, body }),
+      const peer = new ZmqPeer(
+        hello,
+        domid,
+        message.incarnation,
+        (method, body) => this.#send(id, { kind: KIND.EVENT, method, body }),
+        (reason) => this.#drop(key, reason),
       );
       this.#byId.set(key, peer);
       this.#peers.add(peer);
@@ -256,10 +272,11 @@ export class ZmqBusServer implements BusServer {
 
   /** ZeroMQ could not hand a message over: the peer is gone, or has not read for thousands of messages. */
   #unreachable(key: string, error: unknown): void {
-    this.#setup.log.warn(
-      { peer: this.#byId.get(key)?.name, error: errorMessage(error) },
-      'dropped a peer that does not read',
-    );
+    this.#drop(key, `it does not read: ${errorMessage(error)}`);
+  }
+
+  #drop(key: string, reason: string): void {
+    this.#setup.log.warn({ peer: this.#byId.get(key)?.name, reason }, 'dropped a peer');
     this.#live.drop(key);
     this.#gone(key);
   }

@@ -75,6 +75,7 @@ class Host {
       incarnation: 1,
       pid: 1,
       emit: (_service, _method, body) => void this.events.push(body as Partial<VhostUserMessage>),
+      drop: () => {},
       onClose: () => {},
     };
     return new BusSession(
