@@ -5,7 +5,15 @@ import { ErrnoError } from '../../../../lib/core/errors.js';
 import { hypervisorHandlers } from '../../../../services/hypervisor/bus-handlers.js';
 import { makeLab } from '../../../../testkit/host-lab.js';
 
-const PEER: Peer = { name: 'peer', domid: 0, incarnation: 1, pid: 0, emit: () => {}, onClose: () => {} };
+const PEER: Peer = {
+  name: 'peer',
+  domid: 0,
+  incarnation: 1,
+  pid: 0,
+  emit: () => {},
+  drop: () => {},
+  onClose: () => {},
+};
 
 function stage() {
   const lab = makeLab();
