@@ -1,7 +1,9 @@
 // A supervisor's claim on a run directory: one supervisor at a time, nobody else's processes in it, nothing of an
 // earlier run that was killed. The claim is a locked file beside the directory; the kernel drops it when we die.
+
 import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { errorMessage, UserError } from '../lib/core/errors.js';
 import { tryLock } from '../lib/node/files/libc.js';
 import { isRunDir, listProcesses, prepareRunDir } from '../lib/node/process/run-dir.js';
@@ -13,9 +15,6 @@ export interface Claim {
   /** Gives the claim back; the directory goes with it unless it is kept. */
   release(options: { keep: boolean }): void;
 }
-
-/** How long the processes of a killed supervisor may take to end by themselves. */
-const ORPHANS_DEADLINE_MS = 5000;
 
 /** Throws UserError when another supervisor or other processes use the directory, or when it holds other things. */
 export async function claimRunDir(path: string): Promise<Claim> {
@@ -70,7 +69,7 @@ async function noneAlive(runDir: string, stale: boolean): Promise<void> {
       .filter(({ state }) => state !== 'dead')
       .map(({ name }) => name);
   if (stale && living().length > 0) {
-    const signal = AbortSignal.timeout(ORPHANS_DEADLINE_MS);
+    const signal = AbortSignal.timeout(DEADLINE_MS.orphansEnd);
     await retryOnChange(join(runDir, 'proc', '*'), () => (living().length === 0 ? true : undefined), signal);
   }
   const names = living();

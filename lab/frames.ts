@@ -1,5 +1,6 @@
 // A guest's first frame: waiting until the guest says that it is shown, taking the screen from the device server, and
 // comparing it with what the guest was given to draw.
+import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { GuestFailedError, UserError } from '../lib/core/errors.js';
 import { mismatchedPixels, overBlack, type Picture } from '../lib/core/picture.js';
 import type { BusClient } from '../lib/core/service.js';
@@ -7,14 +8,11 @@ import { DATA_KEY, homePath } from '../lib/layout/xenbus.js';
 import { readPng } from '../lib/node/files/png.js';
 import { readNode, type Toolstack, whenStore } from '../toolstack/toolstack.js';
 
-/** A lab that shows nothing for so long is stuck. */
-export const FRAME_DEADLINE_MS = 60_000;
-
 /** Resolves once the guest's first frame is shown. Rejects with GuestFailedError, or DeadlineError. */
 export async function firstFrame(
   toolstack: Toolstack,
   guest: { domid: number; name: string },
-  deadlineMs: number = FRAME_DEADLINE_MS,
+  deadlineMs: number = DEADLINE_MS.firstFrame,
 ): Promise<void> {
   const home = homePath(guest.domid);
   const folder = DATA_KEY.frame.slice(0, DATA_KEY.frame.lastIndexOf('/'));

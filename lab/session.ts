@@ -1,8 +1,10 @@
 // A toolstack at work in a lab: dom0's connections to the hypervisor and xenstored, the guests' token files, and the lock
 // that lets one toolstack at a time make or remove guests. Leaves the sequences to domain.ts.
+
 import { randomUUID } from 'node:crypto';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { PeerDiedError, UserError } from '../lib/core/errors.js';
 import { NO_LOG } from '../lib/core/log.js';
 import type { NotifyMode } from '../lib/core/notify.js';
@@ -18,9 +20,6 @@ import type { Toolstack } from '../toolstack/toolstack.js';
 
 /** Of a toolstack's process on the bus and in traces, and of the lock. */
 const NAME = 'toolstack';
-/** A store that ended and is not back by then does not come back. */
-const STORE_BACK_MS = 5000;
-const LOCK_DEADLINE_MS = 60_000;
 
 export interface Session extends Toolstack {
   readonly runDir: string;
@@ -69,7 +68,10 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   let connected: Promise<BusClient> | undefined;
   // Each life of the store is a connection; the first is waited for here.
   const connectStore = async (): Promise<BusClient> => {
-    const again = AbortSignal.any([AbortSignal.timeout(STORE_BACK_MS), ...(options.signal ? [options.signal] : [])]);
+    const again = AbortSignal.any([
+      AbortSignal.timeout(DEADLINE_MS.storeBack),
+      ...(options.signal ? [options.signal] : []),
+    ]);
     connected = connect('xenstored', connected === undefined ? options.signal : again);
     storeClient = await connected;
     return storeClient;
@@ -130,7 +132,7 @@ async function dom0Token(runDir: string, signal?: AbortSignal): Promise<string> 
 
 async function exclusively<T>(runDir: string, sequence: () => Promise<T>): Promise<T> {
   const path = runPaths.lock(runDir, NAME);
-  const lock = await retryOnChange(path, () => lockName(runDir, NAME), AbortSignal.timeout(LOCK_DEADLINE_MS));
+  const lock = await retryOnChange(path, () => lockName(runDir, NAME), AbortSignal.timeout(DEADLINE_MS.toolstackLock));
   if (lock === undefined) throw new UserError('another xenwire command is changing guests and does not end');
   try {
     return await sequence();

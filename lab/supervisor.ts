@@ -1,6 +1,8 @@
 // The processes of a lab under one supervisor: started together, watched, ended in order. The first unexpected end is
 // the lab's failure, put down to the process that caused it. Leaves what runs on them to up.ts.
+
 import { join } from 'node:path';
+import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import type { NotifyMode } from '../lib/core/notify.js';
 import { listProcesses, type ProcessEntry } from '../lib/node/process/run-dir.js';
 import { retryOnChange } from '../lib/node/process/wait.js';
@@ -9,12 +11,6 @@ import { type Exit, howItEnded, LabProcess, type Program } from './child.js';
 /** In the order in which they are ended: users before what they use. */
 const ENDING_ORDER = ['vhost-frontend', 'vhost-gpu', 'xenstored', 'hypervisor'] as const;
 export type LabService = (typeof ENDING_ORDER)[number];
-
-/** A process gets this long to end in order; in a lab that has failed, less: the whole must be gone in 5 s. */
-export const STOP_DEADLINE_MS = 4000;
-const FAILED_STOP_DEADLINE_MS = 800;
-/** How long the end of one process may be explained by that of another which is not reaped yet. */
-const CAUSE_DEADLINE_MS = 1000;
 
 export interface LabSettings {
   readonly runDir: string;
@@ -81,7 +77,7 @@ export class Lab {
     const cause = /(\S+) ended$/.exec(exit.reason)?.[1] as LabService | undefined;
     const other = cause === undefined ? undefined : this.services.get(cause);
     if (exit.signal === null && other !== undefined && other !== process_) {
-      const late = new Promise<undefined>((resolve) => setTimeout(resolve, CAUSE_DEADLINE_MS, undefined).unref());
+      const late = new Promise<undefined>((resolve) => setTimeout(resolve, DEADLINE_MS.causeOfEnd, undefined).unref());
       const otherExit = await Promise.race([other.exited, late]);
       if (otherExit !== undefined) return this.#cause(other, otherExit);
     }
@@ -90,7 +86,7 @@ export class Lab {
 
   /** Ends one service in order; returns what went wrong with that. */
   async stopService(name: LabService): Promise<string[]> {
-    return this.#stop(this.services.get(name)!, STOP_DEADLINE_MS);
+    return this.#stop(this.services.get(name)!, DEADLINE_MS.processStop);
   }
 
   /** From now on guests' processes end because their domains do. */
@@ -102,9 +98,11 @@ export class Lab {
   async awaitGuests(): Promise<string[]> {
     const found = await Promise.all(
       [...this.guests.values()].map(async (guest) => {
-        const late = new Promise<undefined>((resolve) => setTimeout(resolve, STOP_DEADLINE_MS, undefined).unref());
+        const late = new Promise<undefined>((resolve) =>
+          setTimeout(resolve, DEADLINE_MS.processStop, undefined).unref(),
+        );
         if ((await Promise.race([guest.exited, late])) !== undefined) return [];
-        await guest.stop(FAILED_STOP_DEADLINE_MS);
+        await guest.stop(DEADLINE_MS.failedProcessStop);
         return [`process ${guest.pid}: ${guest.label} outlived its domain`];
       }),
     );
@@ -115,7 +113,7 @@ export class Lab {
   async #awaitOtherGuests(): Promise<string[]> {
     const living = (): ProcessEntry[] =>
       listProcesses(this.#settings.runDir).filter(({ name, state }) => name.startsWith('guest-') && state !== 'dead');
-    const signal = AbortSignal.timeout(STOP_DEADLINE_MS);
+    const signal = AbortSignal.timeout(DEADLINE_MS.processStop);
     const anyFile = join(this.#settings.runDir, 'proc', '*');
     await retryOnChange(anyFile, () => (living().length === 0 ? true : undefined), signal);
     return living().map(({ pid, name }) => `process ${pid}: ${name} outlived its domain`);
@@ -124,7 +122,7 @@ export class Lab {
   /** Ends everything at once, by force where need be: for a lab that has failed. */
   async abandon(): Promise<void> {
     const all = [...this.guests.values(), ...this.services.values()];
-    await Promise.all(all.map((process_) => process_.stop(FAILED_STOP_DEADLINE_MS)));
+    await Promise.all(all.map((process_) => process_.stop(DEADLINE_MS.failedProcessStop)));
   }
 
   async #stop(process_: LabProcess, deadlineMs: number): Promise<string[]> {

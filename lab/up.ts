@@ -1,8 +1,10 @@
 // `xenwire up`: a whole lab from nothing to its guests' pictures and back to nothing. One run: claim the run directory,
 // start the processes, make the guests, wait for their first frames, compare, stay, tear down, tell what was found.
 // Leaves processes to lab.ts, guests to domain.ts, words to report.ts.
+
 import { copyFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { ErrnoError, errorMessage, PeerDiedError } from '../lib/core/errors.js';
 import type { NotificationPath } from '../lib/core/notification-path.js';
 import type { NotifyMode } from '../lib/core/notify.js';
@@ -48,9 +50,6 @@ export interface UpSettings {
 }
 
 const nth = <T>(list: readonly T[] | undefined, index: number): T | undefined => list?.[index % list.length];
-
-/** A signal this long after the first is another one. */
-const SECOND_SIGNAL_MS = 500;
 
 /** Something in the lab failed; the message says what. */
 class LabFailedError extends Error {
@@ -150,7 +149,7 @@ class Run {
         // One Ctrl-C can come twice: from the terminal, and from an npm that passes it on. Whoever asks again later does
         // not want to wait for order.
         firstMs ??= performance.now();
-        if (performance.now() - firstMs > SECOND_SIGNAL_MS) void this.#lab?.abandon();
+        if (performance.now() - firstMs > DEADLINE_MS.oneSignal) void this.#lab?.abandon();
       };
       process.on('SIGINT', onSignal);
       process.on('SIGTERM', onSignal);

@@ -1,5 +1,6 @@
 // Xenbus devices as libxl makes and removes them, request by request (libxl_device.c): both ends' directories in one
 // transaction, removal through `online` and Closing. Leaves whole domains to domain.ts.
+import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { DeadlineError } from '../lib/core/errors.js';
 import {
   backendNode,
@@ -22,9 +23,6 @@ import type { VirtioConfig } from './guest-config.js';
 import { listNode, readNode, removeNode, removeNodeAndEmptyParents, type Toolstack, whenStore } from './toolstack.js';
 
 type Keys = readonly (readonly [key: string, value: string])[];
-
-/** libxl waits this long for a backend's Closed (libxl_internal.h, LIBXL_DESTROY_TIMEOUT). */
-export const CLOSE_DEADLINE_MS = 10_000;
 
 /**
  * The directories of a new virtio-mmio device, both ends in state 1 (libxl_virtio.c under the reviewed protocol: the
@@ -120,7 +118,7 @@ export async function removeDevice(
   id: DeviceId,
   options: { force: boolean; deadlineMs?: number },
 ): Promise<boolean> {
-  const deadlineMs = options.deadlineMs ?? CLOSE_DEADLINE_MS;
+  const deadlineMs = options.deadlineMs ?? DEADLINE_MS.backendClosed;
   let closed = !options.force && (await close(toolstack, id, false, deadlineMs));
   const inOrder = closed;
   if (!closed) closed = await close(toolstack, id, true, deadlineMs);

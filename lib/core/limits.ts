@@ -66,7 +66,5 @@ export const STORE_JOURNAL_WINDOW = 1 << 20;
 export const STORE_JOURNAL_SMALL = 4 << 20;
 export const STORE_JOURNAL_GROWTH = 4;
 export const STORE_JOURNAL_SLICE = 512;
-/** A viewer of vhost-user's display protocol answers a question within this; the guest's control queue waits for it. */
-export const VIEWER_ANSWER_MS = 2000;
 /** Broken queues of one device that are logged as errors; the rest only in the history ring and at level debug. */
 export const BROKEN_QUEUES_LOGGED_MAX = 16;

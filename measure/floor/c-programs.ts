@@ -1,13 +1,14 @@
 // The floors in C, built on the spot where a compiler is there: blocked eventfds, and ZeroMQ's own library.
+
 import { execFile } from 'node:child_process';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
+import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { type Figures, parseFigures } from './figures.js';
 
 const run = promisify(execFile);
 const COMPILERS = ['cc', 'gcc', 'clang'];
-const RUN_TIMEOUT_MS = 60_000;
 
 /** Builds the C source at `path` (below the package) into `dir`; undefined without a compiler or the library. */
 export async function buildC(
@@ -40,7 +41,7 @@ export interface EventfdFloor {
 export async function eventfdFloor(program: string, cores: number, rounds: number): Promise<EventfdFloor> {
   const other = cores > 1 ? '1' : '0';
   const measure = async (...args: string[]): Promise<Figures> =>
-    parseFigures((await run(program, args, { timeout: RUN_TIMEOUT_MS })).stdout);
+    parseFigures((await run(program, args, { timeout: DEADLINE_MS.floorRun })).stdout);
   return {
     oneWayNs: await measure(String(rounds), '0', other, '0'),
     sameCoreNs: await measure(String(rounds), '0', '0', '0'),
@@ -49,6 +50,6 @@ export async function eventfdFloor(program: string, cores: number, rounds: numbe
 }
 
 export async function libzmqFloor(program: string, socketPath: string, rounds: number): Promise<Figures> {
-  const { stdout } = await run(program, [String(rounds), `ipc://${socketPath}`], { timeout: RUN_TIMEOUT_MS });
+  const { stdout } = await run(program, [String(rounds), `ipc://${socketPath}`], { timeout: DEADLINE_MS.floorRun });
   return parseFigures(stdout);
 }

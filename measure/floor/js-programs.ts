@@ -1,8 +1,10 @@
 // The floors in JavaScript: bare zeromq.js between two processes, and two processes spinning on a word of shared memory.
+
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import * as zmq from 'zeromq';
+import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { createPath } from '../../lib/node/files/shm.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { withDeadline } from '../../lib/node/process/wait.js';
@@ -10,13 +12,12 @@ import { type Figures, figuresOf, nsHistogram } from './figures.js';
 
 /** Words of the spin page, on cache lines of their own. */
 export const SPIN_WORD = { PING: 0, PONG: 16 } as const;
-const START_MS = 10_000;
 const ROUND_MS = 1000n;
 
 async function child(mode: string, path: string): Promise<ChildProcess> {
   const program = join(PACKAGE_ROOT, 'dist', 'measure', 'floor-child.js');
   const running = spawn(process.execPath, [program, mode, path], { stdio: ['pipe', 'pipe', 'inherit'] });
-  await withDeadline(once(running.stdout!, 'data'), START_MS, `start of ${mode} echo`);
+  await withDeadline(once(running.stdout!, 'data'), DEADLINE_MS.measuredStart, `start of ${mode} echo`);
   return running;
 }
 
@@ -30,7 +31,7 @@ async function end(running: ChildProcess): Promise<void> {
 /** One-way nanoseconds: half of each round trip of a small message over ipc. */
 export async function zeromqJsFloor(socketPath: string, rounds: number): Promise<Figures> {
   const echo = await child('zeromq', socketPath);
-  const dealer = new zmq.Dealer({ linger: 0, receiveTimeout: START_MS });
+  const dealer = new zmq.Dealer({ linger: 0, receiveTimeout: DEADLINE_MS.measuredStart });
   try {
     dealer.connect(`ipc://${socketPath}`);
     const histogram = nsHistogram();

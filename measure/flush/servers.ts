@@ -1,11 +1,13 @@
 // Whole servers: a frame through a vhost-user-gpu server in a process of its own, on a unix socket without a display, from
 // the kick to the second used buffer: ours, and QEMU's where it is installed, in turns on the same commands. The driver
 // spins on the used ring, so that only the server's own waking is in the figure.
+
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { DeadlineError } from '../../lib/core/errors.js';
 import { type GuestMemory, RegionMemory } from '../../lib/core/memory.js';
 import type { Mapping } from '../../lib/core/shared.js';
@@ -37,8 +39,6 @@ import {
 } from './frame.js';
 
 const QEMU_SERVER = '/usr/lib/qemu/vhost-user-gpu';
-const START_MS = 10_000;
-const COMMAND_NS = 5_000_000_000n;
 const WARM_UP = 500;
 /** A request may be as long as an array of backing entries. */
 const REQUESTS_AT = [0x80000, 0xe000];
@@ -110,7 +110,7 @@ class Server {
     const child = spawn(program, [...args, `--socket-path=${path}`], { stdio: 'ignore' });
     // The path is there a moment before anybody listens on it.
     const listening = retryOnChange(path, () => connectUnix(path).catch(() => undefined));
-    const connection = await withDeadline(listening, START_MS, `start of ${program}`);
+    const connection = await withDeadline(listening, DEADLINE_MS.measuredStart, `start of ${program}`);
     const answers: ((message: RawMessage<OwnedFd>) => void)[] = [];
     const socket = new VhostUserSocket(connection!, {
       onMessage: (message) => answers.shift()?.(message),
@@ -126,7 +126,11 @@ class Server {
       exchange: (message, answered) => {
         socket.send(message);
         if (!answered) return Promise.resolve(undefined);
-        return withDeadline(new Promise((resolve) => answers.push(resolve)), START_MS, `answer of ${name}`);
+        return withDeadline(
+          new Promise((resolve) => answers.push(resolve)),
+          DEADLINE_MS.measuredStart,
+          `answer of ${name}`,
+        );
       },
     });
     await frontend.connect(rings.length);
@@ -179,7 +183,7 @@ class Server {
       ]);
     }
     signalEventFd(kick.fd);
-    const until = process.hrtime.bigint() + COMMAND_NS;
+    const until = process.hrtime.bigint() + BigInt(DEADLINE_MS.measuredCommand) * 1_000_000n;
     for (let done = 0; done < requests.length; done += ring.collect().length) {
       if (process.hrtime.bigint() > until) throw new DeadlineError('the server did not answer a command');
     }
@@ -192,6 +196,7 @@ class Server {
     ram.close();
     const ended = once(child, 'exit');
     child.kill('SIGTERM');
-    if (child.exitCode === null && child.signalCode === null) await withDeadline(ended, START_MS, 'end of the server');
+    if (child.exitCode === null && child.signalCode === null)
+      await withDeadline(ended, DEADLINE_MS.measuredStart, 'end of the server');
   }
 }

@@ -1,6 +1,7 @@
 // A lab to measure: five processes with one guest that issues the load, started and ended here. Asks the guest for runs and
 // hands over what everybody recorded meanwhile; costs no processor time while the guest measures.
 // Leaves what the records mean to follow.ts.
+
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +11,7 @@ import { HistoryFeed } from '../../lab/feed.js';
 import { firstFrame } from '../../lab/frames.js';
 import { openSession, type Session } from '../../lab/session.js';
 import { Lab } from '../../lab/supervisor.js';
+import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import type { NotificationPath } from '../../lib/core/notification-path.js';
 import type { NotifyMode } from '../../lib/core/notify.js';
 import { needsEvtchnRaise } from '../../lib/events/evtchn-raise.js';
@@ -48,9 +50,6 @@ export interface Batch {
 }
 
 const SHARED_MEMORY_DIR = '/dev/shm';
-const FRAME_DEADLINE_MS = 20_000;
-/** Beyond the time that a run takes by itself. */
-const ANSWER_SLACK_MS = 20_000;
 /** A run of requests that take a millisecond each is slow. */
 const REQUEST_MS_MAX = 1;
 
@@ -123,9 +122,12 @@ export class MeasuredLab {
       lab.startGuest(config.name, choice.image);
       const session = await Promise.race([opening, failed]);
       const guest = await Promise.race([session.exclusively(() => createGuest(session, config)), failed]);
-      await Promise.race([firstFrame(session, guest, FRAME_DEADLINE_MS), failed]);
+      await Promise.race([firstFrame(session, guest, DEADLINE_MS.measuredFrame), failed]);
       const done = `${homePath(guest.domid)}/${LATENCY_KEY.done}`;
-      await Promise.race([whenStore(session, done, FRAME_DEADLINE_MS, () => readNode(session.store, done)), failed]);
+      await Promise.race([
+        whenStore(session, done, DEADLINE_MS.measuredFrame, () => readNode(session.store, done)),
+        failed,
+      ]);
       const front = frontendPath({ kind: KIND_VIRTIO_MMIO, domid: guest.domid, devid: 0 });
       const port = Number(await session.store.read(`${front}/${VIRTIO_MMIO_KEY.eventChannel}`));
       return new MeasuredLab({ lab, claim, dir, session, feed: new HistoryFeed(runDir), guest, port, choice, failed });
@@ -178,7 +180,7 @@ export class MeasuredLab {
     const run: LatencyRun = { id: ++this.#lastId, first: this.#nextSequence, count, load, rate, gapUs };
     this.#nextSequence += count;
     const gapMs = load === 'open' ? 1000 / rate : gapUs / 1000;
-    const deadlineMs = ANSWER_SLACK_MS + count * (gapMs + REQUEST_MS_MAX);
+    const deadlineMs = DEADLINE_MS.measuredAnswerSlack + count * (gapMs + REQUEST_MS_MAX);
     await session.store.write(`${home}/${LATENCY_KEY.run}`, formatRun(run));
     const done = `${home}/${LATENCY_KEY.done}`;
     const answer = await Promise.race([

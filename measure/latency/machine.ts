@@ -1,10 +1,10 @@
 // What the machine does beside the measurement: processor time that processes took, and neighbours that keep cores busy.
+
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
+import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { withDeadline } from '../../lib/node/process/wait.js';
-
-const START_MS = 10_000;
 
 /** Nanoseconds of processor time of all threads of a process; 0 once it has ended. */
 export function processorNs(pid: number): number {
@@ -46,7 +46,7 @@ export class Neighbours {
     );
     try {
       const started = neighbours.#children.map((child) => once(child.stdout!, 'data'));
-      await withDeadline(Promise.all(started), START_MS, 'start of busy neighbours');
+      await withDeadline(Promise.all(started), DEADLINE_MS.measuredStart, 'start of busy neighbours');
     } catch (error) {
       await neighbours.stop();
       throw error;

@@ -1,5 +1,7 @@
 // The outputs of the guest's display: what the device says of them, in display info and EDIDs. Leaves pictures to virtio-gpu.ts.
+
 import type { Clock } from '../../lib/core/clock.js';
+import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { DeadlineError, ErrnoError } from '../../lib/core/errors.js';
 import type { Log } from '../../lib/core/log.js';
 import {
@@ -12,8 +14,6 @@ import type { GpuChannel } from './gpu-channel.js';
 import { getDisplayInfo, getEdid } from './gpu-requests.js';
 import type { Completion } from './wait.js';
 
-/** virtio_gpu_init waits so long for display info, and goes on without. */
-const DISPLAY_INFO_MS = 5000;
 /** What output 0 shows before the device said anything. */
 const DEFAULT_MODE: Output = { enabled: true, width: 1024, height: 768 };
 const OFF: Output = { enabled: false, width: 0, height: 0 };
@@ -64,7 +64,7 @@ export class GpuOutputs {
       }
       const { reply } = await channel.submit(getDisplayInfo());
       await channel.notify();
-      this.#take(await reply.wait({ clock: this.#clock, ms: DISPLAY_INFO_MS, what: 'display info' }));
+      this.#take(await reply.wait({ clock: this.#clock, ms: DEADLINE_MS.displayInfo, what: 'display info' }));
       // Asked first, answered first: they are here unless the device reorders.
       for (const [index, one] of edids.entries()) if (one.done) this.#takeEdid(index, await one.wait());
     } catch (error) {

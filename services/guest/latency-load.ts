@@ -4,7 +4,9 @@
 //
 // In the open loop a request that starts late, because the guest was outside or its processor busy, keeps its intended time:
 // its delay counts as latency (no coordinated omission). Leaves the queue to cursor-queue.ts.
+
 import type { Clock } from '../../lib/core/clock.js';
+import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { ErrnoError } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
 import {
@@ -23,8 +25,6 @@ import { Completion } from './wait.js';
 
 /** Timers are whole milliseconds, and late: the rest of a wait is spent looking at the clock. */
 const SPIN_MS = 2;
-/** A request that is not answered for so long never will be. */
-const STUCK_MS = 5000;
 
 export interface LoadParts {
   readonly vcpu: Vcpu;
@@ -215,14 +215,16 @@ class Attempt {
   #guard(): { cancel(): void } {
     const { clock } = this.#parts;
     let seen = -1;
-    let timer = clock.after(STUCK_MS, () => look());
+    let timer = clock.after(DEADLINE_MS.latencyRequest, () => look());
     const look = (): void => {
       if (this.#done === seen) {
-        this.#fail(`${this.#run.count - this.#done} requests were not answered within ${STUCK_MS} ms`);
+        this.#fail(
+          `${this.#run.count - this.#done} requests were not answered within ${DEADLINE_MS.latencyRequest} ms`,
+        );
         return;
       }
       seen = this.#done;
-      timer = clock.after(STUCK_MS, () => look());
+      timer = clock.after(DEADLINE_MS.latencyRequest, () => look());
     };
     return { cancel: () => timer.cancel() };
   }

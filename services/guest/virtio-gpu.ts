@@ -1,7 +1,9 @@
 // The guest's virtio-gpu driver, 2D: the commands of Linux's probe, first modeset and updates, in their order and batches
 // (drivers/gpu/drm/virtio), hot-plug, removal; and, unlike Linux's, the way back after DEVICE_NEEDS_RESET.
 // Leaves queues and registers to virtio-mmio.ts, buffers and fences to gpu-channel.ts, pictures to workload.ts.
+
 import type { Clock } from '../../lib/core/clock.js';
+import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
@@ -28,9 +30,6 @@ import * as requests from './gpu-requests.js';
 import type { Vcpu } from './vcpu.js';
 import type { VirtioDriver, VirtioMmio } from './virtio-mmio.js';
 import { Completion } from './wait.js';
-
-/** Removal waits so long for the replies to its last commands; the reset then ends them. */
-const REMOVAL_MS = 250;
 
 /** `linux` ignores DEVICE_NEEDS_RESET, as Linux's driver does; `restore` resets the device and puts its pictures back. */
 export type GpuPersonality = 'restore' | 'linux';
@@ -292,7 +291,7 @@ export class VirtioGpu implements VirtioDriver {
       }
       await channel.notify();
       for (const reply of replies)
-        await reply.wait({ clock: this.#parts.clock, ms: REMOVAL_MS, what: 'RESOURCE_UNREF' });
+        await reply.wait({ clock: this.#parts.clock, ms: DEADLINE_MS.removalReplies, what: 'RESOURCE_UNREF' });
     } catch (error) {
       this.#parts.log.warn(`removal: ${errorMessage(error)}`);
     }

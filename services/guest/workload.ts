@@ -1,5 +1,7 @@
 // What the guest's user does: draws a picture into a frame buffer, shows it, and knows that it is shown by its fence.
+
 import type { Clock } from '../../lib/core/clock.js';
+import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { ErrnoError } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
@@ -13,8 +15,6 @@ export interface Picture {
   readonly rgba: Uint8Array;
 }
 
-/** The WAIT ioctl of Linux's driver gives up after so long. */
-const FRAME_MS = 15_000;
 const SCANOUT = 0;
 /** Resets in a row that a frame survives; a device that is reset more often than that cannot be shown anything. */
 const RESETS_MAX = 16;
@@ -59,7 +59,7 @@ export async function showPicture({ gpu, memory, clock, history, picture }: Work
     try {
       for (const step of first.splice(0)) await step();
       const fence = await gpu.update(SCANOUT, framebuffer);
-      await fence.done.wait({ clock, ms: FRAME_MS, what: 'the frame' });
+      await fence.done.wait({ clock, ms: DEADLINE_MS.frameFence, what: 'the frame' });
       history.record('frame', 'shown', SCANOUT, framebuffer.resourceId);
       return;
     } catch (error) {

@@ -1,7 +1,9 @@
 // The guest's xenbus: which devices there are, who drives them, and the watches behind it, with the store operations of
 // Linux's core in their order (drivers/xen/xenbus/xenbus_probe.c, xenbus_probe_frontend.c). Every callback runs in the one
 // xenwatch task. Leaves a device's own operations to xenbus-device.ts and the boot-time reset to xenbus-reset.ts.
+
 import type { Clock } from '../../lib/core/clock.js';
+import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { ERRNO } from '../../lib/core/errno.js';
 import { DeadlineError, ErrnoError, errorMessage } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
@@ -18,8 +20,6 @@ import { resetFrontends } from './xenbus-reset.js';
 import type { Xenwatch } from './xenwatch.js';
 
 const ROOT = 'device';
-/** xenbus_frontend_dev_shutdown waits so long for a device to be down. */
-const SHUTDOWN_MS = 5000;
 /** Watch tokens look like the kernel pointers that Linux uses. */
 const TOKEN_BASE = 0xffff888000000000n;
 
@@ -229,7 +229,7 @@ export class XenbusCore {
       device.down = new Completion(this.#parts.vcpu);
       await device.switchState(XenbusState.Closing);
       try {
-        await device.down.wait({ clock, ms: SHUTDOWN_MS, what: `closing of ${device.nodename}` });
+        await device.down.wait({ clock, ms: DEADLINE_MS.deviceShutdown, what: `closing of ${device.nodename}` });
       } catch (error) {
         if (!(error instanceof DeadlineError)) throw error;
         log.warn(error.message);

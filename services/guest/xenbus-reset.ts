@@ -1,6 +1,8 @@
 // What a booting PVH kernel does with frontends that an earlier kernel of the same domain left connected or closed
 // (xenbus_reset_state): walks each back to 1, so that enumeration finds it. As a table: backend state to the steps to do.
+
 import type { Clock } from '../../lib/core/clock.js';
+import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { DeadlineError } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
@@ -13,8 +15,6 @@ import { Completion } from './wait.js';
 import { asErrno, readState } from './xenbus-device.js';
 import type { Xenwatch } from './xenwatch.js';
 
-/** Each wait for the backend. */
-const RESET_WAIT_MS = 5000;
 const { Initialising, InitWait, Connected, Closing, Closed } = XenbusState;
 
 /** What the frontend writes, and the backend state that it then waits for. */
@@ -99,7 +99,7 @@ async function watchState(
       if (seen === state) return;
       awaited = { state, reached: new Completion(vcpu) };
       try {
-        await awaited.reached.wait({ clock, ms: RESET_WAIT_MS, what: `backend state ${state}` });
+        await awaited.reached.wait({ clock, ms: DEADLINE_MS.backendReset, what: `backend state ${state}` });
       } catch (error) {
         if (!(error instanceof DeadlineError)) throw error;
         log.warn(error.message);

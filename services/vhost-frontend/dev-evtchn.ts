@@ -1,7 +1,9 @@
 // The open /dev/xen/evtchn of this process: binds ports, runs what waits for each, notifies and writes back. One open
 // device serves all guests. Leaves the page to evtchn-page.ts and what an event means to whoever bound the port.
+
 import type { Remote } from '../../lib/core/bus.js';
 import type { Clock } from '../../lib/core/clock.js';
+import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import type { BoundBell, Notifier } from '../../lib/core/notify.js';
 import type { BellHandle } from '../../lib/core/proto-types.js';
 import type { ServiceContext } from '../../lib/core/service.js';
@@ -10,8 +12,6 @@ import { EvtchnPage } from './evtchn-page.js';
 import type { Ledger } from './ledger.js';
 
 type Hypervisor = Remote<'Hypervisor'>;
-
-const FULL_RETRY_MS = 1;
 
 interface Port {
   readonly onEvent: () => void;
@@ -115,7 +115,7 @@ export class DevEvtchn {
     if (!this.#page.full) return;
     // Only a kernel half that does not run leaves the ring full.
     this.#commanded = true;
-    this.#clock.after(FULL_RETRY_MS, () => this.flush());
+    this.#clock.after(DEADLINE_MS.evtchnRetry, () => this.flush());
   }
 
   /** The doorbell rang: ports can be read. */

@@ -1,14 +1,12 @@
 // The backend directories of this domain: a device for each, for as long as its directory is there. Leaves the handshake to
 // device.ts and guests to guest.ts.
+
 import type { Timer } from '../../lib/core/clock.js';
+import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { KIND_VIRTIO_MMIO, XENBUS_KEY } from '../../lib/layout/xenbus.js';
 import type { StoreClient } from '../../lib/xenstore/api.js';
 import { Device, type DeviceDeps } from './device.js';
 
-/** Guests get this long to close their devices when this process ends; then it goes without them. */
-const SHUTDOWN_MS = 1500;
-/** And giving back what they did not let go of this long; with the other it stays below what a process may take to end. */
-const ABANDON_MS = 1000;
 const ROOT = `backend/${KIND_VIRTIO_MMIO}`;
 const NUMBER = /^(0|[1-9][0-9]{0,8})$/;
 
@@ -40,11 +38,11 @@ export class Devices {
     };
     const devices = [...this.#devices.values()];
     await within(
-      SHUTDOWN_MS,
+      DEADLINE_MS.devicesClose,
       devices.map((device) => device.shutDown()),
     );
     await within(
-      ABANDON_MS,
+      DEADLINE_MS.devicesAbandon,
       devices.map((device) => device.abandon()),
     );
     await store.unwatch(ROOT, 'backend');

@@ -1,8 +1,10 @@
 // One guest as a device model sees it: an ioreq server with its page and the vCPUs' ports; and the loop
 // that answers slots. Every slot that was taken is answered, whatever a device does: an unanswered one stops the vCPU for
 // ever. Leaves what an address means to the ranges that devices put in.
+
 import type { Remote } from '../../lib/core/bus.js';
 import type { Clock } from '../../lib/core/clock.js';
+import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
@@ -18,9 +20,6 @@ import { overlaps } from '../../lib/xenbus/keys.js';
 import type { DevEvtchn } from './dev-evtchn.js';
 import { type IoRequest, IoreqSlots } from './ioreq-slots.js';
 import type { Ledger } from './ledger.js';
-
-/** How long requests found in an adopted server wait for their device. */
-const ADOPTION_MS = 1000;
 
 /** Answers accesses of a range; `offset` from its base. Reads resolve with their value. */
 export interface RangeOwner {
@@ -122,7 +121,7 @@ export class Guest {
         continue;
       }
       this.#undo.splice(before, 0, this.#destroyer(id));
-      this.#deps.clock.after(ADOPTION_MS, () => this.#adopted());
+      this.#deps.clock.after(DEADLINE_MS.adoption, () => this.#adopted());
       log.info({ domid, server: id }, 'adopted an ioreq server');
       return true;
     }

@@ -1,8 +1,10 @@
 // One virtio device between its guest and its device server: the register file on one side, the vhost-user session on the
 // other. Does what the register file's effects ask for, in order, and answers an access only then. Leaves the handshake over
 // xenbus to device.ts, and the wires that kicks and calls take to paths.ts.
+
 import type { Remote } from '../../lib/core/bus.js';
 import type { Clock } from '../../lib/core/clock.js';
+import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { DeadlineError, ErrnoError, errorMessage } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
@@ -21,9 +23,6 @@ import type { Guest, RangeOwner } from './guest.js';
 import type { IoRequest } from './ioreq-slots.js';
 import type { Ledger } from './ledger.js';
 import { callsPassUs, Wires } from './paths.js';
-
-/** How long DRIVER_OK waits for a lost device server before the device reports that it needs a reset. */
-const SERVER_WAIT_MS = 1000;
 
 export interface LinkDeps {
   readonly hypervisor: Remote<'Hypervisor'>;
@@ -108,8 +107,8 @@ export class VirtioLink implements RangeOwner {
     if (this.#session !== undefined) return this.#session;
     const opening = this.#opening ?? this.open();
     return new Promise((resolve, reject) => {
-      const late = () => reject(new DeadlineError(`no device server within ${SERVER_WAIT_MS} ms`));
-      const timer = this.#deps.clock.after(SERVER_WAIT_MS, late);
+      const late = () => reject(new DeadlineError(`no device server within ${DEADLINE_MS.deviceServerBack} ms`));
+      const timer = this.#deps.clock.after(DEADLINE_MS.deviceServerBack, late);
       opening.then(resolve, reject).finally(() => timer.cancel());
     });
   }

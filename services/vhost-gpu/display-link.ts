@@ -6,7 +6,7 @@
 // is broken too, since the guest's control queue waits for it. Nothing else waits: while the viewer is behind, it is noted
 // what changed of each scanout, and its newest state is sent when it has caught up, so what is queued is bounded.
 import type { Clock, Timer } from '../../lib/core/clock.js';
-import { VIEWER_ANSWER_MS } from '../../lib/core/limits.js';
+import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { VHOST_USER_HDR, VHOST_USER_U64 } from '../../lib/layout/vhost-user.js';
 import {
   VHOST_USER_GPU_CURSOR_POS,
@@ -206,7 +206,7 @@ export class DisplayLink implements Viewer {
     const question = this.#questions[0];
     if (question === undefined || this.#asked) return;
     this.#asked = true;
-    this.#deadline = this.#setup.clock.after(VIEWER_ANSWER_MS, () => this.#break('the viewer does not answer'));
+    this.#deadline = this.#setup.clock.after(DEADLINE_MS.viewerAnswer, () => this.#break('the viewer does not answer'));
     this.#send(question.request, question.payload);
   }
 

@@ -1,7 +1,9 @@
 // Doorbells as messages (`notify = zmq`): the same handles, each ring a protobuf message to the receiver's PULL socket.
 // For comparing with shared memory (bell.ts); rings coalesce while a send is under way, as an eventfd's do.
+
 import { existsSync, unlinkSync } from 'node:fs';
 import * as zmq from 'zeromq';
+import { DEADLINE_MS } from '../../core/deadlines.js';
 import { ErrnoError, ProtocolError } from '../../core/errors.js';
 import { BELL_BITS, BUS_MESSAGE_BYTES_MAX, BUS_SEND_QUEUE_MAX } from '../../core/limits.js';
 import type { Doorbell } from '../../core/notify.js';
@@ -11,8 +13,6 @@ import { busAddress } from '../bus/wire.js';
 import { BellBits, bellPaths, bindBits, Senders } from './bell.js';
 
 const ringCodec = messageCodec('Ring');
-/** A ring just handed over leaves even if its sender then closes; the exit of the process waits no longer for it. */
-const CLOSE_LINGER_MS = 100;
 /** Each kind of socket takes the options of its direction only. */
 const SEND_OPTIONS = { linger: 0, sendTimeout: 0, sendHighWaterMark: BUS_SEND_QUEUE_MAX };
 const RECEIVE_OPTIONS = { linger: 0, receiveHighWaterMark: BUS_SEND_QUEUE_MAX, maxMessageSize: BUS_MESSAGE_BYTES_MAX };
@@ -63,7 +63,7 @@ class MessageSender {
   }
 
   #end(): void {
-    this.#socket.linger = CLOSE_LINGER_MS;
+    this.#socket.linger = DEADLINE_MS.ringLinger;
     this.#socket.close();
   }
 }

@@ -1,4 +1,5 @@
 // The run directory: where the processes of one lab find each other. Names of everything in it stand here.
+
 import {
   closeSync,
   constants,
@@ -15,6 +16,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { DEADLINE_MS } from '../../core/deadlines.js';
 import { errorMessage, UserError } from '../../core/errors.js';
 import { SOCKET_PATH_BYTES_MAX } from '../../core/limits.js';
 import { setInherited, tryLock } from '../files/libc.js';
@@ -114,13 +116,10 @@ export function inheritName(runDir: string, name: string, fd: number): NameLock 
   return { fd, release: () => closeSync(fd) };
 }
 
-/** Who only looks whether a name is taken holds it for a moment (isRunning). */
-const LOOK_MS = 150;
-
 /** Takes the name of a process as lockName does, but is not put off by somebody who only looks. */
 export async function takeName(runDir: string, name: string): Promise<NameLock | undefined> {
   const path = runPaths.lock(runDir, name);
-  return retryOnChange(path, () => lockName(runDir, name), AbortSignal.timeout(LOOK_MS));
+  return retryOnChange(path, () => lockName(runDir, name), AbortSignal.timeout(DEADLINE_MS.nameLook));
 }
 
 /** One line of `xenwire ps`. */

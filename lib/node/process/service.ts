@@ -1,7 +1,9 @@
 // The life of a service process: its name and lock, log, history, doorbell and bus; ready, orderly stop, and giving
 // everything back on every path that lets code run. services/*/main.ts calls runService and nothing else.
+
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { DEADLINE_MS } from '../../core/deadlines.js';
 import { DeadlineError, ErrnoError, errorMessage, PeerDiedError, UserError } from '../../core/errors.js';
 import { type History, NO_HISTORY } from '../../core/history.js';
 import { POLL_US_MAX } from '../../core/limits.js';
@@ -59,8 +61,6 @@ export interface ServiceDefinition<Options> {
   readonly start: (context: ServiceContext, options: Options & CommonOptions) => Promise<void>;
 }
 
-/** Owners get this long to give things back before the process ends without them. */
-const RELEASE_MS = 3000;
 /** The process whose end is the host's. */
 const HOST = 'hypervisor';
 const PROCESS_NAME = /^[a-z0-9][a-z0-9-]{0,31}$/;
@@ -305,7 +305,7 @@ class RunningService<Options> {
     for (let owned = this.#owned.pop(); owned !== undefined; owned = this.#owned.pop()) {
       const { what, release } = owned;
       try {
-        await withDeadline(Promise.resolve(release()), RELEASE_MS, `giving back ${what}`);
+        await withDeadline(Promise.resolve(release()), DEADLINE_MS.ownerRelease, `giving back ${what}`);
       } catch (error) {
         whole = false;
         const text = error instanceof DeadlineError ? error.message : stackOf(error);

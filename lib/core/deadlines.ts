@@ -1,0 +1,106 @@
+// Every time-out of the project, in one table, in milliseconds: what waits, for what, and what follows when it does not come.
+// FITS says which of them happen inside which others, so that a change of one is seen to break another (its test adds them up).
+// Leaves poll windows and back-off, which no event ends, to the poller (lib/node/bell/poller.ts, services/xenstored).
+
+export const DEADLINE_MS = {
+  // A process and its end.
+  /** lib/node/process/service.ts: each owner, to give back what it holds; then the process ends without it. */
+  ownerRelease: 3000,
+  /** lib/node/process/run-dir.ts: a process name that `ps` is looking at is free again. */
+  nameLook: 150,
+  /** lib/node/bell/zmq.ts: rings already handed over leave the process that exits. */
+  ringLinger: 100,
+
+  // A lab and its end.
+  /** lab/supervisor.ts: one process, to end in order after SIGTERM; then SIGKILL. */
+  processStop: 4000,
+  /** lab/supervisor.ts: the same in a lab that has failed. */
+  failedProcessStop: 800,
+  /** lab/supervisor.ts: the reaping of the process whose end explains that of another. */
+  causeOfEnd: 1000,
+  /** lab/claim.ts: the processes of a supervisor that was killed, to end by themselves. */
+  orphansEnd: 5000,
+  /** lab/up.ts: signals within this count as one Ctrl-C, which a terminal and a shell may both send. */
+  oneSignal: 500,
+  /** lab/session.ts: a toolstack waits for xenstored to be back. */
+  storeBack: 5000,
+  /** lab/session.ts: a toolstack waits for another that holds the lab. */
+  toolstackLock: 60_000,
+  /** lab/frames.ts: the first frame of a guest. */
+  firstFrame: 60_000,
+  /** toolstack/device.ts: a backend's Closed; libxl_internal.h, LIBXL_DESTROY_TIMEOUT. */
+  backendClosed: 10_000,
+
+  // vhost-frontend.
+  /** services/vhost-frontend/devices.ts: guests close their devices when vhost-frontend ends. */
+  devicesClose: 1500,
+  /** services/vhost-frontend/devices.ts: giving back what guests did not let go of. */
+  devicesAbandon: 1000,
+  /** services/vhost-frontend: requests found in an adopted ioreq server wait for their device. */
+  adoption: 1000,
+  /** services/vhost-frontend/virtio-link.ts: DRIVER_OK waits for a lost device server; then NEEDS_RESET. */
+  deviceServerBack: 1000,
+  /** services/vhost-frontend: the event ring of /dev/xen/evtchn was full; the write is tried again. */
+  evtchnRetry: 1,
+  /** services/vhost-gpu/display-link.ts: a viewer's answer; a guest's control queue waits for it. */
+  viewerAnswer: 2000,
+
+  // A guest's kernel, as Linux has them.
+  /** services/guest/xenbus-reset.ts: each state of a backend that is reset at boot (xenbus_reset_backend_state). */
+  backendReset: 5000,
+  /** services/guest/xenbus-core.ts: xenbus_frontend_dev_shutdown waits for a device to be down. */
+  deviceShutdown: 5000,
+  /** services/guest/workload.ts: the WAIT ioctl of Linux's virtio-gpu driver. */
+  frameFence: 15_000,
+  /** services/guest/gpu-outputs.ts: virtio_gpu_init waits for display info, and goes on without. */
+  displayInfo: 5000,
+  /** services/guest/virtio-gpu.ts: removal waits for the replies to its last commands; the reset then ends them. */
+  removalReplies: 250,
+  /** services/guest/latency-load.ts: a request of a latency run. */
+  latencyRequest: 5000,
+
+  // Measurements.
+  /** measure/, bench/: a program started for a measurement says that it is ready, or answers. */
+  measuredStart: 10_000,
+  /** measure/floor: one C program's whole run. */
+  floorRun: 60_000,
+  /** measure/flush: one GPU command. */
+  measuredCommand: 5000,
+  /** measure/latency: a guest's first frame, and its answer beyond the time that the run itself takes. */
+  measuredFrame: 20_000,
+  measuredAnswerSlack: 20_000,
+} as const satisfies Record<string, number>;
+
+export type DeadlineName = keyof typeof DEADLINE_MS;
+
+/** What this project promises of a death, milliseconds from the death to the next right frame (docs/recovery.md). */
+export const PROMISE_MS = {
+  xenstored: 1000,
+  guest: 2000,
+  vhostFrontend: 2000,
+  vhostGpu: 2000,
+  hypervisor: 2000,
+} as const;
+
+export interface Fit {
+  readonly whole: DeadlineName;
+  /** They come one after the other inside `whole`. */
+  readonly parts: readonly DeadlineName[];
+  readonly why: string;
+}
+
+export const FITS: readonly Fit[] = [
+  {
+    whole: 'ownerRelease',
+    parts: ['devicesClose', 'devicesAbandon'],
+    why: 'vhost-frontend closes its devices while it gives its owners back',
+  },
+  { whole: 'processStop', parts: ['ownerRelease'], why: 'SIGKILL must not cut an orderly end short' },
+  { whole: 'orphansEnd', parts: ['ownerRelease'], why: 'orphans end in order before the next lab starts' },
+  {
+    whole: 'backendClosed',
+    parts: ['deviceShutdown'],
+    why: 'the toolstack gives up later than a guest that shuts down',
+  },
+  { whole: 'frameFence', parts: ['viewerAnswer'], why: 'a viewer that does not answer must not fail a fence' },
+];
