@@ -187,7 +187,7 @@ class Run {
     const name = index === 0 ? config.name : `${config.name}-${index + 1}`;
     if (index > 0 && this.#lab !== undefined) {
       const path = join(this.#runDir, 'frames', `${name}-given.png`);
-      writePng(path, this.#expected(index));
+      await writePng(path, this.#expected(index));
       this.#lab.startGuest(name, path);
     } else if (index === 0) {
       this.#lab?.onGuestEnd((ended) => this.#report.note(`guest ${ended} has ended`));

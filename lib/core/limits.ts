@@ -27,6 +27,8 @@ export const POLL_US_MAX = 1_000_000;
 export const HISTORY_RECORDS = 32768;
 /** Bytes of an image file a user names; checked before reading. */
 export const IMAGE_FILE_BYTES_MAX = 64 << 20;
+/** Pixels of such an image, checked before decoding: what the host memory of one GPU holds, unless configured. */
+export const IMAGE_PIXELS_MAX = 64 << 20;
 /**
  * Descriptors of one chain through an indirect table; the spec's bound is the queue size, but Linux makes longer tables on
  * short queues (a cursor queue has 16 entries), so a device takes the larger of the two.

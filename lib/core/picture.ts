@@ -1,5 +1,5 @@
 // Pictures as the run compares them: what a guest must show of an image, how a screen differs from it, and variations
-// of one image, so that a picture that reaches the wrong guest's screen shows. Leaves PNG files to node/png.ts.
+// of one image, so that a picture that reaches the wrong guest's screen shows. Leaves PNG files to lib/node/files/png.ts.
 
 /** Eight bits a channel, red green blue alpha, rows from the top without gaps. */
 export interface Picture {

@@ -1,6 +1,6 @@
 // vhost-user messages: bytes to a closed union or a ProtocolError, and back. What a message may contain is the table
 // below; whether it may come now is for the sessions. Handles (file descriptors on a unix socket, doorbells and files on
-// the bus) are opaque: `H`. Whoever gave a message in owns its handles when decoding throws.
+// the bus) are opaque: `H`. When decoding throws, the handles stay the caller's.
 import {
   VHOST_USER_BACKEND_REQUEST,
   VHOST_USER_FDS_MAX,

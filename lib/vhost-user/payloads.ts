@@ -118,7 +118,7 @@ export const decoders: { readonly [K in PayloadKind]: (what: string, payload: Ui
   },
 };
 
-/** Sizes that are zero or wrap cannot be mapped, whoever receives them. */
+/** No process can map a region whose size is zero or wraps. */
 function regionOf(r: {
   guest_phys_addr: bigint;
   memory_size: bigint;

@@ -1,5 +1,5 @@
 // The device's end of a split virtqueue: takes available chains, gives used ones back, decides who must be told. Leaves
-// what a chain means to the device, and how a kick or a call travels to whoever holds their handles.
+// what a chain means to the device, and how a kick or a call travels to the transport.
 //
 // Order (2.7.13, 2.7.8). The driver writes descriptors, then the ring entry, then avail.idx; so we load avail.idx first and
 // the rest after it. We write the used element, then used.idx, and only then look whether the driver wants to be told. Both

@@ -1,6 +1,7 @@
 // virtio-gpu requests and responses: the bytes of a chain to a closed union, and back. Syntax only: whether a resource
 // exists or a rectangle fits is for the device (services/vhost-gpu) to say, and what an answer means for the driver.
 // Both ends use it: the device decodes commands and encodes responses, a driver the other way round.
+import { concatBytes } from '../core/bytes.js';
 import { dmaAddress, dmaWire } from '../core/dma-address.js';
 import { GPU_MEM_ENTRIES_MAX } from '../core/limits.js';
 import type { Struct, StructValue } from '../layout/struct.js';
@@ -132,31 +133,55 @@ function decodeEntries(source: ByteSource, offset: number, count: number): MemEn
   });
 }
 
-/** The bytes of a request. `fence` asks for completion in order, echoed in the response. Backing entries follow the struct. */
-export function encodeCommand<N extends GpuCommandName>(
+/** A rectangle in pixels. */
+export interface Rect {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+export interface EncodeOptions {
+  /** Asks for completion in order, and for this id in the response. */
+  readonly fence?: bigint;
+}
+
+/** A request in the pieces that Linux makes of it: the struct, and the backing entries if it has any. */
+export function encodeCommandParts<N extends GpuCommandName>(
   name: N,
   fields: GpuFields<N>,
-  options: { readonly fence?: bigint } = {},
-): Uint8Array {
+  { fence }: EncodeOptions = {},
+): Uint8Array[] {
   const layout: Struct<{ hdr: typeof VIRTIO_GPU_CTRL_HDR }> = GPU_COMMANDS[name];
   const hdr: GpuHeader = {
     ...NO_HEADER,
     type: codeOf(name),
-    flags: options.fence === undefined ? 0 : VIRTIO_GPU_FLAG_FENCE,
-    fence_id: options.fence ?? 0n,
+    flags: fence === undefined ? 0 : VIRTIO_GPU_FLAG_FENCE,
+    fence_id: fence ?? 0n,
   };
   const head = layout.bytes({ ...fields, hdr });
   const entries = (fields as { entries?: readonly MemEntry[] }).entries ?? [];
-  const whole = new Uint8Array(head.length + entries.length * VIRTIO_GPU_MEM_ENTRY.size);
-  whole.set(head);
+  if (entries.length === 0) return [head];
+  const tail = new Uint8Array(entries.length * VIRTIO_GPU_MEM_ENTRY.size);
   for (const [index, { addr, length }] of entries.entries()) {
-    VIRTIO_GPU_MEM_ENTRY.encode(
-      { addr: dmaWire(addr), length },
-      whole,
-      head.length + index * VIRTIO_GPU_MEM_ENTRY.size,
-    );
+    VIRTIO_GPU_MEM_ENTRY.encode({ addr: dmaWire(addr), length }, tail, index * VIRTIO_GPU_MEM_ENTRY.size);
   }
-  return whole;
+  return [head, tail];
+}
+
+/** The bytes of a request in one piece. */
+export function encodeCommand<N extends GpuCommandName>(
+  name: N,
+  fields: GpuFields<N>,
+  options: EncodeOptions = {},
+): Uint8Array {
+  return concatBytes(encodeCommandParts(name, fields, options));
+}
+
+/** Bytes that the longest response to a command has: what its driver leaves room for. */
+export function responseBytes(name: GpuCommandName): number {
+  if (name === 'GET_DISPLAY_INFO') return VIRTIO_GPU_RESP_DISPLAY_INFO.size;
+  return name === 'GET_EDID' ? VIRTIO_GPU_RESP_EDID.size : VIRTIO_GPU_CTRL_HDR.size;
 }
 
 type ShortName<K> = K extends `VIRTIO_GPU_RESP_${infer N}` ? N : never;

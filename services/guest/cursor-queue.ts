@@ -1,8 +1,9 @@
 // The GPU's cursor queue: commands of one readable buffer each, no responses (as Linux drives it). Positions only: what
 // carries a number through the device for the measuring load. Leaves when to send to its user and kicks to the transport.
 import type { GuestMemory } from '../../lib/core/memory.js';
-import { VIRTIO_GPU_CMD, VIRTIO_GPU_UPDATE_CURSOR } from '../../lib/layout/virtio-gpu.js';
+import { VIRTIO_GPU_UPDATE_CURSOR } from '../../lib/layout/virtio-gpu.js';
 import type { DriverQueue } from '../../lib/virtio/driver-queue.js';
+import { encodeCommand } from '../../lib/virtio/gpu-codec.js';
 import type { Block, Heap } from './heap.js';
 
 interface CursorMove {
@@ -79,9 +80,7 @@ export class CursorQueue {
   #newBlock(): Block {
     const { heap, memory } = this.#parts;
     const block = heap.alloc(VIRTIO_GPU_UPDATE_CURSOR.size);
-    const hdr = { type: VIRTIO_GPU_CMD.VIRTIO_GPU_CMD_MOVE_CURSOR, flags: 0, fence_id: 0n, ctx_id: 0, ring_idx: 0 };
-    const command = { hdr, pos: NOWHERE, resource_id: 0, hot_x: 0, hot_y: 0 };
-    memory.write(block.addr, VIRTIO_GPU_UPDATE_CURSOR.bytes(command));
+    memory.write(block.addr, encodeCommand('MOVE_CURSOR', { pos: NOWHERE, resource_id: 0, hot_x: 0, hot_y: 0 }));
     return block;
   }
 }

@@ -1,34 +1,36 @@
 // A virtqueue of GPU commands: buffers in guest memory, replies, fences. Each command ends exactly once: with its reply,
-// or with the error that ended the channel. Leaves what commands mean to gpu-requests.ts and virtio-gpu.ts.
+// or with the error that ended the channel. Leaves bytes to lib/virtio/gpu-codec.ts, what commands mean to virtio-gpu.ts.
 import { assert } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
-import { VIRTIO_GPU_CTRL_HDR, VIRTIO_GPU_FLAG_FENCE } from '../../lib/layout/virtio-gpu.js';
+import { VIRTIO_GPU_CMD, VIRTIO_GPU_FLAG_FENCE } from '../../lib/layout/virtio-gpu.js';
 import type { DriverQueue } from '../../lib/virtio/driver-queue.js';
+import {
+  type DecodedResponse,
+  decodeResponse,
+  encodeCommandParts,
+  type GpuCommandName,
+  type GpuFields,
+  responseBytes,
+} from '../../lib/virtio/gpu-codec.js';
 import type { Block, Heap } from './heap.js';
 import type { Vcpu } from './vcpu.js';
 import { Completion } from './wait.js';
 
-/** A command under way: its buffers and who waits for it. */
+/** What a command is answered by: INVALID where the device wrote nothing, or what is no response. */
+export type GpuReply = Completion<DecodedResponse>;
+
+/** A command under way: its buffers, and its answer to come. */
 export interface GpuPending {
   readonly type: number;
   readonly buffers: readonly Block[];
   readonly response: Block;
-  readonly reply: Completion<Uint8Array>;
+  readonly reply: GpuReply;
 }
 
 export interface GpuFence {
   readonly id: bigint;
   readonly done: Completion;
-}
-
-export interface GpuCommand {
-  /** Header and fields; the header's fence fields are written by the channel. */
-  readonly bytes: Uint8Array;
-  readonly responseSize: number;
-  /** A second readable part: the entries of ATTACH_BACKING. */
-  readonly data?: Uint8Array;
-  readonly fence?: GpuFence;
 }
 
 export interface GpuChannelParts {
@@ -39,8 +41,6 @@ export interface GpuChannelParts {
   readonly heap: Heap;
   readonly history: History;
 }
-
-const { offset: HDR, size: HDR_SIZE } = VIRTIO_GPU_CTRL_HDR;
 
 export class GpuChannel {
   readonly #parts: GpuChannelParts;
@@ -59,13 +59,14 @@ export class GpuChannel {
     return this.#parts.queue.outstanding;
   }
 
-  /**
-   * Puts a command into the ring, waiting for room if it must; notify() then tells the device. `reply` completes with
-   * the response, zeros where the device wrote nothing.
-   */
-  async submit(command: GpuCommand): Promise<{ readonly reply: Completion<Uint8Array> }> {
-    const needed = command.data === undefined ? 2 : 3;
-    while (this.#parts.queue.free < needed) {
+  /** Puts a command into the ring, waiting for room if it must; notify() then tells the device. */
+  async submit<N extends GpuCommandName>(
+    name: N,
+    fields: GpuFields<N>,
+    fence?: GpuFence,
+  ): Promise<{ readonly reply: GpuReply }> {
+    const parts = encodeCommandParts(name, fields, fence === undefined ? {} : { fence: fence.id });
+    while (this.#parts.queue.free < parts.length + 1) {
       if (this.#failure !== undefined) throw this.#failure;
       const room = new Completion(this.#parts.vcpu);
       this.#roomWaiters.push(room);
@@ -73,31 +74,25 @@ export class GpuChannel {
       await room.wait();
     }
     if (this.#failure !== undefined) throw this.#failure;
-    return { reply: this.#add(command) };
+    return { reply: this.#add(name, parts, fence) };
   }
 
-  #add(command: GpuCommand): Completion<Uint8Array> {
+  #add(name: GpuCommandName, parts: readonly Uint8Array[], fence: GpuFence | undefined): GpuReply {
     const { memory, heap, queue, vcpu, history } = this.#parts;
-    const bytes = command.bytes.slice();
-    const view = new DataView(bytes.buffer);
-    if (command.fence !== undefined) {
-      view.setUint32(HDR.flags, VIRTIO_GPU_FLAG_FENCE, true);
-      view.setBigUint64(HDR.fence_id, command.fence.id, true);
-      this.#fences.push(command.fence);
-    }
-    const type = view.getUint32(HDR.type, true);
-    const buffers = [bytes, ...(command.data === undefined ? [] : [command.data])].map((part) => {
+    if (fence !== undefined) this.#fences.push(fence);
+    const type = VIRTIO_GPU_CMD[`VIRTIO_GPU_CMD_${name}`];
+    const buffers = parts.map((part) => {
       const block = heap.alloc(part.length);
       memory.write(block.addr, part);
       return block;
     });
-    const response = heap.alloc(command.responseSize);
-    memory.write(response.addr, new Uint8Array(command.responseSize));
-    const reply = new Completion<Uint8Array>(vcpu);
+    const response = heap.alloc(responseBytes(name));
+    memory.write(response.addr, new Uint8Array(response.length));
+    const reply: GpuReply = new Completion(vcpu);
     const pending = { type, buffers, response, reply };
     queue.add(buffers, [response], pending);
     this.#pending.add(pending);
-    history.record('command', `submit 0x${type.toString(16)}`, type, Number(command.fence?.id ?? 0n));
+    history.record('command', `submit 0x${type.toString(16)}`, type, Number(fence?.id ?? 0n));
     return reply;
   }
 
@@ -127,14 +122,13 @@ export class GpuChannel {
   }
 
   #complete(pending: GpuPending): void {
-    const response = new Uint8Array(pending.response.length);
-    this.#parts.memory.read(pending.response.addr, response);
+    const bytes = new Uint8Array(pending.response.length);
+    this.#parts.memory.read(pending.response.addr, bytes);
     this.#release(pending);
-    if (response.length >= HDR_SIZE) {
-      const { type, flags, fence_id } = VIRTIO_GPU_CTRL_HDR.decode(response);
-      this.#parts.history.record('command', `reply 0x${pending.type.toString(16)}`, type, Number(fence_id));
-      if ((flags & VIRTIO_GPU_FLAG_FENCE) !== 0) this.#signal(fence_id);
-    }
+    const response = decodeResponse(bytes);
+    const { type, flags, fence_id } = response.hdr;
+    this.#parts.history.record('command', `reply 0x${pending.type.toString(16)}`, type, Number(fence_id));
+    if ((flags & VIRTIO_GPU_FLAG_FENCE) !== 0) this.#signal(fence_id);
     pending.reply.complete(response);
   }
 
@@ -149,7 +143,7 @@ export class GpuChannel {
     this.#parts.heap.release(pending.response);
   }
 
-  /** Nobody may submit any more, and everything under way fails now, once. The buffers are the device's until close(). */
+  /** submit() throws from now on, and everything under way fails now, once. The buffers are the device's until close(). */
   fail(failure: Error): void {
     if (this.#failure !== undefined) return;
     this.#failure = failure;

@@ -4,15 +4,9 @@ import type { Clock } from '../../lib/core/clock.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { DeadlineError, ErrnoError } from '../../lib/core/errors.js';
 import type { Log } from '../../lib/core/log.js';
-import {
-  VIRTIO_GPU_MAX_SCANOUTS,
-  VIRTIO_GPU_RESP,
-  VIRTIO_GPU_RESP_DISPLAY_INFO,
-  VIRTIO_GPU_RESP_EDID,
-} from '../../lib/layout/virtio-gpu.js';
-import type { GpuChannel } from './gpu-channel.js';
-import { getDisplayInfo, getEdid } from './gpu-requests.js';
-import type { Completion } from './wait.js';
+import { VIRTIO_GPU_MAX_SCANOUTS } from '../../lib/layout/virtio-gpu.js';
+import type { DecodedResponse } from '../../lib/virtio/gpu-codec.js';
+import type { GpuChannel, GpuReply } from './gpu-channel.js';
 
 /** What output 0 shows before the device said anything. */
 const DEFAULT_MODE: Output = { enabled: true, width: 1024, height: 768 };
@@ -54,15 +48,15 @@ export class GpuOutputs {
 
   /**
    * EDIDs (if negotiated) and display info in one batch. Silence is not an error, nor is a device that must be reset
-   * meanwhile; an error reply reads as zeros and switches every output off, as in Linux.
+   * meanwhile; an error reply switches every output off: Linux reads one as zeros.
    */
   async ask(channel: GpuChannel, edid: boolean): Promise<void> {
     try {
-      const edids: Completion<Uint8Array>[] = [];
+      const edids: GpuReply[] = [];
       for (let index = 0; edid && index < this.#outputs.length; index++) {
-        edids.push((await channel.submit(getEdid(index))).reply);
+        edids.push((await channel.submit('GET_EDID', { scanout: index })).reply);
       }
-      const { reply } = await channel.submit(getDisplayInfo());
+      const { reply } = await channel.submit('GET_DISPLAY_INFO', {});
       await channel.notify();
       this.#take(await reply.wait({ clock: this.#clock, ms: DEADLINE_MS.displayInfo, what: 'display info' }));
       // Asked first, answered first: they are here unless the device reorders.
@@ -74,19 +68,17 @@ export class GpuOutputs {
     }
   }
 
-  #take(info: Uint8Array): void {
-    const { pmodes } = VIRTIO_GPU_RESP_DISPLAY_INFO.decode(info);
+  #take(info: DecodedResponse): void {
     this.#answered = true;
     this.#outputs = this.#outputs.map((_output, index) => {
-      const { r, enabled } = pmodes[index]!;
+      if (info.name !== 'OK_DISPLAY_INFO') return OFF;
+      const { r, enabled } = info.pmodes[index]!;
       return { enabled: enabled !== 0, width: r.width, height: r.height };
     });
   }
 
-  #takeEdid(index: number, reply: Uint8Array): void {
-    const { hdr, size, edid } = VIRTIO_GPU_RESP_EDID.decode(reply);
+  #takeEdid(index: number, reply: DecodedResponse): void {
     const output = this.#outputs[index];
-    if (hdr.type !== VIRTIO_GPU_RESP.VIRTIO_GPU_RESP_OK_EDID || output === undefined) return;
-    this.#outputs[index] = { ...output, edid: edid.slice(0, Math.min(size, edid.length)) };
+    if (reply.name === 'OK_EDID' && output !== undefined) this.#outputs[index] = { ...output, edid: reply.edid };
   }
 }

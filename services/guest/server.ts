@@ -10,6 +10,7 @@ import type { BusClient, ServiceContext } from '../../lib/core/service.js';
 import type { Mapping } from '../../lib/core/shared.js';
 import { HVM_PARAM } from '../../lib/layout/evtchn.js';
 import { GRANT_FRAMES_MAX } from '../../lib/layout/grant-table.js';
+import { readPng } from '../../lib/node/files/png.js';
 import { runPaths } from '../../lib/node/process/run-dir.js';
 import { retryOnChange } from '../../lib/node/process/wait.js';
 import { lastingStoreClient } from '../../lib/xenstore/bus-client.js';
@@ -18,7 +19,6 @@ import { CORES, type CoreVersion } from './core-rules.js';
 import { DirectWrites } from './direct-kicks.js';
 import { framebufferPages } from './framebuffer.js';
 import { type HyperCalls, Kernel } from './kernel.js';
-import { readPicture } from './node/image.js';
 import { PAGE_SIZE, Pages } from './pages.js';
 import { Vcpu } from './vcpu.js';
 import type { GpuPersonality } from './virtio-gpu.js';
@@ -37,13 +37,11 @@ export interface GuestOptions {
   readonly storeTransport?: StoreTransport;
 }
 
-/** Most pixels that a picture can have in the largest domain. */
-const PIXELS_MAX = 2 ** 29;
 /** Pages that rings, commands and tables take beside a frame buffer. */
 const OVERHEAD_PAGES = 64;
 
 export async function start(context: ServiceContext, options: GuestOptions): Promise<void> {
-  const picture = readPicture(options.image, PIXELS_MAX);
+  const picture = readPng(options.image);
   const token = options.token ?? (await findToken(context, options.name));
   if (token === undefined) return; // stopped meanwhile
   const hypervisor = await context.connect('hypervisor', { token });

@@ -4,6 +4,7 @@
 
 import type { Clock } from '../../lib/core/clock.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
+import { dmaAddressOf } from '../../lib/core/dma-address.js';
 import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
 import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
@@ -11,25 +12,26 @@ import type { GuestMemory } from '../../lib/core/memory.js';
 import {
   VIRTIO_GPU_BYTES_PER_PIXEL,
   VIRTIO_GPU_CONFIG,
-  VIRTIO_GPU_CTRL_HDR,
   VIRTIO_GPU_EVENT_DISPLAY,
   VIRTIO_GPU_F_EDID,
+  VIRTIO_GPU_FORMAT,
   VIRTIO_GPU_QUEUE_CONTROL,
   VIRTIO_GPU_QUEUE_CURSOR,
-  VIRTIO_GPU_RESP_ERR_FIRST,
   VIRTIO_GPU_SHM_ID_HOST_VISIBLE,
   VIRTIO_ID_GPU,
 } from '../../lib/layout/virtio-gpu.js';
 import { featureBits, hasFeature } from '../../lib/layout/virtio-ring.js';
+import { type GpuCommandName, isGpuError, type MemEntry, type Rect } from '../../lib/virtio/gpu-codec.js';
 import { CursorQueue } from './cursor-queue.js';
 import { type Framebuffer, freeFramebuffer, makeFramebuffer } from './framebuffer.js';
-import { GpuChannel, type GpuCommand, type GpuFence } from './gpu-channel.js';
+import { GpuChannel, type GpuFence, type GpuReply } from './gpu-channel.js';
 import { GpuOutputs, type Output } from './gpu-outputs.js';
-import type { Rect } from './gpu-requests.js';
-import * as requests from './gpu-requests.js';
 import type { Vcpu } from './vcpu.js';
 import type { VirtioDriver, VirtioMmio } from './virtio-mmio.js';
 import { Completion } from './wait.js';
+
+/** Dumb buffers are always of this format. */
+const FORMAT = VIRTIO_GPU_FORMAT.VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM;
 
 /** `linux` ignores DEVICE_NEEDS_RESET, as Linux's driver does; `restore` resets the device and puts its pictures back. */
 export type GpuPersonality = 'restore' | 'linux';
@@ -131,8 +133,13 @@ export class VirtioGpu implements VirtioDriver {
   }
 
   async #createResource(channel: GpuChannel, { resourceId, width, height, runs }: Framebuffer): Promise<void> {
-    const created = await channel.submit(requests.resourceCreate2d(resourceId, width, height));
-    const attached = await channel.submit(requests.resourceAttachBacking(resourceId, runs, this.#device!.dma.address));
+    const resource_id = resourceId;
+    const created = await channel.submit('RESOURCE_CREATE_2D', { resource_id, format: FORMAT, width, height });
+    const { address } = this.#device!.dma;
+    // Runs that adjoin are not joined: the device must cope.
+    const entries: MemEntry[] = runs.map(({ addr, length }) => ({ addr: dmaAddressOf(address(addr)), length }));
+    const backing = { resource_id, nr_entries: entries.length, entries };
+    const attached = await channel.submit('RESOURCE_ATTACH_BACKING', backing);
     await channel.notify();
     this.#watchReply(created.reply, 'RESOURCE_CREATE_2D');
     this.#watchReply(attached.reply, 'RESOURCE_ATTACH_BACKING');
@@ -143,7 +150,11 @@ export class VirtioGpu implements VirtioDriver {
     const entry = this.#framebuffers.get(framebuffer.resourceId);
     if (entry === undefined) throw new ErrnoError('ENOENT', 'no such frame buffer');
     entry.scanout = scanout;
-    await this.#post(requests.setScanout(scanout, 0, wholeOf(framebuffer)), 'SET_SCANOUT');
+    const channel = this.#channel();
+    const off = { scanout_id: scanout, resource_id: 0, r: wholeOf(framebuffer) };
+    const { reply } = await channel.submit('SET_SCANOUT', off);
+    await channel.notify();
+    this.#watchReply(reply, 'SET_SCANOUT');
   }
 
   /**
@@ -152,13 +163,13 @@ export class VirtioGpu implements VirtioDriver {
    */
   async update(scanout: number, framebuffer: Framebuffer): Promise<GpuFence> {
     const channel = this.#channel();
-    const { resourceId } = framebuffer;
-    const rect = wholeOf(framebuffer);
-    const offset = (rect.y * framebuffer.width + rect.x) * VIRTIO_GPU_BYTES_PER_PIXEL;
+    const resource_id = framebuffer.resourceId;
+    const r = wholeOf(framebuffer);
+    const offset = BigInt((r.y * framebuffer.width + r.x) * VIRTIO_GPU_BYTES_PER_PIXEL);
     const fence = { id: ++this.#lastFence, done: new Completion(this.#parts.vcpu) };
-    const transfer = await channel.submit(requests.transferToHost2d(resourceId, rect, offset));
-    const set = await channel.submit(requests.setScanout(scanout, resourceId, rect));
-    const flush = await channel.submit({ ...requests.resourceFlush(resourceId, rect), fence });
+    const transfer = await channel.submit('TRANSFER_TO_HOST_2D', { resource_id, r, offset });
+    const set = await channel.submit('SET_SCANOUT', { scanout_id: scanout, resource_id, r });
+    const flush = await channel.submit('RESOURCE_FLUSH', { resource_id, r }, fence);
     await channel.notify();
     this.#watchReply(transfer.reply, 'TRANSFER_TO_HOST_2D', fence);
     this.#watchReply(set.reply, 'SET_SCANOUT', fence);
@@ -172,24 +183,17 @@ export class VirtioGpu implements VirtioDriver {
     await this.#restored.wait();
   }
 
-  async #post(command: GpuCommand, what: string): Promise<void> {
-    const channel = this.#channel();
-    const { reply } = await channel.submit(command);
-    await channel.notify();
-    this.#watchReply(reply, what);
-  }
-
   /** Error replies are logged, as in Linux; where a picture depends on them, its fence says so. */
-  #watchReply(reply: Completion<Uint8Array>, what: string, fence?: GpuFence): void {
+  #watchReply(reply: GpuReply, what: GpuCommandName, fence?: GpuFence): void {
     reply.wait().then(
       (response) => {
-        const { type } = VIRTIO_GPU_CTRL_HDR.decode(response);
-        if (type < VIRTIO_GPU_RESP_ERR_FIRST && type !== 0) return;
+        if (!isGpuError(response)) return;
+        const { type } = response.hdr;
         this.#parts.history.record('error', what, type);
         this.#parts.log.error({ response: type }, `${what} failed`);
         fence?.done.fail(new ErrnoError('EIO', `the device answers 0x${type.toString(16)} to ${what}`));
       },
-      () => {}, // the channel's end is told to whoever waits for a fence
+      () => {}, // the channel's end fails the fences that the drawing waits for
     );
   }
 
@@ -220,7 +224,7 @@ export class VirtioGpu implements VirtioDriver {
     if (device !== undefined && this.#control !== undefined && (await device.needsReset())) this.#lost();
   }
 
-  /** Every command and fence under way fails, once; whoever needs the device waits for whenRestored(). */
+  /** Every command and fence under way fails, once; the workload then waits for whenRestored(). */
   #lost(): void {
     if (this.#restored === undefined || this.#restored.done) this.#restored = new Completion(this.#parts.vcpu);
     this.#control?.fail(new ErrnoError('ESTALE', 'the device was reset'));
@@ -285,9 +289,9 @@ export class VirtioGpu implements VirtioDriver {
     const channel = this.#control;
     try {
       if (this.#parts.personality === 'restore' && (await this.#device!.needsReset())) return;
-      const replies: Completion<Uint8Array>[] = [];
+      const replies: GpuReply[] = [];
       for (const id of this.#framebuffers.keys()) {
-        replies.push((await channel.submit(requests.resourceUnref(id))).reply);
+        replies.push((await channel.submit('RESOURCE_UNREF', { resource_id: id })).reply);
       }
       await channel.notify();
       for (const reply of replies)

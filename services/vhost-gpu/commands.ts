@@ -6,12 +6,12 @@
 import type { GuestMemory } from '../../lib/core/memory.js';
 import { VIRTIO_GPU_CURSOR_SIZE, VIRTIO_GPU_F_EDID, VIRTIO_GPU_FORMAT } from '../../lib/layout/virtio-gpu.js';
 import { hasFeature } from '../../lib/layout/virtio-ring.js';
-import type { GpuCommand, GpuCommandName, GpuErrorName, GpuResponse } from '../../lib/virtio/gpu-codec.js';
+import type { GpuCommand, GpuCommandName, GpuErrorName, GpuResponse, Rect } from '../../lib/virtio/gpu-codec.js';
 import type { Displays } from './display.js';
-import { type Rect, type ResourceTable, rectFits, transferToHost } from './resources.js';
+import { type ResourceTable, rectFits, transferToHost } from './resources.js';
 import type { Scanout, Scanouts } from './scanouts.js';
 
-/** What commands act on. */
+/** What commands act on; a command changes nothing else. */
 export interface GpuState {
   readonly resources: ResourceTable;
   readonly scanouts: Scanouts;
@@ -19,32 +19,44 @@ export interface GpuState {
   readonly memory: GuestMemory;
   /** Negotiated. */
   readonly features: bigint;
-  /** `rect` of a resource that the scanout shows some of was flushed: what is shown there is whole. */
-  onFlush(scanout: Scanout, resourceId: number, rect: Rect): void;
-  /** The scanout shows something else, or nothing. */
-  onScanout(scanout: Scanout): void;
-  /** The cursor moved or vanished; `image`: it has another image too. */
-  onCursor(scanout: Scanout, image: boolean): void;
-  /** Pixel bytes were copied. */
-  onCopy(bytes: number): void;
+}
+
+/** What a viewer of a scanout is to be told. */
+export type ScanoutChange =
+  /** It shows something else, or nothing. */
+  | { readonly kind: 'scanout'; readonly scanout: Scanout }
+  /** `rect` of the resource, some of which it shows, was flushed: what is shown there is whole. */
+  | { readonly kind: 'flush'; readonly scanout: Scanout; readonly resourceId: number; readonly rect: Rect }
+  /** Its cursor moved or vanished; `image`: the cursor has another image too. */
+  | { readonly kind: 'cursor'; readonly scanout: Scanout; readonly image: boolean };
+
+/** What a command did. */
+export interface Executed {
+  readonly response: GpuResponse;
+  /** Pixel bytes copied out of guest memory. */
+  readonly copiedBytes: number;
+  readonly changes: readonly ScanoutChange[];
 }
 
 type CommandOf<N extends GpuCommandName> = Extract<GpuCommand, { name: N }>;
-type Handler<N extends GpuCommandName> = (gpu: GpuState, command: CommandOf<N>) => GpuResponse;
+type Handler<N extends GpuCommandName> = (gpu: GpuState, command: CommandOf<N>) => Executed;
 type CursorName = 'UPDATE_CURSOR' | 'MOVE_CURSOR';
 type ControlName = Exclude<GpuCommandName, CursorName>;
 
-const OK: GpuResponse = { name: 'OK_NODATA' };
-const fail = (name: GpuErrorName): GpuResponse => ({ name });
+const NO_CHANGES: readonly ScanoutChange[] = [];
+const answer = (response: GpuResponse): Executed => ({ response, copiedBytes: 0, changes: NO_CHANGES });
+const fail = (name: GpuErrorName): Executed => answer({ name });
+const OK = answer({ name: 'OK_NODATA' });
+const changed = (...changes: ScanoutChange[]): Executed => ({ ...OK, changes });
 const FORMATS: ReadonlySet<number> = new Set(Object.values(VIRTIO_GPU_FORMAT));
 
 const CONTROL: { readonly [N in ControlName]: Handler<N> } = {
-  GET_DISPLAY_INFO: ({ displays }) => ({ name: 'OK_DISPLAY_INFO', pmodes: displays.modes() }),
+  GET_DISPLAY_INFO: ({ displays }) => answer({ name: 'OK_DISPLAY_INFO', pmodes: displays.modes() }),
 
   GET_EDID: ({ displays, features }, { scanout }) => {
     if (!hasFeature(features, VIRTIO_GPU_F_EDID)) return fail('ERR_UNSPEC');
     if (scanout >= displays.count) return fail('ERR_INVALID_PARAMETER');
-    return { name: 'OK_EDID', edid: displays.edid(scanout) };
+    return answer({ name: 'OK_EDID', edid: displays.edid(scanout) });
   },
 
   RESOURCE_CREATE_2D: ({ resources }, { resource_id, format, width, height }) => {
@@ -57,9 +69,9 @@ const CONTROL: { readonly [N in ControlName]: Handler<N> } = {
   RESOURCE_UNREF: (gpu, { resource_id }) => {
     const resource = gpu.resources.get(resource_id);
     if (resource === undefined) return fail('ERR_INVALID_RESOURCE_ID');
-    for (const scanout of gpu.scanouts.disableAllOf(resource)) gpu.onScanout(scanout);
+    const dark = gpu.scanouts.disableAllOf(resource);
     gpu.resources.remove(resource);
-    return OK;
+    return changed(...dark.map((scanout) => ({ kind: 'scanout', scanout }) as const));
   },
 
   RESOURCE_ATTACH_BACKING: ({ resources, memory }, { resource_id, entries }) => {
@@ -85,8 +97,7 @@ const CONTROL: { readonly [N in ControlName]: Handler<N> } = {
     if (!rectFits(r, resource.width, resource.height)) return fail('ERR_INVALID_PARAMETER');
     // The pages were there at attach; they are not any more if the front-end changed the memory under the guest.
     if (!resource.backing.bind(gpu.memory)) return fail('ERR_UNSPEC');
-    gpu.onCopy(transferToHost(resource, resource.backing, r, Number(offset)));
-    return OK;
+    return { ...OK, copiedBytes: transferToHost(resource, resource.backing, r, Number(offset)) };
   },
 
   SET_SCANOUT: (gpu, { scanout_id, resource_id, r }) => {
@@ -94,8 +105,7 @@ const CONTROL: { readonly [N in ControlName]: Handler<N> } = {
     if (scanout === undefined) return fail('ERR_INVALID_SCANOUT_ID');
     if (resource_id === 0) {
       scanout.shown = undefined;
-      gpu.onScanout(scanout);
-      return OK;
+      return changed({ kind: 'scanout', scanout });
     }
     const resource = gpu.resources.get(resource_id);
     if (resource === undefined) return fail('ERR_INVALID_RESOURCE_ID');
@@ -103,16 +113,17 @@ const CONTROL: { readonly [N in ControlName]: Handler<N> } = {
       return fail('ERR_INVALID_PARAMETER');
     }
     scanout.shown = { resource, rect: r };
-    gpu.onScanout(scanout);
-    return OK;
+    return changed({ kind: 'scanout', scanout });
   },
 
   RESOURCE_FLUSH: (gpu, { resource_id, r }) => {
     const resource = gpu.resources.get(resource_id);
     if (resource === undefined) return fail('ERR_INVALID_RESOURCE_ID');
     if (!rectFits(r, resource.width, resource.height)) return fail('ERR_INVALID_PARAMETER');
-    for (const scanout of gpu.scanouts.showing(resource, r)) gpu.onFlush(scanout, resource_id, r);
-    return OK;
+    const showing = [...gpu.scanouts.showing(resource, r)];
+    return changed(
+      ...showing.map((scanout) => ({ kind: 'flush', scanout, resourceId: resource_id, rect: r }) as const),
+    );
   },
 };
 
@@ -123,8 +134,7 @@ const CURSOR: { readonly [N in CursorName]: Handler<N> } = {
     const placed = { ...scanout.cursor, x: pos.x, y: pos.y, hotX: hot_x, hotY: hot_y };
     if (resource_id === 0) {
       scanout.cursor = { ...placed, visible: false };
-      gpu.onCursor(scanout, false);
-      return OK;
+      return changed({ kind: 'cursor', scanout, image: false });
     }
     const resource = gpu.resources.get(resource_id);
     if (resource === undefined) return fail('ERR_INVALID_RESOURCE_ID');
@@ -132,8 +142,7 @@ const CURSOR: { readonly [N in CursorName]: Handler<N> } = {
       return fail('ERR_INVALID_PARAMETER');
     }
     scanout.cursor = { ...placed, image: resource.pixels.slice(), visible: true };
-    gpu.onCursor(scanout, true);
-    return OK;
+    return changed({ kind: 'cursor', scanout, image: true });
   },
 
   // By the specification a position only; QEMU's devices hide the cursor when the id is 0, and Linux repeats the id.
@@ -141,14 +150,13 @@ const CURSOR: { readonly [N in CursorName]: Handler<N> } = {
     const scanout = gpu.scanouts.get(pos.scanout_id);
     if (scanout === undefined) return fail('ERR_INVALID_SCANOUT_ID');
     scanout.cursor = { ...scanout.cursor, x: pos.x, y: pos.y, visible: scanout.cursor.visible && resource_id !== 0 };
-    gpu.onCursor(scanout, false);
-    return OK;
+    return changed({ kind: 'cursor', scanout, image: false });
   },
 };
 
-function execute(table: object, gpu: GpuState, command: GpuCommand): GpuResponse {
+function execute(table: object, gpu: GpuState, command: GpuCommand): Executed {
   if (command.name === 'INVALID') return fail(command.error);
-  const handler = (table as Partial<Record<GpuCommandName, (gpu: GpuState, command: GpuCommand) => GpuResponse>>)[
+  const handler = (table as Partial<Record<GpuCommandName, (gpu: GpuState, command: GpuCommand) => Executed>>)[
     command.name
   ];
   // A cursor command on the control queue, or the other way round.
@@ -157,6 +165,6 @@ function execute(table: object, gpu: GpuState, command: GpuCommand): GpuResponse
 }
 
 /** Executes a command of the control queue. */
-export const executeControl = (gpu: GpuState, command: GpuCommand): GpuResponse => execute(CONTROL, gpu, command);
+export const executeControl = (gpu: GpuState, command: GpuCommand): Executed => execute(CONTROL, gpu, command);
 /** Executes a command of the cursor queue. */
-export const executeCursor = (gpu: GpuState, command: GpuCommand): GpuResponse => execute(CURSOR, gpu, command);
+export const executeCursor = (gpu: GpuState, command: GpuCommand): Executed => execute(CURSOR, gpu, command);

@@ -25,11 +25,12 @@ import {
   GPU_COMMANDS,
   type GpuCommand,
   type GpuResponse,
+  type Rect,
 } from '../../lib/virtio/gpu-codec.js';
-import { executeControl, executeCursor, type GpuState } from './commands.js';
+import { executeControl, executeCursor, type GpuState, type ScanoutChange } from './commands.js';
 import { type DisplaySize, Displays } from './display.js';
-import { type PumpWork, type QueueEnds, QueuePump } from './pump.js';
-import { type Rect, ResourceTable } from './resources.js';
+import { type PumpWork, type QueueEnds, QueuePump, type Served } from './pump.js';
+import { ResourceTable } from './resources.js';
 import { type Scanout, Scanouts } from './scanouts.js';
 
 /** Features offered. */
@@ -59,7 +60,7 @@ const STEPS = Object.fromEntries(
   [...Object.keys(GPU_COMMANDS), 'INVALID'].map((name) => [name, `gpu.${name}`]),
 ) as Readonly<Record<GpuCommand['name'], string>>;
 
-/** Somebody who shows the picture as it comes, and who may know the displays better than we do. */
+/** What shows the picture as it comes, and may know the displays better than this device does. */
 export interface Viewer {
   scanout(scanout: Scanout): void;
   flush(scanout: Scanout, rect: Rect): void;
@@ -82,7 +83,6 @@ export class GpuDevice implements GpuState {
   #viewer: Viewer | undefined;
   #memory: GuestMemory | undefined;
   #features = 0n;
-  #copiedBytes = 0;
   #brokenCount = 0;
 
   constructor(setup: GpuDeviceSetup) {
@@ -122,7 +122,6 @@ export class GpuDevice implements GpuState {
     if (this.#memory === undefined) throw new VirtqError('QUEUE_LAYOUT', `queue ${index} starts without memory`);
     const work: PumpWork = {
       execute: (chain) => this.#execute(index, chain),
-      takeCopied: () => this.#takeCopied(),
       broken: (error) => this.#broken(index, error),
       defer: this.#defer,
     };
@@ -145,7 +144,7 @@ export class GpuDevice implements GpuState {
   reset(): void {
     const shown = this.scanouts.all().filter((scanout) => scanout.shown !== undefined);
     this.scanouts.clear();
-    for (const scanout of shown) this.onScanout(scanout);
+    for (const scanout of shown) this.#viewer?.scanout(scanout);
     this.resources.clear();
     this.displays.reset();
   }
@@ -160,43 +159,37 @@ export class GpuDevice implements GpuState {
     }
   }
 
-  onFlush(scanout: Scanout, resourceId: number, rect: Rect): void {
-    scanout.flushCount++;
-    if (scanout.firstFlushNs === 0n) scanout.firstFlushNs = this.#clock.nowNs();
-    this.#history.record('frame', this.name, scanout.index, resourceId);
-    this.#viewer?.flush(scanout, rect);
+  #tell(change: ScanoutChange): void {
+    const { scanout } = change;
+    switch (change.kind) {
+      case 'scanout':
+        this.#viewer?.scanout(scanout);
+        return;
+      case 'cursor':
+        this.#viewer?.cursor(scanout, change.image);
+        return;
+      case 'flush':
+        scanout.flushCount++;
+        if (scanout.firstFlushNs === 0n) scanout.firstFlushNs = this.#clock.nowNs();
+        this.#history.record('frame', this.name, scanout.index, change.resourceId);
+        this.#viewer?.flush(scanout, change.rect);
+    }
   }
 
-  onScanout(scanout: Scanout): void {
-    this.#viewer?.scanout(scanout);
-  }
-
-  onCursor(scanout: Scanout, image: boolean): void {
-    this.#viewer?.cursor(scanout, image);
-  }
-
-  onCopy(bytes: number): void {
-    this.#copiedBytes += bytes;
-  }
-
-  #takeCopied(): number {
-    const copied = this.#copiedBytes;
-    this.#copiedBytes = 0;
-    return copied;
-  }
-
-  #execute(index: number, chain: Chain): number | 'later' {
+  #execute(index: number, chain: Chain): Served | 'later' {
     const command = decodeCommand(chain);
     this.#history.step(STEPS[command.name], command.hdr.type, resourceOf(command));
     const control = index === VIRTIO_GPU_QUEUE_CONTROL;
     if (this.#viewer === undefined || !control || !isDisplayQuestion(command)) {
-      return this.#answer(chain, command, control ? executeControl(this, command) : executeCursor(this, command));
+      const { response, copiedBytes, changes } = (control ? executeControl : executeCursor)(this, command);
+      for (const change of changes) this.#tell(change);
+      return { written: this.#answer(chain, command, response), copiedBytes };
     }
     const queue = this.#queues[index];
     this.#viewer.ask(command, (answer) => {
       // Stopped since: the command is taken again by the next run.
       if (queue === undefined || this.#queues[index] !== queue) return;
-      const own = executeControl(this, command);
+      const own = executeControl(this, command).response;
       queue.complete(() => this.#answer(chain, command, own.name.startsWith('ERR_') ? own : (answer ?? own)));
     });
     return 'later';
@@ -211,7 +204,7 @@ export class GpuDevice implements GpuState {
       this.#history.record('error', command.name, VIRTIO_GPU_RESP[`VIRTIO_GPU_RESP_${response.name}`], resource);
       this.#log.debug({ device: this.name, command: command.name, type, resource }, `answered ${response.name}`);
     }
-    // Linux leaves no room for an answer on the cursor queue; anybody's room may be too small: cut, as QEMU does.
+    // Linux leaves no room for an answer on the cursor queue; a driver's room may be too small: cut, as QEMU does.
     return chain.writableBytes === 0 ? 0 : chain.write(0, encodeResponse(response, command.hdr));
   }
 

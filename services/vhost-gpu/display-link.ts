@@ -25,10 +25,9 @@ import {
   VIRTIO_GPU_RESP_EDID,
 } from '../../lib/layout/virtio-gpu.js';
 import { hasFeature } from '../../lib/layout/virtio-ring.js';
-import type { GpuResponse } from '../../lib/virtio/gpu-codec.js';
+import type { GpuResponse, Rect } from '../../lib/virtio/gpu-codec.js';
 import type { DisplayQuestion, Viewer } from './device.js';
 import { writeBgrx } from './pixels.js';
-import type { Rect } from './resources.js';
 import type { Scanout } from './scanouts.js';
 
 const REQUEST = VHOST_USER_GPU_REQUEST;

@@ -1,7 +1,9 @@
 // What a viewer sees of a scanout: opaque pixels, red, green and blue from wherever the resource's format has them. Leaves
-// files to node/png.ts, the display socket to display-link.ts.
+// files to lib/node/files/png.ts, the display socket to display-link.ts.
+import type { Picture } from '../../lib/core/picture.js';
 import { VIRTIO_GPU_BYTES_PER_PIXEL, VIRTIO_GPU_FORMAT } from '../../lib/layout/virtio-gpu.js';
-import type { Rect, Resource } from './resources.js';
+import type { Rect } from '../../lib/virtio/gpu-codec.js';
+import type { Resource } from './resources.js';
 import type { Scanout } from './scanouts.js';
 
 /** Offsets of red, green and blue in a pixel, read off the formats' names: bytes in memory order. */
@@ -11,13 +13,6 @@ const COLOUR_OFFSETS = new Map<number, readonly [red: number, green: number, blu
     return [format, [order.indexOf('R'), order.indexOf('G'), order.indexOf('B')]];
   }),
 );
-
-export interface Picture {
-  readonly width: number;
-  readonly height: number;
-  /** R G B A, rows from the top without padding. */
-  readonly rgba: Uint8Array;
-}
 
 /** A copy of what the scanout shows, without cursor; undefined when it shows nothing. Alpha is ignored, as on a screen. */
 export function pictureOf(scanout: Scanout): Picture | undefined {

@@ -1,12 +1,12 @@
 // Serves one queue in turns: takes chains, has each executed, gives it back, tells the driver; gives others a turn after a
-// bounded number of commands or bytes. A command may keep its chain for a while (a question that somebody else answers):
+// bounded number of commands or bytes. A command may keep its chain for a while (a question that the viewer answers):
 // nothing more is taken meanwhile. Leaves what commands do to device.ts.
 import { GPU_COMMANDS_PER_TURN, GPU_COPY_BYTES_PER_TURN } from '../../lib/core/limits.js';
 import { type GuestMemory, GuestMemoryError } from '../../lib/core/memory.js';
 import { Chain, VirtqError } from '../../lib/virtio/chain.js';
 import { DeviceQueue, type QueueLayout } from '../../lib/virtio/device-queue.js';
 
-/** Who is told about a queue. */
+/** The ends of a queue that lead to its front-end. */
 export interface QueueEnds {
   /** Used buffers: the driver wants to know. */
   readonly call: () => void;
@@ -14,15 +14,21 @@ export interface QueueEnds {
   readonly error: () => void;
 }
 
+/** What became of a request. */
+export interface Served {
+  /** Bytes written into the chain. */
+  readonly written: number;
+  /** Pixel bytes copied for it. */
+  readonly copiedBytes: number;
+}
+
 /** What a queue is served by. */
 export interface PumpWork {
   /**
-   * Executes the request in `chain` and answers how many bytes it wrote there; 'later' keeps the chain, until
-   * pump.complete() is called, perhaps before this returns.
+   * Executes the request in `chain`; 'later' keeps the chain, until pump.complete() is called, perhaps before this
+   * returns.
    */
-  execute(chain: Chain): number | 'later';
-  /** Bytes copied since the last question. */
-  takeCopied(): number;
+  execute(chain: Chain): Served | 'later';
   /** The driver broke the ring, in the words of the error. */
   broken(error: VirtqError | GuestMemoryError): void;
   /** Runs an action later from the event loop. */
@@ -82,7 +88,6 @@ export class QueuePump {
   /** One turn: until the queue is empty, a chain is kept, or the turn is over and the rest waits for the next. */
   #serve(): void {
     this.#state = 'idle';
-    this.#work.takeCopied();
     this.#guarded(() => this.#turn());
   }
 
@@ -95,12 +100,12 @@ export class QueuePump {
       while (ring.pop(this.#chain)) {
         // Kept until proven otherwise: what is executed may call complete().
         this.#state = 'waiting';
-        const written = this.#work.execute(this.#chain);
-        if (written === 'later') return;
+        const served = this.#work.execute(this.#chain);
+        if (served === 'later') return;
         this.#state = 'idle';
-        this.#giveBack(written);
+        this.#giveBack(served.written);
         commands++;
-        copied += this.#work.takeCopied();
+        copied += served.copiedBytes;
         if (commands >= GPU_COMMANDS_PER_TURN || copied >= GPU_COPY_BYTES_PER_TURN) {
           this.#serveLater();
           return;

@@ -4,15 +4,8 @@ import type { History } from '../../lib/core/history.js';
 import { GPU_MEM_ENTRIES_HELD_MAX, GPU_RESOURCE_SIDE_MAX, GPU_RESOURCES_MAX } from '../../lib/core/limits.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
 import { VIRTIO_GPU_BYTES_PER_PIXEL } from '../../lib/layout/virtio-gpu.js';
-import type { MemEntry } from '../../lib/virtio/gpu-codec.js';
+import type { MemEntry, Rect } from '../../lib/virtio/gpu-codec.js';
 import { Backing } from './backing.js';
-
-export interface Rect {
-  readonly x: number;
-  readonly y: number;
-  readonly width: number;
-  readonly height: number;
-}
 
 /** Whether `inner` lies in an area of `width` by `height`; sums stay exact, so nothing wraps. */
 export function rectFits({ x, y, width: w, height: h }: Rect, width: number, height: number): boolean {

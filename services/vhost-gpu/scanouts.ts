@@ -1,7 +1,8 @@
 // Scanouts: which resource each display shows, and its cursor. A scanout shows the resource's own pixels, as QEMU's
 // surfaces do, so a flush copies nothing. Leaves which displays exist to display.ts.
 import { VIRTIO_GPU_BYTES_PER_PIXEL, VIRTIO_GPU_CURSOR_SIZE } from '../../lib/layout/virtio-gpu.js';
-import type { Rect, Resource } from './resources.js';
+import type { Rect } from '../../lib/virtio/gpu-codec.js';
+import type { Resource } from './resources.js';
 
 export interface Cursor {
   /** Of the image's top left corner, in scanout pixels, modulo 2^32: negative ones wrap. */

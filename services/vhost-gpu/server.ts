@@ -9,13 +9,13 @@ import type { Held, VhostUserOpen } from '../../lib/core/proto-types.js';
 import type { ServiceContext } from '../../lib/core/service.js';
 import { VIRTIO_GPU_QUEUE_COUNT } from '../../lib/layout/virtio-gpu.js';
 import { pageAlignedBytes } from '../../lib/node/files/libc.js';
+import { writePng } from '../../lib/node/files/png.js';
 import type { OwnedFd } from '../../lib/node/files/unix-fds.js';
 import { runPaths } from '../../lib/node/process/run-dir.js';
 import { messageStep } from './backend.js';
 import { BusSession } from './bus-session.js';
 import type { GpuDevice, GpuDeviceSetup } from './device.js';
 import { DISPLAY_PIXELS_MAX, type DisplaySize, validSize } from './display.js';
-import { writePng } from './node/png.js';
 import { inheritedConnection, listenOn } from './node/unix-server.js';
 import { UnixSession } from './node/unix-session.js';
 import { pictureOf } from './pixels.js';
@@ -32,7 +32,7 @@ export interface VhostGpuOptions {
   readonly fd?: number;
 }
 
-/** A device that somebody has a session with, on whatever transport. */
+/** A device and the session that a front-end has with it, over the bus or a unix socket. */
 interface DeviceSession {
   readonly name: string;
   readonly device: GpuDevice;
@@ -164,7 +164,7 @@ export async function start(context: ServiceContext, options: VhostGpuOptions): 
   context.ready();
 }
 
-/** The lab's dom0 proves itself by its token; a lab without a hypervisor has none, and then nobody else is there either. */
+/** The lab's dom0 proves itself by its token; a lab without a hypervisor has no tokens and no guests. */
 async function dom0Only(runDir: string, token: string): Promise<number> {
   const expected = await readFile(runPaths.dom0Token(runDir)).catch(() => undefined);
   if (expected === undefined) return 0;

@@ -2,10 +2,10 @@
 // it, and what a user gets wrong.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PNG } from 'pngjs';
 import t, { type Test } from 'tap';
 import { openRunningSession, type Session } from '../../lab/session.js';
 import { CONTROL_KEY, DATA_KEY, homePath } from '../../lib/layout/xenbus.js';
+import { writePng } from '../../lib/node/files/png.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { withDeadline } from '../../lib/node/process/wait.js';
 import type { TestProcess } from '../../testkit/processes.js';
@@ -116,7 +116,7 @@ t.test('a guest powers off in order, and a picture that its domain cannot hold i
 
   const [config, image] = [join(runDir, 'small.cfg'), join(runDir, 'large.png')];
   writeFileSync(config, 'name = "small"\nmemory = 8\nvirtio = [ "type=virtio,device10,transport=mmio" ]\n');
-  writeFileSync(image, PNG.sync.write(new PNG({ width: 1600, height: 1200 })));
+  await writePng(image, { width: 1600, height: 1200, rgba: new Uint8Array(1600 * 1200 * 4) });
   t.equal((await xenwire(t, ['create', config, '--no-process', '--run-dir', runDir])).status, 0);
   const small = await xenwire(t, ['guest', '--name', 'small', '--image', image, '--run-dir', runDir]);
   t.equal(small.status, 2);

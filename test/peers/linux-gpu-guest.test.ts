@@ -2,13 +2,12 @@
 // driver. Needs QEMU 9 or newer (XENWIRE_QEMU: another one, with arguments), a static busybox, and a kernel with modules
 // (XENWIRE_LINUX_ROOT: another folder to look in).
 
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PNG } from 'pngjs';
 import t from 'tap';
 import { NO_HISTORY } from '../../lib/core/history.js';
 import { NO_LOG } from '../../lib/core/log.js';
 import { ZmqBusClient } from '../../lib/node/bus/client.js';
+import { readPng } from '../../lib/node/files/png.js';
 import { startNode, temporaryRunDir } from '../../testkit/processes.js';
 import { cannotBoot, LinuxGuest } from './linux-guest/qemu.js';
 
@@ -64,7 +63,7 @@ t.test(
     t.teardown(() => client!.close());
     const path = join(dir, 'screen.png');
     await client!.remote('Display').screenshot({ name: 'socket-1', scanout: 0, path });
-    t.equal(mismatches(PNG.sync.read(readFileSync(path)).data, 4), 0, 'what the server shows');
+    t.equal(mismatches(readPng(path).rgba, 4), 0, 'what the server shows');
     t.notOk(guest.process.lines.some((line) => line.includes('GUEST-FAILED')));
     t.equal(guest.process.stderr, '', 'QEMU complains of nothing');
     t.notMatch(server.stderr, /"level":[45]0/, 'nor does the server');

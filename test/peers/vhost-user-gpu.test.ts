@@ -2,10 +2,10 @@
 // was drawn.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { PNG } from 'pngjs';
 import t from 'tap';
+import { readPng } from '../../lib/node/files/png.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { retryOnChange } from '../../lib/node/process/wait.js';
 import { TestProcess, temporaryRunDir } from '../../testkit/processes.js';
@@ -22,12 +22,12 @@ const DEADLINE_MS = 20_000;
 /** Pixels of the picture that the file does not have; undefined while it is not whole yet. */
 function mismatches(path: string): number | undefined {
   if (!existsSync(path)) return undefined;
-  const shown = PNG.sync.read(readFileSync(path));
-  const drawn = PNG.sync.read(readFileSync(IMAGE));
+  const shown = readPng(path);
+  const drawn = readPng(IMAGE);
   if (shown.width !== drawn.width || shown.height !== drawn.height) return undefined;
   let wrong = 0;
-  for (let at = 0; at < drawn.data.length; at += 4)
-    if ([0, 1, 2].some((colour) => shown.data[at + colour] !== drawn.data[at + colour])) wrong++;
+  for (let at = 0; at < drawn.rgba.length; at += 4)
+    if ([0, 1, 2].some((colour) => shown.rgba[at + colour] !== drawn.rgba[at + colour])) wrong++;
   return wrong;
 }
 

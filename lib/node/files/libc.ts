@@ -78,12 +78,12 @@ export function allocateFile(fd: number, length: number, offset = 0): void {
   if (errno !== 0) throw new LibcError('posix_fallocate', errno);
 }
 
-/** Gives the rest of this time slice to whoever waits for this core. */
+/** Gives the rest of this time slice to the processes that wait for this core. */
 export function schedYield(): void {
   yieldFn();
 }
 
-/** Takes an exclusive lock on the open file; false when somebody else holds it. The kernel releases it at our death. */
+/** Takes an exclusive lock on the open file; false when another process holds it. The kernel releases it at our death. */
 export function tryLock(fd: number): boolean {
   if (flockFn(fd, LOCK_EX | LOCK_NB) === 0) return true;
   const errno = koffi.errno();

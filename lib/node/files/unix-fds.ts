@@ -69,7 +69,7 @@ const check = (call: string, result: number): number => {
   return result;
 };
 
-/** A descriptor that somebody owns; closed once. */
+/** A descriptor and the duty to close it, which is done once. */
 export class OwnedFd {
   readonly fd: number;
   #open = true;
@@ -115,7 +115,7 @@ export function makeEventFd(): OwnedFd {
 
 const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
 
-/** Adds 1 to an eventfd (or writes 8 bytes to whatever stands for one). Nobody is waited for. */
+/** Adds 1 to an eventfd (or writes 8 bytes to the pipe that stands for one). Does not wait. */
 export function signalEventFd(fd: number): void {
   try {
     writeSync(fd, ONE);
@@ -284,7 +284,7 @@ export async function listenUnix(
   return { close: () => new Promise((resolve) => server.close(() => resolve())) };
 }
 
-/** Connects to a unix socket path. Rejects with Node's error when nobody listens there. */
+/** Connects to a unix socket path. Rejects with Node's error when no process listens there. */
 export async function connectUnix(path: string): Promise<OwnedFd> {
   const socket = new Socket();
   socket.pause();

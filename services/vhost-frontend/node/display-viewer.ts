@@ -1,13 +1,11 @@
 // What a foreign GPU server shows: its display socket, and PNG files of its scanouts when asked for. Leaves the protocol to
 // lib/vhost-user/gpu-viewer.ts.
-import { createWriteStream } from 'node:fs';
-import { rename } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
-import { PNG } from 'pngjs';
 import { errorMessage, ProtocolError } from '../../../lib/core/errors.js';
 import type { Log } from '../../../lib/core/log.js';
+import type { Picture } from '../../../lib/core/picture.js';
+import { writePng } from '../../../lib/node/files/png.js';
 import { type OwnedFd, socketPair } from '../../../lib/node/files/unix-fds.js';
 import { GpuViewer, type ViewedScanout } from '../../../lib/vhost-user/gpu-viewer.js';
 
@@ -75,10 +73,9 @@ class FrameWriter {
       const [index, shown] = next;
       const path = join(this.#dir, `${this.#name}-${index}.png`);
       try {
-        await pipeline(toPng(shown).pack(), createWriteStream(`${path}.new`));
-        await rename(`${path}.new`, path);
+        await writePng(path, toPicture(shown));
       } catch (error) {
-        this.#log.warn(`cannot write ${path}: ${errorMessage(error)}`);
+        this.#log.warn(errorMessage(error));
       }
     }
     this.#writing = false;
@@ -91,13 +88,14 @@ class FrameWriter {
   }
 }
 
-function toPng({ width, height, pixels }: ViewedScanout): PNG {
-  const png = new PNG({ width, height, deflateLevel: 1, filterType: 1, inputHasAlpha: true, colorType: 2 });
+/** A copy, B G R x turned to R G B A. */
+function toPicture({ width, height, pixels }: ViewedScanout): Picture {
+  const rgba = new Uint8Array(pixels.length);
   for (let at = 0; at < pixels.length; at += 4) {
-    png.data[at] = pixels[at + 2]!;
-    png.data[at + 1] = pixels[at + 1]!;
-    png.data[at + 2] = pixels[at]!;
-    png.data[at + 3] = 0xff;
+    rgba[at] = pixels[at + 2]!;
+    rgba[at + 1] = pixels[at + 1]!;
+    rgba[at + 2] = pixels[at]!;
+    rgba[at + 3] = 0xff;
   }
-  return png;
+  return { width, height, rgba };
 }

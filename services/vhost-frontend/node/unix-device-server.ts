@@ -34,7 +34,7 @@ export class UnixDeviceServer implements DeviceServer {
     this.#setup = setup;
   }
 
-  /** Connects once somebody listens on the device's path. */
+  /** Connects once a device server listens on the device's path. */
   async open(name: string, queueCount: number, events: SessionEvents): Promise<ServerSession> {
     const device = name.replace('/', '-');
     const path = this.#setup.socketPath.replaceAll('{device}', device);

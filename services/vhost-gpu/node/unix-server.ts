@@ -5,7 +5,7 @@ import { errorMessage, UserError } from '../../../lib/core/errors.js';
 import { SOCKET_PATH_BYTES_MAX } from '../../../lib/core/limits.js';
 import { connectUnix, listenUnix, OwnedFd } from '../../../lib/node/files/unix-fds.js';
 
-/** Throws UserError when the path cannot be listened on. A socket that nobody listens on any more is replaced. */
+/** Throws UserError when the path cannot be listened on. A socket file whose listener ended is replaced. */
 export async function listenOn(path: string, onConnection: (fd: OwnedFd) => void): Promise<{ close(): Promise<void> }> {
   if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) {
     throw new UserError(`the socket path ${path} is longer than ${SOCKET_PATH_BYTES_MAX} bytes`);
@@ -14,7 +14,7 @@ export async function listenOn(path: string, onConnection: (fd: OwnedFd) => void
     const listener = await connectUnix(path).catch(() => undefined);
     if (listener !== undefined) {
       listener.close();
-      throw new UserError(`somebody listens on ${path} already`);
+      throw new UserError(`another process listens on ${path} already`);
     }
     unlinkSync(path);
   }
