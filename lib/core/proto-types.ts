@@ -26,6 +26,10 @@ export interface Held {
 export interface AuditReply {
   held: Held[];
 }
+export interface Usage {
+  descriptors: number;
+  resident_bytes: number;
+}
 export interface DomctlCreate {
   domid: number;
   name: string;
@@ -40,6 +44,10 @@ export interface DomctlCreated {
 }
 export interface DomctlDomain {
   domid: number;
+}
+export interface DomctlRename {
+  domid: number;
+  name: string;
 }
 export interface DomainInfo {
   domid: number;
@@ -348,6 +356,9 @@ export interface StoreTaken {
 }
 
 export interface Services {
+  Process: {
+    usage: { req: Empty; res: Usage };
+  };
   Control: {
     audit: { req: Empty; res: AuditReply };
   };
@@ -356,6 +367,7 @@ export interface Services {
     domctl_destroy: { req: DomctlDomain; res: Empty };
     domctl_pause: { req: DomctlDomain; res: Empty };
     domctl_unpause: { req: DomctlDomain; res: Empty };
+    domctl_rename: { req: DomctlRename; res: Empty };
     domctl_getdomaininfolist: { req: Empty; res: DomainInfoList };
     domctl_get_domain_state: { req: DomctlDomain; res: DomainState };
     hvm_set_param: { req: HvmParam; res: Empty };

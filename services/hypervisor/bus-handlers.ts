@@ -45,6 +45,7 @@ export function hypervisorHandlers(env: HandlerEnvironment): Handlers<'Hyperviso
     domctl_destroy: call('domctl.destroy'),
     domctl_pause: call('domctl.pause'),
     domctl_unpause: call('domctl.unpause'),
+    domctl_rename: call('domctl.rename'),
     domctl_getdomaininfolist: call('domctl.getdomaininfolist'),
     domctl_get_domain_state: call('domctl.get_domain_state'),
     hvm_set_param: call('hvm.set_param'),

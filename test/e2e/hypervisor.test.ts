@@ -128,6 +128,102 @@ t.test("a killed guest is a crash: VIRQ_DOM_EXC, its domain's memory freed at de
   );
 });
 
+t.test(
+  'a crashed domain keeps its memory for a dump until it is destroyed, and its domid until nobody maps it',
+  async (t) => {
+    const { runDir, dm, guest, domid } = await host(t);
+    await ask(dm, 'virq');
+    await ask(dm, `unpause ${domid}`);
+    guest.say('poke 4097 77');
+    guest.say('alloc');
+    await guest.line(/^alloc/); // the poke came before it
+    guest.child.kill('SIGKILL');
+    await dm.line(/^dom-exc/, 1000);
+    t.same(await ask(dm, `peek ${domid} 4097`), { byte: 77 }, 'what the guest wrote last');
+    await ask(dm, `rename ${domid}`);
+    type Listed = { domains: { domid: number; name: string; state: string }[] };
+    const others = async (): Promise<string[]> =>
+      (await ask<Listed>(dm, 'list')).domains.slice(1).map((each) => `${each.domid} ${each.name} ${each.state}`);
+    t.same(await others(), [`${domid} crashed shutdown`]);
+    const next = await ask<{ domid: number }>(dm, 'create');
+    t.equal(next.domid, domid + 1, 'beside it the restarted one, with a new domid');
+    await ask(dm, `destroy ${domid}`);
+    t.same(await others(), [`${domid} crashed dying`, `${next.domid} g paused`], 'mapped still');
+    t.same(
+      readdirSync(join(runDir, 'shm')).filter((name) => name.startsWith(`dom${domid}.`)),
+      [],
+      'its files are gone',
+    );
+    await ask(dm, `unmap ${domid}`);
+    t.same(await others(), [`${next.domid} g paused`]);
+  },
+);
+
+t.test('a guest that slept over the end of its domain harms neither the next one nor the host', async (t) => {
+  const { runDir, dm, guest, domid } = await host(t);
+  await ask(dm, `unpause ${domid}`);
+  guest.child.kill('SIGSTOP');
+  await ask(dm, `destroy ${domid}`);
+  t.match(await ask(dm, 'list'), { domains: [{}, { domid, state: 'dying' }] }, 'its process maps the memory still');
+  const { domid: nextDomid, token } = await ask<{ domid: number; token: string }>(dm, 'create');
+  t.equal(nextDomid, domid + 1);
+  const next = startNode(t, GUEST, ['--run-dir', runDir, '--as', 'guest-2', '--token', token]);
+  await next.line(new RegExp(`^ready ${nextDomid}$`));
+  await ask(dm, `serve ${nextDomid}`);
+  await ask(dm, `unpause ${nextDomid}`);
+  const before = await ask<Audit>(dm, 'audit');
+  // What it had begun before it was stopped: an access, a hypercall, a ring of an exit bit that may be the next guest's.
+  for (const line of ['read 0xf0000008', 'alloc', 'send 1', 'destroy 0']) guest.say(line);
+  guest.child.kill('SIGCONT');
+  t.equal(await guest.line(/^gone/), 'gone dying 0');
+  t.equal(await guest.line(/^alloc/), 'alloc EINVAL');
+  t.equal(await guest.line(/^destroy/), 'destroy EPERM');
+  next.say('read 0xf0000008');
+  t.equal(await next.line(/^entry/), 'entry 0x8 0', 'the next one runs undisturbed');
+  t.notOk(
+    guest.lines.some((line) => line.startsWith('entry')),
+    'the late one is answered nothing',
+  );
+  t.same(await ask<Audit>(dm, 'audit'), before);
+  guest.child.kill('SIGKILL');
+  await guest.ended();
+  const held = async (): Promise<string[]> =>
+    (await ask<Audit>(dm, 'audit')).held.map(({ kind, name }) => `${kind} ${name}`);
+  const deadline = Date.now() + 1000;
+  while ((await held()).includes(`domain ${domid}`) && Date.now() < deadline);
+  t.notOk((await held()).includes(`domain ${domid}`), 'its end frees the domid');
+});
+
+t.test('after many deaths of guests and device models the host holds what it held, descriptors included', async (t) => {
+  const { runDir, dm, start } = await host(t);
+  type Usage = { descriptors: number; resident_bytes: number };
+  const round = async (n: number): Promise<void> => {
+    const { domid, token } = await ask<{ domid: number; token: string }>(dm, 'create');
+    const model = await start(`model-${n}`);
+    const guest = startNode(t, GUEST, ['--run-dir', runDir, '--as', `victim-${n}`, '--token', token]);
+    await guest.line(/^ready/);
+    await ask(model, `serve ${domid}`);
+    await ask(model, 'assign 1');
+    await ask(model, `map ${domid}`);
+    await ask(model, `unpause ${domid}`);
+    for (const victim of [guest, model]) {
+      victim.child.kill('SIGKILL');
+      await victim.ended();
+    }
+    await ask(dm, `destroy ${domid}`);
+  };
+  await round(0); // what is made at its first use is made now
+  const before = { held: await ask<Audit>(dm, 'audit'), usage: await ask<Usage>(dm, 'usage') };
+  const DEATHS = 16;
+  for (let n = 1; n <= DEATHS / 2; n++) await round(n);
+  const after = await ask<Usage>(dm, 'usage');
+  t.same(await ask<Audit>(dm, 'audit'), before.held);
+  t.equal(after.descriptors, before.usage.descriptors);
+  const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  t.comment(`${DEATHS} deaths: resident ${mib(before.usage.resident_bytes)}, then ${mib(after.resident_bytes)}`);
+  t.ok(after.resident_bytes < before.usage.resident_bytes + (16 << 20), 'a leak of one guest a round would be 64 MiB');
+});
+
 t.test('a guest that leaves with nonsense is told that its domain is gone', async (t) => {
   const { dm, guest, domid } = await host(t);
   await ask(dm, `unpause ${domid}`);

@@ -32,6 +32,7 @@ import {
   takeName,
   writeProcessEntry,
 } from './run-dir.js';
+import { processUsage } from './usage.js';
 import { retryOnChange, withDeadline } from './wait.js';
 
 /** Whether a process writes its history. */
@@ -177,6 +178,7 @@ class RunningService<Options> {
       endWithHost: () => void this.#endWithHost(shared),
       serve: async (options = {}) => {
         const server = await ZmqBusServer.open({ ...shared, ...options });
+        server.handle('Process', { usage: () => processUsage() });
         this.#own('bus endpoint', () => server.close());
         // It may have died between setting a bit and waking us (bell.ts).
         server.onPeer((peer) => peer.onClose(rescan));

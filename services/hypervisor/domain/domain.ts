@@ -34,7 +34,8 @@ export interface DomainSpec {
 export class Domain {
   readonly domid: DomId;
   readonly uniqueId: bigint;
-  readonly name: string;
+  /** For people; the toolstack's to change. */
+  name: string;
   readonly token: string;
   readonly memoryMib: number;
   readonly privileged: boolean;

@@ -58,6 +58,16 @@ export const DOMCTL_OPERATIONS = {
   'domctl.destroy': domctl((host, domain) => host.destroy(domain)),
   'domctl.pause': domctl((host, domain) => host.pause(domain)),
   'domctl.unpause': domctl((host, domain) => host.unpause(domain)),
+  'domctl.rename': operation({
+    caller: 'dom0',
+    args: { domid: 'domid', name: 'text' },
+    run: (host, _caller, { domid, name }) => {
+      const domain = host.domains.find(domid);
+      if (domain === undefined) return -ESRCH;
+      domain.name = name;
+      return 0;
+    },
+  }),
   'domctl.getdomaininfolist': operation({
     caller: 'dom0',
     args: {},
