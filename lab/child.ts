@@ -39,7 +39,7 @@ export class LabProcess {
     this.label = label;
     this.#child = spawn(process.execPath, ['--enable-source-maps', builtProgram(program), ...args], {
       stdio: ['pipe', 'ignore', 'pipe'],
-      env: { ...process.env, XENWIRE_SUPERVISED: '1' },
+      env: { ...process.env, XENWIRE_SUPERVISED: String(process.pid) },
     });
     this.pid = this.#child.pid ?? 0;
     let text = '';

@@ -1,7 +1,8 @@
 // The history rings of all processes of a run directory, merged: what was written since the last look, in order of time.
 // Rings appear as processes start and stay when they end, so the feed looks for new ones each time.
 import { errorMessage } from '../lib/core/errors.js';
-import { HistoryReader, type HistoryRecord, historyFiles } from '../lib/node/files/history.js';
+import { HistoryReader, historyFiles } from '../lib/node/files/history-reader.js';
+import type { TraceRecord } from '../lib/trace/record.js';
 
 export class HistoryFeed {
   readonly #runDir: string;
@@ -14,7 +15,7 @@ export class HistoryFeed {
   }
 
   /** Records written since the last call, oldest first over all processes. */
-  read(): HistoryRecord[] {
+  read(): TraceRecord[] {
     for (const path of historyFiles(this.#runDir)) {
       if (this.#readers.has(path)) continue;
       try {

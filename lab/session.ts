@@ -11,7 +11,7 @@ import type { NotifyMode } from '../lib/core/notify.js';
 import type { BusClient, ServerName } from '../lib/core/service.js';
 import { bellName, bellPaths } from '../lib/node/bell/bell.js';
 import { ZmqBusClient } from '../lib/node/bus/client.js';
-import { createHistory, gatesOf } from '../lib/node/files/history.js';
+import { createProbe } from '../lib/node/files/probe.js';
 import { REAL_CLOCK } from '../lib/node/process/clock.js';
 import { isRunning, listProcesses, lockName, runPaths } from '../lib/node/process/run-dir.js';
 import { retryOnChange } from '../lib/node/process/wait.js';
@@ -47,7 +47,8 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   const clients: BusClient[] = [];
   const incarnation = Date.now() * 4096 + (process.pid & 4095);
   const historyPath = runPaths.history(runDir, NAME, incarnation);
-  const history = createHistory(historyPath, NAME, incarnation, gatesOf(NAME));
+  const gates = runPaths.gates(runDir, NAME, incarnation);
+  const probe = createProbe({ process: NAME, incarnation, history: historyPath, gates });
   const connect = async (server: ServerName, signal = options.signal): Promise<BusClient> => {
     const client = await ZmqBusClient.connect({
       runDir,
@@ -57,7 +58,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       token: () => dom0Token(runDir, options.signal),
       incarnation,
       log: NO_LOG,
-      history,
+      probe,
       onActivity: () => {},
     });
     if (client === undefined) throw new PeerDiedError(server);
@@ -76,7 +77,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     storeClient = await connected;
     return storeClient;
   };
-  const store = lastingStoreClient(connectStore, history);
+  const store = lastingStoreClient(connectStore, probe);
   const [hypervisorClient, firstStoreClient] = await Promise.all([connect('hypervisor'), connected]);
   return {
     runDir,
@@ -88,7 +89,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     hypervisor: hypervisorClient.remote('Hypervisor'),
     store,
     clock: REAL_CLOCK,
-    history,
+    probe,
     newUuid: randomUUID,
     tokens: {
       write: (guest, text) => writeFileSync(runPaths.guestToken(runDir, guest), text, { mode: 0o600 }),
@@ -98,7 +99,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     close: async () => {
       store.close();
       await Promise.all(clients.map((client) => client.close()));
-      history.close();
+      probe.close();
       // Of many commands in the life of a lab only those that were killed leave their ring.
       if (!options.keepHistory) rmSync(historyPath, { force: true });
     },

@@ -4,7 +4,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { createHistory } from '../lib/node/files/history.js';
+import { createProbe } from '../lib/node/files/probe.js';
 import { sharedFiles } from '../lib/node/files/shm.js';
 import { measureDevice } from './flush/device.js';
 import { FRAME_BYTES, RAM_BYTES } from './flush/frame.js';
@@ -18,9 +18,9 @@ try {
   const files = sharedFiles(dir);
   const ram = files.create('ram', RAM_BYTES);
   const copy = files.create('copy', FRAME_BYTES);
-  const history = createHistory(join(dir, 'history'), 'bench', 1, []);
-  const device = measureDevice({ ram, copy, history, rounds });
-  history.close();
+  const probe = createProbe({ process: 'bench', incarnation: 1, history: join(dir, 'history') });
+  const device = measureDevice({ ram, copy, probe, rounds });
+  probe.close();
   copy.remove();
   ram.remove();
   const servers = await measureServers(dir, rounds);

@@ -3,9 +3,9 @@
 import type { Handlers, Peer, Remote } from '../lib/core/bus.js';
 import type { Clock, Timer } from '../lib/core/clock.js';
 import { ErrnoError, PeerDiedError } from '../lib/core/errors.js';
-import { NO_HISTORY } from '../lib/core/history.js';
 import { NO_LOG } from '../lib/core/log.js';
 import type { NotifyHandle } from '../lib/core/notify.js';
+import { NO_PROBE } from '../lib/core/probe.js';
 import type { ServiceContext } from '../lib/core/service.js';
 import { backendNode, errorKey, frontendPath, KIND_VIRTIO_MMIO } from '../lib/layout/xenbus.js';
 import { methodCodec, serviceMethods } from '../lib/node/bus/proto.js';
@@ -217,7 +217,7 @@ export class Dom0Lab {
   readonly storeLab = new StoreLab();
   readonly server: RecordingServer;
   readonly clock = new ManualClock();
-  ledger = new Ledger(NO_HISTORY);
+  ledger = new Ledger(NO_PROBE);
   readonly failures: unknown[] = [];
   readonly store: StoreClient;
   /** Requests of the backend to the store. */
@@ -241,13 +241,13 @@ export class Dom0Lab {
     const { host, kernel, doorbell, files } = this.lab;
     const hypervisor = remoteOf(hypervisorHandlers({ host, kernel, domainOf: () => host.dom0 }), this.#peer);
     const context = { doorbell, shared: files, clock: this.clock, own: () => {} } as unknown as ServiceContext;
-    this.ledger = new Ledger(NO_HISTORY);
+    this.ledger = new Ledger(NO_PROBE);
     const { ledger, clock, server } = this;
     this.evtchn = await DevEvtchn.open(context, hypervisor, ledger);
     const channel = localChannel(this.storeLab.store, 'backend');
     this.backendSent = channel.sent;
     const store = new ChannelStoreClient(channel);
-    const common = { hypervisor, evtchn: this.evtchn, ledger, history: NO_HISTORY, log: NO_LOG };
+    const common = { hypervisor, evtchn: this.evtchn, ledger, probe: NO_PROBE, log: NO_LOG };
     const guests = new Guests({ ...common, clock, shared: files });
     this.devices = new Devices({
       ...common,

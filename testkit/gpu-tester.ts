@@ -1,8 +1,8 @@
 // A virtio-gpu device with a driver's two queues in plain memory, for tests and benches: sends commands, reads answers.
 
-import { NO_HISTORY } from '../lib/core/history.js';
 import { NO_LOG } from '../lib/core/log.js';
 import type { RegionMemory } from '../lib/core/memory.js';
+import { NO_PROBE } from '../lib/core/probe.js';
 import { VIRTIO_GPU_QUEUE_CONTROL, VIRTIO_GPU_QUEUE_CURSOR } from '../lib/layout/virtio-gpu.js';
 import {
   type DecodedResponse,
@@ -39,7 +39,7 @@ export class GpuTester {
     this.device = new GpuDevice({
       name: 'test',
       log: NO_LOG,
-      history: NO_HISTORY,
+      probe: NO_PROBE,
       clock: { nowNs: () => 1n, after: () => ({ cancel: () => {} }) },
       defer: (action) => this.deferred.push(action),
       displays: [{ width: 1280, height: 800 }],

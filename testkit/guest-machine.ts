@@ -4,9 +4,9 @@
 import { dmaAddressOf } from '../lib/core/dma-address.js';
 import { ErrnoError } from '../lib/core/errors.js';
 import { GrantMemory } from '../lib/core/grant-memory.js';
-import type { History } from '../lib/core/history.js';
 import { NO_LOG } from '../lib/core/log.js';
 import { RegionMemory } from '../lib/core/memory.js';
+import { NO_PROBE, type Probe } from '../lib/core/probe.js';
 import { SHARED_INFO, VCPU_INFO } from '../lib/layout/evtchn.js';
 import { GRANT_FRAMES_MAX } from '../lib/layout/grant-table.js';
 import { EXIT_DIR, EXIT_REASON, VCPU_EXIT, VCPU_EXIT_PAGE_SIZE, VCPU_STATE } from '../lib/layout/ours/vcpu-exit.js';
@@ -37,7 +37,7 @@ export interface MachineOptions {
   readonly core?: CoreVersion;
   readonly personality?: GpuPersonality;
   readonly picture?: Picture;
-  readonly history?: History;
+  readonly probe?: Probe;
   /** Queue sizes that the register file shows. */
   readonly queueSize?: number;
   /** Features that the register file offers. */
@@ -83,19 +83,19 @@ export class GuestMachine {
     this.memory = new RegionMemory([{ base: 0, bytes: this.ram }]);
     this.#queueSize = options.queueSize ?? 1024;
     this.#features = options.features ?? GPU_FEATURES;
-    const history = options.history ?? { record: () => {}, step: () => {} };
+    const probe = options.probe ?? NO_PROBE;
     this.gpu = new GpuDevice({
-      ...{ name: 'test', log: NO_LOG, history, clock: this.clock, displays: [{ width: 1280, height: 800 }] },
+      ...{ name: 'test', log: NO_LOG, probe, clock: this.clock, displays: [{ width: 1280, height: 800 }] },
       defer: (action) => this.#later(action),
     });
     this.vcpu = new Vcpu({
       page: this.page,
       signalExit: () => this.#later(() => this.#exit()),
       defer: (action) => this.#later(action),
-      history,
+      probe,
     });
     this.kernel = new Kernel({
-      ...{ domid: DOMID, vcpu: this.vcpu, memory: this.memory, sharedInfo: this.sharedInfo, storePort: 1, history },
+      ...{ domid: DOMID, vcpu: this.vcpu, memory: this.memory, sharedInfo: this.sharedInfo, storePort: 1, probe },
       store: this.#storeClient(),
       calls: {
         allocUnbound: () => this.vcpu.hypercall(() => this.#soon(() => this.#allocUnbound())),

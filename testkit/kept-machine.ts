@@ -1,17 +1,18 @@
 // A guest in one process whose pages, ports and ranges are counted as they are taken and given back.
 import type { Test } from 'tap';
-import type { History } from '../lib/core/history.js';
+import { NO_PROBE, type Probe } from '../lib/core/probe.js';
 import { GuestMachine, type MachineOptions } from './guest-machine.js';
 
 /** Counts what is taken and given back, by what it is. */
-function bookkeeper(): { history: History; out: Map<string, number> } {
+function bookkeeper(): { probe: Probe; out: Map<string, number> } {
   const out = new Map<string, number>();
   return {
     out,
-    history: {
-      step: () => {},
-      record: (kind, name, _a, b = 0) => {
+    probe: {
+      ...NO_PROBE,
+      at: ({ kind, name: point }, _label, _a, b = 0) => {
         if (kind !== 'acquire' && kind !== 'release') return;
+        const [name = ''] = point.split('.');
         const size = name === 'pages' ? b : 1;
         out.set(name, (out.get(name) ?? 0) + (kind === 'acquire' ? size : -size));
       },
@@ -20,8 +21,8 @@ function bookkeeper(): { history: History; out: Map<string, number> } {
 }
 
 export function machineOf(options: MachineOptions = {}): { machine: GuestMachine; nothingHeld: (t: Test) => void } {
-  const { history, out } = bookkeeper();
-  const machine = new GuestMachine({ history, ...options });
+  const { probe, out } = bookkeeper();
+  const machine = new GuestMachine({ probe, ...options });
   return {
     machine,
     nothingHeld(t) {

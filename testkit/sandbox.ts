@@ -1,10 +1,10 @@
 // A host inside one process, without files, doorbell pages or a bus: for `xenwire hypercall` and for tests. The same Host
 // and KernelHalf as in the hypervisor process, over memory. Rings run at once, in the order they were made.
 import { ErrnoError } from '../lib/core/errors.js';
-import { NO_HISTORY } from '../lib/core/history.js';
 import { BELL_BITS } from '../lib/core/limits.js';
 import { type Log, NO_LOG } from '../lib/core/log.js';
 import type { BellNotifier, BoundBell, Doorbell, NotifyHandle } from '../lib/core/notify.js';
+import { NO_PROBE } from '../lib/core/probe.js';
 import type { Mapping, SharedFiles } from '../lib/core/shared.js';
 import { Host } from '../services/hypervisor/host.js';
 import { type Dom0Mode, KernelHalf } from '../services/hypervisor/kernel/kernel-half.js';
@@ -110,7 +110,7 @@ export function sandbox(options: SandboxOptions = {}): {
   const host = new Host({
     files,
     doorbell,
-    history: NO_HISTORY,
+    probe: NO_PROBE,
     log: options.log ?? NO_LOG,
     random: { token: () => `token-${tokens++}`, u64: () => 1n },
     evtchnRaise: options.evtchnRaise ?? false,

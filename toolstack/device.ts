@@ -15,6 +15,7 @@ import {
   XenbusState,
   xenbusStateName,
 } from '../lib/layout/xenbus.js';
+import { edge, POINT } from '../lib/trace/points.js';
 import { parseState } from '../lib/xenbus/keys.js';
 import { REVIEW } from '../lib/xenbus/protocol.js';
 import { assertMove, assertWrites } from '../lib/xenbus/rules.js';
@@ -39,7 +40,7 @@ export async function addVirtioDevice(toolstack: Toolstack, id: DeviceId, config
 }
 
 /** libxl__device_generic_add: one transaction, all of it again on EAGAIN. */
-async function addDevice({ store, history }: Toolstack, id: DeviceId, keys: Keys): Promise<void> {
+async function addDevice({ store, probe }: Toolstack, id: DeviceId, keys: Keys): Promise<void> {
   const libxl = libxlPath(id);
   const front = { path: frontendPath(id), perms: [`n${id.domid}`, `r${id.backDomid}`] };
   const back = { path: backendPath(id), perms: [`n${id.backDomid}`, `r${id.domid}`] };
@@ -78,14 +79,10 @@ async function addDevice({ store, history }: Toolstack, id: DeviceId, keys: Keys
     for (const [key, value] of backKeys) await tx.write(`${back.path}/${key}`, value);
     for (const [key, value] of backKeys) await tx.write(`${libxl}/${key}`, value);
   });
-  history.record(
-    'state',
-    `${frontendNode(id.kind, id.devid)}/${XENBUS_KEY.state}`,
-    0,
-    XenbusState.Initialising,
-    id.domid,
-  );
-  history.record('state', `${backendNode(id)}/${XENBUS_KEY.state}`, 0, XenbusState.Initialising, id.domid);
+  const made = edge(XenbusState.Unknown, XenbusState.Initialising);
+  const frontState = `${frontendNode(id.kind, id.devid)}/${XENBUS_KEY.state}`;
+  probe.at(POINT['front.state-written'], frontState, id.devid, made, id.domid);
+  probe.at(POINT['back.state-written'], `${backendNode(id)}/${XENBUS_KEY.state}`, id.devid, made, id.domid);
 }
 
 async function freshDirectory(tx: StoreOps, path: string, perms: readonly string[]): Promise<void> {
@@ -149,7 +146,8 @@ async function close(toolstack: Toolstack, id: DeviceId, force: boolean, deadlin
   if (before === undefined) return true;
   if (before !== XenbusState.Closed) {
     const name = `${backendNode(id)}/${XENBUS_KEY.state}`;
-    toolstack.history.record('state', name, before, XenbusState.Closing, id.domid);
+    const closing = edge(before, XenbusState.Closing);
+    toolstack.probe.at(POINT['back.state-written'], name, id.devid, closing, id.domid);
   }
   try {
     return await whenStore(toolstack, statePath, deadlineMs, async () => {

@@ -4,7 +4,7 @@
 import type { Remote } from '../lib/core/bus.js';
 import type { Clock } from '../lib/core/clock.js';
 import { DeadlineError, ErrnoError } from '../lib/core/errors.js';
-import type { History } from '../lib/core/history.js';
+import type { Probe } from '../lib/core/probe.js';
 import type { StoreClient, StoreOps } from '../lib/xenstore/api.js';
 
 /** Proofs of identity of the guests, where their processes find them. */
@@ -27,7 +27,7 @@ export interface Toolstack {
   >;
   readonly store: StoreClient;
   readonly clock: Clock;
-  readonly history: History;
+  readonly probe: Probe;
   readonly tokens: TokenFiles;
   newUuid(): string;
 }

@@ -25,6 +25,8 @@ export const GRANT_HANDLES_MAX = 65536;
 export const POLL_US_MAX = 1_000_000;
 /** Records of a history ring; a power of two. */
 export const HISTORY_RECORDS = 32768;
+/** Points with a label that a process tells apart and counts by themselves; clients name paths without end. */
+export const POINT_LABELS_MAX = 16384;
 /** Bytes of an image file a user names; checked before reading. */
 export const IMAGE_FILE_BYTES_MAX = 64 << 20;
 /** Pixels of such an image, checked before decoding: what the host memory of one GPU holds, unless configured. */

@@ -7,6 +7,7 @@ export interface Envelope {
   rc: number;
   body: Uint8Array;
   error: string;
+  flow: number;
 }
 export interface Hello {
   name: string;

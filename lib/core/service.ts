@@ -1,10 +1,10 @@
-// What a process is given to live in: names, log, history, clock, doorbell, shared files, the bus; and where it hands
+// What a process is given to live in: names, log, probe, clock, doorbell, shared files, the bus; and where it hands
 // over what it must give back. services/*/main.ts receives one from lib/node/process/service.ts; tests may make their own.
 import type { EventBody, EventServiceName, Handlers, Peer, Remote, ServiceName } from './bus.js';
 import type { Clock } from './clock.js';
-import type { History } from './history.js';
 import type { Log } from './log.js';
 import type { Doorbell } from './notify.js';
+import type { Probe } from './probe.js';
 import type { Hello, Services } from './proto-types.js';
 import type { SharedFiles } from './shared.js';
 
@@ -56,7 +56,7 @@ export interface ServiceContext {
   readonly runDir: string;
   readonly incarnation: number;
   readonly log: Log;
-  readonly history: History;
+  readonly probe: Probe;
   readonly clock: Clock;
   readonly doorbell: Doorbell;
   readonly shared: SharedFiles;

@@ -1,19 +1,12 @@
-// The handshake as a run tells it: records of the processes' history rings become lines for a person and, a device at a
-// time, the states that both ends went through. Leaves reading the rings to node/feed.ts.
-
-import type { RecordKind } from '../core/history.js';
+// The handshake as a run tells it: records of the processes become lines for a person and, a device at a time, the states
+// that both ends went through. Leaves reading the rings to lab/feed.ts.
+import type { Point } from '../core/probe.js';
 import { XenbusState, xenbusStateName } from '../layout/xenbus.js';
+import { edgeFrom, edgeTo, POINT } from './points.js';
+import type { TraceRecord } from './record.js';
 
-/** What is needed of a history record; `a` and `b` of a state record are the state before and after. */
-export interface StepRecord {
-  readonly process: string;
-  readonly ns: bigint;
-  readonly kind: RecordKind;
-  readonly domid: number | undefined;
-  readonly name: string;
-  readonly a: number;
-  readonly b: number;
-}
+/** What is needed of a record. */
+export type StepRecord = Pick<TraceRecord, 'process' | 'ns' | 'point' | 'domid' | 'label' | 'a' | 'b'>;
 
 export interface DeviceStates {
   readonly domid: number;
@@ -36,37 +29,40 @@ export interface StepLine {
 
 const UNKNOWN: number = XenbusState.Unknown;
 const CONNECTED: number = XenbusState.Connected;
-const PROBE = /^probe device\/[^/]+\/(\d+)$/;
-const KEY = /^(?:device\/[^/]+\/\d+|backend\/[^/]+\/\d+\/\d+)\/[^/=]+=/;
-const FRONT = /^device\/[^/]+\/(\d+)\/state$/;
-const BACK = /^backend\/[^/]+\/(\d+)\/(\d+)\/state$/;
 
-/** Collects the state records of all processes, in any order between processes. */
+/** Collects the records of all processes, in any order between processes. */
 export class Handshakes {
   readonly #devices = new Map<string, DeviceStates>();
 
   /** Takes one record; returns a line to show when it is a step of a handshake. */
   take(record: StepRecord): StepLine | undefined {
-    if (record.kind === 'step') return this.#step(record);
-    if (record.kind !== 'state') return undefined;
-    const front = FRONT.exec(record.name);
-    const back = front === null ? BACK.exec(record.name) : null;
-    if (front === null && back === null) return undefined;
-    const domid = back === null ? record.domid : Number(back[1]);
+    const { process: who, ns, point, domid, label, a: devid } = record;
     if (domid === undefined) return undefined;
-    const device = this.#device(domid, Number(front?.[1] ?? back?.[2]));
-    const states = back === null ? device.frontend : device.backend;
-    // The state it moved from may be another's work: a foreign toolstack's, or one that was killed before it said so.
-    if (record.a !== UNKNOWN && states.at(-1) !== record.a) states.push(record.a);
-    states.push(record.b);
-    if (back === null && record.b === CONNECTED) device.frontendConnectedNs ??= record.ns;
-    return { ns: record.ns, who: record.process, state: record.b, key: record.name };
+    switch (point) {
+      case POINT['front.state-written']:
+      case POINT['back.state-written']:
+        return this.#state(record, domid, point);
+      case POINT['front.probe']:
+        this.#device(domid, devid).probeNs ??= ns;
+        return { ns, who, key: `probe ${label}` };
+      case POINT['front.key']:
+      case POINT['back.key']:
+        return { ns, who, key: label };
+      default:
+        return undefined;
+    }
   }
 
-  #step({ process: who, ns, domid, name }: StepRecord): StepLine | undefined {
-    const probe = PROBE.exec(name);
-    if (probe !== null && domid !== undefined) this.#device(domid, Number(probe[1])).probeNs ??= ns;
-    return probe !== null || KEY.test(name) ? { ns, who, key: name } : undefined;
+  #state({ process: who, ns, label, a: devid, b }: StepRecord, domid: number, point: Point): StepLine {
+    const device = this.#device(domid, devid);
+    const front = point === POINT['front.state-written'];
+    const states = front ? device.frontend : device.backend;
+    const [from, to] = [edgeFrom(b), edgeTo(b)];
+    // The state it moved from may be another's work: a foreign toolstack's, or one that was killed before it said so.
+    if (from !== UNKNOWN && states.at(-1) !== from) states.push(from);
+    states.push(to);
+    if (front && to === CONNECTED) device.frontendConnectedNs ??= ns;
+    return { ns, who, state: to, key: label };
   }
 
   #device(domid: number, devid: number): DeviceStates {

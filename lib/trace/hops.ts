@@ -1,51 +1,53 @@
 // What each process writes into its history as a notification passes on its path: the records by which a
 // reader of the rings follows one from the guest to the device server, or back, and splits its time by hop. The processes
 // take the names from here. Leaves what a path does to the processes, and figures to whoever reads the rings.
-import type { RecordKind } from '../core/history.js';
 import type { NotificationPath } from '../core/notification-path.js';
+import type { Point } from '../core/probe.js';
+import { POINT } from './points.js';
 
 /** Processes that a notification may pass; a guest's process is named `guest-<name>`. */
 export type HopProcess = 'guest' | 'hypervisor' | 'vhost-frontend' | 'vhost-gpu';
 
 export interface HopPoint {
   readonly process: HopProcess;
-  readonly kind: RecordKind;
+  readonly point: Point;
+  /** In figures, after the process. */
   readonly name: string;
 }
 
 /**
  * Every point, once. Records of the guest, the hypervisor and vhost-frontend carry the guest's domid; vhost-gpu, which knows
- * of no domains, has the number of its session in b (its record `acquire session <domid>/<devid>` has it in a).
+ * of no domains, has the number of its session in b (its record `session.take(<domid>/<devid>)` has it in a).
  */
 export const HOP = {
   /** Just before the kick. a: queue; b: count of this device's kicks, from 1. */
-  guestKick: { process: 'guest', kind: 'notify', name: 'kick' },
+  guestKick: { process: 'guest', point: POINT['kick.guest'], name: 'kick' },
   /** The hypervisor has taken the exit. a: low half of the address; b: what is written: the queue. */
-  exitMmio: { process: 'hypervisor', kind: 'exit', name: 'mmio' },
+  exitMmio: { process: 'hypervisor', point: POINT['exit.mmio'], name: 'mmio' },
   /** The hypervisor has taken an event-channel hypercall. a: EXIT_REASON; b: the guest's port. */
-  exitHypercall: { process: 'hypervisor', kind: 'exit', name: 'hypercall' },
+  exitHypercall: { process: 'hypervisor', point: POINT['exit.hypercall'], name: 'hypercall' },
   /** About to signal the kick handle. a: queue (path evtchn: dom0's port of the queue); b: bit of the handle. */
-  hypervisorKick: { process: 'hypervisor', kind: 'notify', name: 'kick' },
+  hypervisorKick: { process: 'hypervisor', point: POINT['kick.hypervisor'], name: 'kick' },
   /** vhost-frontend has taken the slot. a: address; b: what is written: the queue. */
-  frontendSlot: { process: 'vhost-frontend', kind: 'step', name: 'ioreq write' },
+  frontendSlot: { process: 'vhost-frontend', point: POINT['ioreq.write'], name: 'ioreq write' },
   /** vhost-frontend is about to signal the kick handle. a: queue. */
-  frontendKick: { process: 'vhost-frontend', kind: 'notify', name: 'kick' },
+  frontendKick: { process: 'vhost-frontend', point: POINT['kick.frontend'], name: 'kick' },
   /** The device server's event loop runs the kick. a: queue; b: session. */
-  serverKick: { process: 'vhost-gpu', kind: 'receive', name: 'kick' },
+  serverKick: { process: 'vhost-gpu', point: POINT['kick.taken'], name: 'kick' },
   /** The device server is about to signal a call handle. a: bit of the handle; b: session. */
-  serverCall: { process: 'vhost-gpu', kind: 'notify', name: 'call' },
+  serverCall: { process: 'vhost-gpu', point: POINT['call.ring'], name: 'call' },
   /** The call handle's ring runs in vhost-frontend. a: dom0's port. */
-  frontendCall: { process: 'vhost-frontend', kind: 'receive', name: 'call' },
+  frontendCall: { process: 'vhost-frontend', point: POINT['call.frontend'], name: 'call' },
   /** The call handle's ring runs in the hypervisor. a: dom0's port (path irqfd: bit of the handle). */
-  hypervisorCall: { process: 'hypervisor', kind: 'receive', name: 'call' },
+  hypervisorCall: { process: 'hypervisor', point: POINT['call.hypervisor'], name: 'call' },
   /** An event is raised at the guest. a: its port. (With domid 0: one that is raised at dom0.) */
-  hypervisorEvent: { process: 'hypervisor', kind: 'notify', name: 'evtchn' },
+  hypervisorEvent: { process: 'hypervisor', point: POINT['event.raise'], name: 'evtchn' },
   /** vhost-frontend woke for a request that an IOEVENTFD had taken, and writes its port back. a: dom0's port. */
-  frontendPassedBy: { process: 'vhost-frontend', kind: 'receive', name: 'passed by' },
+  frontendPassedBy: { process: 'vhost-frontend', point: POINT['ioreq.passed-by'], name: 'passed by' },
   /** A port that was written back is enabled again. a: dom0's port. */
-  hypervisorWriteBack: { process: 'hypervisor', kind: 'receive', name: 'write back' },
+  hypervisorWriteBack: { process: 'hypervisor', point: POINT['ioreq.write-back'], name: 'write back' },
   /** The guest's upcall has found the port and is about to run its handler. a: port. */
-  guestUpcall: { process: 'guest', kind: 'upcall', name: 'port' },
+  guestUpcall: { process: 'guest', point: POINT['event.taken'], name: 'port' },
 } as const satisfies Record<string, HopPoint>;
 
 export interface PathHops {

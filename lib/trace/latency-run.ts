@@ -2,6 +2,7 @@
 // records that the guest writes for each request beside those of the path (hops.ts). Leaves issuing requests to the guest
 // and figures to the bench.
 import type { HopPoint } from './hops.js';
+import { POINT } from './points.js';
 
 /** Under the guest's home: asked by dom0, answered by the guest. */
 export const LATENCY_KEY = {
@@ -12,9 +13,9 @@ export const LATENCY_KEY = {
 
 export const LOAD_RECORD = {
   /** About to publish a request. a: its number; b: nanoseconds since it was meant to start (0 in a closed loop). */
-  request: { process: 'guest', kind: 'command', name: 'latency request' },
+  request: { process: 'guest', point: POINT['load.request'], name: 'request' },
   /** Its used buffer is seen. a: its number. */
-  used: { process: 'guest', kind: 'command', name: 'latency used' },
+  used: { process: 'guest', point: POINT['load.used'], name: 'used' },
 } as const satisfies Record<string, HopPoint>;
 
 export const LOADS = ['closed', 'open'] as const;

@@ -1,8 +1,8 @@
 // The store's client over the bus: a channel on a connection to xenstored. Leaves the form of the streams to bus-stream.ts
 // and what messages mean to client.ts.
 import { PeerDiedError } from '../core/errors.js';
-import type { History } from '../core/history.js';
 import { STORE_BUS_REQUESTS_MAX } from '../core/limits.js';
+import type { Probe } from '../core/probe.js';
 import type { BusClient } from '../core/service.js';
 import { XS, type XsMessage } from '../layout/xs-wire.js';
 import { fromBusMessage, messageBytes, TAKEN_BYTES_TOLD, toBusMessage } from './bus-stream.js';
@@ -68,15 +68,15 @@ export function busStoreChannel(client: BusClient): StoreChannel {
   };
 }
 
-export function busStoreClient(client: BusClient, history?: History): ChannelStoreClient {
-  return new ChannelStoreClient(busStoreChannel(client), history);
+export function busStoreClient(client: BusClient, probe?: Probe): ChannelStoreClient {
+  return new ChannelStoreClient(busStoreChannel(client), probe);
 }
 
 /**
  * A client that outlives xenstored. `connect` is called for every life of the server and must resolve with a connection
  * that its caller does not end this process for (`onLost: 'keep'`); watches and requests go on, open transactions EAGAIN.
  */
-export function lastingStoreClient(connect: () => Promise<BusClient>, history?: History): ChannelStoreClient {
+export function lastingStoreClient(connect: () => Promise<BusClient>, probe?: Probe): ChannelStoreClient {
   const next = async (): Promise<StoreChannel> => {
     const client = await connect();
     const channel = busStoreChannel(client);
@@ -88,5 +88,5 @@ export function lastingStoreClient(connect: () => Promise<BusClient>, history?: 
       },
     };
   };
-  return new ChannelStoreClient(new ReconnectingChannel(next), history);
+  return new ChannelStoreClient(new ReconnectingChannel(next), probe);
 }

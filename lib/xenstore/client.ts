@@ -1,16 +1,17 @@
 // The store's client over any channel: one promise a request, watches told apart by token, transactions repeated on
-// EAGAIN. Leaves bytes to the channel and steps' names to steps.ts.
+// EAGAIN. Leaves bytes to the channel and points' labels to labels.ts.
 import { ErrnoError, PeerDiedError, ProtocolError } from '../core/errors.js';
-import { type History, NO_HISTORY } from '../core/history.js';
+import { NO_PROBE, type Probe } from '../core/probe.js';
 import { XS, type XsMessage, xsdError, xsName } from '../layout/xs-wire.js';
+import { POINT } from '../trace/points.js';
 import type { StoreClient, StoreOps } from './api.js';
 import type { StoreChannel } from './channel.js';
+import { eventLabel, requestLabel } from './labels.js';
 import { joinStrings, splitStrings } from './payload.js';
-import { eventStep, requestStep } from './steps.js';
 
 interface Waiting {
   readonly request: XsMessage;
-  readonly step: string;
+  readonly label: string;
   /** Runs as the reply is taken, before any message behind it. */
   readonly onDone: (() => void) | undefined;
   readonly resolve: (payload: string) => void;
@@ -24,16 +25,16 @@ interface Registered {
 
 export class ChannelStoreClient implements StoreClient {
   readonly #channel: StoreChannel;
-  readonly #history: History;
+  readonly #probe: Probe;
   readonly #waiting: Waiting[] = [];
   /** By token; a token may serve several paths. */
   readonly #watches = new Map<string, Registered[]>();
   #nextReqId = 1;
   #ended: Error | undefined;
 
-  constructor(channel: StoreChannel, history: History = NO_HISTORY) {
+  constructor(channel: StoreChannel, probe: Probe = NO_PROBE) {
     this.#channel = channel;
-    this.#history = history;
+    this.#probe = probe;
     channel.onMessage((message) => this.#take(message));
     channel.onLost((error) => this.#end(error));
   }
@@ -52,9 +53,9 @@ export class ChannelStoreClient implements StoreClient {
       }
       const request = { type, reqId: this.#nextReqId, txId, payload };
       this.#nextReqId = this.#nextReqId === 0xffffffff ? 1 : this.#nextReqId + 1;
-      const step = requestStep(request);
-      this.#history.step(step);
-      this.#waiting.push({ request, step, onDone, resolve, reject });
+      const label = requestLabel(request);
+      this.#probe.at(POINT['store.request'], label, request.reqId, txId);
+      this.#waiting.push({ request, label, onDone, resolve, reject });
       this.#channel.send(request);
     });
   }
@@ -70,7 +71,7 @@ export class ChannelStoreClient implements StoreClient {
       return;
     }
     this.#waiting.shift();
-    this.#history.step(`${waiting.step}.reply`);
+    this.#probe.at(POINT['store.reply'], waiting.label, message.reqId);
     if (message.type === waiting.request.type) {
       waiting.onDone?.();
       waiting.resolve(message.payload);
@@ -84,7 +85,7 @@ export class ChannelStoreClient implements StoreClient {
   }
 
   #event(message: XsMessage): void {
-    this.#history.step(eventStep(message));
+    this.#probe.at(POINT['store.event'], eventLabel(message));
     const [path, token] = splitStrings(message.payload);
     if (path === undefined || token === undefined) return;
     // Identical events of two watches reach us as one, so every watch that it can mean is told.

@@ -3,8 +3,8 @@
 // mappings (within 3 % of calling memcpy from C), piece by piece where the frame lies in pieces. How the bytes lie matters
 // more than who copies them: single pages, scattered, cost C twice what one piece costs, so that is told beside it.
 
-import type { History } from '../../lib/core/history.js';
 import { RegionMemory } from '../../lib/core/memory.js';
+import type { Probe } from '../../lib/core/probe.js';
 import type { Mapping } from '../../lib/core/shared.js';
 import { VIRTIO_GPU_QUEUE_CONTROL } from '../../lib/layout/virtio-gpu.js';
 import { pageAlignedBytes } from '../../lib/node/files/libc.js';
@@ -50,7 +50,7 @@ export interface DeviceBench {
   readonly ram: Mapping;
   /** FRAME_BYTES to copy to. */
   readonly copy: Mapping;
-  readonly history: History;
+  readonly probe: Probe;
   readonly rounds: number;
   /** Rounds before the first that counts. */
   readonly warmUp?: number;
@@ -61,9 +61,9 @@ export function measureDevice(bench: DeviceBench): DeviceResult[] {
 }
 
 function measure(name: string, entries: Entry[], bench: DeviceBench): DeviceResult {
-  const { ram, copy, history, rounds, warmUp = WARM_UP } = bench;
+  const { ram, copy, probe, rounds, warmUp = WARM_UP } = bench;
   const memory = new RegionMemory([{ base: 0, bytes: ram.bytes }]);
-  const gpu = new GpuTester({ memory, history, clock: REAL_CLOCK, allocate: pageAlignedBytes });
+  const gpu = new GpuTester({ memory, probe, clock: REAL_CLOCK, allocate: pageAlignedBytes });
   gpu.expect('RESOURCE_CREATE_2D', { resource_id: 1, format: 2, width: WIDTH, height: HEIGHT });
   attachInMemory(gpu, entries);
   gpu.expect('SET_SCANOUT', { scanout_id: 0, resource_id: 1, r: RECT });

@@ -6,9 +6,10 @@
 
 import { EXIT_REASON } from '../../lib/layout/ours/vcpu-exit.js';
 import { VIRTIO_MMIO_QUEUE_NOTIFY } from '../../lib/layout/virtio-mmio.js';
-import type { HistoryRecord } from '../../lib/node/files/history.js';
 import { HOP, type HopPoint, PATH_HOPS } from '../../lib/trace/hops.js';
 import { LOAD_RECORD } from '../../lib/trace/latency-run.js';
+import { POINT } from '../../lib/trace/points.js';
+import type { TraceRecord } from '../../lib/trace/record.js';
 
 /** What is followed. */
 export interface Trail {
@@ -25,7 +26,7 @@ export interface Trail {
   readonly count: number;
 }
 
-export type TrailRecord = Pick<HistoryRecord, 'process' | 'ns' | 'kind' | 'domid' | 'name' | 'a' | 'b'>;
+export type TrailRecord = Pick<TraceRecord, 'process' | 'ns' | 'point' | 'domid' | 'label' | 'a' | 'b'>;
 
 /** A notification at one of its points, in nanoseconds of CLOCK_MONOTONIC. */
 export interface Passed {
@@ -64,7 +65,7 @@ const REGISTER_MASK = 0xfff;
 /** Whether a record is one of `point`, of the device and queue that are followed. */
 export function standsAt(record: TrailRecord, point: HopPoint, trail: Trail): boolean {
   const process = point.process === 'guest' ? trail.guest : point.process;
-  if (record.name !== point.name || record.kind !== point.kind || record.process !== process) return false;
+  if (record.point !== point.point || record.process !== process) return false;
   switch (point) {
     case HOP.guestKick:
     case HOP.frontendKick:
@@ -181,8 +182,8 @@ function bySequence(
   return found;
 }
 
-const of = (records: readonly TrailRecord[], { process, kind, name }: HopPoint, guest: string): TrailRecord[] =>
-  records.filter((r) => r.name === name && r.kind === kind && r.process === (process === 'guest' ? guest : process));
+const of = (records: readonly TrailRecord[], { process, point }: HopPoint, guest: string): TrailRecord[] =>
+  records.filter((r) => r.point === point && r.process === (process === 'guest' ? guest : process));
 
 const SHARED_PORT: readonly Trail['path'][] = ['irqfd', 'evtchnfd'];
 
@@ -201,15 +202,16 @@ function writeBacks(
   };
 }
 
-/** The device's record of the command that carries a request's number. */
-export const COMMAND_RECORD: HopPoint = { process: 'vhost-gpu', kind: 'command', name: 'MOVE_CURSOR' };
+/** The device's record of the command that carries a request's number; `name` is its label. */
+export const COMMAND_RECORD: HopPoint = { process: 'vhost-gpu', point: POINT['gpu.executed'], name: 'MOVE_CURSOR' };
 
 /** `records`: of all processes, in order of time, of one run and nothing else of that guest. */
 export function follow(records: readonly TrailRecord[], trail: Trail): Following {
   const faults: string[] = [];
   const { guest } = trail;
   const requests = bySequence(of(records, LOAD_RECORD.request, guest), (r) => r.a, 'made', trail, faults);
-  const commands = bySequence(of(records, COMMAND_RECORD, guest), (r) => r.b, 'executed', trail, faults);
+  const moves = of(records, COMMAND_RECORD, guest).filter(({ label: command }) => command === COMMAND_RECORD.name);
+  const commands = bySequence(moves, (r) => r.b, 'executed', trail, faults);
   const used = bySequence(of(records, LOAD_RECORD.used, guest), (r) => r.a, 'seen as used', trail, faults);
   const toDevice = followDirection(records, PATH_HOPS[trail.path].toDevice, trail, faults);
   const toGuest = followDirection(records, PATH_HOPS[trail.path].toGuest, trail, faults);

@@ -17,7 +17,6 @@ import type { NotifyMode } from '../../lib/core/notify.js';
 import { needsEvtchnRaise } from '../../lib/events/evtchn-raise.js';
 import { VIRTIO_GPU_QUEUE_CURSOR } from '../../lib/layout/virtio-gpu.js';
 import { frontendPath, homePath, KIND_VIRTIO_MMIO, VIRTIO_MMIO_KEY } from '../../lib/layout/xenbus.js';
-import type { HistoryRecord } from '../../lib/node/files/history.js';
 import {
   formatRun,
   LATENCY_KEY,
@@ -25,6 +24,7 @@ import {
   type LatencyRun,
   parseAnswer,
 } from '../../lib/trace/latency-run.js';
+import type { TraceRecord } from '../../lib/trace/record.js';
 import { createGuest, type Guest } from '../../toolstack/domain.js';
 import { type GuestConfig, onPath } from '../../toolstack/guest-config.js';
 import { readNode, whenStore } from '../../toolstack/toolstack.js';
@@ -45,7 +45,7 @@ export type LoadChoice = Pick<LatencyRun, 'count'> & Partial<Pick<LatencyRun, 'l
 export interface Batch {
   readonly answer: Extract<LatencyAnswer, { ok: true }>;
   /** Of all processes, in order of time. */
-  readonly records: readonly HistoryRecord[];
+  readonly records: readonly TraceRecord[];
   readonly trail: Trail;
 }
 

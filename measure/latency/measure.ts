@@ -2,8 +2,8 @@
 // Batches are so small that no history ring goes round within one: what is drained between them costs nobody a core.
 
 import { HISTORY_RECORDS } from '../../lib/core/limits.js';
-import type { HistoryRecord } from '../../lib/node/files/history.js';
 import type { Load } from '../../lib/trace/latency-run.js';
+import type { TraceRecord } from '../../lib/trace/record.js';
 import { type Followed, follow } from './follow.js';
 import type { MeasuredLab } from './lab.js';
 import { Tally } from './tally.js';
@@ -26,7 +26,7 @@ export interface Exceeded {
   readonly request: Followed;
   readonly direction: 'guest to device' | 'device to guest';
   readonly ns: number;
-  readonly records: readonly HistoryRecord[];
+  readonly records: readonly TraceRecord[];
 }
 
 export interface Measured {
@@ -89,7 +89,7 @@ export async function measure(lab: MeasuredLab, choice: MeasureChoice): Promise<
 }
 
 /** As many requests as the fullest ring has room for, and not many more than are wanted. */
-function nextSize(records: readonly HistoryRecord[], size: number, choice: MeasureChoice): number {
+function nextSize(records: readonly TraceRecord[], size: number, choice: MeasureChoice): number {
   const counts = new Map<string, number>();
   for (const { process } of records) counts.set(process, (counts.get(process) ?? 0) + 1);
   const perRequest = Math.max(1, ...counts.values()) / size;

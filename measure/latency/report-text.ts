@@ -91,10 +91,10 @@ export function reportText(result: LatencyResult): string[] {
 
 /** Everything that anybody recorded around one notification, in microseconds from the request's intended start. */
 export function timeline({ request, direction, ns, records }: Exceeded): string[] {
-  const rows = records.map(({ ns: at, process, kind, name, a, b }) => [
+  const rows = records.map(({ ns: at, process, point, label, a, b }) => [
     `${(Number(at - request.intendedNs) / 1000).toFixed(1)} us`.padStart(12),
     process.padEnd(16),
-    `${kind} ${name}`.padEnd(28),
+    `${point.name} ${label}`.padEnd(28),
     String(a),
     String(b),
   ]);

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import type { NotificationPath } from '../../lib/core/notification-path.js';
 import type { NotifyMode } from '../../lib/core/notify.js';
 import { POLL_US_DEFAULT } from '../../lib/node/bell/poller.js';
-import { createHistory } from '../../lib/node/files/history.js';
+import { createProbe } from '../../lib/node/files/probe.js';
+import { HOP } from '../../lib/trace/hops.js';
 import type { Load } from '../../lib/trace/latency-run.js';
 import type { GuestConfig } from '../../toolstack/guest-config.js';
 import { type Floors, measureFloors } from '../floor/floors.js';
@@ -242,17 +243,18 @@ function better(a: Floors, b: Floors): Floors {
 /** Nanoseconds of one history record. */
 function timeRecord(): number {
   const dir = mkdtempSync(join(tmpdir(), 'xw-record-'));
-  const history = createHistory(join(dir, 'ring'), 'bench', 1, []);
+  const gates = join(dir, 'gates');
+  const probe = createProbe({ process: 'bench', incarnation: 1, history: join(dir, 'ring'), gates });
   try {
     const time = (count: number): number => {
       const start = process.hrtime.bigint();
-      for (let index = 0; index < count; index++) history.record('notify', 'kick', index, index, 1);
+      for (let index = 0; index < count; index++) probe.at(HOP.guestKick.point, '', index, index, 1);
       return Number(process.hrtime.bigint() - start) / count;
     };
     time(RECORDS_TIMED / 10);
     return Math.round(time(RECORDS_TIMED));
   } finally {
-    history.close();
+    probe.close();
     rmSync(dir, { recursive: true, force: true });
   }
 }

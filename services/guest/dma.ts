@@ -6,7 +6,7 @@
 
 import { grantDmaAddress } from '../../lib/core/dma-address.js';
 import { assert, ErrnoError } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
+import type { Probe } from '../../lib/core/probe.js';
 import type { TableAllocator } from '../../lib/virtio/driver-queue.js';
 import { GrantTable } from './grant-table.js';
 import { Heap } from './heap.js';
@@ -34,16 +34,16 @@ export class DmaPools implements DmaSpaces {
   readonly plain: DmaMemory;
   readonly #pages: PageSource;
   readonly #setUp: () => Promise<Uint8Array>;
-  readonly #history: History;
+  readonly #probe: Probe;
   readonly #granted = new Map<number, DmaMemory>();
   #table: GrantTable | undefined;
 
   /** `setUp`: has Xen set up the grant table and maps it; called when it is first needed. */
-  constructor(pages: PageSource, setUp: () => Promise<Uint8Array>, history: History) {
+  constructor(pages: PageSource, setUp: () => Promise<Uint8Array>, probe: Probe) {
     this.plain = dmaMemory(pages, BigInt);
     this.#pages = pages;
     this.#setUp = setUp;
-    this.#history = history;
+    this.#probe = probe;
   }
 
   /** References that are out. */
@@ -52,7 +52,7 @@ export class DmaPools implements DmaSpaces {
   }
 
   async granted(backendDomid: number): Promise<DmaMemory> {
-    this.#table ??= new GrantTable(await this.#setUp(), this.#history);
+    this.#table ??= new GrantTable(await this.#setUp(), this.#probe);
     let memory = this.#granted.get(backendDomid);
     if (memory === undefined) {
       const pages = new GrantedPages(this.#pages, this.#table, backendDomid);

@@ -2,11 +2,12 @@
 // (drivers/xen/events/events_base.c is what it follows). Unmasking clears the mask before it looks at pending.
 // Leaves the words and the order of an upcall to lib/events, how a port comes to be, and the exits, to vCPU and hypervisor.
 import { ErrnoError } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
+import type { Probe } from '../../lib/core/probe.js';
 import { TwoLevelWords } from '../../lib/events/two-level.js';
 import { NO_PORT, UpcallScan } from '../../lib/events/upcall-scan.js';
 import { EVTCHN_2L_NR_CHANNELS } from '../../lib/layout/evtchn.js';
 import { HOP } from '../../lib/trace/hops.js';
+import { POINT } from '../../lib/trace/points.js';
 import type { Vcpu } from './vcpu.js';
 
 /** First interrupt that Linux on x86 gives to an event channel: below lie the legacy ones. */
@@ -31,19 +32,19 @@ export class Events {
   readonly #scan: UpcallScan;
   readonly #vcpu: Vcpu;
   readonly #calls: EventCalls;
-  readonly #history: History;
+  readonly #probe: Probe;
   readonly #byPort = new Map<number, Binding>();
   readonly #byIrq = new Map<number, Binding>();
   /** Bound ports that are not ours to close. */
   #lent = 0;
 
   /** Masks every port, as Linux does at boot, and takes the vCPU's upcalls. `sharedInfo` is the page, mapped. */
-  constructor(parts: { sharedInfo: Uint8Array; vcpu: Vcpu; calls: EventCalls; history: History }) {
+  constructor(parts: { sharedInfo: Uint8Array; vcpu: Vcpu; calls: EventCalls; probe: Probe }) {
     this.#words = new TwoLevelWords(parts.sharedInfo);
     this.#scan = new UpcallScan(this.#words, VCPU);
     this.#vcpu = parts.vcpu;
     this.#calls = parts.calls;
-    this.#history = parts.history;
+    this.#probe = parts.probe;
     this.#words.maskAll();
     parts.vcpu.onUpcall(() => this.#upcall());
   }
@@ -57,7 +58,7 @@ export class Events {
   async allocate(remoteDomid: number): Promise<{ port: number; irq: number }> {
     const port = await this.#calls.allocUnbound(remoteDomid);
     if (port <= 0 || port >= EVTCHN_2L_NR_CHANNELS) throw new ErrnoError('EINVAL', `port ${port}`);
-    this.#history.record('acquire', 'port', port, remoteDomid);
+    this.#probe.at(POINT['port.take'], '', port, remoteDomid);
     const irq = this.#freeIrq();
     const binding: Binding = { irq, port, handler: undefined };
     this.#byPort.set(port, binding);
@@ -102,7 +103,7 @@ export class Events {
     this.free(irq);
     this.#byIrq.delete(irq);
     this.#byPort.delete(binding.port);
-    this.#history.record('release', 'port', binding.port);
+    this.#probe.at(POINT['port.give'], '', binding.port);
     await this.#calls.close(binding.port);
   }
 
@@ -135,7 +136,7 @@ export class Events {
     const handler = this.#byPort.get(port)?.handler;
     // Without a handler the event stays pending, as Linux leaves it: it is delivered when somebody asks for the interrupt.
     if (handler === undefined) return;
-    this.#history.record(HOP.guestUpcall.kind, HOP.guestUpcall.name, port);
+    this.#probe.at(HOP.guestUpcall.point, '', port);
     this.#words.clearPending(port);
     await handler();
   }

@@ -1,9 +1,10 @@
 // A virtqueue of GPU commands: buffers in guest memory, replies, fences. Each command ends exactly once: with its reply,
 // or with the error that ended the channel. Leaves bytes to lib/virtio/gpu-codec.ts, what commands mean to virtio-gpu.ts.
 import { assert } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
+import type { Probe } from '../../lib/core/probe.js';
 import { VIRTIO_GPU_CMD, VIRTIO_GPU_FLAG_FENCE } from '../../lib/layout/virtio-gpu.js';
+import { POINT } from '../../lib/trace/points.js';
 import type { DriverQueue } from '../../lib/virtio/driver-queue.js';
 import {
   type DecodedResponse,
@@ -22,7 +23,7 @@ export type GpuReply = Completion<DecodedResponse>;
 
 /** A command under way: its buffers, and its answer to come. */
 export interface GpuPending {
-  readonly type: number;
+  readonly name: GpuCommandName;
   readonly buffers: readonly Block[];
   readonly response: Block;
   readonly reply: GpuReply;
@@ -39,7 +40,7 @@ export interface GpuChannelParts {
   readonly vcpu: Vcpu;
   readonly memory: GuestMemory;
   readonly heap: Heap;
-  readonly history: History;
+  readonly probe: Probe;
 }
 
 export class GpuChannel {
@@ -78,7 +79,7 @@ export class GpuChannel {
   }
 
   #add(name: GpuCommandName, parts: readonly Uint8Array[], fence: GpuFence | undefined): GpuReply {
-    const { memory, heap, queue, vcpu, history } = this.#parts;
+    const { memory, heap, queue, vcpu, probe } = this.#parts;
     if (fence !== undefined) this.#fences.push(fence);
     const type = VIRTIO_GPU_CMD[`VIRTIO_GPU_CMD_${name}`];
     const buffers = parts.map((part) => {
@@ -89,10 +90,10 @@ export class GpuChannel {
     const response = heap.alloc(responseBytes(name));
     memory.write(response.addr, new Uint8Array(response.length));
     const reply: GpuReply = new Completion(vcpu);
-    const pending = { type, buffers, response, reply };
+    const pending = { name, buffers, response, reply };
     queue.add(buffers, [response], pending);
     this.#pending.add(pending);
-    history.record('command', `submit 0x${type.toString(16)}`, type, Number(fence?.id ?? 0n));
+    probe.at(POINT['gpu.submit'], name, type, Number(fence?.id ?? 0n));
     return reply;
   }
 
@@ -127,7 +128,7 @@ export class GpuChannel {
     this.#release(pending);
     const response = decodeResponse(bytes);
     const { type, flags, fence_id } = response.hdr;
-    this.#parts.history.record('command', `reply 0x${pending.type.toString(16)}`, type, Number(fence_id));
+    this.#parts.probe.at(POINT['gpu.reply'], pending.name, type, Number(fence_id));
     if ((flags & VIRTIO_GPU_FLAG_FENCE) !== 0) this.#signal(fence_id);
     pending.reply.complete(response);
   }

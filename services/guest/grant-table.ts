@@ -1,7 +1,7 @@
 // The guest's own grant table: references handed out in runs, entries published and revoked in the order that lets another
 // domain never see half of one (xen/include/public/grant_table.h). Leaves pages to dma.ts.
 import { assert, ErrnoError } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
+import type { Probe } from '../../lib/core/probe.js';
 import {
   GNTTAB_NR_RESERVED_ENTRIES,
   GRANT_ENTRY_V1,
@@ -9,6 +9,7 @@ import {
   GTF_reading,
   GTF_writing,
 } from '../../lib/layout/grant-table.js';
+import { POINT } from '../../lib/trace/points.js';
 
 const DOMID_SHIFT = 16;
 
@@ -16,16 +17,16 @@ export class GrantTable {
   /** Flags and domid of an entry are one word, its frame the next. */
   readonly #words: Int32Array;
   readonly #used: Uint8Array;
-  readonly #history: History;
+  readonly #probe: Probe;
   #taken = 0;
   /** No free reference below. */
   #lowest = GNTTAB_NR_RESERVED_ENTRIES;
 
   /** `bytes`: the shared table, which stays mapped as long as this lives. */
-  constructor(bytes: Uint8Array, history: History) {
+  constructor(bytes: Uint8Array, probe: Probe) {
     this.#words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
     this.#used = new Uint8Array(Math.floor(bytes.length / GRANT_ENTRY_V1.size));
-    this.#history = history;
+    this.#probe = probe;
   }
 
   /** References out at the moment. */
@@ -46,7 +47,7 @@ export class GrantTable {
     this.#used.fill(1, first, first + count);
     this.#taken += count;
     if (first === this.#lowest) this.#lowest = first + count;
-    this.#history.record('acquire', 'grants', first, count);
+    this.#probe.at(POINT['grants.take'], '', first, count);
     return first;
   }
 
@@ -65,7 +66,7 @@ export class GrantTable {
     this.#used.fill(0, first, first + count);
     this.#taken -= count;
     this.#lowest = Math.min(this.#lowest, first);
-    this.#history.record('release', 'grants', first, count);
+    this.#probe.at(POINT['grants.give'], '', first, count);
     return true;
   }
 

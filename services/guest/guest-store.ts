@@ -1,6 +1,7 @@
 // The store as the guest's kernel reaches it: answers and watch events enter through the vCPU's gate, as the interrupt of the
-// store's port would bring them. Steps of the history are the client's (lib/xenstore/steps.ts).
-import type { History } from '../../lib/core/history.js';
+// store's port would bring them. Messages are points of the client (lib/xenstore/client.ts).
+import type { Probe } from '../../lib/core/probe.js';
+import { POINT } from '../../lib/trace/points.js';
 import type { StoreClient, StoreOps } from '../../lib/xenstore/api.js';
 import type { Vcpu } from './vcpu.js';
 
@@ -27,12 +28,12 @@ export class GuestStoreOps {
 
 export class GuestStore extends GuestStoreOps {
   readonly #client: StoreClient;
-  readonly #history: History;
+  readonly #probe: Probe;
 
-  constructor(client: StoreClient, vcpu: Vcpu, history: History) {
+  constructor(client: StoreClient, vcpu: Vcpu, probe: Probe) {
     super(client, vcpu);
     this.#client = client;
-    this.#history = history;
+    this.#probe = probe;
   }
 
   /** Like StoreClient.transaction: the body is repeated on EAGAIN; what it throws aborts. */
@@ -48,11 +49,11 @@ export class GuestStore extends GuestStoreOps {
   /** Events come one by one through the gate, in the store's order. */
   async watch(path: string, token: string, onEvent: (path: string) => void): Promise<void> {
     await this.vcpu.enter(this.#client.watch(path, token, (changed) => this.vcpu.run(() => onEvent(changed))));
-    this.#history.record('acquire', `watch ${path}`);
+    this.#probe.at(POINT['watch.take'], path);
   }
   async unwatch(path: string, token: string): Promise<void> {
     await this.vcpu.enter(this.#client.unwatch(path, token));
-    this.#history.record('release', `watch ${path}`);
+    this.#probe.at(POINT['watch.give'], path);
   }
   resetWatches(): Promise<void> {
     return this.vcpu.enter(this.#client.resetWatches());

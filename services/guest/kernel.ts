@@ -2,11 +2,12 @@
 // picture on each display that comes up, and shutdown. Pure: pages, calls and the store are given to it.
 import type { Clock } from '../../lib/core/clock.js';
 import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
+import type { Probe } from '../../lib/core/probe.js';
 import { SHUTDOWN } from '../../lib/layout/evtchn.js';
 import { CONTROL_KEY, DATA_KEY } from '../../lib/layout/xenbus.js';
+import { POINT } from '../../lib/trace/points.js';
 import { REVIEW } from '../../lib/xenbus/protocol.js';
 import type { StoreClient } from '../../lib/xenstore/api.js';
 import { ChannelStoreClient } from '../../lib/xenstore/client.js';
@@ -52,7 +53,7 @@ export interface KernelParts {
   /** Answers requests to measure its notifications, once its picture is shown. */
   readonly measured?: boolean;
   readonly clock: Clock;
-  readonly history: History;
+  readonly probe: Probe;
   readonly log: Log;
   readonly onState: (state: string) => void;
   /** Xen was told that the domain has shut down: nothing runs any more. */
@@ -86,21 +87,17 @@ export class Kernel {
 
   constructor(parts: KernelParts) {
     this.#parts = parts;
-    const { vcpu, history, log, memory, domid } = parts;
-    this.pages = new Pages(memory.size, history, parts.store === undefined ? SPECIAL_PAGES : 0);
-    this.#dma = new DmaPools(this.pages, () => parts.calls.grantTable(), history);
-    this.ranges = new MmioRanges(history);
+    const { vcpu, probe, log, memory, domid } = parts;
+    this.pages = new Pages(memory.size, probe, parts.store === undefined ? SPECIAL_PAGES : 0);
+    this.#dma = new DmaPools(this.pages, () => parts.calls.grantTable(), probe);
+    this.ranges = new MmioRanges(probe);
     this.events = new Events({ ...parts, calls: parts.calls });
     this.#ring = parts.store === undefined ? this.#makeRing() : undefined;
-    this.#store = new GuestStore(
-      parts.store ?? new ChannelStoreClient(this.#ring as StoreRing, history),
-      vcpu,
-      history,
-    );
+    this.#store = new GuestStore(parts.store ?? new ChannelStoreClient(this.#ring as StoreRing, probe), vcpu, probe);
     this.#xenwatch = new Xenwatch(log);
     const { events, ranges } = this;
     this.#front = new VirtioMmioFront({
-      ...{ vcpu, events, ranges, memory, history, log, domid },
+      ...{ vcpu, events, ranges, memory, probe, log, domid },
       dma: this.#dma,
       makeDrivers: () => [this.#makeGpu()],
       onConnected: (driver) => {
@@ -144,7 +141,7 @@ export class Kernel {
   #checkHeld(): void {
     const held = this.held();
     if (this.#front.held().length > 0 || held.length === 0) return;
-    this.#parts.history.record('error', 'leak', held.length, 0, this.#parts.domid);
+    this.#parts.probe.at(POINT['error.leak'], '', held.length);
     this.#parts.log.error({ held }, 'not everything was given back');
   }
 
@@ -200,12 +197,12 @@ export class Kernel {
 
   /** Devices first: virtio devices are reset, then each frontend closes. Then Xen is told, and nothing runs any more. */
   async #shutdown(reason: number): Promise<void> {
-    const { log, history, calls, vcpu } = this.#parts;
+    const { log, probe, calls, vcpu } = this.#parts;
     log.info('shutting down');
-    history.step('shutdown', reason);
+    probe.at(POINT['guest.shutdown'], '', reason);
     for (const transport of this.#front.transports) await transport.shutdown();
     await this.#xenbus.shutdown();
-    history.step('sched_shutdown', reason);
+    probe.at(POINT['guest.halt'], '', reason);
     await calls.shutdown(reason);
     vcpu.stop();
     this.#parts.onHalted();
@@ -213,16 +210,16 @@ export class Kernel {
 
   /** The user of the display: one picture, and the word that it is shown. */
   async #useDisplay(gpu: VirtioGpu): Promise<void> {
-    const { memory, clock, history, picture, log } = this.#parts;
+    const { memory, clock, probe, picture, log } = this.#parts;
     try {
-      await showPicture({ gpu, memory, clock, history, picture });
+      await showPicture({ gpu, memory, clock, probe, picture });
     } catch (error) {
       if (gpu.removed || this.#shuttingDown) return;
       await this.#reportFailure(`the picture is not shown: ${errorMessage(error)}`);
       return;
     }
     log.info('the picture is shown');
-    history.step('frame', 0, 0, this.#parts.domid);
+    probe.at(POINT['guest.frame']);
     await this.#store.write(DATA_KEY.frame, '1').catch(none);
     this.#parts.onState('shown');
     if (this.#parts.measured) await this.#beMeasured(gpu);
@@ -231,8 +228,8 @@ export class Kernel {
   async #beMeasured(gpu: VirtioGpu): Promise<void> {
     this.#measuredGpu = gpu;
     if (this.#load !== undefined) return;
-    const { vcpu, clock, history } = this.#parts;
-    this.#load = new LatencyLoad({ vcpu, clock, history, store: this.#store, cursor: () => this.#measuredGpu?.cursor });
+    const { vcpu, clock, probe } = this.#parts;
+    this.#load = new LatencyLoad({ vcpu, clock, probe, store: this.#store, cursor: () => this.#measuredGpu?.cursor });
     await this.#load.start(this.#xenbus.newToken());
   }
 

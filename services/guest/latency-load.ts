@@ -8,7 +8,7 @@
 import type { Clock } from '../../lib/core/clock.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { ErrnoError } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
+import type { Probe } from '../../lib/core/probe.js';
 import {
   formatAnswer,
   type GuestFigures,
@@ -29,7 +29,7 @@ const SPIN_MS = 2;
 export interface LoadParts {
   readonly vcpu: Vcpu;
   readonly clock: Clock;
-  readonly history: History;
+  readonly probe: Probe;
   readonly store: GuestStore;
   /** The device's queue as it is now; undefined while there is none. */
   readonly cursor: () => CursorQueue | undefined;
@@ -159,16 +159,14 @@ class Attempt {
   async #request(index: number, lateNs: number): Promise<void> {
     const sequence = this.#run.first + index;
     this.#startedNs[index] = this.#now() - lateNs;
-    const { kind, name } = LOAD_RECORD.request;
-    this.#parts.history.record(kind, name, sequence, lateNs);
+    this.#parts.probe.at(LOAD_RECORD.request.point, '', sequence, lateNs);
     this.#cursor.move(sequence);
     if (await this.#cursor.notify()) this.kicks++;
   }
 
   /** Interrupt context. */
   #used(sequence: number): void {
-    const { kind, name } = LOAD_RECORD.used;
-    this.#parts.history.record(kind, name, sequence);
+    this.#parts.probe.at(LOAD_RECORD.used.point, '', sequence);
     const index = sequence - this.#run.first;
     if (this.#tookNs[index] !== -1) this.#fail(`request ${sequence} was answered twice, or never made`);
     else this.#tookNs[index] = this.#now() - this.#startedNs[index]!;

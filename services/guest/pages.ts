@@ -2,7 +2,8 @@
 // frame buffers from above in runs of changing length, each below the one before, as a busy kernel would give them: a
 // device that takes a frame buffer for one piece shows a wrong picture.
 import { ErrnoError } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
+import type { Probe } from '../../lib/core/probe.js';
+import { POINT } from '../../lib/trace/points.js';
 
 export const PAGE_SIZE = 4096;
 /** Below 1 MiB a PC keeps firmware, and the kernel its own image above; nobody gets those pages. */
@@ -26,14 +27,14 @@ export interface PageSource {
 
 export class Pages implements PageSource {
   readonly #used: Uint8Array;
-  readonly #history: History;
+  readonly #probe: Probe;
   #taken = 0;
 
   /** `special`: pages at the top that are not RAM for the kernel to give away. */
-  constructor(ramBytes: number, history: History, special = 0) {
+  constructor(ramBytes: number, probe: Probe, special = 0) {
     this.#used = new Uint8Array(Math.floor(ramBytes / PAGE_SIZE) - special);
     this.#used.fill(1, 0, Math.min(RESERVED_PAGES, this.#used.length));
-    this.#history = history;
+    this.#probe = probe;
   }
 
   /** Pages out at the moment; 0 once everything is given back. */
@@ -84,14 +85,14 @@ export class Pages implements PageSource {
     }
     this.#used.fill(0, first, first + count);
     this.#taken -= count;
-    this.#history.record('release', 'pages', run.addr, run.length);
+    this.#probe.at(POINT['pages.give'], '', run.addr, run.length);
   }
 
   #take(first: number, count: number): PageRun {
     this.#used.fill(1, first, first + count);
     this.#taken += count;
     const run = { addr: first * PAGE_SIZE, length: count * PAGE_SIZE };
-    this.#history.record('acquire', 'pages', run.addr, run.length);
+    this.#probe.at(POINT['pages.take'], '', run.addr, run.length);
     return run;
   }
 }

@@ -2,9 +2,9 @@
 // and doorbells is handed to the vCPU; everything else is in the pure files beside this one.
 import { readFile } from 'node:fs/promises';
 import { ErrnoError, UserError } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
 import { DOMID_SELF } from '../../lib/core/ids.js';
 import { RegionMemory } from '../../lib/core/memory.js';
+import { type Probe, probeOfDomain } from '../../lib/core/probe.js';
 import type { GuestPages } from '../../lib/core/proto-types.js';
 import type { BusClient, ServiceContext } from '../../lib/core/service.js';
 import type { Mapping } from '../../lib/core/shared.js';
@@ -13,6 +13,7 @@ import { GRANT_FRAMES_MAX } from '../../lib/layout/grant-table.js';
 import { readPng } from '../../lib/node/files/png.js';
 import { runPaths } from '../../lib/node/process/run-dir.js';
 import { retryOnChange } from '../../lib/node/process/wait.js';
+import { POINT } from '../../lib/trace/points.js';
 import { lastingStoreClient } from '../../lib/xenstore/bus-client.js';
 import type { StoreTransport } from '../../lib/xenstore/channel.js';
 import { CORES, type CoreVersion } from './core-rules.js';
@@ -49,7 +50,7 @@ export async function start(context: ServiceContext, options: GuestOptions): Pro
     context.log.info('the domain is gone');
     void context.stop();
   });
-  const { vcpu, pages, memory, sharedInfo, mapGrants, history } = await attach(context, hypervisor);
+  const { vcpu, pages, memory, sharedInfo, mapGrants, probe } = await attach(context, hypervisor);
   checkMemory(picture, memory.size, options.image, context);
   const kernel = new Kernel({
     ...{ vcpu, memory, sharedInfo, picture },
@@ -57,14 +58,14 @@ export async function start(context: ServiceContext, options: GuestOptions): Pro
     storePort: pages.store_port,
     ...(options.storeTransport === 'ring'
       ? {}
-      : { store: lastingStoreClient(() => context.connect('xenstored', { token, onLost: 'keep' }), history) }),
+      : { store: lastingStoreClient(() => context.connect('xenstored', { token, onLost: 'keep' }), probe) }),
     onStoreLost: (error) => void context.stop(`the store's ring page: ${error.message}`),
     calls: hypercalls(hypervisor, vcpu, mapGrants),
     rules: CORES[options.core],
     personality: options.driver,
     measured: options.measured ?? false,
     clock: context.clock,
-    history,
+    probe,
     log: context.log,
     onState: (state) => context.ready(state),
     onHalted: () => void context.stop(),
@@ -97,15 +98,7 @@ interface Attached {
   readonly sharedInfo: Uint8Array;
   /** Maps the grant table, once; it stays until the vCPU has stopped. */
   readonly mapGrants: (file: GuestPages['ram']) => Uint8Array;
-  readonly history: History;
-}
-
-/** Everything that this process records concerns its domain. */
-function historyOf(history: History, domid: number): History {
-  return {
-    record: (kind, name, a, b, of = domid) => history.record(kind, name, a, b, of),
-    step: (name, a, b, of = domid) => history.step(name, a, b, of),
-  };
+  readonly probe: Probe;
 }
 
 async function attach(context: ServiceContext, hypervisor: BusClient): Promise<Attached> {
@@ -117,14 +110,14 @@ async function attach(context: ServiceContext, hypervisor: BusClient): Promise<A
   const upcall = doorbell.bind(() => vcpu?.wantUpcall());
   context.own('upcall bell', () => upcall.release());
   const pages = await hypervisor.remote('Hypervisor').guest_attach({ entry: entry.handle, upcall: upcall.handle });
-  const history = historyOf(context.history, pages.domid);
+  const probe = probeOfDomain(context.probe, pages.domid);
   const map = (what: string, handle: GuestPages['ram']): Uint8Array => {
     const mapping = shared.map(handle);
     context.own(what, () => {
       mapping.close();
-      history.record('release', `map ${what}`, handle.size);
+      probe.at(POINT['map.give'], what, handle.size);
     });
-    history.record('acquire', `map ${what}`, handle.size);
+    probe.at(POINT['map.take'], what, handle.size);
     return mapping.bytes;
   };
   const memory = new RegionMemory([{ base: 0, bytes: map('RAM', pages.ram) }]);
@@ -146,15 +139,15 @@ async function attach(context: ServiceContext, hypervisor: BusClient): Promise<A
     signalExit: () => exit.signal(),
     direct: (addr, size, value) => direct.write(addr, size, value),
     defer: (action) => setImmediate(action),
-    history,
+    probe,
   });
   const running = vcpu;
   context.own('vCPU', () => running.stop());
-  return { vcpu, pages, memory, sharedInfo, mapGrants, history };
+  return { vcpu, pages, memory, sharedInfo, mapGrants, probe };
 }
 
-function checkMemory(picture: Picture, ramBytes: number, image: string, { history }: ServiceContext): void {
-  const { free } = new Pages(ramBytes, history);
+function checkMemory(picture: Picture, ramBytes: number, image: string, { probe }: ServiceContext): void {
+  const { free } = new Pages(ramBytes, probe);
   const needed = framebufferPages(picture.width, picture.height) + OVERHEAD_PAGES;
   if (needed <= free) return;
   const mib = (pages: number): string => ((pages * PAGE_SIZE) / 2 ** 20).toFixed(1);

@@ -2,11 +2,12 @@
 // the reference reserved for it, the store's port is an interrupt, and what is sent is told by an event. Leaves the ring's
 // bytes to lib/xenstore; nothing here is used when the store is reached over the bus.
 import { ErrnoError } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
 import { DOM0 } from '../../lib/core/ids.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
+import type { Probe } from '../../lib/core/probe.js';
 import { GNTTAB_RESERVED_XENSTORE, GRANT_ENTRY_V1, GTF_permit_access } from '../../lib/layout/grant-table.js';
 import type { XsMessage } from '../../lib/layout/xs-wire.js';
+import { POINT } from '../../lib/trace/points.js';
 import type { StoreChannel } from '../../lib/xenstore/channel.js';
 import type { RingStoreChannel } from '../../lib/xenstore/ring-client.js';
 import { lastingRingChannel } from '../../lib/xenstore/ring-lasting.js';
@@ -19,7 +20,7 @@ export interface StoreRingParts {
   readonly vcpu: Vcpu;
   readonly events: Events;
   readonly memory: GuestMemory;
-  readonly history: History;
+  readonly probe: Probe;
   /** The store's port. */
   readonly port: number;
   /** HVM_PARAM_STORE_PFN: the frame of the page. */
@@ -45,13 +46,13 @@ export class StoreRing implements StoreChannel {
 
   /** Once, at boot, behind the vCPU's gate. Rejects with ErrnoError when the domain was built without a store. */
   async open(): Promise<void> {
-    const { events, memory, history, port } = this.#parts;
+    const { events, memory, probe, port } = this.#parts;
     const frame = await this.#parts.frame();
     if (frame === 0 || port === 0) throw new ErrnoError('ENOENT', 'the domain has no store page');
     const page = memory.view(frame * PAGE_SIZE, PAGE_SIZE);
     const entry = { flags: GTF_permit_access, domid: DOM0, frame };
     GRANT_ENTRY_V1.encode(entry, await this.#parts.grantTable(), GNTTAB_RESERVED_XENSTORE * GRANT_ENTRY_V1.size);
-    history.record('acquire', 'store ring', frame, port);
+    probe.at(POINT['store-ring.take'], '', port);
     const channel = lastingRingChannel(new RingEnd(page, 'guest'), () => this.#kick());
     channel.onMessage((message) => this.#deliver(message));
     channel.onLost((error) => {

@@ -8,8 +8,9 @@
 // Leaves event-channel words to events.ts and what is mapped at an address to the hypervisor.
 import { errnoName } from '../../lib/core/errno.js';
 import { assert, ErrnoError, PeerDiedError } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
+import type { Probe } from '../../lib/core/probe.js';
 import { EXIT_DIR, EXIT_REASON, VCPU_EXIT, VCPU_STATE } from '../../lib/layout/ours/vcpu-exit.js';
+import { POINT } from '../../lib/trace/points.js';
 
 export interface VcpuParts {
   /** The exit page, shared with the hypervisor. */
@@ -20,7 +21,7 @@ export interface VcpuParts {
   readonly direct?: (addr: number, size: number, value: number) => boolean;
   /** Runs its argument after the microtasks of now: setImmediate. */
   readonly defer: (action: () => void) => void;
-  readonly history: History;
+  readonly probe: Probe;
 }
 
 interface ExitRequest {
@@ -147,7 +148,7 @@ export class Vcpu {
     if (Atomics.load(this.#words, VCPU_EXIT.offset.state >>> 2) !== VCPU_STATE.ENTRY) return;
     const { data, rc, addr } = VCPU_EXIT.decode(this.#parts.page);
     Atomics.store(this.#words, VCPU_EXIT.offset.state >>> 2, VCPU_STATE.IN_GUEST);
-    this.#parts.history.record('entry', 'vcpu0', Number(addr), Number(BigInt.asUintN(32, data)));
+    this.#parts.probe.at(POINT['exit.enter'], '', Number(addr), Number(BigInt.asUintN(32, data)));
     this.#outstanding = undefined;
     this.#returns.push(() => resolve({ data, errno: -(rc | 0) }));
     this.#kick();
@@ -173,7 +174,7 @@ export class Vcpu {
       this.#count = (this.#count + 1) >>> 0;
       const fields = { reason, addr: BigInt(addr), data, size, dir, rc: 0, count: this.#count };
       VCPU_EXIT.encode({ ...fields, state: VCPU_STATE.IN_GUEST }, this.#parts.page);
-      this.#parts.history.record('exit', 'vcpu0', addr, Number(BigInt.asUintN(32, data)));
+      this.#parts.probe.at(POINT['exit.leave'], '', addr, Number(BigInt.asUintN(32, data)));
       // The state last: from here on the page is the hypervisor's.
       Atomics.store(this.#words, VCPU_EXIT.offset.state >>> 2, VCPU_STATE.EXIT);
       this.#parts.signalExit();

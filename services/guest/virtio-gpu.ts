@@ -6,9 +6,9 @@ import type { Clock } from '../../lib/core/clock.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { dmaAddressOf } from '../../lib/core/dma-address.js';
 import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
+import type { Probe } from '../../lib/core/probe.js';
 import {
   VIRTIO_GPU_BYTES_PER_PIXEL,
   VIRTIO_GPU_CONFIG,
@@ -21,6 +21,7 @@ import {
   VIRTIO_ID_GPU,
 } from '../../lib/layout/virtio-gpu.js';
 import { featureBits, hasFeature } from '../../lib/layout/virtio-ring.js';
+import { POINT } from '../../lib/trace/points.js';
 import { type GpuCommandName, isGpuError, type MemEntry, type Rect } from '../../lib/virtio/gpu-codec.js';
 import { CursorQueue } from './cursor-queue.js';
 import { type Framebuffer, freeFramebuffer, makeFramebuffer } from './framebuffer.js';
@@ -40,7 +41,7 @@ export interface GpuParts {
   readonly vcpu: Vcpu;
   readonly memory: GuestMemory;
   readonly clock: Clock;
-  readonly history: History;
+  readonly probe: Probe;
   readonly log: Log;
   readonly personality: GpuPersonality;
 }
@@ -105,11 +106,11 @@ export class VirtioGpu implements VirtioDriver {
       () => this.#control?.onUsed(),
       () => this.#cursor?.onUsed(),
     ]);
-    const { vcpu, memory, history } = this.#parts;
+    const { vcpu, memory, probe } = this.#parts;
     const { heap } = device.dma;
     const kick = (index: number) => (): Promise<void> => device.kick(index);
     this.#control = new GpuChannel({
-      ...{ queue: control!, vcpu, memory, heap, history },
+      ...{ queue: control!, vcpu, memory, heap, probe },
       kick: kick(VIRTIO_GPU_QUEUE_CONTROL),
     });
     this.#cursor = new CursorQueue({ queue: cursor!, memory, heap, kick: kick(VIRTIO_GPU_QUEUE_CURSOR) });
@@ -189,7 +190,7 @@ export class VirtioGpu implements VirtioDriver {
       (response) => {
         if (!isGpuError(response)) return;
         const { type } = response.hdr;
-        this.#parts.history.record('error', what, type);
+        this.#parts.probe.at(POINT['error.command'], what, type);
         this.#parts.log.error({ response: type }, `${what} failed`);
         fence?.done.fail(new ErrnoError('EIO', `the device answers 0x${type.toString(16)} to ${what}`));
       },
@@ -246,7 +247,7 @@ export class VirtioGpu implements VirtioDriver {
 
   /** The device lost its state: everything is made anew under the same ids. */
   async #restore(device: VirtioMmio): Promise<void> {
-    this.#parts.history.step('gpu.restore');
+    this.#parts.probe.at(POINT['gpu.restore']);
     this.#parts.log.warn('the device asks for a reset');
     this.#lost();
     const old = this.#channel();

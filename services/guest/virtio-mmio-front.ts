@@ -1,10 +1,11 @@
 // The xenbus driver of virtio-mmio devices: performs what the frontend machine of lib/xenbus/frontend.ts asks for, one effect
 // after another inside the xenwatch callback, with the guest's ranges, ports and virtio transport.
 import { assert } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
+import type { Probe } from '../../lib/core/probe.js';
 import { KIND_VIRTIO_MMIO, XenbusState } from '../../lib/layout/xenbus.js';
+import { POINT } from '../../lib/trace/points.js';
 import {
   FRONT_START,
   type FrontEffect,
@@ -25,7 +26,7 @@ export interface FrontParts {
   readonly ranges: MmioRanges;
   readonly memory: GuestMemory;
   readonly dma: DmaSpaces;
-  readonly history: History;
+  readonly probe: Probe;
   readonly log: Log;
   readonly domid: number;
   /** Fresh virtio drivers for one device. */
@@ -93,7 +94,7 @@ export class VirtioMmioFront implements XenbusDriver {
   }
 
   async #outcome(device: XenbusDevice, info: Info, effect: FrontEffect): Promise<FrontEvent> {
-    this.#parts.history.step(`front.${effect.type}`, info.state.backend, device.state, this.#parts.domid);
+    this.#parts.probe.at(POINT['front.effect'], effect.type, device.devid);
     try {
       const value = await this.#perform(device, info, effect);
       return value === undefined ? { type: 'done' } : { type: 'done', value };

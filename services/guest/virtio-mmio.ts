@@ -2,8 +2,8 @@
 // takes everything down again, with the register accesses of Linux's virtio_mmio.c and virtio.c in their order.
 // Leaves what the device is to its driver (virtio-gpu.ts) and how an access leaves the guest to the vCPU.
 import { assert, ErrnoError } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
+import type { Probe } from '../../lib/core/probe.js';
 import {
   VIRTIO_CONFIG_S_ACKNOWLEDGE,
   VIRTIO_CONFIG_S_DRIVER,
@@ -90,7 +90,7 @@ export interface TransportParts {
   readonly dma: DmaSpaces;
   /** Whom granted pages are granted to: the domain that the backend is in. */
   readonly backendDomid: number;
-  readonly history: History;
+  readonly probe: Probe;
   readonly base: number;
   readonly irq: number;
   /** Event channels that are sent on instead of QueueNotify, index = queue. */
@@ -318,8 +318,8 @@ export class VirtioMmio {
   }
 
   async kick(index: number): Promise<void> {
-    const { history, queuePorts, vcpu } = this.#parts;
-    history.record(HOP.guestKick.kind, HOP.guestKick.name, index, ++this.#kickCount);
+    const { probe, queuePorts, vcpu } = this.#parts;
+    probe.at(HOP.guestKick.point, '', index, ++this.#kickCount);
     const port = queuePorts[index];
     if (port !== undefined) await vcpu.send(port);
     else await this.write(VIRTIO_MMIO_QUEUE_NOTIFY, index);

@@ -3,8 +3,9 @@
 import type { Clock } from '../../lib/core/clock.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { ErrnoError } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
+import type { Probe } from '../../lib/core/probe.js';
+import { POINT } from '../../lib/trace/points.js';
 import { eachPiece, type Framebuffer } from './framebuffer.js';
 import type { VirtioGpu } from './virtio-gpu.js';
 
@@ -45,12 +46,12 @@ export interface WorkloadParts {
   readonly gpu: VirtioGpu;
   readonly memory: GuestMemory;
   readonly clock: Clock;
-  readonly history: History;
+  readonly probe: Probe;
   readonly picture: Picture;
 }
 
 /** Sets a mode of the picture's size and shows it; again after each reset until it is shown. Throws why it cannot be. */
-export async function showPicture({ gpu, memory, clock, history, picture }: WorkloadParts): Promise<void> {
+export async function showPicture({ gpu, memory, clock, probe, picture }: WorkloadParts): Promise<void> {
   const framebuffer = gpu.allocateFramebuffer(picture.width, picture.height);
   draw(memory, framebuffer, picture);
   // A device that is reset meanwhile is restored with whatever buffers there are: only the update is repeated then.
@@ -60,7 +61,7 @@ export async function showPicture({ gpu, memory, clock, history, picture }: Work
       for (const step of first.splice(0)) await step();
       const fence = await gpu.update(SCANOUT, framebuffer);
       await fence.done.wait({ clock, ms: DEADLINE_MS.frameFence, what: 'the frame' });
-      history.record('frame', 'shown', SCANOUT, framebuffer.resourceId);
+      probe.at(POINT['gpu.shown'], '', SCANOUT, framebuffer.resourceId);
       return;
     } catch (error) {
       if (!(error instanceof ErrnoError) || error.code !== 'ESTALE' || resets === RESETS_MAX) throw error;

@@ -6,9 +6,10 @@ import type { Clock } from '../../lib/core/clock.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { ERRNO } from '../../lib/core/errno.js';
 import { DeadlineError, ErrnoError, errorMessage } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
+import type { Probe } from '../../lib/core/probe.js';
 import { XEN_BUS_ID_SIZE, XENBUS_KEY, XenbusState } from '../../lib/layout/xenbus.js';
+import { POINT } from '../../lib/trace/points.js';
 import { parseDomid } from '../../lib/xenbus/keys.js';
 import type { Protocol } from '../../lib/xenbus/protocol.js';
 import type { CoreRules } from './core-rules.js';
@@ -31,7 +32,7 @@ export interface XenbusParts {
   readonly rules: CoreRules;
   readonly drivers: readonly XenbusDriver[];
   readonly clock: Clock;
-  readonly history: History;
+  readonly probe: Probe;
   readonly log: Log;
   readonly domid: number;
 }
@@ -156,8 +157,8 @@ export class XenbusCore {
   /** xenbus_dev_probe. A device whose probe failed stays without a driver until its node is made anew. */
   async #probe(entry: Entry, driver: XenbusDriver): Promise<void> {
     const { device } = entry;
-    const { store, history, domid } = this.#parts;
-    history.step(`probe ${device.nodename}`, 0, 0, domid);
+    const { store, probe } = this.#parts;
+    probe.at(POINT['front.probe'], device.nodename, device.devid);
     if (!(await this.#findOtherend(device))) return;
     try {
       await driver.probe(device);
@@ -196,7 +197,7 @@ export class XenbusCore {
   async #otherendChanged(device: XenbusDevice, path: string): Promise<void> {
     if (device.otherend === '' || !path.startsWith(device.otherend)) return;
     const state = await device.otherState();
-    this.#parts.history.record('state', 'otherend', device.state, state, this.#parts.domid);
+    this.#parts.probe.at(POINT['front.other-state'], path, device.devid, state);
     if (this.#shuttingDown) {
       if (state === XenbusState.Closing) await device.frontendClosed();
       return;

@@ -2,9 +2,10 @@
 // errors (drivers/xen/xenbus/xenbus_client.c). Every state and key that the guest writes for a device passes here, and is held
 // to the protocol's tables at the write (lib/xenbus/rules.ts). Leaves which devices there are to xenbus-core.ts.
 import { ErrnoError } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
+import type { Probe } from '../../lib/core/probe.js';
 import { errorKey, XENBUS_KEY, XenbusState } from '../../lib/layout/xenbus.js';
+import { edge, POINT } from '../../lib/trace/points.js';
 import { parseState } from '../../lib/xenbus/keys.js';
 import type { Protocol, Writer } from '../../lib/xenbus/protocol.js';
 import { assertMove, assertReads, assertWrites } from '../../lib/xenbus/rules.js';
@@ -38,13 +39,20 @@ export interface DeviceParts {
   readonly store: GuestStore;
   readonly vcpu: Vcpu;
   readonly rules: CoreRules;
-  readonly history: History;
+  readonly probe: Probe;
   readonly log: Log;
   readonly domid: number;
 }
 
+/** `device/virtio-mmio/0` is device 0; NaN for a directory that is named otherwise. */
+export function devidOf(nodename: string): number {
+  return Number(nodename.slice(nodename.lastIndexOf('/') + 1));
+}
+
 export class XenbusDevice {
   readonly nodename: string;
+  /** The last part of its name, as a number. */
+  readonly devid: number;
   readonly kind: string;
   /** Completed by frontendClosed(): what shutdown waits for. */
   down: Completion;
@@ -58,6 +66,7 @@ export class XenbusDevice {
 
   constructor(nodename: string, kind: string, parts: DeviceParts) {
     this.nodename = nodename;
+    this.devid = devidOf(nodename);
     this.kind = kind;
     this.#parts = parts;
     this.down = new Completion(parts.vcpu);
@@ -75,7 +84,7 @@ export class XenbusDevice {
   }
   async write(key: string, value: string): Promise<void> {
     assertWrites(this.#parts.protocol, 'front', key, 'frontend', this.#state);
-    this.#parts.history.record('step', `${this.nodename}/${key}=${value}`, 0, 0, this.#parts.domid);
+    this.#parts.probe.at(POINT['front.key'], `${this.nodename}/${key}=${value}`, this.devid);
     await this.#parts.store.write(`${this.nodename}/${key}`, value);
   }
   readOther(key: string): Promise<string> {
@@ -99,6 +108,8 @@ export class XenbusDevice {
   /** `from`: what the store has, as far as this end knows. `tell`: a failure is yet to be reported. */
   async #switch(wanted: XenbusState, mover: Mover, from: number, tell: boolean): Promise<Switched> {
     if (wanted === this.#state || (this.#parts.rules.vanish && this.vanished)) return 'left alone';
+    const path = `${this.nodename}/${XENBUS_KEY.state}`;
+    this.#parts.probe.at(POINT['front.state'], path, this.devid, edge(from, wanted));
     try {
       await this.#parts.store.transaction((tx) => this.#writeState(tx, wanted, mover, from));
     } catch (error) {
@@ -113,7 +124,7 @@ export class XenbusDevice {
       return 'refused';
     }
     this.#state = wanted;
-    this.#parts.history.record('state', `${this.nodename}/${XENBUS_KEY.state}`, from, wanted, this.#parts.domid);
+    this.#parts.probe.at(POINT['front.state-written'], path, this.devid, edge(from, wanted));
     return 'written';
   }
 
@@ -137,9 +148,9 @@ export class XenbusDevice {
 
   /** xenbus_dev_error: logs, and writes `<errno> <text>` for people. No state changes. */
   async error(errno: number, text: string): Promise<void> {
-    const { log, history, store, domid } = this.#parts;
+    const { log, probe, store } = this.#parts;
     log.error({ errno, device: this.nodename }, text);
-    history.record('error', this.nodename, errno, 0, domid);
+    probe.at(POINT['error.xenbus'], this.nodename, errno);
     await store.write(errorKey(this.nodename), `${errno} ${text}`).catch((error: unknown) => {
       log.warn(asErrno(error, 'cannot report it').text);
     });

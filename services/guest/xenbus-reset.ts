@@ -4,15 +4,16 @@
 import type { Clock } from '../../lib/core/clock.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { DeadlineError } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
+import type { Probe } from '../../lib/core/probe.js';
 import { XENBUS_KEY, XenbusState } from '../../lib/layout/xenbus.js';
+import { edge, POINT } from '../../lib/trace/points.js';
 import type { Protocol } from '../../lib/xenbus/protocol.js';
 import { assertMove } from '../../lib/xenbus/rules.js';
 import type { GuestStore } from './guest-store.js';
 import type { Vcpu } from './vcpu.js';
 import { Completion } from './wait.js';
-import { asErrno, readState } from './xenbus-device.js';
+import { asErrno, devidOf, readState } from './xenbus-device.js';
 import type { Xenwatch } from './xenwatch.js';
 
 const { Initialising, InitWait, Connected, Closing, Closed } = XenbusState;
@@ -37,7 +38,7 @@ export interface ResetParts {
   readonly vcpu: Vcpu;
   readonly xenwatch: Xenwatch;
   readonly clock: Clock;
-  readonly history: History;
+  readonly probe: Probe;
   readonly log: Log;
   readonly domid: number;
   readonly newToken: () => string;
@@ -55,7 +56,9 @@ export async function resetFrontends(parts: ResetParts): Promise<void> {
 }
 
 async function resetOne(parts: ResetParts, nodename: string): Promise<void> {
-  const { store, history, domid } = parts;
+  const { store, probe } = parts;
+  const path = `${nodename}/${XENBUS_KEY.state}`;
+  const devid = devidOf(nodename);
   const state = await readState(store, nodename);
   if (state !== Connected && state !== Closed) return;
   const backend = await store.read(`${nodename}/${XENBUS_KEY.backend}`);
@@ -69,8 +72,9 @@ async function resetOne(parts: ResetParts, nodename: string): Promise<void> {
   for (const [write, awaited] of steps) {
     assertMove(parts.protocol, { side: 'front', from, to: write, by: 'core', ...otherEnd });
     otherEnd = {};
-    history.record('state', `${nodename}/${XENBUS_KEY.state}`, from, write, domid);
-    await store.write(`${nodename}/${XENBUS_KEY.state}`, String(write));
+    probe.at(POINT['front.state'], path, devid, edge(from, write));
+    await store.write(path, String(write));
+    probe.at(POINT['front.state-written'], path, devid, edge(from, write));
     from = write;
     await watch.until(awaited);
   }

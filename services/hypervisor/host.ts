@@ -3,12 +3,13 @@
 // operations.ts.
 import { ERRNO } from '../../lib/core/errno.js';
 import { ErrnoError } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
 import { RegionMemory } from '../../lib/core/memory.js';
 import type { Doorbell } from '../../lib/core/notify.js';
+import type { Probe } from '../../lib/core/probe.js';
 import type { SharedFiles } from '../../lib/core/shared.js';
 import { SHUTDOWN, SHUTDOWN_MAX, VIRQ } from '../../lib/layout/evtchn.js';
+import { POINT } from '../../lib/trace/points.js';
 import type { Domain } from './domain/domain.js';
 import { DomainFiles, DomainRun } from './domain/domain-run.js';
 import { type DomainRequest, Domains, type Randomness } from './domain/domains.js';
@@ -23,7 +24,7 @@ const { EINVAL, ENOMEM } = ERRNO;
 export interface HostEnvironment {
   readonly files: SharedFiles;
   readonly doorbell: Doorbell;
-  readonly history: History;
+  readonly probe: Probe;
   readonly log: Log;
   readonly random: Randomness;
   /** The dm_op evtchn_raise exists: for the paths `dmop` and `irqfd`. */
@@ -48,14 +49,14 @@ export class Host {
   constructor(env: HostEnvironment) {
     this.env = env;
     this.domains = new Domains(env.random);
-    const moves = new PortMoves(env.history);
+    const moves = new PortMoves(env.probe);
     this.channels = new EventChannels(this.domains, moves);
     this.events = new XenEvents(this.domains, moves);
-    this.grants = new Grants(env.files, env.history);
+    this.grants = new Grants(env.files, env.probe);
     this.ioreq = new IoreqServers({
       events: this.events,
       files: env.files,
-      history: env.history,
+      probe: env.probe,
       crash: (domain, why) => this.crash(domain, why),
     });
   }
@@ -102,10 +103,10 @@ export class Host {
       memory: new RegionMemory([{ base: 0, bytes: files.ram.bytes }]),
     });
     const { channels, ioreq } = this;
-    const { doorbell, history } = this.env;
+    const { doorbell, probe } = this.env;
     const crash = (which: Domain, why: string): void => this.crash(which, why);
-    this.#runs.set(domain, new DomainRun(domain, files, { channels, ioreq, history, doorbell, crash }));
-    history.record('acquire', 'domain', domid, 0, domid);
+    this.#runs.set(domain, new DomainRun(domain, files, { channels, ioreq, probe, doorbell, crash }));
+    probe.at(POINT['domain.take'], '', domid, 0, domid);
     return domain;
   }
 
@@ -126,7 +127,7 @@ export class Host {
     if (reason > SHUTDOWN_MAX || domain === this.dom0) return -EINVAL;
     if (domain.dying || domain.shutdownReason !== undefined) return 0;
     domain.shutdownReason = reason;
-    this.env.history.record('life', 'shutdown', reason, 0, domain.domid);
+    this.env.probe.at(POINT['domain.shutdown'], '', reason, 0, domain.domid);
     this.#changed(domain);
     return 0;
   }
@@ -134,7 +135,7 @@ export class Host {
   /** domain_crash: the guest ends, its host goes on. */
   crash(domain: Domain, why: string): void {
     this.env.log.warn({ domid: domain.domid, why }, `domain ${domain.domid} crashed: ${why}`);
-    this.env.history.record('error', 'crash', 0, 0, domain.domid);
+    this.env.probe.at(POINT['domain.crash'], '', 0, 0, domain.domid);
     this.remoteShutdown(domain, SHUTDOWN.crash);
   }
 
@@ -169,7 +170,7 @@ export class Host {
     domain.life = 'gone';
     this.#runs.delete(domain);
     this.domains.forget(domain);
-    this.env.history.record('release', 'domain', domain.domid, 0, domain.domid);
+    this.env.probe.at(POINT['domain.give'], '', domain.domid, 0, domain.domid);
     this.events.sendGlobalVirq(VIRQ.DOM_EXC);
   }
 

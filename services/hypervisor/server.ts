@@ -20,9 +20,9 @@ export interface HypervisorOptions {
 
 export async function start(context: ServiceContext, options: HypervisorOptions): Promise<void> {
   removeStaleHost(context.runDir);
-  const { doorbell, history, log, shared } = context;
+  const { doorbell, log, probe, shared } = context;
   const random = { token: () => randomBytes(32).toString('hex'), u64: () => randomBytes(8).readBigUInt64LE() };
-  const host = new Host({ doorbell, history, log, files: shared, random, evtchnRaise: options.dmEvtchnRaise });
+  const host = new Host({ doorbell, probe, log, files: shared, random, evtchnRaise: options.dmEvtchnRaise });
   const kernel = new KernelHalf(host, options.dom0);
   context.own('domains', () => {
     kernel.close();

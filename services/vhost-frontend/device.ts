@@ -1,9 +1,9 @@
 // One backend device: runs the machine of lib/xenbus/backend.ts on what the store shows, and does its effects. One look or
 // one effect at a time; events that come meanwhile make it look again. Leaves the virtio half to virtio-link.ts.
 import { ErrnoError, errorMessage, PeerDiedError } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
 import type { NotificationPath } from '../../lib/core/notification-path.js';
+import type { Probe } from '../../lib/core/probe.js';
 import {
   backendNode,
   errorKey,
@@ -14,6 +14,7 @@ import {
   XenbusState,
   xenbusStateName,
 } from '../../lib/layout/xenbus.js';
+import { edge, POINT } from '../../lib/trace/points.js';
 import {
   BACK_START,
   type BackEffect,
@@ -40,7 +41,7 @@ export interface DeviceDeps extends LinkDeps {
   readonly store: StoreClient;
   readonly guests: Guests;
   readonly ledger: Ledger;
-  readonly history: History;
+  readonly probe: Probe;
   readonly log: Log;
   /** Doorbells are memory that others write (`notify = doorbell`), not messages. */
   readonly sharedBells: boolean;
@@ -184,7 +185,7 @@ export class Device {
   }
 
   async #perform(effect: BackEffect): Promise<BackEvent> {
-    this.#deps.history.step(`backend ${effect.type}`, this.devid, 0, this.domid);
+    this.#deps.probe.at(POINT['back.effect'], effect.type, this.devid, 0, this.domid);
     try {
       const value = await this.#effect(effect);
       return value === undefined ? { type: 'done' } : { type: 'done', value };
@@ -193,7 +194,7 @@ export class Device {
       const host = error instanceof PeerDiedError && ['hypervisor', 'xenstored'].includes(error.peer);
       if (host || effect.type === 'switchState') throw error;
       const errno = error instanceof ErrnoError ? error.errno : EIO;
-      this.#deps.history.record('error', effect.type, errno, 0, this.domid);
+      this.#deps.probe.at(POINT['error.effect'], effect.type, errno, 0, this.domid);
       this.#deps.log.warn({ device: this.#node, errno }, `${effect.type}: ${errorMessage(error)}`);
       return { type: 'failed', errno, text: errorMessage(error) };
     }
@@ -208,7 +209,13 @@ export class Device {
         await this.#openSession(this.#setup!);
         return undefined;
       case 'write':
-        this.#deps.history.step(`${this.#node}/${effect.key}`, 0, 0, this.domid);
+        this.#deps.probe.at(
+          POINT['back.key'],
+          `${this.#node}/${effect.key}=${effect.value}`,
+          this.devid,
+          0,
+          this.domid,
+        );
         await this.#write(effect.key, effect.value);
         return undefined;
       case 'readFrontend': {
@@ -327,8 +334,9 @@ export class Device {
   }
 
   async #switchState(from: number, to: XenbusState): Promise<number> {
-    const { store, history, log } = this.#deps;
+    const { store, probe, log } = this.#deps;
     const path = `${this.#node}/${XENBUS_KEY.state}`;
+    probe.at(POINT['back.state'], path, this.devid, edge(from, to), this.domid);
     const stands = await store.transaction(async (tx: StoreOps) => {
       const found = parseState(await orMissing(tx.read(path)));
       if (found !== from) return found;
@@ -336,7 +344,7 @@ export class Device {
       return to;
     });
     if (stands === to) {
-      history.record('state', path, from, to, this.domid);
+      probe.at(POINT['back.state-written'], path, this.devid, edge(from, to), this.domid);
       log.info({ device: this.#node, from: xenbusStateName(from), to: xenbusStateName(to) }, 'state');
     }
     return stands;

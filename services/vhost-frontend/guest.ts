@@ -6,8 +6,8 @@ import type { Remote } from '../../lib/core/bus.js';
 import type { Clock } from '../../lib/core/clock.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
+import type { Probe } from '../../lib/core/probe.js';
 import type { SharedFiles } from '../../lib/core/shared.js';
 import {
   HVMIO_MEMORY,
@@ -16,6 +16,7 @@ import {
   XENMEM_resource_ioreq_server_frame_ioreq,
 } from '../../lib/layout/ioreq.js';
 import { HOP } from '../../lib/trace/hops.js';
+import { POINT } from '../../lib/trace/points.js';
 import { overlaps } from '../../lib/xenbus/keys.js';
 import type { DevEvtchn } from './dev-evtchn.js';
 import { type IoRequest, IoreqSlots } from './ioreq-slots.js';
@@ -39,7 +40,7 @@ export interface GuestDeps {
   readonly shared: SharedFiles;
   readonly ledger: Ledger;
   readonly clock: Clock;
-  readonly history: History;
+  readonly probe: Probe;
   readonly log: Log;
 }
 
@@ -260,11 +261,12 @@ export class Guest {
   #serve(vcpu: number, port: number): void {
     const request = this.#slots?.take(vcpu);
     if (request === undefined) {
-      this.#deps.history.record(HOP.frontendPassedBy.kind, HOP.frontendPassedBy.name, port, 0, this.domid);
+      this.#deps.probe.at(HOP.frontendPassedBy.point, '', port, 0, this.domid);
       this.#deps.evtchn.writeBack(port);
       return;
     }
-    this.#deps.history.step(request.read ? 'ioreq read' : 'ioreq write', request.addr, request.value, this.domid);
+    const point = request.read ? POINT['ioreq.read'] : HOP.frontendSlot.point;
+    this.#deps.probe.at(point, '', request.addr, request.value, this.domid);
     if (this.#adopting && this.#rangeOf(request) === undefined) this.#waiting.push({ request, port });
     else this.#execute(request, port);
   }
@@ -306,7 +308,7 @@ export class Guest {
   }
 
   #answer(request: IoRequest, port: number, value: number | undefined): void {
-    this.#deps.history.step('ioreq answered', request.addr, value ?? 0xffffffff, this.domid);
+    this.#deps.probe.at(POINT['ioreq.answer'], '', request.addr, value ?? 0xffffffff, this.domid);
     this.#slots?.answer(request, value);
     this.#deps.evtchn.notify(port);
     this.#deps.evtchn.writeBack(port);

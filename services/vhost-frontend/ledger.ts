@@ -1,6 +1,7 @@
 // What this process holds on behalf of others, so that it can say at its end whether everything was given back; each
-// taking and giving is a history record.
-import type { History } from '../../lib/core/history.js';
+// taking and giving is a trace point.
+import type { Probe } from '../../lib/core/probe.js';
+import { POINT } from '../../lib/trace/points.js';
 
 export interface Held {
   readonly what: string;
@@ -9,20 +10,20 @@ export interface Held {
 }
 
 export class Ledger {
-  readonly #history: History;
+  readonly #probe: Probe;
   readonly #held = new Set<Held>();
 
-  constructor(history: History) {
-    this.#history = history;
+  constructor(probe: Probe) {
+    this.#probe = probe;
   }
 
   /** Writes down that something was taken; the answer, called once or more, that it was given back. */
   take(what: string, number: number, domid: number): () => void {
     const held = { what, number, domid };
     this.#held.add(held);
-    this.#history.record('acquire', what, number, 0, domid);
+    this.#probe.at(POINT['held.take'], what, number, 0, domid);
     return () => {
-      if (this.#held.delete(held)) this.#history.record('release', what, number, 0, domid);
+      if (this.#held.delete(held)) this.#probe.at(POINT['held.give'], what, number, 0, domid);
     };
   }
 

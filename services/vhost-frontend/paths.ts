@@ -4,15 +4,16 @@
 // after what it may have left half done. Leaves registers and sessions to virtio-link.ts.
 import type { Remote } from '../../lib/core/bus.js';
 import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
 import { DEFAULT_PATH, isNotificationPath, type NotificationPath } from '../../lib/core/notification-path.js';
 import type { Doorbell, Notifier, NotifyHandle } from '../../lib/core/notify.js';
+import type { Probe } from '../../lib/core/probe.js';
 import type { BellHandle } from '../../lib/core/proto-types.js';
 import { hasEvtchnRaise, needsEvtchnRaise } from '../../lib/events/evtchn-raise.js';
 import { XEN_DM_OP_EVTCHN_RAISE, XEN_DM_OP_HEADER, XEN_DMOP } from '../../lib/layout/dm-op.js';
 import { EVENTFD_DIRECTION } from '../../lib/layout/ours/dev-evtchn.js';
 import { HOP, PATH_HOPS } from '../../lib/trace/hops.js';
+import { POINT } from '../../lib/trace/points.js';
 import type { DevEvtchn } from './dev-evtchn.js';
 import type { ServerSession } from './device-server.js';
 import type { Guest } from './guest.js';
@@ -27,7 +28,7 @@ export interface WireDeps {
   readonly evtchn: DevEvtchn;
   readonly doorbell: Doorbell;
   readonly ledger: Ledger;
-  readonly history: History;
+  readonly probe: Probe;
   readonly log: Log;
 }
 
@@ -81,9 +82,9 @@ type MakeCall = (context: Context) => Promise<CallEnd>;
 type MakeKick = (context: Context, vq: number, handle: NotifyHandle) => Promise<End>;
 
 /** The device server rings us. */
-const callThroughUs: MakeCall = async ({ doorbell, history, ledger, port, domid, onCall }) => {
+const callThroughUs: MakeCall = async ({ doorbell, probe, ledger, port, domid, onCall }) => {
   const bell = doorbell.bind(() => {
-    history.record(HOP.frontendCall.kind, HOP.frontendCall.name, port, 0, domid);
+    probe.at(HOP.frontendCall.point, '', port, 0, domid);
     onCall();
   });
   const giveBack = ledger.take('call bell', port, domid);
@@ -222,8 +223,8 @@ export class Wires {
       try {
         await end.close();
       } catch (error) {
-        const { history, log, domid } = this.#context;
-        history.record('error', 'unwire', error instanceof ErrnoError ? error.errno : 0, 0, domid);
+        const { probe, log, domid } = this.#context;
+        probe.at(POINT['error.device'], 'unwire', error instanceof ErrnoError ? error.errno : 0, 0, domid);
         log.debug({ domid, path: this.#path }, `taking a wire away: ${errorMessage(error)}`);
       }
     }

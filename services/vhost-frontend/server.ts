@@ -28,11 +28,11 @@ export async function start(
   const hypervisorClient = await context.connect('hypervisor');
   const hypervisor = hypervisorClient.remote('Hypervisor');
   // The store may be replaced by its next program, or killed and started anew, under running devices.
-  const store = lastingStoreClient(() => context.connect('xenstored', { onLost: 'keep' }), context.history);
+  const store = lastingStoreClient(() => context.connect('xenstored', { onLost: 'keep' }), context.probe);
   context.own('store client', () => store.close());
-  const ledger = new Ledger(context.history);
+  const ledger = new Ledger(context.probe);
   const evtchn = await DevEvtchn.open(context, hypervisor, ledger);
-  const { log, history, shared, doorbell, clock } = context;
+  const { log, probe, shared, doorbell, clock } = context;
   // What is owned last is given back first: devices close before the connection that they need for it does.
   let shutDown = async (): Promise<void> => {};
   const server =
@@ -43,7 +43,7 @@ export async function start(
           return client;
         }, log)
       : unixServer(context, options.deviceSocket, options.frames);
-  const guests = new Guests({ hypervisor, evtchn, shared, ledger, clock, history, log });
+  const guests = new Guests({ hypervisor, evtchn, shared, ledger, clock, probe, log });
   const onFailure = (error: unknown): void => {
     // Whoever lost the peer ends this process with a message of its own.
     if (!(error instanceof PeerDiedError)) void context.stop(`internal error: ${stackOf(error)}`);
@@ -52,7 +52,7 @@ export async function start(
     hypervisor,
     evtchn,
     ledger,
-    history,
+    probe,
     log,
     doorbell,
     clock,

@@ -6,11 +6,12 @@ import type { Remote } from '../../lib/core/bus.js';
 import type { Clock } from '../../lib/core/clock.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { DeadlineError, ErrnoError, errorMessage } from '../../lib/core/errors.js';
-import type { History } from '../../lib/core/history.js';
 import type { Log } from '../../lib/core/log.js';
 import type { NotificationPath } from '../../lib/core/notification-path.js';
 import type { Doorbell, Notifier } from '../../lib/core/notify.js';
+import type { Probe } from '../../lib/core/probe.js';
 import { HOP } from '../../lib/trace/hops.js';
+import { POINT } from '../../lib/trace/points.js';
 import type { BackendRequest } from '../../lib/vhost-user/messages.js';
 import { VirtioMmioDevice } from '../../lib/virtio/mmio-device.js';
 import type { MmioEffect } from '../../lib/virtio/mmio-registers.js';
@@ -30,7 +31,7 @@ export interface LinkDeps {
   readonly doorbell: Doorbell;
   readonly server: DeviceServer;
   readonly ledger: Ledger;
-  readonly history: History;
+  readonly probe: Probe;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -213,7 +214,7 @@ export class VirtioLink implements RangeOwner {
   }
 
   #effect(effect: MmioEffect): Promise<void> | undefined {
-    this.#deps.history.step(`virtio ${effect.type}`, this.#id.type.id, 0, this.#id.guest.domid);
+    this.#deps.probe.at(POINT['mmio.effect'], effect.type, this.#id.type.id, 0, this.#id.guest.domid);
     switch (effect.type) {
       case 'interrupt':
         this.#interrupt();
@@ -299,7 +300,7 @@ export class VirtioLink implements RangeOwner {
   #kick(index: number): void {
     const handle = this.#session?.kicks[index];
     if (handle === undefined) return;
-    this.#deps.history.record(HOP.frontendKick.kind, HOP.frontendKick.name, index, 0, this.#id.guest.domid);
+    this.#deps.probe.at(HOP.frontendKick.point, '', index, 0, this.#id.guest.domid);
     if (this.#wires?.kick(index)) return;
     let notifier: Notifier;
     try {
@@ -319,7 +320,7 @@ export class VirtioLink implements RangeOwner {
 
   #interrupt(): void {
     if (this.#wires === undefined) return; // not live yet, or not any more
-    this.#deps.history.record('notify', 'config interrupt', this.#ports!.port, 0, this.#id.guest.domid);
+    this.#deps.probe.at(POINT['event.config'], '', this.#ports!.port, 0, this.#id.guest.domid);
     this.#wires.raise();
   }
 
@@ -368,7 +369,13 @@ export class VirtioLink implements RangeOwner {
   }
 
   #refused(what: string, error: unknown): void {
-    this.#deps.history.record('error', what, error instanceof ErrnoError ? error.errno : 0, 0, this.#id.guest.domid);
+    this.#deps.probe.at(
+      POINT['error.device'],
+      what,
+      error instanceof ErrnoError ? error.errno : 0,
+      0,
+      this.#id.guest.domid,
+    );
     this.#deps.log.warn({ device: this.#id.name }, `${what}: ${errorMessage(error)}`);
   }
 }

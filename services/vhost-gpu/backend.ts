@@ -8,7 +8,7 @@ import { GPU_MEMORY_REGIONS_MAX } from '../../lib/core/limits.js';
 import { type GuestMemory, type MemoryRegion, RegionMemory } from '../../lib/core/memory.js';
 import type { Notifier } from '../../lib/core/notify.js';
 import type { Mapping } from '../../lib/core/shared.js';
-import { VHOST_USER_PROTOCOL_F, VHOST_USER_REQUEST } from '../../lib/layout/vhost-user.js';
+import { VHOST_USER_PROTOCOL_F } from '../../lib/layout/vhost-user.js';
 import { VIRTIO_GPU_QUEUE_COUNT } from '../../lib/layout/virtio-gpu.js';
 import { featureBits } from '../../lib/layout/virtio-ring.js';
 import type { RingSetup, VhostUserDevice } from '../../lib/vhost-user/device.js';
@@ -17,14 +17,6 @@ import { GPU_FEATURES, type GpuDevice } from './device.js';
 
 /** What QEMU shows of a queue behind virtio-mmio, and the largest that Linux then makes. */
 export const GPU_QUEUE_SIZE_MAX = 1024;
-
-const MESSAGE_NAMES = new Map<number, string>(
-  Object.entries(VHOST_USER_REQUEST).map(([name, request]) => [request, name.slice('VHOST_USER_'.length)]),
-);
-/** The step that a message is. */
-export function messageStep(request: number): string {
-  return `vhost-user.${MESSAGE_NAMES.get(request) ?? 'unknown'}`;
-}
 
 /** What handles mean on one connection. What throws ErrnoError is answered as a failure of the message. */
 export interface BackendTransport<H> {

@@ -9,6 +9,7 @@ import type { Held, VhostUserHandle, VhostUserMessage } from '../../lib/core/pro
 import type { SharedFiles } from '../../lib/core/shared.js';
 import { VHOST_USER_BUS_NO_REPLY } from '../../lib/layout/vhost-user.js';
 import { HOP } from '../../lib/trace/hops.js';
+import { POINT } from '../../lib/trace/points.js';
 import { BackendSession } from '../../lib/vhost-user/backend-session.js';
 import { encodeBackendRequest, type RawMessage } from '../../lib/vhost-user/messages.js';
 import { type BackendTransport, GpuBackend } from './backend.js';
@@ -49,11 +50,11 @@ export class BusSession {
     this.#releaseKicks = () => bound.release();
     this.#backend = new GpuBackend(this.device, this.#transport());
     this.#session = new BackendSession(this.#backend);
-    setup.history.record('acquire', `session ${setup.name}`, setup.session);
+    setup.probe.at(POINT['session.take'], setup.name, setup.session);
   }
 
   #transport(): BackendTransport<VhostUserHandle> {
-    const { shared, doorbell, session, peer, history } = this.#setup;
+    const { shared, doorbell, session, peer, probe } = this.#setup;
     return {
       map: ({ file }, size) => {
         if (file == null || file.size < size)
@@ -82,7 +83,7 @@ export class BusSession {
         const { bit } = bell;
         return {
           signal: () => {
-            history.record(HOP.serverCall.kind, HOP.serverCall.name, bit, session);
+            probe.at(HOP.serverCall.point, '', bit, session);
             notifier.signal();
           },
           close: () => notifier.close(),
@@ -93,7 +94,7 @@ export class BusSession {
         if (index < 0 || index >= this.#setup.queueCount)
           throw new ErrnoError('EINVAL', 'kick is none of this session');
         const kicked = (): void => {
-          history.record(HOP.serverKick.kind, HOP.serverKick.name, index, session);
+          probe.at(HOP.serverKick.point, '', index, session);
           onKick();
         };
         this.#kicks[index] = kicked;
@@ -144,7 +145,7 @@ export class BusSession {
     this.#closed = true;
     this.#session.close();
     this.#releaseKicks();
-    this.#setup.history.record('release', `session ${this.name}`, this.#setup.session);
+    this.#setup.probe.at(POINT['session.give'], this.name, this.#setup.session);
     this.#onClose(reason);
   }
 }

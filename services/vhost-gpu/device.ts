@@ -1,10 +1,10 @@
 // One virtio-gpu device: its queues (pump.ts) and the state that commands act on (commands.ts). Knows guest memory, queues and
 // what to call; not whose guest it is nor how messages reach it (backend.ts).
 import type { Clock } from '../../lib/core/clock.js';
-import type { History } from '../../lib/core/history.js';
 import { BROKEN_QUEUES_LOGGED_MAX, GPU_HOST_BYTES_DEFAULT } from '../../lib/core/limits.js';
 import type { Log } from '../../lib/core/log.js';
 import type { GuestMemory, GuestMemoryError } from '../../lib/core/memory.js';
+import type { Probe } from '../../lib/core/probe.js';
 import {
   VIRTIO_GPU_F_EDID,
   VIRTIO_GPU_QUEUE_CONTROL,
@@ -17,12 +17,12 @@ import {
   VIRTIO_F_INDIRECT_DESC,
   VIRTIO_F_VERSION_1,
 } from '../../lib/layout/virtio-ring.js';
+import { POINT } from '../../lib/trace/points.js';
 import { type Chain, VirtqError } from '../../lib/virtio/chain.js';
 import type { QueueLayout } from '../../lib/virtio/device-queue.js';
 import {
   decodeCommand,
   encodeResponse,
-  GPU_COMMANDS,
   type GpuCommand,
   type GpuResponse,
   type Rect,
@@ -45,7 +45,7 @@ export interface GpuDeviceSetup {
   /** For logs and history. */
   readonly name: string;
   readonly log: Log;
-  readonly history: History;
+  readonly probe: Probe;
   readonly clock: Clock;
   /** Runs an action later from the event loop, after others had their turn. */
   readonly defer: (action: () => void) => void;
@@ -54,11 +54,6 @@ export interface GpuDeviceSetup {
   /** Zeroed bytes for pixels; throws RangeError when there is no room. */
   readonly allocate?: (bytes: number) => Uint8Array;
 }
-
-/** Made once: a step's name is looked up by its text. */
-const STEPS = Object.fromEntries(
-  [...Object.keys(GPU_COMMANDS), 'INVALID'].map((name) => [name, `gpu.${name}`]),
-) as Readonly<Record<GpuCommand['name'], string>>;
 
 /** What shows the picture as it comes, and may know the displays better than this device does. */
 export interface Viewer {
@@ -76,7 +71,7 @@ export class GpuDevice implements GpuState {
   readonly scanouts: Scanouts;
   readonly displays: Displays;
   readonly #log: Log;
-  readonly #history: History;
+  readonly #probe: Probe;
   readonly #clock: Clock;
   readonly #defer: (action: () => void) => void;
   readonly #queues: (QueuePump | undefined)[] = new Array(VIRTIO_GPU_QUEUE_COUNT).fill(undefined);
@@ -88,13 +83,13 @@ export class GpuDevice implements GpuState {
   constructor(setup: GpuDeviceSetup) {
     this.name = setup.name;
     this.#log = setup.log;
-    this.#history = setup.history;
+    this.#probe = setup.probe;
     this.#clock = setup.clock;
     this.#defer = setup.defer;
     this.displays = new Displays(setup.displays);
     this.scanouts = new Scanouts(this.displays.count);
     const allocate = setup.allocate ?? ((bytes) => new Uint8Array(bytes));
-    this.resources = new ResourceTable(setup.hostBytesMax ?? GPU_HOST_BYTES_DEFAULT, setup.history, allocate);
+    this.resources = new ResourceTable(setup.hostBytesMax ?? GPU_HOST_BYTES_DEFAULT, setup.probe, allocate);
   }
 
   get features(): bigint {
@@ -171,14 +166,14 @@ export class GpuDevice implements GpuState {
       case 'flush':
         scanout.flushCount++;
         if (scanout.firstFlushNs === 0n) scanout.firstFlushNs = this.#clock.nowNs();
-        this.#history.record('frame', this.name, scanout.index, change.resourceId);
+        this.#probe.at(POINT['gpu.flush'], this.name, scanout.index, change.resourceId);
         this.#viewer?.flush(scanout, change.rect);
     }
   }
 
   #execute(index: number, chain: Chain): Served | 'later' {
     const command = decodeCommand(chain);
-    this.#history.step(STEPS[command.name], command.hdr.type, resourceOf(command));
+    this.#probe.at(POINT['gpu.execute'], command.name, command.hdr.type, resourceOf(command));
     const control = index === VIRTIO_GPU_QUEUE_CONTROL;
     if (this.#viewer === undefined || !control || !isDisplayQuestion(command)) {
       const { response, copiedBytes, changes } = (control ? executeControl : executeCursor)(this, command);
@@ -199,9 +194,14 @@ export class GpuDevice implements GpuState {
   #answer(chain: Chain, command: GpuCommand, response: GpuResponse): number {
     const { type } = command.hdr;
     const resource = resourceOf(command);
-    this.#history.record('command', command.name, type, resource);
+    this.#probe.at(POINT['gpu.executed'], command.name, type, resource);
     if (response.name.startsWith('ERR_')) {
-      this.#history.record('error', command.name, VIRTIO_GPU_RESP[`VIRTIO_GPU_RESP_${response.name}`], resource);
+      this.#probe.at(
+        POINT['error.command'],
+        command.name,
+        VIRTIO_GPU_RESP[`VIRTIO_GPU_RESP_${response.name}`],
+        resource,
+      );
       this.#log.debug({ device: this.name, command: command.name, type, resource }, `answered ${response.name}`);
     }
     // Linux leaves no room for an answer on the cursor queue; a driver's room may be too small: cut, as QEMU does.
@@ -209,7 +209,7 @@ export class GpuDevice implements GpuState {
   }
 
   #broken(index: number, error: VirtqError | GuestMemoryError): void {
-    this.#history.record('error', `queue ${index} ${error.code}`, index);
+    this.#probe.at(POINT['error.queue'], error.code, index);
     // A guest can reset its device and break it again for ever; the log need not grow with that.
     const level = ++this.#brokenCount <= BROKEN_QUEUES_LOGGED_MAX ? 'error' : 'debug';
     this.#log[level]({ device: this.name, queue: index, code: error.code }, `queue stopped: ${error.message}`);

@@ -1,9 +1,11 @@
 // 2D resources: pixels in host memory, filled from guest pages by transfers. Every resource counts against the bounds of
 // its device: host bytes, how many there are, pieces of backing. Leaves commands to commands.ts, scanouts to scanouts.ts.
-import type { History } from '../../lib/core/history.js';
+
 import { GPU_MEM_ENTRIES_HELD_MAX, GPU_RESOURCE_SIDE_MAX, GPU_RESOURCES_MAX } from '../../lib/core/limits.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
+import type { Probe } from '../../lib/core/probe.js';
 import { VIRTIO_GPU_BYTES_PER_PIXEL } from '../../lib/layout/virtio-gpu.js';
+import { POINT } from '../../lib/trace/points.js';
 import type { MemEntry, Rect } from '../../lib/virtio/gpu-codec.js';
 import { Backing } from './backing.js';
 
@@ -24,16 +26,16 @@ export interface Resource {
 
 export class ResourceTable {
   readonly #hostBytesMax: number;
-  readonly #history: History;
+  readonly #probe: Probe;
   readonly #allocate: (bytes: number) => Uint8Array;
   readonly #resources = new Map<number, Resource>();
   #hostBytes = 0;
   #entriesHeld = 0;
 
   /** `allocate` gives zeroed bytes, or throws RangeError. */
-  constructor(hostBytesMax: number, history: History, allocate: (bytes: number) => Uint8Array) {
+  constructor(hostBytesMax: number, probe: Probe, allocate: (bytes: number) => Uint8Array) {
     this.#hostBytesMax = hostBytesMax;
-    this.#history = history;
+    this.#probe = probe;
     this.#allocate = allocate;
   }
 
@@ -68,7 +70,7 @@ export class ResourceTable {
     const resource: Resource = { id, format, width, height, pixels, backing: undefined };
     this.#resources.set(id, resource);
     this.#hostBytes += bytes;
-    this.#history.record('acquire', 'resource', id);
+    this.#probe.at(POINT['resource.take'], '', id);
     return resource;
   }
 
@@ -76,7 +78,7 @@ export class ResourceTable {
     this.detach(resource);
     this.#resources.delete(resource.id);
     this.#hostBytes -= resource.pixels.length;
-    this.#history.record('release', 'resource', resource.id);
+    this.#probe.at(POINT['resource.give'], '', resource.id);
   }
 
   /** 'full': over the bound of the device; 'bad': a piece is empty or outside memory. Nothing is attached then. */

@@ -12,7 +12,8 @@ import { pageAlignedBytes } from '../../lib/node/files/libc.js';
 import { writePng } from '../../lib/node/files/png.js';
 import type { OwnedFd } from '../../lib/node/files/unix-fds.js';
 import { runPaths } from '../../lib/node/process/run-dir.js';
-import { messageStep } from './backend.js';
+import { POINT } from '../../lib/trace/points.js';
+import { requestName } from '../../lib/vhost-user/names.js';
 import { BusSession } from './bus-session.js';
 import type { GpuDevice, GpuDeviceSetup } from './device.js';
 import { DISPLAY_PIXELS_MAX, type DisplaySize, validSize } from './display.js';
@@ -45,7 +46,7 @@ interface DeviceSession {
 const DEVICE_NAME = /^[\x21-\x7e]{1,64}$/;
 
 export async function start(context: ServiceContext, options: VhostGpuOptions): Promise<void> {
-  const { log, history, clock, doorbell, shared } = context;
+  const { log, probe, clock, doorbell, shared } = context;
   const devices = new Map<string, DeviceSession>();
   const sessions = new Map<number, BusSession>();
   let lastSession = 0;
@@ -53,7 +54,7 @@ export async function start(context: ServiceContext, options: VhostGpuOptions): 
   const setupOf = (name: string): GpuDeviceSetup => ({
     name,
     log,
-    history,
+    probe,
     clock,
     defer: setImmediate,
     displays: options.displays,
@@ -110,13 +111,12 @@ export async function start(context: ServiceContext, options: VhostGpuOptions): 
   );
   server.handle('VhostUser', {
     open: (request, peer) => {
-      history.step('vhost-user.open');
       const session = open(request, peer);
       return { session: lastSession, first_kick: session.firstKick };
     },
     message: (message, peer) => {
       const session = owned(message.session, peer);
-      history.step(messageStep(message.request), message.session);
+      probe.at(POINT['vhost-user.serve'], requestName(message.request), message.session);
       try {
         return session.message(message);
       } catch (error) {

@@ -2,7 +2,6 @@
 // The client has as much ahead of it as a window holds (lib/xenstore/bus-stream.ts); past that, messages wait in the store
 // under the bounds that hold for a client of the socket. Pure: the peer, and how to get another turn, are given.
 import type { Peer } from '../../lib/core/bus.js';
-import type { History } from '../../lib/core/history.js';
 import {
   STORE_BUS_REQUESTS_MAX,
   STORE_BUS_WINDOW,
@@ -10,10 +9,12 @@ import {
   STORE_OUTBOX_BYTES_PAUSE,
   STORE_REQUESTS_PER_TURN,
 } from '../../lib/core/limits.js';
+import type { Probe } from '../../lib/core/probe.js';
 import type { StoreMessage } from '../../lib/core/proto-types.js';
-import { XENSTORE_PAYLOAD_MAX, XS, type XsdError, type XsMessage } from '../../lib/layout/xs-wire.js';
+import { XENSTORE_PAYLOAD_MAX, XS, type XsdError, type XsMessage, xsName } from '../../lib/layout/xs-wire.js';
+import { POINT } from '../../lib/trace/points.js';
 import { fromBusMessage, messageBytes, toBusMessage } from '../../lib/xenstore/bus-stream.js';
-import { eventStep, requestStep } from '../../lib/xenstore/steps.js';
+import { eventLabel, requestLabel } from '../../lib/xenstore/labels.js';
 import type { Connection } from './connection.js';
 import type { Store } from './store.js';
 
@@ -22,7 +23,7 @@ const RELEASED: XsdError = 'EIO';
 
 export interface BusSessionOptions {
   readonly store: Store;
-  readonly history: History;
+  readonly probe: Probe;
   /** Before anything leaves: what it acknowledges must be written. */
   readonly beforeSend: () => void;
   /** The session has something to send. */
@@ -68,7 +69,8 @@ export class BusSession {
     if (this.#connection.closed) this.#connection = this.#connect();
     const request = fromBusMessage(body);
     const { reqId, txId } = request;
-    this.#options.history.step(`serve ${requestStep(request)}`, reqId, txId, this.peer.domid);
+    const label = `${requestLabel(request)} ${this.peer.name}`;
+    this.#options.probe.at(POINT['store.serve'], label, reqId, txId, this.peer.domid);
     this.#unanswered.push({ reqId, txId });
     this.#requests.push(request);
     this.turn();
@@ -116,8 +118,12 @@ export class BusSession {
   #send(message: XsMessage): void {
     this.#ahead += messageBytes(message);
     if (message.type === XS.XS_WATCH_EVENT) {
-      this.#options.history.step(`${eventStep(message)} to ${this.peer.name}`, 0, 0, this.peer.domid);
-    } else this.#unanswered.shift();
+      this.#options.probe.at(POINT['store.tell'], `${eventLabel(message)} ${this.peer.name}`, 0, 0, this.peer.domid);
+    } else {
+      const label = `${xsName(message.type).toLowerCase()} ${this.peer.name}`;
+      this.#options.probe.at(POINT['store.answer'], label, message.reqId, 0, this.peer.domid);
+      this.#unanswered.shift();
+    }
     this.peer.emit('XenstoreEvents', 'message', toBusMessage(message));
   }
 

@@ -113,7 +113,7 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
   flushBus = serveBus({
     store,
     server,
-    history: context.history,
+    probe: context.probe,
     beforeSend,
     afterRequests: () => socket.flush(),
   });

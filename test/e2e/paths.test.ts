@@ -6,8 +6,10 @@ import t, { type Test } from 'tap';
 import { NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/notification-path.js';
 import type { NotifyMode } from '../../lib/core/notify.js';
 import { VIRTIO_MMIO_QUEUE_NOTIFY } from '../../lib/layout/virtio-mmio.js';
-import { HistoryReader, type HistoryRecord, historyFiles } from '../../lib/node/files/history.js';
+import { HistoryReader, historyFiles } from '../../lib/node/files/history-reader.js';
 import { HOP, type HopPoint, PATH_HOPS } from '../../lib/trace/hops.js';
+import { POINT } from '../../lib/trace/points.js';
+import type { TraceRecord } from '../../lib/trace/record.js';
 import { startLab, temporaryLabDir, xenwire } from '../fixtures/lab.js';
 
 /** Registers lie on a page of their own. */
@@ -15,7 +17,7 @@ const PAGE_MASK = 0xfff;
 /** The probe, the frame buffer, the picture: a batch each at least. */
 const ARRIVALS_MIN = 2;
 
-function readHistory(runDir: string): HistoryRecord[] {
+function readHistory(runDir: string): TraceRecord[] {
   const records = historyFiles(runDir).flatMap((file) => {
     const reader = new HistoryReader(file);
     const all = reader.read();
@@ -35,17 +37,15 @@ interface Subject {
   readonly port: number;
 }
 
-function subjectOf(records: readonly HistoryRecord[], guest: string, domid: number): Subject {
-  const session = records.find(({ kind, name }) => kind === 'acquire' && name === `session ${domid}/0`)!.a;
-  const port = records.find(
-    (record) => record.process === guest && record.kind === 'acquire' && record.name === 'port',
-  )!.a;
+function subjectOf(records: readonly TraceRecord[], guest: string, domid: number): Subject {
+  const session = records.find(({ point, label }) => point === POINT['session.take'] && label === `${domid}/0`)!.a;
+  const port = records.find((record) => record.process === guest && record.point === POINT['port.take'])!.a;
   return { guest, domid, session, port };
 }
 
 /** Whether a record is this point of a notification of that guest. */
-function isPoint({ guest, domid, session, port }: Subject, point: HopPoint, record: HistoryRecord): boolean {
-  if (record.kind !== point.kind || record.name !== point.name) return false;
+function isPoint({ guest, domid, session, port }: Subject, point: HopPoint, record: TraceRecord): boolean {
+  if (record.point !== point.point) return false;
   switch (point) {
     case HOP.guestKick:
       return record.process === guest;
@@ -68,8 +68,8 @@ function isPoint({ guest, domid, session, port }: Subject, point: HopPoint, reco
  * Arrivals at the last point of notifications that went through all the others before, each after the one before it. Several
  * that begin before one arrives may have become that one.
  */
-function arrivals(subject: Subject, points: readonly HopPoint[], records: readonly HistoryRecord[]): number {
-  const last = new Set<HistoryRecord>();
+function arrivals(subject: Subject, points: readonly HopPoint[], records: readonly TraceRecord[]): number {
+  const last = new Set<TraceRecord>();
   for (const [begin, record] of records.entries()) {
     if (!isPoint(subject, points[0]!, record)) continue;
     let at = 1;
@@ -115,7 +115,7 @@ async function drawOn(t: Test, notify: NotifyMode, paths: readonly NotificationP
         // closed gate is found in its slot and served by vhost-frontend, as on Linux. Most do not meet it.
         const gated = point === HOP.frontendSlot && passed.has(HOP.exitMmio);
         if (gated) t.ok(found.length < kicks, `${found.length} kicks met a closed gate, ${kicks} did not`);
-        else t.same(found, [], `no ${point.process} ${point.kind} ${point.name}`);
+        else t.same(found, [], `no ${point.process} ${point.name}`);
       }
     });
   }

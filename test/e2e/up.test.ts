@@ -65,12 +65,20 @@ t.test('frames are copied, and with --keep logs, history and frames stay until t
   t.match(stdout, /picture +equal: 0 of 1024x768 pixels differ/);
   t.same(readdirSync(frames), ['gpu-guest.png']);
   for (const kept of ['logs/hypervisor.ndjson', 'frames/gpu-guest.png']) t.ok(existsSync(join(runDir, kept)), kept);
-  const trace = await xenwire(t, ['trace', '--run-dir', runDir, '--kind', 'state', '--json']);
-  const states = trace.stdout.split('\n').map((line) => JSON.parse(line) as { name: string; b: number });
-  t.same(
-    states.filter(({ name }) => name === 'device/virtio-mmio/0/state').map(({ b }) => b),
-    [1, 3, 4, 6],
+  const trace = await xenwire(t, ['trace', '--run-dir', runDir, '--point', 'front.state-written', '--json']);
+  const states = trace.stdout.split('\n').map((line) => JSON.parse(line) as object);
+  const label = 'device/virtio-mmio/0/state';
+  t.match(
+    states,
+    [1, 3, 4, 6].map((to, index) => ({
+      process: /^(toolstack|guest-)/,
+      label,
+      devid: 0,
+      from: [0, 1, 3, 4][index],
+      to,
+    })),
   );
+  t.equal(states.length, 4);
   const [line] = readFileSync(join(runDir, 'logs', 'hypervisor.ndjson'), 'utf8').split('\n');
   t.equal(JSON.parse(line!).msg, 'ready', 'logs are NDJSON');
   t.equal((await xenwire(t, ['up', '--once', '--run-dir', runDir])).status, 0, 'the next lab starts in it');

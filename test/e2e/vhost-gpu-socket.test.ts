@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
-import { NO_HISTORY } from '../../lib/core/history.js';
 import { NO_LOG } from '../../lib/core/log.js';
 import { RegionMemory } from '../../lib/core/memory.js';
+import { NO_PROBE } from '../../lib/core/probe.js';
 import { VHOST_USER_REQUEST } from '../../lib/layout/vhost-user.js';
 import { ZmqBusClient } from '../../lib/node/bus/client.js';
 import { mapFile } from '../../lib/node/files/libc.js';
@@ -93,7 +93,7 @@ async function display(t: Test, runDir: string, server: TestProcess) {
     incarnation: Date.now() * 4096,
     token: async () => '',
     log: NO_LOG,
-    history: NO_HISTORY,
+    probe: NO_PROBE,
     onActivity: () => {},
   });
   t.teardown(() => client!.close());

@@ -2,9 +2,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { NO_HISTORY } from '../../lib/core/history.js';
 import { NO_LOG } from '../../lib/core/log.js';
 import { RegionMemory } from '../../lib/core/memory.js';
+import { NO_PROBE } from '../../lib/core/probe.js';
 import type { VhostUserHandle, VhostUserMessage } from '../../lib/core/proto-types.js';
 import { sharedDoorbell } from '../../lib/node/bell/bell.js';
 import { Poller } from '../../lib/node/bell/poller.js';
@@ -36,7 +36,7 @@ async function connect(test: Owner, runDir: string, name = 'front', token = 'sec
     incarnation: Date.now() * 4096,
     token: async () => token,
     log: NO_LOG,
-    history: NO_HISTORY,
+    probe: NO_PROBE,
     onActivity: () => {},
   });
   test.teardown(() => client!.close());

@@ -1,7 +1,7 @@
 // xenstored as a process, over the bus.
 import t from 'tap';
-import { NO_HISTORY } from '../../lib/core/history.js';
 import { NO_LOG } from '../../lib/core/log.js';
+import { NO_PROBE } from '../../lib/core/probe.js';
 import { XS, xsName } from '../../lib/layout/xs-wire.js';
 import { ZmqBusClient } from '../../lib/node/bus/client.js';
 import { busStoreChannel, busStoreClient } from '../../lib/xenstore/bus-client.js';
@@ -17,7 +17,7 @@ async function connect(t: Owner, runDir: string, name: string): Promise<ZmqBusCl
     incarnation: Date.now() * 4096,
     token: async () => '',
     log: NO_LOG,
-    history: NO_HISTORY,
+    probe: NO_PROBE,
     onActivity: () => {},
   });
   t.teardown(() => client?.close());

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { NO_HISTORY } from '../../lib/core/history.js';
 import { NO_LOG } from '../../lib/core/log.js';
+import { NO_PROBE } from '../../lib/core/probe.js';
 import type { FileHandle } from '../../lib/core/proto-types.js';
 import { GNTTAB_RESERVED_XENSTORE, GRANT_ENTRY_V1, GTF_permit_access } from '../../lib/layout/grant-table.js';
 import { XS } from '../../lib/layout/xs-wire.js';
@@ -31,7 +31,7 @@ async function connect(t: Owner, runDir: string, server: string, name: string, t
     incarnation: Date.now() * 4096,
     token: async () => token ?? readFileSync(runPaths.dom0Token(runDir), 'utf8'),
     log: NO_LOG,
-    history: NO_HISTORY,
+    probe: NO_PROBE,
     onActivity: () => {},
   });
   t.teardown(() => client?.close());

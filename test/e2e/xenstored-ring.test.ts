@@ -2,8 +2,8 @@
 // for each other no longer than they must.
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { NO_HISTORY } from '../../lib/core/history.js';
 import { NO_LOG } from '../../lib/core/log.js';
+import { NO_PROBE } from '../../lib/core/probe.js';
 import { XENSTORE_ERROR_COMM, XENSTORE_ERROR_NONE } from '../../lib/layout/xs-ring.js';
 import type { XsMessage } from '../../lib/layout/xs-wire.js';
 import { ZmqBusClient } from '../../lib/node/bus/client.js';
@@ -58,7 +58,7 @@ class Lab {
       incarnation: Date.now() * 4096,
       token: async () => token ?? readFileSync(runPaths.dom0Token(this.runDir), 'utf8'),
       log: NO_LOG,
-      history: NO_HISTORY,
+      probe: NO_PROBE,
       onActivity: () => {},
     });
     if (client === undefined) throw new Error(`no ${server}`);

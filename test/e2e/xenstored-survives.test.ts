@@ -4,8 +4,8 @@
 import { join } from 'node:path';
 import t from 'tap';
 import { PeerDiedError } from '../../lib/core/errors.js';
-import { NO_HISTORY } from '../../lib/core/history.js';
 import { NO_LOG } from '../../lib/core/log.js';
+import { NO_PROBE } from '../../lib/core/probe.js';
 import { XS } from '../../lib/layout/xs-wire.js';
 import { ZmqBusClient } from '../../lib/node/bus/client.js';
 import { lastingStoreClient } from '../../lib/xenstore/bus-client.js';
@@ -182,7 +182,7 @@ t.test('clients on the bus go on with the next xenstored', async (t) => {
       incarnation: Date.now() * 4096,
       token: async () => '',
       log: NO_LOG,
-      history: NO_HISTORY,
+      probe: NO_PROBE,
       onActivity: () => {},
       signal: ending.signal,
     });

@@ -4,8 +4,8 @@
 
 import { join } from 'node:path';
 import t from 'tap';
-import { NO_HISTORY } from '../../lib/core/history.js';
 import { NO_LOG } from '../../lib/core/log.js';
+import { NO_PROBE } from '../../lib/core/probe.js';
 import { ZmqBusClient } from '../../lib/node/bus/client.js';
 import { readPng } from '../../lib/node/files/png.js';
 import { startNode, temporaryRunDir } from '../../testkit/processes.js';
@@ -57,7 +57,7 @@ t.test(
       incarnation: Date.now() * 4096,
       token: async () => '',
       log: NO_LOG,
-      history: NO_HISTORY,
+      probe: NO_PROBE,
       onActivity: () => {},
     });
     t.teardown(() => client!.close());

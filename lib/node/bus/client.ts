@@ -6,10 +6,11 @@ import * as zmq from 'zeromq';
 import type { EventBody, EventServiceName, Remote, ServiceName } from '../../core/bus.js';
 import { errnoName } from '../../core/errno.js';
 import { ErrnoError, errorMessage, PeerDiedError } from '../../core/errors.js';
-import type { History } from '../../core/history.js';
 import type { Log } from '../../core/log.js';
+import type { Point, Probe } from '../../core/probe.js';
 import type { Envelope, Services, Welcome } from '../../core/proto-types.js';
 import type { BusClient } from '../../core/service.js';
+import { POINT } from '../../trace/points.js';
 import { runPaths } from '../process/run-dir.js';
 import { retryOnChange } from '../process/wait.js';
 import { connectLive, type LiveConnection } from './live.js';
@@ -26,7 +27,7 @@ export interface BusClientSetup {
   /** Asked once the server is there: a token of an earlier life of it would be refused. */
   readonly token: () => Promise<string>;
   readonly log: Log;
-  readonly history: History;
+  readonly probe: Probe;
   readonly onActivity: () => void;
   /** Gives up waiting for the server. */
   readonly signal?: AbortSignal;
@@ -118,7 +119,8 @@ export class ZmqBusClient implements BusClient {
       this.#socket.connect(busAddress(runPaths.bus(this.#setup.runDir, this.#setup.server)));
       void this.#receive();
       const { name } = this.#setup;
-      this.#send({ kind: KIND.HELLO, body: helloCodec.encode({ name, token, pid: process.pid }) });
+      const body = helloCodec.encode({ name, token, pid: process.pid });
+      this.#send({ kind: KIND.HELLO, body }, POINT['bus.hello'], this.#setup.server);
     });
   }
 
@@ -148,8 +150,8 @@ export class ZmqBusClient implements BusClient {
     body: Partial<EventBody<S, M>>,
   ): void {
     const name = `${service}.${method}`;
-    this.#setup.history.step(`emit ${name}`);
-    this.#send({ kind: KIND.EVENT, method: name, body: methodCodec(name)!.request.encode(body) });
+    const message = { kind: KIND.EVENT, method: name, body: methodCodec(name)!.request.encode(body) };
+    this.#send(message, POINT['bus.emit'], name);
   }
 
   onLost(action: () => void): void {
@@ -177,14 +179,21 @@ export class ZmqBusClient implements BusClient {
       this.#nextCall = this.#nextCall === 0xffff_ffff ? 1 : this.#nextCall + 1;
       const body = methodCodec(method)!.request.encode(request);
       this.#calls.set(id, { method, resolve, reject });
-      this.#setup.history.step(`call ${method}`, id);
-      this.#send({ kind: KIND.REQUEST, id, method, body });
+      this.#send({ kind: KIND.REQUEST, id, method, body }, POINT['bus.call'], method, id);
     });
   }
 
-  #send(message: Partial<Envelope>): void {
+  #send(message: Partial<Envelope>, point: Point, label: string, id = 0): void {
     if (this.#lost || this.#closed) return;
-    this.#queue.push([encodeEnvelope({ ...message, incarnation: this.#setup.incarnation })]);
+    const { probe, incarnation } = this.#setup;
+    const flow = probe.nextFlow();
+    probe.at(point, label, id, 0, undefined, flow);
+    this.#queue.push([encodeEnvelope({ ...message, incarnation, flow })]);
+  }
+
+  /** A message came: the point is of its sender's number. */
+  #received(point: Point, message: Envelope, label: string, a = 0, b = 0): void {
+    this.#setup.probe.at(point, label, a, b, undefined, message.flow, message.incarnation);
   }
 
   async #receive(): Promise<void> {
@@ -203,10 +212,13 @@ export class ZmqBusClient implements BusClient {
   #take(message: Envelope): void {
     if (message.kind === KIND.WELCOME) {
       this.#serverIncarnation = message.incarnation;
-      this.#welcome?.(welcomeCodec.decode(message.body) as Welcome);
+      const welcome = welcomeCodec.decode(message.body) as Welcome;
+      this.#received(POINT['bus.welcomed'], message, this.#setup.server, welcome.domid);
+      this.#welcome?.(welcome);
       return;
     }
     if (message.kind === KIND.REFUSED) {
+      this.#received(POINT['bus.refused'], message, this.#setup.server, -message.rc);
       this.#refuse?.(new ErrnoError(errnoName(-message.rc), `${this.#setup.server} refused us: ${message.error}`));
       return;
     }
@@ -219,7 +231,7 @@ export class ZmqBusClient implements BusClient {
     const call = this.#calls.get(message.id);
     if (call === undefined) return;
     this.#calls.delete(message.id);
-    this.#setup.history.step(`answered ${call.method}`, message.id, message.rc);
+    this.#received(POINT['bus.answered'], message, call.method, message.id, message.rc);
     if (message.rc !== 0) call.reject(new ErrnoError(errnoName(-message.rc), message.error || errnoName(-message.rc)));
     else call.resolve(methodCodec(call.method)!.reply.decode(message.body));
   }
@@ -228,7 +240,7 @@ export class ZmqBusClient implements BusClient {
     const action = this.#eventActions.get(message.method);
     const codec = methodCodec(message.method);
     if (action === undefined || codec === undefined) return;
-    this.#setup.history.step(`event ${message.method}`);
+    this.#received(POINT['bus.event'], message, message.method);
     action(codec.request.decode(message.body));
   }
 
@@ -236,7 +248,7 @@ export class ZmqBusClient implements BusClient {
     if (this.#lost || this.#closed) return;
     this.#lost = true;
     this.#queue.close();
-    this.#setup.history.step(`lost ${this.#setup.server}`);
+    this.#setup.probe.at(POINT['bus.lost'], this.#setup.server);
     this.#setup.onActivity();
     this.#refuse?.(new PeerDiedError(this.#setup.server));
     this.#failCalls();

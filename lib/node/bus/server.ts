@@ -5,11 +5,12 @@ import * as zmq from 'zeromq';
 import type { EventBody, EventServiceName, Handlers, Peer, ServiceName } from '../../core/bus.js';
 import { ERRNO } from '../../core/errno.js';
 import { ErrnoError, errorMessage, ProtocolError } from '../../core/errors.js';
-import type { History } from '../../core/history.js';
 import { BUS_REQUESTS_IN_FLIGHT_MAX } from '../../core/limits.js';
 import type { Log } from '../../core/log.js';
+import type { Point, Probe } from '../../core/probe.js';
 import type { Envelope, Hello, Services } from '../../core/proto-types.js';
 import type { BusServer, ServeOptions } from '../../core/service.js';
+import { POINT } from '../../trace/points.js';
 import { runPaths } from '../process/run-dir.js';
 import { type LiveServer, serveLive } from './live.js';
 import { messageCodec, methodCodec } from './proto.js';
@@ -20,7 +21,7 @@ export interface BusServerSetup extends ServeOptions {
   readonly name: string;
   readonly incarnation: number;
   readonly log: Log;
-  readonly history: History;
+  readonly probe: Probe;
   /** A message came: start polling. */
   readonly onActivity: () => void;
 }
@@ -186,29 +187,30 @@ export class ZmqBusServer implements BusServer {
   async #greet(id: Buffer, key: string, message: Envelope): Promise<void> {
     if (this.#byId.has(key) || this.#greeting.has(key)) return;
     this.#greeting.add(key);
+    let name = '';
     try {
       const hello = helloCodec.decode(message.body) as Hello;
+      name = hello.name;
+      this.#received(POINT['bus.greeted'], message, name, undefined, hello.pid);
       const domid = (await this.#setup.authenticate?.(hello)) ?? 0;
       if (this.#closed || !this.#live.isAlive(key)) return; // ended meanwhile
       const peer = new ZmqPeer(
         hello,
         domid,
         message.incarnation,
-        (method, body) => this.#send(id, { kind: KIND.EVENT, method, body }),
+        (method, body) =>
+          this.#send(id, { kind: KIND.EVENT, method, body }, POINT['bus.tell'], `${method} ${hello.name}`, domid),
         (reason) => this.#drop(key, reason),
       );
       this.#byId.set(key, peer);
       this.#peers.add(peer);
-      this.#setup.history.step(`peer ${hello.name} came`, hello.pid, 0, domid);
       for (const action of this.#peerActions) action(peer);
       const body = welcomeCodec.encode({ name: this.#setup.name, domid, pid: process.pid });
-      this.#send(id, { kind: KIND.WELCOME, body });
+      this.#send(id, { kind: KIND.WELCOME, body }, POINT['bus.welcome'], name, domid, hello.pid);
     } catch (error) {
-      this.#send(id, {
-        kind: KIND.REFUSED,
-        error: errorMessage(error),
-        rc: error instanceof ErrnoError ? -error.errno : -ERRNO.EIO,
-      });
+      const rc = error instanceof ErrnoError ? -error.errno : -ERRNO.EIO;
+      const refusal = { kind: KIND.REFUSED, error: errorMessage(error), rc };
+      this.#send(id, refusal, POINT['bus.refuse'], name, undefined, -rc);
     } finally {
       this.#greeting.delete(key);
     }
@@ -217,9 +219,10 @@ export class ZmqBusServer implements BusServer {
   #serve(id: Buffer, peer: ZmqPeer, message: Envelope): void {
     const handler = this.#handlers.get(message.method);
     const codec = methodCodec(message.method);
+    const label = `${message.method} ${peer.name}`;
     const answer = (rc: number, body: Uint8Array, error = ''): void => {
-      this.#setup.history.step(`answer ${message.method}`, message.id, rc, peer.domid);
-      this.#send(id, { kind: KIND.REPLY, id: message.id, method: message.method, rc, body, error });
+      const reply = { kind: KIND.REPLY, id: message.id, method: message.method, rc, body, error };
+      this.#send(id, reply, POINT['bus.answer'], label, peer.domid, message.id, rc);
     };
     const refuse = (error: unknown): void => {
       if (error instanceof ErrnoError) {
@@ -239,7 +242,7 @@ export class ZmqBusServer implements BusServer {
       answer(-ERRNO.EBUSY, EMPTY, 'too many requests in flight');
       return;
     }
-    this.#setup.history.step(`serve ${message.method}`, message.id, 0, peer.domid);
+    this.#received(POINT['bus.serve'], message, label, peer.domid, message.id);
     try {
       const result = handler(codec.request.decode(message.body), peer);
       if (!(result instanceof Promise)) {
@@ -257,6 +260,7 @@ export class ZmqBusServer implements BusServer {
     const action = this.#eventActions.get(message.method);
     const codec = methodCodec(message.method);
     if (action === undefined || codec === undefined) return;
+    this.#received(POINT['bus.told'], message, `${message.method} ${peer.name}`, peer.domid);
     try {
       action(codec.request.decode(message.body), peer);
     } catch (error) {
@@ -265,9 +269,17 @@ export class ZmqBusServer implements BusServer {
     }
   }
 
-  #send(id: Buffer, message: Partial<Envelope>): void {
+  #send(id: Buffer, message: Partial<Envelope>, point: Point, label: string, domid?: number, a = 0, b = 0): void {
     if (this.#closed) return;
-    this.#queue.push([id, encodeEnvelope({ ...message, incarnation: this.#setup.incarnation })]);
+    const { probe, incarnation } = this.#setup;
+    const flow = probe.nextFlow();
+    probe.at(point, label, a, b, domid, flow);
+    this.#queue.push([id, encodeEnvelope({ ...message, incarnation, flow })]);
+  }
+
+  /** A message came: the point is of its sender's number. */
+  #received(point: Point, message: Envelope, label: string, domid?: number, a = 0, b = 0): void {
+    this.#setup.probe.at(point, label, a, b, domid, message.flow, message.incarnation);
   }
 
   /** ZeroMQ could not hand a message over: the peer is gone, or has not read for thousands of messages. */
@@ -286,7 +298,7 @@ export class ZmqBusServer implements BusServer {
     if (peer === undefined) return;
     this.#byId.delete(key);
     this.#peers.delete(peer);
-    this.#setup.history.step(`peer ${peer.name} gone`, peer.pid, 0, peer.domid);
+    this.#setup.probe.at(POINT['bus.peer-gone'], peer.name, peer.pid, 0, peer.domid);
     this.#setup.onActivity();
     peer.close();
   }

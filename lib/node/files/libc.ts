@@ -16,8 +16,10 @@ const writeFn = libc.func('int64_t write(int fd, const void *buffer, size_t leng
 const pollFn = libc.func('int poll(uintptr_t fds, uint64_t count, int timeout)');
 
 const fcntlFn = libc.func('int fcntl(int fd, int command, long argument)');
+const prctlFn = libc.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)');
 const execveFn = libc.func('int execve(const char *path, const char **argv, const char **envp)');
 
+const PR_SET_PDEATHSIG = 1;
 const F_GETFD = 1;
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
@@ -183,4 +185,9 @@ export const POLLIN = 1;
 /** poll(2) without waiting; `fds` holds `count` struct pollfd. How many are ready. */
 export function pollNow(fds: FixedBytes, count: number): number {
   return Number(pollFn(fds.address, count, 0));
+}
+
+/** The signal that this process gets when the thread that started it ends (prctl(2)); it survives execve. */
+export function parentDeathSignal(signal: number): void {
+  if (prctlFn(PR_SET_PDEATHSIG, signal, 0, 0, 0) !== 0) throw new LibcError('prctl', koffi.errno());
 }

@@ -22,7 +22,7 @@ import { SOCKET_PATH_BYTES_MAX } from '../../core/limits.js';
 import { setInherited, tryLock } from '../files/libc.js';
 import { retryOnChange } from './wait.js';
 
-const SUBDIRS = ['bell', 'bus', 'frames', 'guests', 'history', 'live', 'lock', 'logs', 'proc', 'shm'] as const;
+const SUBDIRS = ['bell', 'bus', 'frames', 'gates', 'guests', 'history', 'live', 'lock', 'logs', 'proc', 'shm'] as const;
 /** Stands in every run directory, made before anything else in it. */
 const MARKER = '.xenwire-run-dir';
 /** The longest socket name below a run directory: a doorbell under `notify = zmq`, `/bell/vhost-frontend.<11>.zmq`. */
@@ -36,6 +36,8 @@ export const runPaths = {
   log: (runDir: string, name: string) => join(runDir, 'logs', `${name}.ndjson`),
   history: (runDir: string, name: string, incarnation: number) =>
     join(runDir, 'history', `${name}.${incarnation.toString(36)}.ring`),
+  gates: (runDir: string, name: string, incarnation: number) =>
+    join(runDir, 'gates', `${name}.${incarnation.toString(36)}.gate`),
   dom0Token: (runDir: string) => join(runDir, 'dom0.token'),
   guestToken: (runDir: string, guest: string) => join(runDir, 'guests', `${guest}.token`),
 } as const;
@@ -140,11 +142,13 @@ export function removeProcessEntry(runDir: string, name: string): void {
   rmSync(runPaths.proc(runDir, name), { force: true });
 }
 
-/** Removes the doorbells of earlier lives of a process that were killed; the caller holds the name's lock. */
-export function removeStaleBells(runDir: string, name: string): void {
-  const folder = join(runDir, 'bell');
-  // Bells are named by process and incarnation, with a dot between, which no name of a process has.
-  for (const file of readdirSync(folder)) if (file.startsWith(`${name}.`)) rmSync(join(folder, file), { force: true });
+/** Removes doorbells and gates of earlier lives of a process that were killed; the caller holds the name's lock. */
+export function removeStalePages(runDir: string, name: string): void {
+  // They are named by process and incarnation, with a dot between, which no name of a process has.
+  for (const folder of [join(runDir, 'bell'), join(runDir, 'gates')]) {
+    for (const file of readdirSync(folder))
+      if (file.startsWith(`${name}.`)) rmSync(join(folder, file), { force: true });
+  }
 }
 
 /**

@@ -1,22 +1,22 @@
-// The life of a service process: its name and lock, log, history, doorbell and bus; ready, orderly stop, and giving
+// The life of a service process: its name and lock, log, probe, doorbell and bus; ready, orderly stop, and giving
 // everything back on every path that lets code run. services/*/main.ts calls runService and nothing else.
 
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { DEADLINE_MS } from '../../core/deadlines.js';
 import { DeadlineError, ErrnoError, errorMessage, PeerDiedError, UserError } from '../../core/errors.js';
-import { type History, NO_HISTORY } from '../../core/history.js';
 import { POLL_US_MAX } from '../../core/limits.js';
 import { LOG_LEVELS, type LogLevel } from '../../core/log.js';
 import { type Doorbell, NOTIFY_MODES, type NotifyMode } from '../../core/notify.js';
 import type { ServiceContext } from '../../core/service.js';
+import { POINT } from '../../trace/points.js';
 import { bellName, sharedDoorbell } from '../bell/bell.js';
 import { POLL_US_DEFAULT, Poller } from '../bell/poller.js';
 import { messageDoorbell } from '../bell/zmq.js';
 import { type BusClientSetup, ZmqBusClient } from '../bus/client.js';
 import { connectLive, type LiveConnection } from '../bus/live.js';
 import { ZmqBusServer } from '../bus/server.js';
-import { createHistory, gatesOf } from '../files/history.js';
+import { createProbe, type OwnProbe } from '../files/probe.js';
 import { sharedFiles } from '../files/shm.js';
 import { type Command, command, EXIT, integerBetween, Option, runCommand } from './cli.js';
 import { REAL_CLOCK } from './clock.js';
@@ -27,11 +27,12 @@ import {
   type NameLock,
   prepareRunDir,
   removeProcessEntry,
-  removeStaleBells,
+  removeStalePages,
   runPaths,
   takeName,
   writeProcessEntry,
 } from './run-dir.js';
+import { followSupervisor, SUPERVISED } from './supervisor.js';
 import { processUsage } from './usage.js';
 import { retryOnChange, withDeadline } from './wait.js';
 
@@ -45,8 +46,10 @@ export interface CommonOptions {
   readonly logLevel: LogLevel;
   /** How long the process looks at its shared pages after each activity before it blocks; 0: it blocks at once. */
   readonly pollUs: number;
-  /** `off` writes no records: what tracing costs is measured against it. Gates stand at records, so there are none. */
+  /** `off` writes no records: what tracing costs is measured against it. Points are counted and gates hold all the same. */
   readonly history: (typeof HISTORY_MODES)[number];
+  /** Stands at its first point until a controller lets it go. */
+  readonly hold: boolean;
 }
 
 export interface ServiceDefinition<Options> {
@@ -66,9 +69,6 @@ export interface ServiceDefinition<Options> {
 const HOST = 'hypervisor';
 const PROCESS_NAME = /^[a-z0-9][a-z0-9-]{0,31}$/;
 
-/** Set by a supervisor: our standard input is its pipe, and its end is our end; Ctrl-C is the supervisor's business. */
-const SUPERVISED = process.env['XENWIRE_SUPERVISED'] === '1';
-
 export function serviceCommand<Options>(definition: ServiceDefinition<Options>): Command {
   const program = command(`xenwire ${definition.program}`)
     .description(definition.describe)
@@ -83,7 +83,8 @@ export function serviceCommand<Options>(definition: ServiceDefinition<Options>):
       integerBetween(0, POLL_US_MAX),
       POLL_US_DEFAULT,
     )
-    .addOption(new Option('--history <how>', 'whether to write records').choices(HISTORY_MODES).default('on'));
+    .addOption(new Option('--history <how>', 'whether to write records').choices(HISTORY_MODES).default('on'))
+    .option('--hold', 'stand still at the start until a controller of gates lets it go', false);
   definition.options?.(program);
   program.action(async (options: Options & CommonOptions) => {
     await new RunningService(definition, options).run();
@@ -132,7 +133,7 @@ class RunningService<Options> {
       const context = await this.#prepare(runDir, name);
       this.#context = context;
       if (this.#stopping !== undefined) return; // told to end before we had begun
-      context.history.record('life', 'start', process.pid);
+      context.probe.at(POINT['life.start'], '', process.pid);
       await this.#definition.start(context, this.#options);
     } catch (error) {
       await this.#startFailed(error);
@@ -160,15 +161,15 @@ class RunningService<Options> {
       level: this.#options.logLevel,
       terminal: !SUPERVISED,
     });
-    const history = this.#openHistory(runDir, name, incarnation);
+    removeStalePages(runDir, name);
+    const probe = this.#openProbe(runDir, name, incarnation);
     const entry = { name, pid: process.pid, incarnation };
-    removeStaleBells(runDir, name);
     writeProcessEntry(runDir, { ...entry, state: 'starting' });
     this.#own('registration', () => removeProcessEntry(runDir, name));
     const poller = new Poller(this.#options.pollUs);
     this.#own('poller', () => poller.stop());
     const { doorbell, rescan } = await this.#openDoorbell(runDir, bellName({ name, incarnation }), poller);
-    const shared: Shared = { runDir, name, incarnation, log, history, onActivity: () => poller.activity() };
+    const shared: Shared = { runDir, name, incarnation, log, probe, onActivity: () => poller.activity() };
     return {
       ...shared,
       clock: REAL_CLOCK,
@@ -188,7 +189,7 @@ class RunningService<Options> {
       own: (what, release) => this.#own(what, release),
       ready: (state = 'ready') => {
         writeProcessEntry(runDir, { ...entry, state });
-        history.record('life', state, process.pid);
+        probe.at(POINT['life.state'], state, process.pid);
         log.info({ pid: process.pid }, state);
       },
       stop: (failure) => this.#stop(failure),
@@ -196,11 +197,17 @@ class RunningService<Options> {
     };
   }
 
-  #openHistory(runDir: string, name: string, incarnation: number): History {
-    if (this.#options.history === 'off') return NO_HISTORY;
-    const history = createHistory(runPaths.history(runDir, name, incarnation), name, incarnation, gatesOf(name));
-    this.#own('history', () => history.close());
-    return history;
+  #openProbe(runDir: string, name: string, incarnation: number): OwnProbe {
+    const { history, hold } = this.#options;
+    const probe = createProbe({
+      process: name,
+      incarnation,
+      gates: runPaths.gates(runDir, name, incarnation),
+      hold,
+      ...(history === 'off' ? {} : { history: runPaths.history(runDir, name, incarnation) }),
+    });
+    this.#own('history and gates', () => probe.close());
+    return probe;
   }
 
   async #openDoorbell(
@@ -266,6 +273,8 @@ class RunningService<Options> {
       if (!SUPERVISED) void this.#stop();
     });
     if (SUPERVISED) {
+      // Our standard input is the supervisor's pipe.
+      followSupervisor();
       process.stdin.on('end', () => void this.#stop('the supervisor ended'));
       process.stdin.on('error', () => void this.#stop('the supervisor ended'));
       process.stdin.resume();
@@ -288,7 +297,7 @@ class RunningService<Options> {
     this.#stopping ??= (async () => {
       const context = this.#context;
       const name = context?.name ?? this.#definition.program;
-      context?.history.record('life', failure === undefined ? 'stop' : 'failed', process.pid);
+      context?.probe.at(POINT[failure === undefined ? 'life.stop' : 'life.failed'], '', process.pid);
       if (failure === undefined) context?.log.info('stopping');
       else context?.log.error(`${name} ends: ${failure}`);
       // A log of our own on the terminal has said it already.

@@ -1,13 +1,14 @@
 // What the hypervisor holds for one guest besides the domain itself: its RAM, shared_info and exit page as files, its
 // vCPU's exits, and the doorbells of the process that runs it. Owned by host.ts, which closes it once.
 import { ErrnoError } from '../../../lib/core/errors.js';
-import type { History } from '../../../lib/core/history.js';
 import type { BellNotifier, BoundBell, Doorbell, Notifier, NotifyHandle } from '../../../lib/core/notify.js';
+import type { Probe } from '../../../lib/core/probe.js';
 import type { FileHandle } from '../../../lib/core/proto-types.js';
 import type { SharedFiles } from '../../../lib/core/shared.js';
 import { SHARED_INFO_PAGE_SIZE } from '../../../lib/layout/evtchn.js';
 import { DIRECT_FILE_SIZE } from '../../../lib/layout/ours/direct.js';
 import { VCPU_EXIT_PAGE_SIZE } from '../../../lib/layout/ours/vcpu-exit.js';
+import { POINT } from '../../../lib/trace/points.js';
 import { DirectTable } from '../event/direct-table.js';
 import type { Domain } from './domain.js';
 import { ExitPage } from './exit-page.js';
@@ -56,7 +57,7 @@ export class DomainRun {
   readonly #page: ExitPage;
   readonly #exits: VcpuExits;
   readonly #doorbell: Doorbell;
-  readonly #history: History;
+  readonly #probe: Probe;
   #exitBell: BoundBell | undefined;
   #entry: Notifier | undefined;
   #upcall: BellNotifier | undefined;
@@ -67,13 +68,13 @@ export class DomainRun {
     this.domain = domain;
     this.files = files;
     this.#doorbell = env.doorbell;
-    this.#history = env.history;
+    this.#probe = env.probe;
     this.#page = new ExitPage(files.vcpu.bytes);
     this.direct = new DirectTable(files.direct.bytes);
     const vcpu = domain.vcpus[0]!;
     this.#exits = new VcpuExits(vcpu, this.#page, env, () => this.#entry?.signal());
     vcpu.onUpcall = (insist) => {
-      this.#history.record('notify', 'upcall', vcpu.id, 0, domain.domid);
+      this.#probe.at(POINT['event.upcall'], '', vcpu.id, 0, domain.domid);
       if (insist) this.#upcall?.insist();
       else this.#upcall?.signal();
     };

@@ -1,11 +1,13 @@
 // What happens when a vCPU leaves its guest: device accesses go to the ioreq server that claims them, event-channel
 // hypercalls run at once. The hot path of a kick: allocates nothing, touches no bus.
 // Leaves the page to exit-page.ts, selection and slots to ioreq-servers.ts.
-import type { History } from '../../../lib/core/history.js';
+
 import { EvtchnPort } from '../../../lib/core/ids.js';
+import type { Probe } from '../../../lib/core/probe.js';
 import { IOREQ_TYPE_COPY, IOREQ_WRITE, VGA_WINDOW_BASE, VGA_WINDOW_END } from '../../../lib/layout/ioreq.js';
 import { EXIT_DIR, EXIT_REASON } from '../../../lib/layout/ours/vcpu-exit.js';
 import { HOP } from '../../../lib/trace/hops.js';
+import { POINT } from '../../../lib/trace/points.js';
 import type { EventChannels } from '../event/event-channels.js';
 import type { Ioreq } from '../ioreq/ioreq-page.js';
 import type { IoreqServers } from '../ioreq/ioreq-servers.js';
@@ -15,7 +17,7 @@ import type { Vcpu } from './vcpu.js';
 export interface ExitEnvironment {
   readonly channels: EventChannels;
   readonly ioreq: IoreqServers;
-  readonly history: History;
+  readonly probe: Probe;
   crash(domain: Vcpu['domain'], why: string): void;
 }
 
@@ -70,13 +72,7 @@ export class VcpuExits {
     const reason = this.#page.reason;
     const { domain } = this.#vcpu;
     if (reason !== EXIT_REASON.MMIO) {
-      this.#env.history.record(
-        HOP.exitHypercall.kind,
-        HOP.exitHypercall.name,
-        reason,
-        this.#page.dataLow,
-        domain.domid,
-      );
+      this.#env.probe.at(HOP.exitHypercall.point, '', reason, this.#page.dataLow, domain.domid);
     }
     switch (reason) {
       case EXIT_REASON.MMIO:
@@ -100,7 +96,7 @@ export class VcpuExits {
     const dir = this.#page.dir;
     request.addrLow = this.#page.addrLow;
     request.addrHigh = this.#page.addrHigh;
-    this.#env.history.record(HOP.exitMmio.kind, HOP.exitMmio.name, request.addrLow, this.#page.dataLow, domain.domid);
+    this.#env.probe.at(HOP.exitMmio.point, '', request.addrLow, this.#page.dataLow, domain.domid);
     // No instruction makes another access: the process is no guest of ours any more.
     if ((size !== 1 && size !== 2 && size !== 4 && size !== 8) || (dir !== EXIT_DIR.READ && dir !== EXIT_DIR.WRITE)) {
       this.#env.crash(domain, `vCPU ${id} left with an access of ${size} bytes, direction ${dir}`);
@@ -145,7 +141,7 @@ export class VcpuExits {
     }
     this.#held = false;
     this.#outstanding = false;
-    this.#env.history.record('entry', 'entry', low, rc, this.#vcpu.domain.domid);
+    this.#env.probe.at(POINT['exit.complete'], '', low, rc, this.#vcpu.domain.domid);
     this.#vcpu.domain.platform.entered(this.#vcpu.id);
     this.#page.enter(low, high, rc);
     this.#ringEntry();

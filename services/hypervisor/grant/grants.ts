@@ -3,8 +3,8 @@
 // compare-exchange. Statuses are GNTST_*. Leaves what is mapped where to the caller: it learns the frame.
 import { ERRNO } from '../../../lib/core/errno.js';
 import { ErrnoError } from '../../../lib/core/errors.js';
-import type { History } from '../../../lib/core/history.js';
 import { GRANT_HANDLES_MAX } from '../../../lib/core/limits.js';
+import type { Probe } from '../../../lib/core/probe.js';
 import type { FileHandle } from '../../../lib/core/proto-types.js';
 import type { SharedFiles } from '../../../lib/core/shared.js';
 import {
@@ -23,6 +23,7 @@ import {
   GTF_writing,
 } from '../../../lib/layout/grant-table.js';
 import { PAGE_SIZE } from '../../../lib/layout/page.js';
+import { POINT } from '../../../lib/trace/points.js';
 import type { Domain } from '../domain/domain.js';
 
 /** Tries on an entry that its guest keeps changing; Xen gives up as well. */
@@ -79,14 +80,14 @@ const failed = (status: number): GrantMapResult => ({ status, handle: 0, gfn: 0 
 
 export class Grants {
   readonly #files: SharedFiles;
-  readonly #history: History;
+  readonly #probe: Probe;
   readonly #tables = new Map<Domain, GrantTable>();
   readonly #handles = new Map<number, Mapped>();
   #nextHandle = 1;
 
-  constructor(files: SharedFiles, history: History) {
+  constructor(files: SharedFiles, probe: Probe) {
     this.#files = files;
-    this.#history = history;
+    this.#probe = probe;
   }
 
   /** GNTTABOP_setup_table: at least that many pages; the file that holds them, or a GNTST status. */
@@ -119,7 +120,7 @@ export class Grants {
     }
     this.#handles.set(handle, { owner, domain, ref, writable });
     domain.holders++;
-    this.#history.record('acquire', 'grant', ref, gfn, domain.domid);
+    this.#probe.at(POINT['grant.take'], '', ref, gfn, domain.domid);
     return { status: GNTST.okay, handle, gfn };
   }
 
@@ -131,7 +132,7 @@ export class Grants {
     const table = this.#tables.get(mapped.domain);
     if (table !== undefined) this.#unpin(table, mapped.ref, mapped.writable);
     mapped.domain.holders--;
-    this.#history.record('release', 'grant', mapped.ref, 0, mapped.domain.domid);
+    this.#probe.at(POINT['grant.give'], '', mapped.ref, 0, mapped.domain.domid);
     freed(mapped.domain);
     return GNTST.okay;
   }

@@ -13,6 +13,7 @@ import {
   XEN_DMOP_MODIFIED_MEMORY_EXTENTS_MAX,
 } from '../../../lib/layout/dm-op.js';
 import { PAGE_SHIFT } from '../../../lib/layout/page.js';
+import { POINT } from '../../../lib/trace/points.js';
 import type { Domain } from '../domain/domain.js';
 import type { Operation } from '../operation.js';
 import { dm } from './dm-op.js';
@@ -70,7 +71,7 @@ export const X86_DM_OPERATIONS: Readonly<Record<string, Operation>> = {
     ({ host, domain }, { vcpu, vector, type, pad }) => {
       if (pad !== 0 || domain.vcpus[vcpu] === undefined || !XEN_DMOP_EVENT_TYPES.includes(type)) return -EINVAL;
       const rc = domain.platform.queueEvent(vcpu);
-      if (rc === 0) host.env.history.record('notify', 'inject', vector, vcpu, domain.domid);
+      if (rc === 0) host.env.probe.at(POINT['event.inject'], '', vector, vcpu, domain.domid);
       return rc;
     },
   ),
@@ -82,7 +83,7 @@ export const X86_DM_OPERATIONS: Readonly<Record<string, Operation>> = {
       const pirq = ((addr >> 32n) & 0xffffff00n) | ((addr >> 12n) & 0xffn);
       return pirq === 0n ? -ERANGE : -EBUSY;
     }
-    host.env.history.record('notify', 'msi', vector, 0, domain.domid);
+    host.env.probe.at(POINT['event.msi'], '', vector, 0, domain.domid);
     return 0;
   }),
   'dm.relocate_memory': dm({ size: 'u32', pad: 'u32', src_gfn: 'u64', dst_gfn: 'u64' }, (_, { pad }) =>

@@ -6,8 +6,8 @@
 // Leaves the exit that caused a request to vcpu-exits.ts and dom0's end to the kernel half.
 import { ERRNO } from '../../../lib/core/errno.js';
 import { ErrnoError } from '../../../lib/core/errors.js';
-import type { History } from '../../../lib/core/history.js';
 import { EvtchnPort } from '../../../lib/core/ids.js';
+import type { Probe } from '../../../lib/core/probe.js';
 import type { FileHandle } from '../../../lib/core/proto-types.js';
 import type { SharedFiles } from '../../../lib/core/shared.js';
 import {
@@ -28,6 +28,7 @@ import {
   XENMEM_resource_ioreq_server_frame_bufioreq,
   XENMEM_resource_ioreq_server_frame_ioreq,
 } from '../../../lib/layout/ioreq.js';
+import { POINT } from '../../../lib/trace/points.js';
 import type { Domain } from '../domain/domain.js';
 import type { XenEvents } from '../event/xen-events.js';
 import { IoreqBuffer } from './ioreq-buffer.js';
@@ -80,7 +81,7 @@ export class IoreqServer {
 export interface IoreqEnvironment {
   readonly events: XenEvents;
   readonly files: SharedFiles;
-  readonly history: History;
+  readonly probe: Probe;
   /** Ends a guest that a device model drove into an impossible state. */
   crash(domain: Domain, why: string): void;
 }
@@ -122,7 +123,7 @@ export class IoreqServers {
       server.bufferPort = EvtchnPort(port);
     }
     domain.ioreqServers[id] = server;
-    this.#env.history.record('acquire', 'ioreq-server', id, 0, domain.domid);
+    this.#env.probe.at(POINT['ioreq-server.take'], '', id, 0, domain.domid);
     return id;
   }
 
@@ -131,7 +132,7 @@ export class IoreqServers {
     if (ranges === undefined) return -EINVAL;
     if (ranges.overlaps(start, end)) return -EEXIST;
     if (!ranges.add(start, end)) return -ENOMEM;
-    this.#env.history.record('acquire', 'range', Number(start), Number(end), server.domain.domid);
+    this.#env.probe.at(POINT['range.take'], '', Number(start), Number(end), server.domain.domid);
     return 0;
   }
 
@@ -140,7 +141,7 @@ export class IoreqServers {
     if (ranges === undefined) return -EINVAL;
     if (!ranges.contains(start, end)) return -ENOENT;
     if (!ranges.remove(start, end)) return -ENOMEM;
-    this.#env.history.record('release', 'range', Number(start), Number(end), server.domain.domid);
+    this.#env.probe.at(POINT['range.give'], '', Number(start), Number(end), server.domain.domid);
     return 0;
   }
 
@@ -163,9 +164,9 @@ export class IoreqServers {
     for (const file of server.files.splice(0)) file.remove();
     for (const set of server.ranges)
       for (const { start, end } of set.ranges)
-        this.#env.history.record('release', 'range', Number(start), Number(end), server.domain.domid);
+        this.#env.probe.at(POINT['range.give'], '', Number(start), Number(end), server.domain.domid);
     server.domain.ioreqServers[server.id] = null;
-    this.#env.history.record('release', 'ioreq-server', server.id, 0, server.domain.domid);
+    this.#env.probe.at(POINT['ioreq-server.give'], '', server.id, 0, server.domain.domid);
     return 0;
   }
 

@@ -3,9 +3,9 @@
 // to a port. Leaves interrupts to kernel-irqs.ts and who may open what to kernel-half.ts.
 import { ERRNO } from '../../../lib/core/errno.js';
 import { ErrnoError } from '../../../lib/core/errors.js';
-import type { History } from '../../../lib/core/history.js';
 import { type DomId, EvtchnPort } from '../../../lib/core/ids.js';
 import type { BoundBell, Doorbell, Notifier, NotifyHandle } from '../../../lib/core/notify.js';
+import type { Probe } from '../../../lib/core/probe.js';
 import type { FileHandle } from '../../../lib/core/proto-types.js';
 import type { SharedFiles } from '../../../lib/core/shared.js';
 import {
@@ -19,6 +19,7 @@ import {
 } from '../../../lib/layout/ours/dev-evtchn.js';
 import { DIRECT_BELL_PREFIX } from '../../../lib/layout/ours/direct.js';
 import { HOP } from '../../../lib/trace/hops.js';
+import { POINT } from '../../../lib/trace/points.js';
 import type { Domain } from '../domain/domain.js';
 import type { DirectTable } from '../event/direct-table.js';
 import { TwoLevel } from '../event/event-2l.js';
@@ -34,7 +35,7 @@ export interface EvtchnFileEnvironment {
   readonly irqs: KernelIrqs;
   readonly doorbell: Doorbell;
   readonly files: SharedFiles;
-  readonly history: History;
+  readonly probe: Probe;
   /** The table of a guest's direct entries. */
   directTable(domain: Domain): DirectTable | undefined;
   /** The dm_op evtchn_raise on behalf of the file's user; a refusal is nobody's to hear. */
@@ -170,21 +171,21 @@ export class EvtchnFile {
       if (bound.sender !== undefined) throw new ErrnoError('EBUSY', `port ${port} has an event descriptor already`);
       if (direct) {
         bound.sender = this.#directSender(port);
-        this.#env.history.record('acquire', 'eventfd', port, direction);
+        this.#env.probe.at(POINT['eventfd.take'], '', port, direction);
         return bound.sender.handle;
       }
       bound.sender = this.#env.doorbell.bind(() => {
-        this.#env.history.record(HOP.hypervisorCall.kind, HOP.hypervisorCall.name, port, 0, bound.domid);
+        this.#env.probe.at(HOP.hypervisorCall.point, '', port, 0, bound.domid);
         this.#env.channels.send(this.#env.dom0, port);
       });
-      this.#env.history.record('acquire', 'eventfd', port, direction);
+      this.#env.probe.at(POINT['eventfd.take'], '', port, direction);
       return bound.sender.handle;
     }
     if (direction !== EVENTFD_DIRECTION.FROM_PORT || handle === undefined)
       throw new ErrnoError('EINVAL', 'bad direction');
     if (bound.notifier !== undefined) throw new ErrnoError('EBUSY', `port ${port} has an event descriptor already`);
     bound.notifier = this.#env.doorbell.open(handle);
-    this.#env.history.record('acquire', 'eventfd', port, direction);
+    this.#env.probe.at(POINT['eventfd.take'], '', port, direction);
     // An event may wait for a write-back that the file's user will not do for an event descriptor.
     this.#writeBack(bound);
     return undefined;
@@ -228,12 +229,12 @@ export class EvtchnFile {
     if (bound.sender !== undefined && direction !== EVENTFD_DIRECTION.FROM_PORT) {
       bound.sender.release();
       bound.sender = undefined;
-      this.#env.history.record('release', 'eventfd', bound.port, EVENTFD_DIRECTION.TO_PORT);
+      this.#env.probe.at(POINT['eventfd.give'], '', bound.port, EVENTFD_DIRECTION.TO_PORT);
     }
     if (bound.notifier !== undefined && direction !== EVENTFD_DIRECTION.TO_PORT) {
       bound.notifier.close();
       bound.notifier = undefined;
-      this.#env.history.record('release', 'eventfd', bound.port, EVENTFD_DIRECTION.FROM_PORT);
+      this.#env.probe.at(POINT['eventfd.give'], '', bound.port, EVENTFD_DIRECTION.FROM_PORT);
     }
   }
 
@@ -253,7 +254,7 @@ export class EvtchnFile {
   /** The interrupt: into the read ring, disabled until written back. */
   #onEvent(bound: BoundPort): boolean {
     if (bound.notifier !== undefined) {
-      this.#env.history.record(HOP.hypervisorKick.kind, HOP.hypervisorKick.name, bound.port, 0, bound.domid);
+      this.#env.probe.at(HOP.hypervisorKick.point, '', bound.port, 0, bound.domid);
       bound.notifier.signal();
       return true;
     }
@@ -273,7 +274,7 @@ export class EvtchnFile {
   #writeBack(bound: BoundPort): void {
     if (bound.enabled) return;
     bound.enabled = true;
-    this.#env.history.record(HOP.hypervisorWriteBack.kind, HOP.hypervisorWriteBack.name, bound.port, 0, bound.domid);
+    this.#env.probe.at(HOP.hypervisorWriteBack.point, '', bound.port, 0, bound.domid);
     this.#env.irqs.lateEoi(bound.port);
   }
 

@@ -1,9 +1,9 @@
 // privcmd IOEVENTFD (drivers/xen/privcmd.c): the dom0 kernel answers a kick itself and signals an event descriptor. Its
 // conditions are Linux's since 6.7. Leaves interrupts to kernel-irqs.ts; slots to ioreq-page.ts; the way back to irqfds.ts.
 import { ErrnoError } from '../../../lib/core/errors.js';
-import type { History } from '../../../lib/core/history.js';
 import type { EvtchnPort } from '../../../lib/core/ids.js';
 import type { BellNotifier, Doorbell, NotifyHandle } from '../../../lib/core/notify.js';
+import type { Probe } from '../../../lib/core/probe.js';
 import { PRIVCMD_IOEVENTFD_VCPUS_MAX } from '../../../lib/layout/dm-op.js';
 import {
   IOREQ_TYPE_COPY,
@@ -13,6 +13,7 @@ import {
 } from '../../../lib/layout/ioreq.js';
 import { VIRTIO_MMIO_QUEUE_NOTIFY } from '../../../lib/layout/virtio-mmio.js';
 import { HOP } from '../../../lib/trace/hops.js';
+import { POINT } from '../../../lib/trace/points.js';
 import type { Domain } from '../domain/domain.js';
 import type { DirectEntry, DirectTable } from '../event/direct-table.js';
 import type { EventChannels } from '../event/event-channels.js';
@@ -74,7 +75,7 @@ export interface IoeventfdEnvironment {
   readonly channels: EventChannels;
   readonly irqs: KernelIrqs;
   readonly doorbell: Doorbell;
-  readonly history: History;
+  readonly probe: Probe;
 }
 
 export class Ioeventfds {
@@ -120,7 +121,7 @@ export class Ioeventfds {
       handle,
       notifier,
     });
-    this.#env.history.record('acquire', 'ioeventfd', addr, spec.vq, server.domain.domid);
+    this.#env.probe.at(POINT['ioeventfd.take'], '', addr, spec.vq, server.domain.domid);
   }
 
   deassign(owner: object, spec: Pick<IoeventfdSpec, 'server' | 'handle' | 'ports'>): void {
@@ -163,7 +164,7 @@ export class Ioeventfds {
     const [kick] = group.kicks.splice(at, 1);
     kick?.direct?.release();
     kick?.notifier.close();
-    if (kick) this.#env.history.record('release', 'ioeventfd', kick.addrLow, kick.vq, group.server.domain.domid);
+    if (kick) this.#env.probe.at(POINT['ioeventfd.give'], '', kick.addrLow, kick.vq, group.server.domain.domid);
   }
 
   #close(group: Group): void {
@@ -184,13 +185,7 @@ export class Ioeventfds {
     for (const kick of group.kicks) {
       if (kick.addrLow !== low || kick.addrHigh !== high || kick.addrLen !== size || kick.vq !== vq) continue;
       page.setState(vcpu, STATE_IOREQ_INPROCESS);
-      this.#env.history.record(
-        HOP.hypervisorKick.kind,
-        HOP.hypervisorKick.name,
-        vq,
-        kick.handle.bit,
-        group.server.domain.domid,
-      );
+      this.#env.probe.at(HOP.hypervisorKick.point, '', vq, kick.handle.bit, group.server.domain.domid);
       kick.notifier.signal();
       page.setState(vcpu, STATE_IORESP_READY);
       this.#env.channels.send(this.#env.dom0, group.ports[vcpu]!);

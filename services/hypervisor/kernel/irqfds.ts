@@ -1,28 +1,30 @@
 // privcmd IRQFD (drivers/xen/privcmd.c): a signal makes the dom0 kernel issue a stored dm_op. Leaves what the operation is to
 // dm-op-bytes.ts, running it to kernel-half.ts.
-import type { History } from '../../../lib/core/history.js';
+
 import type { DomId } from '../../../lib/core/ids.js';
 import type { BoundBell, Doorbell, NotifyHandle } from '../../../lib/core/notify.js';
+import type { Probe } from '../../../lib/core/probe.js';
 import { HOP } from '../../../lib/trace/hops.js';
+import { POINT } from '../../../lib/trace/points.js';
 
 export class Irqfds {
   readonly #doorbell: Doorbell;
-  readonly #history: History;
+  readonly #probe: Probe;
   readonly #bound: { owner: object; domid: DomId; bell: BoundBell }[] = [];
 
-  constructor(doorbell: Doorbell, history: History) {
+  constructor(doorbell: Doorbell, probe: Probe) {
     this.#doorbell = doorbell;
-    this.#history = history;
+    this.#probe = probe;
   }
 
   /** Answers what to signal. `issue` runs the stored operation; its errors are logged by it, nobody else hears. */
   assign(owner: object, domid: DomId, issue: () => void): NotifyHandle {
     const bell: BoundBell = this.#doorbell.bind(() => {
-      this.#history.record(HOP.hypervisorCall.kind, HOP.hypervisorCall.name, bell.handle.bit, 0, domid);
+      this.#probe.at(HOP.hypervisorCall.point, '', bell.handle.bit, 0, domid);
       issue();
     });
     this.#bound.push({ owner, domid, bell });
-    this.#history.record('acquire', 'irqfd', bell.handle.bit, 0, domid);
+    this.#probe.at(POINT['irqfd.take'], '', bell.handle.bit, 0, domid);
     return bell.handle;
   }
 
@@ -45,7 +47,7 @@ export class Irqfds {
       if (!which(each)) continue;
       this.#bound.splice(at, 1);
       each.bell.release();
-      this.#history.record('release', 'irqfd', each.bell.handle.bit, 0, each.domid);
+      this.#probe.at(POINT['irqfd.give'], '', each.bell.handle.bit, 0, each.domid);
     }
   }
 }

@@ -9,6 +9,7 @@ import type { NotifyHandle } from '../../../lib/core/notify.js';
 import type { FileHandle, GrantHandle, Held } from '../../../lib/core/proto-types.js';
 import { GRANT_FRAMES_MAX } from '../../../lib/layout/grant-table.js';
 import { EVENTFD_DIRECTION } from '../../../lib/layout/ours/dev-evtchn.js';
+import { POINT } from '../../../lib/trace/points.js';
 import type { Domain } from '../domain/domain.js';
 import type { Host } from '../host.js';
 import { hypercall } from '../operations.js';
@@ -40,15 +41,15 @@ export class KernelHalf {
     this.#host = host;
     this.#mode = mode;
     this.#irqs = new KernelIrqs(host.dom0, host.channels);
-    const { doorbell, history } = host.env;
+    const { doorbell, probe } = host.env;
     this.#ioeventfds = new Ioeventfds({
       dom0: host.dom0,
       channels: host.channels,
       irqs: this.#irqs,
       doorbell,
-      history,
+      probe,
     });
-    this.#irqfds = new Irqfds(doorbell, history);
+    this.#irqfds = new Irqfds(doorbell, probe);
     host.onDying((domain) => this.#ioeventfds.releaseDomain(domain));
     host.onDetached((domain) => this.#ioeventfds.guestEnded(domain));
   }
@@ -59,10 +60,10 @@ export class KernelHalf {
     let count = 0;
     for (const each of this.#processes.values()) count += each.files.size;
     if (count >= DEV_EVTCHN_FILES_MAX) throw new ErrnoError('ENOMEM', 'too many open event-channel files');
-    const { doorbell, files, history } = this.#host.env;
+    const { doorbell, files, probe } = this.#host.env;
     const { dom0, channels } = this.#host;
     const fd = this.#nextFd;
-    const env = { dom0, channels, irqs: this.#irqs, doorbell, files, history };
+    const env = { dom0, channels, irqs: this.#irqs, doorbell, files, probe };
     const file = new EvtchnFile(fd, readable, {
       ...env,
       directTable: (domain) => this.#host.runOf(domain)?.direct,
@@ -180,7 +181,7 @@ export class KernelHalf {
     return (domid, rc) => {
       if (rc < 0 && !failing) {
         this.#host.env.log.warn({ domid, errno: errnoName(-rc) }, what);
-        this.#host.env.history.record('error', 'dm_op', -rc, 0, domid);
+        this.#host.env.probe.at(POINT['error.dm-op'], '', -rc, 0, domid);
       }
       failing = rc < 0;
     };
@@ -259,7 +260,7 @@ export class KernelHalf {
   #hold(counts: Map<Domain, number>, domain: Domain, what: string): void {
     counts.set(domain, (counts.get(domain) ?? 0) + 1);
     domain.holders++;
-    this.#host.env.history.record('acquire', what, domain.domid, 0, domain.domid);
+    this.#host.env.probe.at(POINT['kernel.take'], what, domain.domid, 0, domain.domid);
   }
 
   #unhold(counts: Map<Domain, number> | undefined, domid: DomId, what: string): void {
@@ -275,7 +276,7 @@ export class KernelHalf {
 
   #letGo(domain: Domain, what: string): void {
     domain.holders--;
-    this.#host.env.history.record('release', what, domain.domid, 0, domain.domid);
+    this.#host.env.probe.at(POINT['kernel.give'], what, domain.domid, 0, domain.domid);
     this.#host.forgetUnheld(domain);
   }
 }

@@ -7,9 +7,11 @@ import { featureBits, VIRTIO_F_RING_RESET } from '../../../lib/layout/virtio-rin
 import { LibcError, mapFile } from '../../../lib/node/files/libc.js';
 import { listenEventFd, type OwnedFd, setNonBlocking, signalEventFd } from '../../../lib/node/files/unix-fds.js';
 import { VhostUserSocket } from '../../../lib/node/files/vhost-user-socket.js';
+import { POINT } from '../../../lib/trace/points.js';
 import { BackendSession } from '../../../lib/vhost-user/backend-session.js';
 import type { RawMessage } from '../../../lib/vhost-user/messages.js';
-import { type BackendTransport, GpuBackend, messageStep } from '../backend.js';
+import { requestName } from '../../../lib/vhost-user/names.js';
+import { type BackendTransport, GpuBackend } from '../backend.js';
 import { GpuDevice, type GpuDeviceSetup } from '../device.js';
 import { type DisplaySocket, openDisplaySocket } from './display-socket.js';
 
@@ -45,7 +47,7 @@ export class UnixSession {
       onMessage: (message) => this.#onMessage(message),
       onEnd: (reason) => this.close(reason),
     });
-    setup.history.record('acquire', `session ${setup.name}`);
+    setup.probe.at(POINT['session.take'], setup.name);
   }
 
   #transport(): BackendTransport<OwnedFd> {
@@ -86,8 +88,8 @@ export class UnixSession {
   }
 
   #onMessage(message: RawMessage<OwnedFd>): void {
-    const { history, log } = this.#setup;
-    history.step(messageStep(message.request));
+    const { probe, log } = this.#setup;
+    probe.at(POINT['vhost-user.serve'], requestName(message.request));
     try {
       const reply = this.#session.handle(message);
       if (reply !== undefined) this.#socket.send(reply);
@@ -118,7 +120,7 @@ export class UnixSession {
     this.#session.close();
     this.device.setViewer(undefined);
     this.#display?.close();
-    this.#setup.history.record('release', `session ${this.name}`);
+    this.#setup.probe.at(POINT['session.give'], this.name);
     this.#onClose(reason);
   }
 }

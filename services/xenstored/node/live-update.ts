@@ -9,6 +9,7 @@ import { errorMessage } from '../../../lib/core/errors.js';
 import type { ServiceContext } from '../../../lib/core/service.js';
 import { execute, LibcError, setInherited } from '../../../lib/node/files/libc.js';
 import { NAME_FD_VARIABLE } from '../../../lib/node/process/service.js';
+import { POINT } from '../../../lib/trace/points.js';
 import { encodeMessage } from '../../../lib/xenstore/framing.js';
 import { ACK } from '../call.js';
 import type { Connection } from '../connection.js';
@@ -104,7 +105,7 @@ function replace(parts: LiveUpdaterParts, next: NextProgram, requester: Connecti
   const inherited = fds.filter((fd) => fd >= 0);
   const { file, argv } = commandOf(next);
   context.log.info({ argv, connections: connections.length }, 'live update: becoming the next program');
-  context.history.record('life', 'live update', process.pid);
+  context.probe.at(POINT['life.live-update'], '', process.pid);
   try {
     accessSync(resolve('/', next.file), constants.R_OK);
     for (const fd of inherited) setInherited(fd, true);

@@ -11,6 +11,7 @@ import { GNTST, GNTTAB_RESERVED_XENSTORE } from '../../../lib/layout/grant-table
 import { EVENTFD_DIRECTION } from '../../../lib/layout/ours/dev-evtchn.js';
 import { XENSTORE_DOMAIN_INTERFACE } from '../../../lib/layout/xs-ring.js';
 import { type XsdError, xsdError } from '../../../lib/layout/xs-wire.js';
+import { POINT } from '../../../lib/trace/points.js';
 import { RingEnd } from '../../../lib/xenstore/ring-stream.js';
 import type { Connection } from '../connection.js';
 import type { LiveConnection } from '../live-state.js';
@@ -167,7 +168,7 @@ export class RingTransport {
       () => this.drop(ring.domid),
       carried,
     );
-    context.history.record('acquire', 'store ring', ring.port, 0, ring.domid);
+    context.probe.at(POINT['store-ring.take'], '', ring.port, 0, ring.domid);
     if (afterLoss) ring.session.beginAfterLoss();
     else ring.session.begin();
     this.#turn(ring);
@@ -235,7 +236,7 @@ export class RingTransport {
     ring.mapping?.close();
     if (ring.grant !== undefined) {
       this.#hypervisor.gntdev_unmap({ handles: [ring.grant] }).catch(() => {});
-      this.#options.context.history.record('release', 'store ring', ring.port, 0, domid);
+      this.#options.context.probe.at(POINT['store-ring.give'], '', ring.port, 0, domid);
     }
     this.#hypervisor.dev_evtchn_unbind({ fd: this.#fd, port: ring.port }).catch(() => {});
   }

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { NO_HISTORY } from '../../../lib/core/history.js';
+import { NO_PROBE } from '../../../lib/core/probe.js';
 import { sharedFiles } from '../../../lib/node/files/shm.js';
 import { measureDevice } from '../../../measure/flush/device.js';
 import { FRAME_BYTES, RAM_BYTES } from '../../../measure/flush/frame.js';
@@ -9,7 +9,7 @@ t.test('the flush bench moves the picture whole, however it lies in memory', asy
   const files = sharedFiles(temporaryRunDir(t));
   const ram = files.create('ram', RAM_BYTES);
   const copy = files.create('copy', FRAME_BYTES);
-  const results = measureDevice({ ram, copy, history: NO_HISTORY, rounds: 2, warmUp: 0 });
+  const results = measureDevice({ ram, copy, probe: NO_PROBE, rounds: 2, warmUp: 0 });
   t.same(
     results.map(({ pieces, equal }) => [pieces, equal]),
     [

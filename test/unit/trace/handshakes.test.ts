@@ -1,33 +1,36 @@
 import t from 'tap';
+import type { Point } from '../../../lib/core/probe.js';
 import { Handshakes, handshakeMs, type StepRecord, showLine } from '../../../lib/trace/handshakes.js';
+import { edge, POINT } from '../../../lib/trace/points.js';
 
-const state = (process: string, name: string, from: number, to: number, ns: number, domid = 1): StepRecord => ({
-  process,
-  name,
-  kind: 'state',
-  a: from,
-  b: to,
-  ns: BigInt(ns),
-  domid,
+const record = (
+  process: string,
+  point: Point,
+  label: string,
+  ns: number,
+  more: Partial<StepRecord> = {},
+): StepRecord => ({
+  ...{ process, point, label, ns: BigInt(ns), domid: 1, a: 0, b: 0 },
+  ...more,
 });
-const step = (process: string, name: string, ns: number): StepRecord => ({
-  ...state(process, name, 0, 0, ns),
-  kind: 'step',
-});
+const front = (process: string, from: number, to: number, ns: number, domid = 1): StepRecord =>
+  record(process, POINT['front.state-written'], FRONT, ns, { b: edge(from, to), domid });
+const back = (from: number, to: number, ns: number, domid = 1): StepRecord =>
+  record('vhost-frontend', POINT['back.state-written'], BACK, ns, { b: edge(from, to), domid });
 const FRONT = 'device/virtio-mmio/0/state';
 const BACK = 'backend/virtio-mmio/1/0/state';
 
 t.test('records of both ends become the states that a device went through', async (t) => {
   const handshakes = new Handshakes();
   const steps = [
-    state('vhost-frontend', BACK, 1, 2, 10_000_000),
-    step('guest-a', 'probe device/virtio-mmio/0', 11_000_000),
-    step('guest-a', 'device/virtio-mmio/0/base=0xf0000000', 11_500_000),
-    state('guest-a', FRONT, 1, 3, 12_000_000),
-    state('vhost-frontend', BACK, 2, 4, 14_000_000),
-    state('guest-a', FRONT, 3, 4, 20_500_000),
-    state('guest-a', FRONT, 4, 6, 31_000_000),
-    state('vhost-frontend', BACK, 5, 6, 32_000_000),
+    back(1, 2, 10_000_000),
+    record('guest-a', POINT['front.probe'], 'device/virtio-mmio/0', 11_000_000),
+    record('guest-a', POINT['front.key'], 'device/virtio-mmio/0/base=0xf0000000', 11_500_000),
+    front('guest-a', 1, 3, 12_000_000),
+    back(2, 4, 14_000_000),
+    front('guest-a', 3, 4, 20_500_000),
+    front('guest-a', 4, 6, 31_000_000),
+    back(5, 6, 32_000_000),
   ];
   const lines = steps.map((record) => handshakes.take(record));
   t.ok(lines.every((line) => line !== undefined));
@@ -44,9 +47,9 @@ t.test('records of both ends become the states that a device went through', asyn
 
 t.test('devices of several guests stay apart, in the order of their domains', async (t) => {
   const handshakes = new Handshakes();
-  handshakes.take(state('guest-b', FRONT, 1, 3, 1, 2));
-  handshakes.take(state('vhost-frontend', BACK, 1, 2, 2));
-  handshakes.take(state('vhost-frontend', 'backend/virtio-mmio/2/0/state', 1, 2, 3, 2));
+  handshakes.take(front('guest-b', 1, 3, 1, 2));
+  handshakes.take(back(1, 2, 2));
+  handshakes.take(back(1, 2, 3, 2));
   t.same(
     handshakes.devices.map(({ domid, frontend, backend }) => ({ domid, frontend, backend })),
     [
@@ -59,7 +62,7 @@ t.test('devices of several guests stay apart, in the order of their domains', as
 
 t.test('other records are no steps of a handshake', async (t) => {
   const handshakes = new Handshakes();
-  t.equal(handshakes.take(step('guest', 'xenstored.write(state=3)', 1)), undefined);
-  t.equal(handshakes.take(state('guest', 'virtio-status', 0, 1, 1)), undefined);
+  t.equal(handshakes.take(record('guest', POINT['store.request'], `write ${FRONT}=3`, 1)), undefined);
+  t.equal(handshakes.take(record('guest', POINT['front.state'], FRONT, 1, { b: edge(0, 1) })), undefined);
   t.same(handshakes.devices, []);
 });

@@ -1,14 +1,14 @@
 import t from 'tap';
 import { PeerDiedError } from '../../../lib/core/errors.js';
-import type { History } from '../../../lib/core/history.js';
+import { NO_PROBE, type Probe } from '../../../lib/core/probe.js';
 import { ChannelStoreClient } from '../../../lib/xenstore/client.js';
 import { localChannel } from '../../../testkit/store-channel.js';
 import { StoreLab } from '../../../testkit/store-lab.js';
 
-function setUp(history?: History) {
+function setUp(probe?: Probe) {
   const lab = new StoreLab();
   const channel = localChannel(lab.store);
-  return { lab, channel, client: new ChannelStoreClient(channel, history) };
+  return { lab, channel, client: new ChannelStoreClient(channel, probe) };
 }
 
 t.test('operations on nodes', async (t) => {
@@ -134,20 +134,20 @@ t.test('a reply that is not due ends the client', async (t) => {
   client.close();
 });
 
-t.test('every request and event is a step', async (t) => {
+t.test('every request, reply and event is a point, with the whole path', async (t) => {
   const steps: string[] = [];
-  const { client } = setUp({ record: () => {}, step: (name) => steps.push(name) });
+  const { client } = setUp({ ...NO_PROBE, at: ({ name }, label) => steps.push(`${name} ${label}`) });
   await client.watch('/d/state', 'w', () => {});
   await client.write('/d/state', '3');
   await client.read('/d/state');
   t.same(steps, [
-    'xenstored.watch(state)',
-    'xenstored.watch(state).reply',
-    'xenstored.event(state)',
-    'xenstored.write(state=3)',
-    'xenstored.event(state)',
-    'xenstored.write(state=3).reply',
-    'xenstored.read(state)',
-    'xenstored.read(state).reply',
+    'store.request watch /d/state',
+    'store.reply watch /d/state',
+    'store.event /d/state',
+    'store.request write /d/state=3',
+    'store.event /d/state',
+    'store.reply write /d/state=3',
+    'store.request read /d/state',
+    'store.reply read /d/state',
   ]);
 });

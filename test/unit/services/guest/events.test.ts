@@ -1,6 +1,6 @@
 // Event channels of the guest over shared_info: what is delivered, when, and in which order.
 import t from 'tap';
-import { NO_HISTORY } from '../../../../lib/core/history.js';
+import { NO_PROBE } from '../../../../lib/core/probe.js';
 import { SHARED_INFO, VCPU_INFO } from '../../../../lib/layout/evtchn.js';
 import { VCPU_EXIT, VCPU_STATE } from '../../../../lib/layout/ours/vcpu-exit.js';
 import { Events } from '../../../../services/guest/events.js';
@@ -26,7 +26,7 @@ function rig(ports: number[]) {
   const vcpu: Vcpu = new Vcpu({
     page,
     defer: (action) => setImmediate(action),
-    history: NO_HISTORY,
+    probe: NO_PROBE,
     signalExit: () =>
       setImmediate(() => {
         const port = Number(VCPU_EXIT.decode(page).data);
@@ -40,7 +40,7 @@ function rig(ports: number[]) {
   const events = new Events({
     sharedInfo,
     vcpu,
-    history: NO_HISTORY,
+    probe: NO_PROBE,
     calls: {
       allocUnbound: async () => ports.shift() ?? 0,
       close: async (port) => void closed.push(port),

@@ -1,8 +1,8 @@
 // The guest's GPU command channel: room, replies, fences, and its end.
 import t from 'tap';
 import { ErrnoError } from '../../../../lib/core/errors.js';
-import { NO_HISTORY } from '../../../../lib/core/history.js';
 import { RegionMemory } from '../../../../lib/core/memory.js';
+import { NO_PROBE } from '../../../../lib/core/probe.js';
 import { VIRTIO_GPU_CTRL_HDR, VIRTIO_GPU_FLAG_FENCE } from '../../../../lib/layout/virtio-gpu.js';
 import { Chain } from '../../../../lib/virtio/chain.js';
 import { DeviceQueue } from '../../../../lib/virtio/device-queue.js';
@@ -19,13 +19,13 @@ const turns = async (): Promise<void> => {
 
 function rig(size = 8) {
   const memory = new RegionMemory([{ base: 0, bytes: new Uint8Array(8 << 20) }]);
-  const pages = new Pages(memory.size, NO_HISTORY);
+  const pages = new Pages(memory.size, NO_PROBE);
   const heap = new Heap(pages);
   const vcpu = new Vcpu({
     page: new Uint8Array(4096),
     signalExit: () => {},
     defer: (action) => setImmediate(action),
-    history: NO_HISTORY,
+    probe: NO_PROBE,
   });
   const ring = pages.contiguous(4);
   const tables = { alloc: () => undefined, release: () => {} };
@@ -34,7 +34,7 @@ function rig(size = 8) {
   const device = new DeviceQueue(memory, { size, desc, avail, used, base: 0 }, 0n);
   let kicks = 0;
   const kick = async (): Promise<void> => void kicks++;
-  const channel = new GpuChannel({ queue, kick, vcpu, memory, heap, history: NO_HISTORY });
+  const channel = new GpuChannel({ queue, kick, vcpu, memory, heap, probe: NO_PROBE });
   const chain = new Chain();
   /** Answers the next command, echoing its fence unless told otherwise; false: there is none. */
   const answer = (type = 0x1100, echo = true): boolean => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { NO_HISTORY } from '../../../../lib/core/history.js';
+import { NO_PROBE } from '../../../../lib/core/probe.js';
 import {
   GNTTAB_NR_RESERVED_ENTRIES,
   GRANT_ENTRY_V1,
@@ -29,7 +29,7 @@ const valid = (bytes: Uint8Array): number[] =>
 
 t.test('references are in a row, past the reserved ones, and name the frames', async (t) => {
   const bytes = new Uint8Array(PAGE);
-  const table = new GrantTable(bytes, NO_HISTORY);
+  const table = new GrantTable(bytes, NO_PROBE);
   const first = table.grant(0x123, 3, 4);
   t.equal(first, GNTTAB_NR_RESERVED_ENTRIES);
   t.same(entry(bytes, first + 2), { flags: GTF_permit_access, domid: 4, frame: 0x125 });
@@ -45,7 +45,7 @@ t.test('references are in a row, past the reserved ones, and name the frames', a
 
 t.test('what the other domain has mapped stays granted as a whole', async (t) => {
   const bytes = new Uint8Array(PAGE);
-  const table = new GrantTable(bytes, NO_HISTORY);
+  const table = new GrantTable(bytes, NO_PROBE);
   const first = table.grant(1, 3, 0);
   setFlags(bytes, first + 2, GTF_permit_access | GTF_reading | GTF_writing);
   t.notOk(table.revoke(first, 3));
@@ -58,8 +58,8 @@ t.test('what the other domain has mapped stays granted as a whole', async (t) =>
 
 t.test("a page given back while it is mapped is nobody else's until it is not", async (t) => {
   const bytes = new Uint8Array(PAGE);
-  const all = new Pages(4 << 20, NO_HISTORY);
-  const pools = new DmaPools(all, async () => bytes, NO_HISTORY);
+  const all = new Pages(4 << 20, NO_PROBE);
+  const pools = new DmaPools(all, async () => bytes, NO_PROBE);
   const { pages, address } = await pools.granted(0);
   const [one, other] = [pages.contiguous(1), pages.contiguous(1)];
   t.equal(address(one.addr + 5), (1n << 63n) | (BigInt(GNTTAB_NR_RESERVED_ENTRIES) << 12n) | 5n);
@@ -75,8 +75,8 @@ t.test("a page given back while it is mapped is nobody else's until it is not", 
 });
 
 t.test('grants that do not suffice take no page', async (t) => {
-  const all = new Pages(8 << 20, NO_HISTORY);
-  const pools = new DmaPools(all, async () => new Uint8Array(PAGE), NO_HISTORY);
+  const all = new Pages(8 << 20, NO_PROBE);
+  const pools = new DmaPools(all, async () => new Uint8Array(PAGE), NO_PROBE);
   const { pages } = await pools.granted(0);
   t.throws(() => pages.scattered(ENTRIES), { code: 'ENOMEM' });
   t.equal(all.taken, 0);
@@ -91,7 +91,7 @@ t.test('references are never handed out twice, and all come back', async () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
       const bytes = new Uint8Array(PAGE);
-      const table = new GrantTable(bytes, NO_HISTORY);
+      const table = new GrantTable(bytes, NO_PROBE);
       const out: { first: number; count: number }[] = [];
       for (const each of steps) {
         if (each.op === 'grant') {

@@ -1,9 +1,9 @@
 // The guest's load: one after the other in a closed loop; in an open one each at its own time, whatever is under way.
 import t from 'tap';
 import type { Clock } from '../../../../lib/core/clock.js';
-import type { History } from '../../../../lib/core/history.js';
-import { NO_HISTORY } from '../../../../lib/core/history.js';
 import { RegionMemory } from '../../../../lib/core/memory.js';
+import type { Probe } from '../../../../lib/core/probe.js';
+import { NO_PROBE } from '../../../../lib/core/probe.js';
 import { VIRTIO_GPU_CMD, VIRTIO_GPU_UPDATE_CURSOR } from '../../../../lib/layout/virtio-gpu.js';
 import {
   formatRun,
@@ -51,13 +51,13 @@ class SteppingClock implements Clock {
 
 function rig(size = 16) {
   const memory = new RegionMemory([{ base: 0, bytes: new Uint8Array(8 << 20) }]);
-  const pages = new Pages(memory.size, NO_HISTORY);
+  const pages = new Pages(memory.size, NO_PROBE);
   const heap = new Heap(pages);
   const vcpu = new Vcpu({
     page: new Uint8Array(4096),
     signalExit: () => {},
     defer: (action) => setImmediate(action),
-    history: NO_HISTORY,
+    probe: NO_PROBE,
   });
   const ring = pages.contiguous(4);
   const tables = { alloc: () => undefined, release: () => {} };
@@ -81,7 +81,7 @@ function rig(size = 16) {
     return true;
   };
   const records: { name: string; a: number; b: number }[] = [];
-  const history: History = { ...NO_HISTORY, record: (_kind, name, a = 0, b = 0) => void records.push({ name, a, b }) };
+  const probe: Probe = { ...NO_PROBE, at: ({ name }, _label, a = 0, b = 0) => void records.push({ name, a, b }) };
   const written = new Map<string, string>();
   let changed = (): void => {};
   const store = {
@@ -93,7 +93,7 @@ function rig(size = 16) {
   } as unknown as GuestStore;
   const clock = new SteppingClock();
   let present: CursorQueue | undefined = cursor;
-  const load = new LatencyLoad({ vcpu, clock, history, store, cursor: () => present });
+  const load = new LatencyLoad({ vcpu, clock, probe, store, cursor: () => present });
   const ask = async (run: Partial<LatencyRun>): Promise<void> => {
     const whole: LatencyRun = { id: 1, first: 1, count: 5, load: 'closed', rate: 0, gapUs: 0, ...run };
     written.set(LATENCY_KEY.run, formatRun(whole));
@@ -125,10 +125,10 @@ t.test('a closed loop has one request under way, and ends with its own figures',
   t.equal(kicks(), 5);
   const names = records.map(({ name }) => name);
   t.same(names.slice(0, 4), [
-    LOAD_RECORD.request.name,
-    LOAD_RECORD.used.name,
-    LOAD_RECORD.request.name,
-    LOAD_RECORD.used.name,
+    LOAD_RECORD.request.point.name,
+    LOAD_RECORD.used.point.name,
+    LOAD_RECORD.request.point.name,
+    LOAD_RECORD.used.point.name,
   ]);
   cursor.close();
   t.equal(pages.taken, 4, 'the ring; every buffer went back');
@@ -138,9 +138,9 @@ t.test('an open loop starts each request at its time though none is answered, an
   const { load, ask, answer, serve, records, clock } = rig(16);
   await load.start('token');
   await ask({ count: 10, load: 'open', rate: 100_000 });
-  const made = (): number => records.filter(({ name }) => name === LOAD_RECORD.request.name).length;
+  const made = (): number => records.filter(({ name }) => name === LOAD_RECORD.request.point.name).length;
   while (made() < 10) await turn();
-  t.equal(records.filter(({ name }) => name === LOAD_RECORD.used.name).length, 0, 'all went out unanswered');
+  t.equal(records.filter(({ name }) => name === LOAD_RECORD.used.point.name).length, 0, 'all went out unanswered');
   clock.ns += 1_000_000n; // the device is slow
   while (serve()) await turn();
   while (answer() === undefined) await turn();
@@ -153,7 +153,7 @@ t.test('requests that start late say by how much: no coordinated omission', asyn
   const { load, ask, serve, records, clock } = rig(4);
   await load.start('token');
   await ask({ count: 8, load: 'open', rate: 100_000 });
-  const made = () => records.filter(({ name }) => name === LOAD_RECORD.request.name);
+  const made = () => records.filter(({ name }) => name === LOAD_RECORD.request.point.name);
   while (made().length < 4) await turn();
   for (let turns = 0; turns < 20; turns++) await turn();
   t.equal(made().length, 4, 'the ring is full');
@@ -173,7 +173,7 @@ t.test('long waits sleep, the last of them is spent at the clock', async (t) => 
   clock.stepNs = 100_000n;
   await load.start('token');
   await ask({ count: 2, load: 'open', rate: 100 });
-  const made = () => records.filter(({ name }) => name === LOAD_RECORD.request.name);
+  const made = () => records.filter(({ name }) => name === LOAD_RECORD.request.point.name);
   const before = clock.ns;
   for (let turns = 0; made().length < 2; turns++) {
     await turn();

@@ -1,8 +1,8 @@
 // The guest's pages, small blocks, register ranges and frame buffers.
 import * as fc from 'fast-check';
 import t from 'tap';
-import { NO_HISTORY } from '../../../../lib/core/history.js';
 import { RegionMemory } from '../../../../lib/core/memory.js';
+import { NO_PROBE } from '../../../../lib/core/probe.js';
 import { freeFramebuffer, makeFramebuffer } from '../../../../services/guest/framebuffer.js';
 import { Heap } from '../../../../services/guest/heap.js';
 import { MmioRanges } from '../../../../services/guest/mmio-ranges.js';
@@ -12,7 +12,7 @@ import { draw } from '../../../../services/guest/workload.js';
 const MIB = 1 << 20;
 
 t.test('a frame buffer comes in several pieces that never adjoin upwards', async (t) => {
-  const pages = new Pages(32 * MIB, NO_HISTORY);
+  const pages = new Pages(32 * MIB, NO_PROBE);
   const runs = pages.scattered(768);
   t.ok(runs.length > 20, `${runs.length} pieces`);
   t.equal(
@@ -28,7 +28,7 @@ t.test('a frame buffer comes in several pieces that never adjoin upwards', async
 });
 
 t.test('memory that is not there is refused and nothing is taken', async (t) => {
-  const pages = new Pages(4 * MIB, NO_HISTORY);
+  const pages = new Pages(4 * MIB, NO_PROBE);
   const { free } = pages;
   t.throws(() => pages.scattered(free + 1), { code: 'ENOMEM' });
   t.throws(() => pages.contiguous(free + 1), { code: 'ENOMEM' });
@@ -49,7 +49,7 @@ t.test('no page is out twice, and all come back, over random allocations', async
   );
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-      const pages = new Pages(4 * MIB, NO_HISTORY);
+      const pages = new Pages(4 * MIB, NO_PROBE);
       const { free } = pages;
       const out = new Set<number>();
       const runs: PageRun[] = [];
@@ -82,7 +82,7 @@ t.test('no page is out twice, and all come back, over random allocations', async
 });
 
 t.test('small blocks share pages without overlapping, and empty pages go back', async (t) => {
-  const pages = new Pages(4 * MIB, NO_HISTORY);
+  const pages = new Pages(4 * MIB, NO_PROBE);
   const heap = new Heap(pages);
   const sizes = [1, 24, 64, 65, 408, 1056, 2048, 2049, 4096, 5000, 32, 56];
   const blocks = [...sizes, ...sizes, ...sizes].map((size) => heap.alloc(size));
@@ -99,7 +99,7 @@ t.test('small blocks share pages without overlapping, and empty pages go back', 
 });
 
 t.test('register ranges are the lowest free pages of the window', async (t) => {
-  const ranges = new MmioRanges(NO_HISTORY);
+  const ranges = new MmioRanges(NO_PROBE);
   t.equal(ranges.claim(0x200), 0xf0000000);
   t.equal(ranges.claim(0x1001), 0xf0001000);
   t.equal(ranges.claim(0x200), 0xf0003000);
@@ -114,7 +114,7 @@ t.test('register ranges are the lowest free pages of the window', async (t) => {
 
 t.test('a picture is drawn as B G R X over black, across the pieces of its buffer', async (t) => {
   const memory = new RegionMemory([{ base: 0, bytes: new Uint8Array(8 * MIB) }]);
-  const pages = new Pages(memory.size, NO_HISTORY);
+  const pages = new Pages(memory.size, NO_PROBE);
   const [width, height] = [257, 129];
   const framebuffer = makeFramebuffer(pages, 2, width, height);
   const rgba = Uint8Array.from({ length: width * height * 4 }, (_, index) => (index * 7 + (index >> 8)) & 255);

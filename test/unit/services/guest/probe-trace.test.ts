@@ -2,8 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { History } from '../../../../lib/core/history.js';
+import { NO_PROBE, type Probe } from '../../../../lib/core/probe.js';
 import { PACKAGE_ROOT } from '../../../../lib/node/process/package-root.js';
+import { POINT } from '../../../../lib/trace/points.js';
 import { GuestMachine, testPicture } from '../../../../testkit/guest-machine.js';
 
 const GOLDEN = readFileSync(join(PACKAGE_ROOT, 'test/golden/linux-6.1-virtio-mmio-gpu-probe.txt'), 'utf8')
@@ -42,13 +43,13 @@ t.test('each queue lies in one block, its areas at the offsets that Linux gives 
 
 t.test('the device executes the commands of Linux 6.1 up to its first flush, in its order', async (t) => {
   const commands: string[] = [];
-  const history: History = {
-    record: () => {},
-    step: (name) => {
-      if (name.startsWith('gpu.')) commands.push(name.slice(4));
+  const probe: Probe = {
+    ...NO_PROBE,
+    at: (point, label = '') => {
+      if (point === POINT['gpu.execute']) commands.push(label);
     },
   };
-  const machine = new GuestMachine({ picture: testPicture(1280, 800), history });
+  const machine = new GuestMachine({ picture: testPicture(1280, 800), probe });
   await machine.connect();
   const NAMES: Record<string, string> = {
     get_edid: 'GET_EDID',

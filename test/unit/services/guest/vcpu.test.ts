@@ -1,7 +1,7 @@
 // One vCPU: what runs when, while it is outside and after.
 import t from 'tap';
 import { ErrnoError, PeerDiedError } from '../../../../lib/core/errors.js';
-import { NO_HISTORY } from '../../../../lib/core/history.js';
+import { NO_PROBE } from '../../../../lib/core/probe.js';
 import { EXIT_DIR, EXIT_REASON, VCPU_EXIT, VCPU_STATE } from '../../../../lib/layout/ours/vcpu-exit.js';
 import { Vcpu } from '../../../../services/guest/vcpu.js';
 import { Completion } from '../../../../services/guest/wait.js';
@@ -24,7 +24,7 @@ function rig(direct?: (addr: number, size: number, value: number) => boolean): {
     page,
     signalExit: () => log.push('exit'),
     defer: (action) => setImmediate(action),
-    history: NO_HISTORY,
+    probe: NO_PROBE,
     ...(direct === undefined ? {} : { direct }),
   });
   return {

@@ -1,10 +1,10 @@
 import t, { type Test } from 'tap';
 import type { Peer } from '../../../../lib/core/bus.js';
 import { ErrnoError } from '../../../../lib/core/errors.js';
-import { NO_HISTORY } from '../../../../lib/core/history.js';
 import { NO_LOG } from '../../../../lib/core/log.js';
 import { RegionMemory } from '../../../../lib/core/memory.js';
 import type { Doorbell } from '../../../../lib/core/notify.js';
+import { NO_PROBE } from '../../../../lib/core/probe.js';
 import type { FileHandle, VhostUserHandle, VhostUserMessage } from '../../../../lib/core/proto-types.js';
 import type { SharedFiles } from '../../../../lib/core/shared.js';
 import { VHOST_USER_BACKEND_REQUEST, VHOST_USER_REQUEST } from '../../../../lib/layout/vhost-user.js';
@@ -87,7 +87,7 @@ class Host {
         doorbell: this.doorbell,
         shared: this.shared,
         log: NO_LOG,
-        history: NO_HISTORY,
+        probe: NO_PROBE,
         clock: { nowNs: () => 5n, after: () => ({ cancel: () => {} }) },
         defer: (action) => this.deferred.push(action),
         displays: [{ width: 640, height: 480 }],

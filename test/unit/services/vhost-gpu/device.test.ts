@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
-import type { History } from '../../../../lib/core/history.js';
 import { BROKEN_QUEUES_LOGGED_MAX, GPU_COMMANDS_PER_TURN } from '../../../../lib/core/limits.js';
 import { NO_LOG } from '../../../../lib/core/log.js';
+import { NO_PROBE, type Probe } from '../../../../lib/core/probe.js';
 import { VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE } from '../../../../lib/layout/virtio-ring.js';
 import { encodeCommand } from '../../../../lib/virtio/gpu-codec.js';
 import { GpuTester, PIXELS_AT } from '../../../../testkit/gpu-tester.js';
@@ -147,29 +147,29 @@ t.test('a reset takes everything that the guest made, and ids are free again', a
 
 t.test('records name each command with its resource, and each frame', async (t) => {
   const records: unknown[][] = [];
-  const history: History = {
-    record: (kind, name, a, b) => records.push([kind, name, a, b]),
-    step: (name, a, b) => records.push(['step', name, a, b]),
+  const probe: Probe = {
+    ...NO_PROBE,
+    at: ({ name }, label = '', a, b) => records.push([name, label, a, b]),
   };
-  const gpu = new GpuTester({ history });
+  const gpu = new GpuTester({ probe });
   gpu.resource(7, 4, 4);
   gpu.expect('SET_SCANOUT', { scanout_id: 0, resource_id: 7, r: r(4, 4) });
   gpu.expect('RESOURCE_FLUSH', { resource_id: 7, r: r(4, 4) });
   gpu.send('RESOURCE_UNREF', { resource_id: 8 });
   t.same(
-    records.filter(([kind]) => kind !== 'step'),
+    records.filter(([name]) => name !== 'gpu.execute'),
     [
-      ['acquire', 'resource', 7, undefined],
-      ['command', 'RESOURCE_CREATE_2D', 0x101, 7],
-      ['command', 'RESOURCE_ATTACH_BACKING', 0x106, 7],
-      ['command', 'SET_SCANOUT', 0x103, 7],
-      ['frame', 'test', 0, 7],
-      ['command', 'RESOURCE_FLUSH', 0x104, 7],
-      ['command', 'RESOURCE_UNREF', 0x102, 8],
-      ['error', 'RESOURCE_UNREF', 0x1203, 8],
+      ['resource.take', '', 7, undefined],
+      ['gpu.executed', 'RESOURCE_CREATE_2D', 0x101, 7],
+      ['gpu.executed', 'RESOURCE_ATTACH_BACKING', 0x106, 7],
+      ['gpu.executed', 'SET_SCANOUT', 0x103, 7],
+      ['gpu.flush', 'test', 0, 7],
+      ['gpu.executed', 'RESOURCE_FLUSH', 0x104, 7],
+      ['gpu.executed', 'RESOURCE_UNREF', 0x102, 8],
+      ['error.command', 'RESOURCE_UNREF', 0x1203, 8],
     ],
   );
-  t.match(records[0], ['step', 'gpu.RESOURCE_CREATE_2D', 0x101, 7]);
+  t.match(records[0], ['gpu.execute', 'RESOURCE_CREATE_2D', 0x101, 7]);
 });
 
 t.test('whatever a guest puts into its rings, the device lives and stays within its memory', async () => {

@@ -3,9 +3,9 @@
 import t from 'tap';
 import { dmaAddressOf, dmaWire, grantDmaAddress, grantRefOf } from '../../../../lib/core/dma-address.js';
 import { GrantMemory } from '../../../../lib/core/grant-memory.js';
-import { NO_HISTORY } from '../../../../lib/core/history.js';
 import { NO_LOG } from '../../../../lib/core/log.js';
 import { RegionMemory } from '../../../../lib/core/memory.js';
+import { NO_PROBE } from '../../../../lib/core/probe.js';
 import { GRANT_ENTRY_V1, GTF_permit_access, GTF_readonly } from '../../../../lib/layout/grant-table.js';
 import { DriverQueue, ringPlace, type Segment } from '../../../../lib/virtio/driver-queue.js';
 import {
@@ -26,12 +26,12 @@ async function stage() {
   const ram = new Uint8Array(8 << 20).fill(SECRET);
   const table = new Uint8Array(PAGE);
   const memory = new RegionMemory([{ base: 0, bytes: ram }]);
-  const dma = await new DmaPools(new Pages(ram.length, NO_HISTORY), async () => table, NO_HISTORY).granted(0);
+  const dma = await new DmaPools(new Pages(ram.length, NO_PROBE), async () => table, NO_PROBE).granted(0);
   const granted = new GrantMemory({ ram, table, domid: 0 });
   const deferred: (() => void)[] = [];
   const errors: number[] = [];
   const device = new GpuDevice({
-    ...{ name: 'test', log: NO_LOG, history: NO_HISTORY, displays: [{ width: 1280, height: 800 }] },
+    ...{ name: 'test', log: NO_LOG, probe: NO_PROBE, displays: [{ width: 1280, height: 800 }] },
     clock: { nowNs: () => 1n, after: () => ({ cancel: () => {} }) },
     defer: (action) => deferred.push(action),
   });

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { NO_HISTORY } from '../../../../lib/core/history.js';
 import { GPU_MEM_ENTRIES_HELD_MAX, GPU_MEM_ENTRIES_MAX, GPU_RESOURCES_MAX } from '../../../../lib/core/limits.js';
 import { RegionMemory } from '../../../../lib/core/memory.js';
+import { NO_PROBE } from '../../../../lib/core/probe.js';
 import { ResourceTable, transferToHost } from '../../../../services/vhost-gpu/resources.js';
 
 const heap = (bytes: number) => new Uint8Array(bytes);
@@ -64,7 +64,7 @@ t.test('a transfer copies what its arithmetic says, however the backing is cut',
   fc.assert(
     fc.property(scenario, ({ width, height, entries, adjoining, offset, x, y, w, h }) => {
       const pieces = adjoining ? entries.map((_, index) => ({ addr: index * 37, length: 37 })) : entries;
-      const table = new ResourceTable(1 << 20, NO_HISTORY, heap);
+      const table = new ResourceTable(1 << 20, NO_PROBE, heap);
       const resource = table.create(1, 1, width, height)!;
       resource.pixels.fill(0xaa);
       if (table.attach(resource, guest, pieces) !== 'attached') throw new Error('refused');
@@ -81,7 +81,7 @@ t.test('a transfer copies what its arithmetic says, however the backing is cut',
 
 t.test('offset 0 brings the top left of the backing to wherever the rect is', async (t) => {
   const guest = memory();
-  const table = new ResourceTable(1 << 20, NO_HISTORY, heap);
+  const table = new ResourceTable(1 << 20, NO_PROBE, heap);
   const resource = table.create(1, 1, 4, 4)!;
   table.attach(resource, guest, [{ addr: 0, length: 64 }]);
   resource.backing!.bind(guest);
@@ -92,7 +92,7 @@ t.test('offset 0 brings the top left of the backing to wherever the rect is', as
 
 t.test('the copy is a snapshot of the moment', async (t) => {
   const guest = memory();
-  const table = new ResourceTable(1 << 20, NO_HISTORY, heap);
+  const table = new ResourceTable(1 << 20, NO_PROBE, heap);
   const resource = table.create(1, 1, 1, 1)!;
   table.attach(resource, guest, [{ addr: 100, length: 4 }]);
   resource.backing!.bind(guest);
@@ -104,7 +104,7 @@ t.test('the copy is a snapshot of the moment', async (t) => {
 
 t.test('backing follows the memory: none is touched after it is forgotten, another serves afterwards', async (t) => {
   const guest = memory();
-  const table = new ResourceTable(1 << 20, NO_HISTORY, heap);
+  const table = new ResourceTable(1 << 20, NO_PROBE, heap);
   const resource = table.create(1, 1, 2, 1)!;
   table.attach(resource, guest, [{ addr: 8192, length: 8 }]);
   t.ok(resource.backing!.bind(guest));
@@ -118,7 +118,7 @@ t.test('backing follows the memory: none is touched after it is forgotten, anoth
 
 t.test('host bytes, resources and backing entries are bounded, and come back when given back', async (t) => {
   const guest = memory();
-  const table = new ResourceTable(4096, NO_HISTORY, heap);
+  const table = new ResourceTable(4096, NO_PROBE, heap);
   const first = table.create(1, 1, 16, 32)!;
   t.equal(table.hostBytes, 2048);
   t.ok(table.create(2, 1, 16, 32));

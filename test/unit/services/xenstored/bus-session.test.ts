@@ -1,13 +1,13 @@
 import t from 'tap';
 import type { Peer } from '../../../../lib/core/bus.js';
 import { latin1Bytes } from '../../../../lib/core/bytes.js';
-import { NO_HISTORY } from '../../../../lib/core/history.js';
 import {
   STORE_BUS_REQUESTS_MAX,
   STORE_BUS_WINDOW,
   STORE_OUTBOX_BYTES_MAX,
   STORE_OUTBOX_BYTES_PAUSE,
 } from '../../../../lib/core/limits.js';
+import { NO_PROBE } from '../../../../lib/core/probe.js';
 import type { StoreMessage, StoreTaken } from '../../../../lib/core/proto-types.js';
 import type { BusClient } from '../../../../lib/core/service.js';
 import { XENSTORE_PAYLOAD_MAX, XS } from '../../../../lib/layout/xs-wire.js';
@@ -41,7 +41,7 @@ class Client {
     };
     this.session = new BusSession(peer, {
       store: this.lab.store,
-      history: NO_HISTORY,
+      probe: NO_PROBE,
       beforeSend: () => {},
       onOutput: () => {},
       later: (session) => void this.#later.push(session),

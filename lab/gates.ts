@@ -1,0 +1,227 @@
+// The controller of gates: arms points of a running process, waits until the process stands there with every one of its
+// threads, and lets it go. One ProcessGates is one life of one process; a process that starts again begins unarmed. What is
+// done to the standing process, and to others meanwhile, is its caller's business.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DeadlineError, UserError } from '../lib/core/errors.js';
+import type { Point } from '../lib/core/probe.js';
+import type { Mapping } from '../lib/core/shared.js';
+import {
+  GATE_COUNT,
+  GATE_FILE_SIZE,
+  GATE_HEADER,
+  GATE_HEADER_SIZE,
+  GATE_LABEL_BYTES_MAX,
+  GATE_MAGIC,
+  GATE_SLOT,
+  GATE_STATE,
+  GATE_VERSION,
+} from '../lib/layout/ours/gate.js';
+import { mapPath } from '../lib/node/files/shm.js';
+import { isRunning, listProcesses, runPaths } from '../lib/node/process/run-dir.js';
+import { retryOnChange } from '../lib/node/process/wait.js';
+import { CATALOGUE_HASH, POINT } from '../lib/trace/points.js';
+
+/** What is armed: `occurrence` as in lib/trace/instances.ts, counted since the process started; 0: the next time. */
+export interface GateAt {
+  readonly point: Point;
+  readonly label?: string;
+  readonly occurrence: number;
+}
+
+export interface Gate extends GateAt {
+  readonly slot: number;
+}
+
+/** The gate cannot be hit: its point was passed before it was armed, or its process ended. */
+export class GateError extends Error {
+  override readonly name = 'GateError';
+}
+
+/** How often the kernel is asked whether all threads have stopped; they do within the signal's delivery. */
+const TASKS_LOOK_MS = 1;
+const slotAt = (slot: number): number => GATE_HEADER_SIZE + slot * GATE_SLOT.size;
+
+export class ProcessGates {
+  readonly process: string;
+  readonly pid: number;
+  readonly incarnation: number;
+  readonly #runDir: string;
+  readonly #path: string;
+  readonly #mapping: Mapping;
+  readonly #words: Uint32Array;
+  readonly #armed = new Map<number, Gate>();
+
+  private constructor(
+    runDir: string,
+    path: string,
+    mapping: Mapping,
+    of: { name: string; pid: number; incarnation: number },
+  ) {
+    this.#runDir = runDir;
+    this.#path = path;
+    this.#mapping = mapping;
+    this.process = of.name;
+    this.pid = of.pid;
+    this.incarnation = of.incarnation;
+    const { bytes } = mapping;
+    this.#words = new Uint32Array(bytes.buffer, bytes.byteOffset, GATE_FILE_SIZE >>> 2);
+  }
+
+  /** Waits for a living process of that name. Throws DeadlineError; GateError for a page that is not of this version. */
+  static async open(runDir: string, name: string, deadlineMs: number): Promise<ProcessGates> {
+    const proc = runPaths.proc(runDir, name);
+    const gates = await retryOnChange(proc, () => openNow(runDir, name), AbortSignal.timeout(deadlineMs));
+    if (gates === undefined) throw new DeadlineError(`no process ${name} in ${runDir} within ${deadlineMs} ms`);
+    return gates;
+  }
+
+  /** @internal */
+  static on(runDir: string, path: string, of: { name: string; pid: number; incarnation: number }): ProcessGates {
+    const mapping = mapPath(path, GATE_FILE_SIZE, true);
+    const header = GATE_HEADER.decode(mapping.bytes);
+    const fits =
+      header.magic === GATE_MAGIC &&
+      header.version === GATE_VERSION &&
+      header.catalogue === CATALOGUE_HASH &&
+      header.slot_size === GATE_SLOT.size &&
+      header.slot_count === GATE_COUNT &&
+      // A page that names another process than the registry is not to lead signals there.
+      header.pid === of.pid &&
+      header.incarnation === BigInt(of.incarnation);
+    if (!fits) {
+      mapping.close();
+      throw new GateError(`${path} is no page of gates of ${of.name} in this version`);
+    }
+    return new ProcessGates(runDir, path, mapping, of);
+  }
+
+  #stateWord(slot: number): number {
+    return (slotAt(slot) + GATE_SLOT.offset.state) >>> 2;
+  }
+  #state(slot: number): number {
+    return Atomics.load(this.#words, this.#stateWord(slot));
+  }
+
+  /** Arms a gate from now on. Throws UserError when all GATE_COUNT are armed or the label is too long. */
+  arm(at: GateAt): Gate {
+    const label = new TextEncoder().encode(at.label ?? '');
+    if (label.length > GATE_LABEL_BYTES_MAX)
+      throw new UserError(`a gate's label has at most ${GATE_LABEL_BYTES_MAX} bytes`);
+    let slot = 0;
+    while (slot < GATE_COUNT && this.#armed.has(slot)) slot++;
+    if (slot === GATE_COUNT) throw new UserError(`${this.process} has ${GATE_COUNT} gates armed: disarm some`);
+    const { occurrence, point } = at;
+    const fields = { occurrence, point: point.number, label_length: label.length, label, state: GATE_STATE.FREE };
+    GATE_SLOT.encode(fields, this.#mapping.bytes, slotAt(slot));
+    Atomics.store(this.#words, this.#stateWord(slot), GATE_STATE.ARMED);
+    this.#changed();
+    const gate = { ...at, slot };
+    this.#armed.set(slot, gate);
+    return gate;
+  }
+
+  /** The process reads its page anew at its next point. */
+  #changed(): void {
+    const word = GATE_HEADER.offset.generation >>> 2;
+    // Never 0 again: that is "no gate was ever set".
+    if (Atomics.add(this.#words, word, 1) + 1 === 2 ** 32) Atomics.store(this.#words, word, 1);
+  }
+
+  /** Takes a gate back, hit or not. False when the process stands there, or has: then it must be let go. */
+  disarm(gate: Gate): boolean {
+    const before = Atomics.compareExchange(this.#words, this.#stateWord(gate.slot), GATE_STATE.ARMED, GATE_STATE.FREE);
+    this.#armed.delete(gate.slot);
+    this.#changed();
+    return before === GATE_STATE.ARMED;
+  }
+
+  /** The gate at which the process says it stands; its threads may still be about to stop. */
+  #hit(): Gate | undefined {
+    const hit = Atomics.load(this.#words, GATE_HEADER.offset.hit >>> 2);
+    return hit === 0 ? undefined : (this.#armed.get(hit - 1) ?? HELD_AT_START);
+  }
+
+  /**
+   * Waits until the process stands at one of its gates with all threads stopped. Throws GateError when an armed gate was
+   * too late or the process has ended, DeadlineError otherwise.
+   */
+  async standing(deadlineMs: number): Promise<Gate> {
+    const signal = AbortSignal.timeout(deadlineMs);
+    const found = await retryOnChange(this.#path, () => this.#hit() ?? this.#hopeless(), signal);
+    if (found === undefined) throw new DeadlineError(`${this.process} came to no gate within ${deadlineMs} ms`);
+    if (found instanceof GateError) throw found;
+    await this.#allStopped(deadlineMs);
+    return found;
+  }
+
+  #hopeless(): GateError | undefined {
+    for (const { slot, point, label } of this.#armed.values()) {
+      const where = `${this.process}:${point.name}(${label ?? ''})`;
+      if (this.#state(slot) === GATE_STATE.LATE) return new GateError(`${where} was passed before its gate was armed`);
+      if (this.#state(slot) === GATE_STATE.REFUSED) return new GateError(`${where} was refused by the process`);
+    }
+    return isRunning(this.#runDir, this.process) ? undefined : new GateError(`${this.process} has ended`);
+  }
+
+  async #allStopped(deadlineMs: number): Promise<void> {
+    const end = performance.now() + deadlineMs;
+    while (!everyTaskStopped(this.pid)) {
+      if (performance.now() > end)
+        throw new DeadlineError(`threads of ${this.process} still run after ${deadlineMs} ms`);
+      await new Promise((resolve) => setTimeout(resolve, TASKS_LOOK_MS));
+    }
+  }
+
+  /** Lets the process go on from the gate where it stands (standing() has said so); resolves once it has passed. */
+  async letGo(gate: Gate, deadlineMs: number): Promise<void> {
+    process.kill(this.pid, 'SIGCONT');
+    const passed = (): boolean => this.#state(gate.slot) !== GATE_STATE.HIT;
+    const signal = AbortSignal.timeout(deadlineMs);
+    if ((await retryOnChange(this.#path, () => passed() || undefined, signal)) === undefined) {
+      throw new DeadlineError(`${this.process} did not go on within ${deadlineMs} ms`);
+    }
+    this.#armed.delete(gate.slot);
+  }
+
+  /** Disarms everything; a process that stands goes on. */
+  close(): void {
+    for (const gate of [...this.#armed.values()]) this.disarm(gate);
+    if (this.#hit() !== undefined && isRunning(this.#runDir, this.process)) process.kill(this.pid, 'SIGCONT');
+    this.#mapping.close();
+  }
+}
+
+/** The gate of `--hold`, which the process itself has set. */
+const HELD_AT_START: Gate = { slot: 0, occurrence: 1, point: POINT['life.start'] };
+
+function openNow(runDir: string, name: string): ProcessGates | undefined {
+  const entry = listProcesses(runDir).find((each) => each.name === name && each.state !== 'dead');
+  if (entry === undefined) return undefined;
+  try {
+    return ProcessGates.on(runDir, runPaths.gates(runDir, name, entry.incarnation), entry);
+  } catch (error) {
+    if (error instanceof GateError) throw error;
+    return undefined; // between its entry and its page, or ending
+  }
+}
+
+/** Whether all threads of a process are stopped (proc(5): state T or t) or are gone. False for a process that is not there. */
+export function everyTaskStopped(pid: number): boolean {
+  try {
+    const tasks = readdirSync(join('/proc', String(pid), 'task'));
+    return tasks.length > 0 && tasks.every((task) => stopped(pid, task));
+  } catch {
+    return false;
+  }
+}
+
+function stopped(pid: number, task: string): boolean {
+  try {
+    const stat = readFileSync(join('/proc', String(pid), 'task', task, 'stat'), 'latin1');
+    // The name before the state may hold anything, brackets included.
+    return /^[TtXZ]/.test(stat.slice(stat.lastIndexOf(')') + 2));
+  } catch {
+    return true; // that thread has just ended
+  }
+}
