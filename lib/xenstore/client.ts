@@ -7,7 +7,7 @@ import { POINT } from '../trace/points.js';
 import type { StoreClient, StoreOps } from './api.js';
 import type { StoreChannel } from './channel.js';
 import { eventLabel, requestLabel } from './labels.js';
-import { joinStrings, splitStrings } from './payload.js';
+import { joinStrings, replyStrings } from './payload.js';
 
 interface Waiting {
   readonly request: XsMessage;
@@ -86,7 +86,7 @@ export class ChannelStoreClient implements StoreClient {
 
   #event(message: XsMessage): void {
     this.#probe.at(POINT['store.event'], eventLabel(message));
-    const [path, token] = splitStrings(message.payload);
+    const [path, token] = replyStrings(message.payload);
     if (path === undefined || token === undefined) return;
     // Identical events of two watches reach us as one, so every watch that it can mean is told.
     for (const registered of [...(this.#watches.get(token) ?? [])]) {
@@ -114,7 +114,7 @@ export class ChannelStoreClient implements StoreClient {
       mkdir: (at) => this.#ack(XS.XS_MKDIR, path(at), txId),
       rm: (at) => this.#ack(XS.XS_RM, path(at), txId),
       directory: (at) => this.#directory(at, txId),
-      getPerms: async (at) => splitStrings(await this.request(XS.XS_GET_PERMS, path(at), txId)),
+      getPerms: async (at) => replyStrings(await this.request(XS.XS_GET_PERMS, path(at), txId)),
       setPerms: (at, perms) => this.#ack(XS.XS_SET_PERMS, joinStrings([at, ...perms]), txId),
     };
   }
@@ -122,7 +122,7 @@ export class ChannelStoreClient implements StoreClient {
 
   async #directory(path: string, txId: number): Promise<string[]> {
     try {
-      return splitStrings(await this.request(XS.XS_DIRECTORY, `${path}\0`, txId));
+      return replyStrings(await this.request(XS.XS_DIRECTORY, `${path}\0`, txId));
     } catch (error) {
       if (!(error instanceof ErrnoError) || error.code !== 'E2BIG') throw error;
       return await this.#directoryInParts(path, txId);
@@ -141,7 +141,7 @@ export class ChannelStoreClient implements StoreClient {
         continue;
       }
       generation = seen;
-      if (rest === '\0' || rest.endsWith('\0\0')) return splitStrings(names + rest.slice(0, -1));
+      if (rest === '\0' || rest.endsWith('\0\0')) return replyStrings(names + rest.slice(0, -1));
       if (rest === '') throw new ProtocolError('empty-part', `xenstored sent an empty part of ${path}`);
       names += rest;
     }

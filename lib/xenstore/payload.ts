@@ -1,10 +1,20 @@
 // Payloads as text: NUL-terminated strings in a row, and numbers read out of them the way the C library reads them,
 // because the daemon's answers to odd input follow from that. Leaves the meaning of the strings to their operations.
 
-/** The strings of a payload that end in a NUL; bytes after the last NUL are ignored (xenstored's get_strings). */
+/** The strings of a request that end in a NUL; bytes after the last NUL are ignored (xenstored's get_strings). */
 export function splitStrings(payload: string): string[] {
   const strings = payload.split('\0');
   strings.pop();
+  return strings;
+}
+
+/**
+ * The strings of a reply or an event. One that ends with the payload, without a NUL, counts as Linux counts it
+ * (xenbus_xs.c: count_strings).
+ */
+export function replyStrings(payload: string): string[] {
+  const strings = payload.split('\0');
+  if (strings.at(-1) === '') strings.pop();
   return strings;
 }
 

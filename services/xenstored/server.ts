@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { errorMessage } from '../../lib/core/errors.js';
 import type { ServiceContext } from '../../lib/core/service.js';
+import type { XsdError } from '../../lib/layout/xs-wire.js';
 import { runPaths } from '../../lib/node/process/run-dir.js';
 import { COMPAT, type CompatName } from './compat.js';
 import type { Connection } from './connection.js';
@@ -42,12 +43,19 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
     if (domains !== undefined) return domains.lookUp(domid);
     return existsAlone(domid) ? { uniqueId: '' } : null;
   };
+  const introduce = async (domid: number, port: number): Promise<XsdError | 'ok'> => {
+    if ((await lookUp(domid)) === null) return 'ENOENT';
+    const bound = (await rings?.introduce(domid, port)) ?? 'ok';
+    if (bound !== 'ok' || (await lookUp(domid)) !== null) return bound;
+    // It ended meanwhile, and the store, which did not know it yet, was not told.
+    rings?.drop(domid);
+    return 'ENOENT';
+  };
   const answer = async (connection: Connection, question: Question): Promise<void> => {
     const { domid } = question;
     if (question.kind === 'domain') store.answerDomain(connection, domid, await lookUp(domid));
     else if (domains === undefined) store.answerIntroduce(connection, domid, 'ok');
-    else if ((await lookUp(domid)) === null) store.answerIntroduce(connection, domid, 'ENOENT');
-    else store.answerIntroduce(connection, domid, (await rings?.introduce(domid, question.port)) ?? 'ok');
+    else store.answerIntroduce(connection, domid, await introduce(domid, question.port));
     flush();
   };
   const liveUpdate = liveUpdateHost({ parts: () => parts, flush: () => flush() });

@@ -4,12 +4,9 @@
 
 import { ErrnoError } from '../../../lib/core/errors.js';
 import { STORE_REQUESTS_PER_TURN } from '../../../lib/core/limits.js';
-import type { Notifier } from '../../../lib/core/notify.js';
+import type { BoundBell, Notifier, NotifyHandle } from '../../../lib/core/notify.js';
 import type { BusClient, ServiceContext } from '../../../lib/core/service.js';
-import type { Mapping } from '../../../lib/core/shared.js';
-import { GNTST, GNTTAB_RESERVED_XENSTORE } from '../../../lib/layout/grant-table.js';
 import { EVENTFD_DIRECTION } from '../../../lib/layout/ours/dev-evtchn.js';
-import { XENSTORE_DOMAIN_INTERFACE } from '../../../lib/layout/xs-ring.js';
 import { type XsdError, xsdError } from '../../../lib/layout/xs-wire.js';
 import { POINT } from '../../../lib/trace/points.js';
 import { RingEnd } from '../../../lib/xenstore/ring-stream.js';
@@ -17,8 +14,7 @@ import type { Connection } from '../connection.js';
 import type { LiveConnection } from '../live-state.js';
 import { type CarriedRing, RingSession } from '../ring-session.js';
 import type { Store } from '../store.js';
-
-const PAGE_SIZE = 4096;
+import { giveBack, mapRingPage, type RingPage } from './ring-page.js';
 
 interface Ring {
   readonly domid: number;
@@ -27,8 +23,7 @@ interface Ring {
   release(): void;
   /** Once the page is mapped. */
   session: RingSession | undefined;
-  mapping: Mapping | undefined;
-  grant: number | undefined;
+  page: RingPage | undefined;
   mappingNow: boolean;
   /** It has another turn coming. */
   turnComes: boolean;
@@ -69,7 +64,7 @@ export class RingTransport {
     const transport = new RingTransport(options, fd);
     context.own('ring event channels', async () => {
       for (const domid of [...transport.#rings.keys()]) transport.drop(domid);
-      await hypervisor.dev_evtchn_close({ fd }).catch(() => {});
+      await giveBack(hypervisor.dev_evtchn_close({ fd }));
     });
     return transport;
   }
@@ -78,47 +73,51 @@ export class RingTransport {
   async introduce(domid: number, remotePort: number): Promise<XsdError | 'ok'> {
     this.drop(domid);
     const { context } = this.#options;
+    let bell: BoundBell | undefined;
     let bound: number | undefined;
     try {
+      const ours = context.doorbell.bind(() => this.#event(ring));
+      bell = ours;
       const { local_port: port } = await this.#hypervisor.dev_evtchn_bind_interdomain({
         fd: this.#fd,
         remote_dom: domid,
         remote_port: remotePort,
       });
       bound = port;
-      const bell = context.doorbell.bind(() => this.#event(ring));
-      const { handle } = await this.#hypervisor.dev_evtchn_eventfd({
-        fd: this.#fd,
-        port,
-        direction: EVENTFD_DIRECTION.TO_PORT,
-      });
-      if (handle === undefined) throw new ErrnoError('EIO', 'no handle for the port');
-      await this.#hypervisor.dev_evtchn_eventfd({
-        fd: this.#fd,
-        port,
-        direction: EVENTFD_DIRECTION.FROM_PORT,
-        handle: bell.handle,
-      });
+      const notifier = await this.#join(port, ours.handle);
       const ring: Ring = {
         domid,
         port,
-        notifier: context.doorbell.open(handle),
-        release: () => bell.release(),
+        notifier,
+        release: () => ours.release(),
         session: undefined,
-        mapping: undefined,
-        grant: undefined,
+        page: undefined,
         mappingNow: false,
         turnComes: false,
       };
       this.#rings.set(domid, ring);
-      // What it asked and was told while nobody listened to its port is found in the page.
+      // What it asked and was told before its port was bound is found in the page.
       if (this.#options.carried.has(domid)) await this.#map(ring);
       return 'ok';
     } catch (error) {
-      if (bound !== undefined) await this.#hypervisor.dev_evtchn_unbind({ fd: this.#fd, port: bound }).catch(() => {});
+      bell?.release();
+      if (bound !== undefined) await this.#unbind(bound);
       if (error instanceof ErrnoError) return xsdError(error.code);
       throw error;
     }
+  }
+
+  /** Makes the port ring our bell; returns what signals the port. */
+  async #join(port: number, bell: NotifyHandle): Promise<Notifier> {
+    const { FROM_PORT, TO_PORT } = EVENTFD_DIRECTION;
+    const { handle } = await this.#hypervisor.dev_evtchn_eventfd({ fd: this.#fd, port, direction: TO_PORT });
+    if (handle === undefined) throw new ErrnoError('EIO', 'no handle for the port');
+    await this.#hypervisor.dev_evtchn_eventfd({ fd: this.#fd, port, direction: FROM_PORT, handle: bell });
+    return this.#options.context.doorbell.open(handle);
+  }
+
+  #unbind(port: number): Promise<void> {
+    return giveBack(this.#hypervisor.dev_evtchn_unbind({ fd: this.#fd, port }));
   }
 
   /** A domain that an earlier server had introduced: one that has a ring may be on it, waiting. */
@@ -135,35 +134,27 @@ export class RingTransport {
     else this.#turn(ring);
   }
 
-  /** Maps the page that the domain grants; one that grants none is served by another transport. */
+  /** Maps the domain's page and serves it; a domain that grants none is served by another transport. */
   async #map(ring: Ring, afterLoss = false): Promise<void> {
     if (ring.mappingNow) return;
     ring.mappingNow = true;
-    const { context, store, beforeSend } = this.#options;
-    const refs = [GNTTAB_RESERVED_XENSTORE];
-    const reply = await this.#hypervisor
-      .gntdev_map({ domid: ring.domid, refs, readonly: false })
-      .catch(() => undefined);
+    const { context, store, beforeSend, carried: allCarried } = this.#options;
+    const page = await mapRingPage(this.#hypervisor, context.shared, ring.domid);
     ring.mappingNow = false;
-    const mapped = reply?.mapped[0];
-    const carried = this.#options.carried.get(ring.domid);
-    this.#options.carried.delete(ring.domid);
-    if (mapped === undefined || mapped.status !== GNTST.okay) {
+    const carried = allCarried.get(ring.domid);
+    allCarried.delete(ring.domid);
+    // Dropped meanwhile, or introduced anew.
+    const isCurrent = this.#rings.get(ring.domid) === ring;
+    if (page === undefined || !isCurrent) {
+      page?.close();
       if (carried !== undefined) store.close(carried.connection);
       return;
     }
-    if (this.#rings.get(ring.domid) !== ring) {
-      await this.#hypervisor.gntdev_unmap({ handles: [mapped.handle] }).catch(() => undefined);
-      return;
-    }
-    ring.grant = mapped.handle;
-    const at = mapped.gfn * PAGE_SIZE;
-    ring.mapping = context.shared.map({ path: `shm/dom${ring.domid}.ram`, size: at + PAGE_SIZE, offset: 0 });
-    const page = ring.mapping.bytes.subarray(at, at + Math.max(PAGE_SIZE, XENSTORE_DOMAIN_INTERFACE.size));
+    ring.page = page;
     ring.session = new RingSession(
       ring.domid,
       `ring-${ring.domid}`,
-      { store, ring: new RingEnd(page, 'server'), notify: () => ring.notifier.signal(), beforeSend },
+      { store, ring: new RingEnd(page.bytes, 'server'), notify: () => ring.notifier.signal(), beforeSend },
       () => this.#dirty.add(ring),
       () => this.drop(ring.domid),
       carried,
@@ -233,11 +224,10 @@ export class RingTransport {
     session?.end();
     ring.notifier.close();
     ring.release();
-    ring.mapping?.close();
-    if (ring.grant !== undefined) {
-      this.#hypervisor.gntdev_unmap({ handles: [ring.grant] }).catch(() => {});
+    if (ring.page !== undefined) {
+      ring.page.close();
       this.#options.context.probe.at(POINT['store-ring.give'], '', ring.port, 0, domid);
     }
-    this.#hypervisor.dev_evtchn_unbind({ fd: this.#fd, port: ring.port }).catch(() => {});
+    void this.#unbind(ring.port);
   }
 }

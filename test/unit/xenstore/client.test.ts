@@ -1,6 +1,7 @@
 import t from 'tap';
 import { PeerDiedError } from '../../../lib/core/errors.js';
 import { NO_PROBE, type Probe } from '../../../lib/core/probe.js';
+import type { StoreChannel } from '../../../lib/xenstore/channel.js';
 import { ChannelStoreClient } from '../../../lib/xenstore/client.js';
 import { localChannel } from '../../../testkit/store-channel.js';
 import { StoreLab } from '../../../testkit/store-lab.js';
@@ -117,6 +118,19 @@ t.test('a lost transport fails what is under way and all that follows', async (t
   channel.breakDown(new PeerDiedError('xenstored'));
   await t.rejects(reading, { name: 'PeerDiedError' });
   await t.rejects(client.read('/tool'), { name: 'PeerDiedError' });
+});
+
+t.test('a listing whose last name lacks its NUL keeps that name', async (t) => {
+  let deliver: Parameters<StoreChannel['onMessage']>[0] = () => {};
+  const client = new ChannelStoreClient({
+    send: ({ type, reqId }) => deliver({ type, reqId, txId: 0, payload: 'one\0two' }),
+    onMessage: (action) => {
+      deliver = action;
+    },
+    onLost: () => {},
+    close: () => {},
+  });
+  t.same(await client.directory('/x'), ['one', 'two']);
 });
 
 t.test('a reply that is not due ends the client', async (t) => {

@@ -6,6 +6,7 @@ import {
   oneString,
   parseDomid,
   parsePermId,
+  replyStrings,
   splitStrings,
 } from '../../../lib/xenstore/payload.js';
 
@@ -13,6 +14,10 @@ t.test('strings are what a NUL ends', async (t) => {
   t.same(splitStrings('a\0b\0rest'), ['a', 'b']);
   t.same(splitStrings(''), []);
   t.same(splitStrings('\0'), ['']);
+  t.same(replyStrings('a\0b'), ['a', 'b'], 'a reply keeps a last string without a NUL');
+  t.same(replyStrings('a\0b\0'), ['a', 'b']);
+  t.same(replyStrings('a\0\0'), ['a', '']);
+  t.same(replyStrings(''), []);
   t.equal(countStrings('a\0b\0rest'), 2);
   t.equal(oneString('a\0'), 'a');
   for (const other of ['', 'a', 'a\0b', 'a\0\0']) t.equal(oneString(other), undefined, JSON.stringify(other));

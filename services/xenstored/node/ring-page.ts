@@ -1,0 +1,63 @@
+// A guest's ring page in this process: mapped by the grant that is reserved for the store, given back with it. Leaves what
+// stands in the page to ring-session.ts.
+import type { Remote } from '../../../lib/core/bus.js';
+import { ErrnoError, PeerDiedError } from '../../../lib/core/errors.js';
+import type { Mapping, SharedFiles } from '../../../lib/core/shared.js';
+import { GNTST, GNTTAB_RESERVED_XENSTORE } from '../../../lib/layout/grant-table.js';
+import { PAGE_SIZE } from '../../../lib/layout/page.js';
+import { XENSTORE_DOMAIN_INTERFACE } from '../../../lib/layout/xs-ring.js';
+
+export interface RingPage {
+  /** Not to be touched after close(). */
+  readonly bytes: Uint8Array;
+  /** Unmaps the page and gives the grant back: before that, a dying domain cannot go. */
+  close(): void;
+}
+
+/** Runs a call that gives something back: a refusal says that it is gone already. Other failures are ours, and thrown. */
+export function giveBack(call: Promise<unknown>): Promise<void> {
+  return call.then(
+    () => {},
+    (error) => {
+      if (!(error instanceof ErrnoError) && !(error instanceof PeerDiedError)) throw error;
+    },
+  );
+}
+
+/**
+ * Maps the page that a domain grants. Undefined: it grants none and uses another transport, or it ends just now; also when
+ * it ended between the grant's mapping and that of its memory's file, which goes with the domain.
+ */
+export async function mapRingPage(
+  hypervisor: Remote<'Hypervisor'>,
+  shared: SharedFiles,
+  domid: number,
+): Promise<RingPage | undefined> {
+  let granted: { readonly status: number; readonly handle: number; readonly gfn: number } | undefined;
+  try {
+    const refs = [GNTTAB_RESERVED_XENSTORE];
+    granted = (await hypervisor.gntdev_map({ domid, refs, readonly: false })).mapped[0];
+  } catch (error) {
+    if (error instanceof ErrnoError || error instanceof PeerDiedError) return undefined;
+    throw error;
+  }
+  if (granted === undefined || granted.status !== GNTST.okay) return undefined;
+  const { handle, gfn } = granted;
+  const unmapGrant = (): Promise<void> => giveBack(hypervisor.gntdev_unmap({ handles: [handle] }));
+  const at = gfn * PAGE_SIZE;
+  let mapping: Mapping;
+  try {
+    mapping = shared.map({ path: `shm/dom${domid}.ram`, size: at + PAGE_SIZE, offset: 0 });
+  } catch (error) {
+    await unmapGrant();
+    if (error instanceof ErrnoError && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+  return {
+    bytes: mapping.bytes.subarray(at, at + Math.max(PAGE_SIZE, XENSTORE_DOMAIN_INTERFACE.size)),
+    close() {
+      mapping.close();
+      void unmapGrant();
+    },
+  };
+}
