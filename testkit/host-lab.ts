@@ -4,7 +4,15 @@ import { DomId, EvtchnPort } from '../lib/core/ids.js';
 import type { BoundBell } from '../lib/core/notify.js';
 import { TwoLevelWords } from '../lib/events/two-level.js';
 import { NO_PORT, UpcallScan } from '../lib/events/upcall-scan.js';
-import { IOREQ, IOREQ_DIR_READ, IOREQ_STATE_MASK } from '../lib/layout/ioreq.js';
+import {
+  HVMIO_MEMORY,
+  IOREQ,
+  IOREQ_DIR_READ,
+  IOREQ_STATE_MASK,
+  STATE_IOREQ_READY,
+  STATE_IORESP_READY,
+  XENMEM_resource_ioreq_server_frame_ioreq,
+} from '../lib/layout/ioreq.js';
 import {
   COMMAND_NOTIFY,
   COMMAND_SHIFT,
@@ -12,7 +20,7 @@ import {
   DEV_EVTCHN,
   DEV_EVTCHN_RING_SIZE,
 } from '../lib/layout/ours/dev-evtchn.js';
-import { EXIT_REASON, VCPU_EXIT, VCPU_STATE } from '../lib/layout/ours/vcpu-exit.js';
+import { EXIT_DIR, EXIT_REASON, VCPU_EXIT, VCPU_STATE } from '../lib/layout/ours/vcpu-exit.js';
 import type { Domain } from '../services/hypervisor/domain/domain.js';
 import type { DomainRun } from '../services/hypervisor/domain/domain-run.js';
 import type { EvtchnFile } from '../services/hypervisor/kernel/evtchn-file.js';
@@ -144,15 +152,15 @@ export class FakeGuest {
   answer(): { data: bigint; rc: number } | undefined {
     const { state, data, rc } = this.#read();
     if (state !== VCPU_STATE.ENTRY) return undefined;
-    new DataView(this.#page.buffer, this.#page.byteOffset).setUint32(0, VCPU_STATE.IN_GUEST, true);
+    new DataView(this.#page.buffer, this.#page.byteOffset).setUint32(VCPU_EXIT.offset.state, VCPU_STATE.IN_GUEST, true);
     return { data, rc: rc | 0 };
   }
 
   read(addr: number, size = 4) {
-    return this.exit({ reason: EXIT_REASON.MMIO, addr: BigInt(addr), size, dir: 1 });
+    return this.exit({ reason: EXIT_REASON.MMIO, addr: BigInt(addr), size, dir: EXIT_DIR.READ });
   }
   write(addr: number, data: number, size = 4) {
-    return this.exit({ reason: EXIT_REASON.MMIO, addr: BigInt(addr), size, dir: 0, data: BigInt(data) });
+    return this.exit({ reason: EXIT_REASON.MMIO, addr: BigInt(addr), size, dir: EXIT_DIR.WRITE, data: BigInt(data) });
   }
 
   #read() {
@@ -249,9 +257,15 @@ export class FakeEmulator {
     this.user = options.user ?? new FakeUser(lab);
     this.id = lab.number(0, 'dm.create_ioreq_server', { domid: this.#domid, handle_bufioreq: options.buffered ?? 0 });
     for (const [start, end] of ranges) {
-      lab.call(0, 'dm.map_io_range_to_ioreq_server', { domid: this.#domid, id: this.id, type: 1, start, end });
+      lab.call(0, 'dm.map_io_range_to_ioreq_server', {
+        domid: this.#domid,
+        id: this.id,
+        type: HVMIO_MEMORY,
+        start,
+        end,
+      });
     }
-    this.page = this.frame(1);
+    this.page = this.frame(XENMEM_resource_ioreq_server_frame_ioreq);
     lab.call(0, 'dm.set_ioreq_server_state', { domid: this.#domid, id: this.id, enabled: true });
     this.user.onWake = () => this.serve();
     const vpEport = EvtchnPort(this.slot().vp_eport);
@@ -288,11 +302,11 @@ export class FakeEmulator {
 
   serve(): void {
     for (const port of this.user.readPorts()) {
-      if (port === this.port && this.slot().state === 1) {
+      if (port === this.port && this.slot().state === STATE_IOREQ_READY) {
         const data = this.onRequest(this.slot());
         if (data !== undefined) {
           this.setData(data);
-          this.setState(3);
+          this.setState(STATE_IORESP_READY);
           this.user.notify(port);
         }
       }

@@ -6,9 +6,9 @@ import { ERRNO } from '../lib/core/errno.js';
 import { ErrnoError } from '../lib/core/errors.js';
 import { isDomId } from '../lib/core/ids.js';
 import type { NotifyHandle } from '../lib/core/notify.js';
-import { IOREQ, IOREQ_PAGE_SIZE, IOREQ_STATE_MASK } from '../lib/layout/ioreq.js';
+import { IOREQ, IOREQ_PAGE_SIZE, IOREQ_STATE_MASK, STATE_IORESP_READY } from '../lib/layout/ioreq.js';
 import { COMMAND_SHIFT, COMMAND_WRITE_BACK, DEV_EVTCHN, DEV_EVTCHN_RING_SIZE } from '../lib/layout/ours/dev-evtchn.js';
-import { EXIT_REASON, VCPU_EXIT, VCPU_STATE } from '../lib/layout/ours/vcpu-exit.js';
+import { EXIT_DIR, EXIT_REASON, VCPU_EXIT, VCPU_STATE } from '../lib/layout/ours/vcpu-exit.js';
 import { hypervisorHandlers } from '../services/hypervisor/bus-handlers.js';
 import type { Domain } from '../services/hypervisor/domain/domain.js';
 import type { Out } from '../services/hypervisor/operation.js';
@@ -177,7 +177,7 @@ export class ScriptActors {
     const at = vcpu * IOREQ.size;
     const slot = IOREQ.decode(bytes, at);
     if (op === 'ioreq.respond') {
-      const { state = 3, data = 0 } = args;
+      const { state = STATE_IORESP_READY, data = 0 } = args;
       if (!isCount(state) || state > IOREQ_STATE_MASK || !isCount(data)) return -EINVAL;
       IOREQ.encode({ ...slot, data: BigInt(data), flags: (slot.flags & ~IOREQ_STATE_MASK) | state }, bytes, at);
       return 0;
@@ -197,7 +197,7 @@ export class ScriptActors {
       if (running !== undefined) this.#box.host.processEnded(running.process);
       return 0;
     }
-    const { addr = 0, size = 4, dir = 1, data = 0, port = 0 } = args;
+    const { addr = 0, size = 4, dir = EXIT_DIR.READ, data = 0, port = 0 } = args;
     if (![addr, size, dir, data, port].every(isCount)) return -EINVAL;
     let running = this.#vcpus.get(domain);
     if (running === undefined) {

@@ -86,7 +86,7 @@ export const PATH_HOPS: Readonly<Record<NotificationPath, PathHops>> = {
  * Beside every kick that an IOEVENTFD took: Linux shares the interrupt with the daemon and leaves the late EOI to it
  * (drivers/xen/privcmd.c), so that the next exit of the vCPU is served only after the last of these.
  */
-export const GATE_HOPS: readonly HopPoint[] = [HOP.hypervisorKick, HOP.frontendPassedBy, HOP.hypervisorWriteBack];
+export const WRITE_BACK_HOPS: readonly HopPoint[] = [HOP.hypervisorKick, HOP.frontendPassedBy, HOP.hypervisorWriteBack];
 
 /** Process boundaries crossed between the first and the last point. */
 export function hopCount(points: readonly HopPoint[]): number {

@@ -1,7 +1,9 @@
 // What a guest may rely on whatever the event ABI: exported for each of them. A guest's end (`EventGuest`) is made by whoever
 // runs the suite, with the same few verbs for both.
+
 import fc from 'fast-check';
 import type t from 'tap';
+import { DOMID_SELF } from '../../lib/core/ids.js';
 import type { Domain } from '../../services/hypervisor/domain/domain.js';
 import { type Lab, makeLab } from '../../testkit/host-lab.js';
 
@@ -13,7 +15,7 @@ export interface EventGuest {
   upcall(vcpu?: number): boolean;
 }
 
-const SELF = 0x7ff0;
+const SELF = DOMID_SELF;
 
 export function eventAbiContract(
   test: typeof t,

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { EvtchnPort } from '../../../../lib/core/ids.js';
+import { DOMID_SELF, EvtchnPort } from '../../../../lib/core/ids.js';
 import type { NotifyHandle } from '../../../../lib/core/notify.js';
 import { DirectCalls, DirectKicks } from '../../../../lib/events/direct.js';
 import { TwoLevelWords } from '../../../../lib/events/two-level.js';
@@ -10,7 +10,7 @@ import { FakeEmulator, FakeGuest, FakeUser, makeLab } from '../../../../testkit/
 
 const BASE = 0xf0000000;
 const KICK = BASE + 0x50;
-const SELF = 0x7ff0;
+const SELF = DOMID_SELF;
 
 /** A guest with a call that its holder delivers by itself. */
 function stage() {

@@ -1,7 +1,10 @@
 import t from 'tap';
+import { ERRNO } from '../../../../lib/core/errno.js';
 import { DomId } from '../../../../lib/core/ids.js';
 import { DOMAINS_MAX } from '../../../../lib/core/limits.js';
 import { FakeGuest, FakeUser, makeLab } from '../../../../testkit/host-lab.js';
+
+const { EACCES, EEXIST, EINVAL, ENOENT, ENOMEM, EPERM, ESRCH } = ERRNO;
 
 const create = { name: 'g', memory_mib: 8 };
 
@@ -17,38 +20,38 @@ t.test('creation: bounds, domids, unique ids, tokens', async (t) => {
     { max_vcpus: 33 },
     { max_evtchn_port: -2 },
   ]) {
-    t.equal(make(bad), -22, JSON.stringify(bad));
+    t.equal(make(bad), -EINVAL, JSON.stringify(bad));
   }
   t.same(lab.files.paths, [], 'nothing was made for those');
   t.same(make({}), { domid: 1, unique_id: '2', token: 'token-1' });
-  t.equal(make({ domid: 1 }), -17);
+  t.equal(make({ domid: 1 }), -EEXIST);
   t.match(make({ domid: 9 }), { domid: 9 });
   t.match(make({}), { domid: 2 }, 'given numbers do not move the next');
   lab.call(0, 'domctl.destroy', { domid: 2 });
   t.match(make({}), { domid: 3 }, 'domids increase');
   t.match(make({ domid: 2 }), { domid: 2, unique_id: '6' });
   t.match(lab.call(0, 'identify', { token: 'token-1' }), { domid: 1 });
-  t.equal(lab.call(0, 'identify', { token: 'forged' }), -2);
-  t.equal(lab.call(0, 'identify', { token: 'token-3' }), -2, 'that of a dead domain');
+  t.equal(lab.call(0, 'identify', { token: 'forged' }), -ENOENT);
+  t.equal(lab.call(0, 'identify', { token: 'token-3' }), -ENOENT, 'that of a dead domain');
 });
 
 t.test('there are no more domains than the limit', async (t) => {
   const lab = makeLab();
   for (let n = 0; n < DOMAINS_MAX; n++) lab.domain();
-  t.equal(lab.call(0, 'domctl.create', create), -12);
+  t.equal(lab.call(0, 'domctl.create', create), -ENOMEM);
 });
 
 t.test('guests may not control domains', async (t) => {
   const lab = makeLab();
   const { domid } = lab.domain();
   for (const op of ['create', 'destroy', 'pause', 'unpause', 'getdomaininfolist', 'get_domain_state']) {
-    t.equal(lab.call(domid, `domctl.${op}`, { domid }), -1, op);
+    t.equal(lab.call(domid, `domctl.${op}`, { domid }), -EPERM, op);
   }
-  t.equal(lab.call(domid, 'identify', { token: 'token-0' }), -1);
-  t.equal(lab.call(domid, 'hvm.set_param', { domid, index: 2 }), -1);
-  t.equal(lab.call(0, 'domctl.destroy', { domid: 0 }), -22, 'nor dom0 end itself');
-  t.equal(lab.call(0, 'domctl.pause', { domid: 0 }), -22);
-  t.equal(lab.call(0, 'sched.shutdown', { reason: 0 }), -22);
+  t.equal(lab.call(domid, 'identify', { token: 'token-0' }), -EPERM);
+  t.equal(lab.call(domid, 'hvm.set_param', { domid, index: 2 }), -EPERM);
+  t.equal(lab.call(0, 'domctl.destroy', { domid: 0 }), -EINVAL, 'nor dom0 end itself');
+  t.equal(lab.call(0, 'domctl.pause', { domid: 0 }), -EINVAL);
+  t.equal(lab.call(0, 'sched.shutdown', { reason: 0 }), -EINVAL);
 });
 
 t.test('parameters tell a guest its ports', async (t) => {
@@ -57,19 +60,19 @@ t.test('parameters tell a guest its ports', async (t) => {
   const { domid: other } = lab.domain();
   t.equal(lab.call(0, 'hvm.set_param', { domid, index: 2, value: 1 }), 0);
   t.same(lab.call(domid, 'hvm.get_param', { domid: 0x7ff0, index: 2 }), { value: 1 });
-  t.equal(lab.call(other, 'hvm.get_param', { domid, index: 2 }), -1);
-  t.equal(lab.call(0, 'hvm.set_param', { domid, index: 39, value: 1 }), -22);
+  t.equal(lab.call(other, 'hvm.get_param', { domid, index: 2 }), -EPERM);
+  t.equal(lab.call(0, 'hvm.set_param', { domid, index: 39, value: 1 }), -EINVAL);
 });
 
 t.test('a state change is told once, through VIRQ_DOM_EXC, to who bound it', async (t) => {
   const lab = makeLab();
-  t.equal(lab.call(0, 'domctl.get_domain_state', { domid: 0x7ff4 }), -13, 'nobody bound it');
+  t.equal(lab.call(0, 'domctl.get_domain_state', { domid: 0x7ff4 }), -EACCES, 'nobody bound it');
   const user = new FakeUser(lab);
   const port = lab.kernel.bindVirq(user.process, user.file.fd, 3);
   const next = () => lab.call(0, 'domctl.get_domain_state', { domid: 0x7ff4 });
   const a = lab.domain();
   t.match(next(), { domid: 1, state: 1, caps: 0, unique_id: '2' });
-  t.equal(next(), -2);
+  t.equal(next(), -ENOENT);
   t.same(user.readPorts(), []);
   lab.call(a.domid, 'sched.shutdown', { reason: 0 });
   t.same(user.readPorts(), [port]);
@@ -81,12 +84,12 @@ t.test('a state change is told once, through VIRQ_DOM_EXC, to who bound it', asy
   t.same(user.readPorts(), [port]);
   user.writeBack(port);
   t.match(next(), { domid: 1, state: 11 }, 'dead, and still there: its memory is mapped');
-  t.equal(lab.call(0, 'domctl.create', { ...create, domid: 1 }), -17, 'its number is not free');
+  t.equal(lab.call(0, 'domctl.create', { ...create, domid: 1 }), -EEXIST, 'its number is not free');
   t.match(lab.call(0, 'domctl.get_domain_state', { domid: 1 }), { state: 11 });
   lab.kernel.unmapForeign(holder, DomId(1));
   t.same(user.readPorts(), [port]);
   t.match(next(), { domid: 1, state: 0, unique_id: '0' }, 'gone');
-  t.equal(lab.call(0, 'domctl.get_domain_state', { domid: 1 }), -3);
+  t.equal(lab.call(0, 'domctl.get_domain_state', { domid: 1 }), -ESRCH);
   t.match(lab.call(0, 'domctl.create', { ...create, domid: 1 }), { domid: 1, unique_id: '3' });
 });
 
@@ -106,7 +109,7 @@ t.test("a guest's process: one at a time; its end is a crash unless the domain h
   const b = lab.domain();
   new FakeGuest(lab, b, process);
   lab.call(b.domid, 'sched.shutdown', { reason: 0 });
-  t.equal(lab.number(b.domid, 'sched.shutdown', { reason: 6 }), -22);
+  t.equal(lab.number(b.domid, 'sched.shutdown', { reason: 6 }), -EINVAL);
   lab.host.processEnded(process);
   t.equal(b.shutdownReason, 0, 'the first reason stays');
   t.same(told, [a.domid], 'its own shutdown is no news to a guest');

@@ -1,7 +1,8 @@
 import t from 'tap';
+import { DOMID_SELF } from '../../../../lib/core/ids.js';
 import { FakeGuest, makeLab } from '../../../../testkit/host-lab.js';
 
-const SELF = 0x7ff0;
+const SELF = DOMID_SELF;
 
 function loop(lab: ReturnType<typeof makeLab>, domid: number) {
   const port = lab.number(domid, 'evtchn.alloc_unbound', { dom: SELF, remote_dom: SELF });

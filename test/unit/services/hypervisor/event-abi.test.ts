@@ -1,10 +1,13 @@
 import t from 'tap';
-import { EvtchnPort } from '../../../../lib/core/ids.js';
+import { ERRNO } from '../../../../lib/core/errno.js';
+import { DOMID_SELF, EvtchnPort } from '../../../../lib/core/ids.js';
 import { makeLab, SharedInfo } from '../../../../testkit/host-lab.js';
 import { eventAbiContract } from '../../../contract/event-abi.js';
 import { FifoGuest } from '../../../fixtures/fifo-guest.js';
 
-const SELF = 0x7ff0;
+const { EACCES, EINVAL, ENOENT, ENOSPC, ENOSYS, EOPNOTSUPP, ESRCH } = ERRNO;
+
+const SELF = DOMID_SELF;
 
 eventAbiContract(t, '2-level', (_lab, domain) => {
   const shared = new SharedInfo(domain.sharedInfo);
@@ -33,25 +36,25 @@ t.test('FIFO: refusals in order', async (t) => {
     lab.call(domid, 'evtchn.init_control', { control_gfn: 1, offset: 0, vcpu: 0, ...args });
   const expand = (gfn: number | string) => lab.call(domid, 'evtchn.expand_array', { array_gfn: gfn });
   const priority = (port: number, value: number) => lab.call(domid, 'evtchn.set_priority', { port, priority: value });
-  t.equal(init({ vcpu: 2 }), -2);
-  t.equal(init({ offset: 4096 - 64 }), -22);
-  t.equal(init({ offset: 4 }), -22);
-  t.equal(init({ control_gfn: 2048 }), -22, 'past its memory');
-  t.equal(init({ control_gfn: '0xffffffffffffffff' }), -22);
-  t.equal(expand(2), -95, 'not in FIFO mode');
-  t.equal(priority(999, 1), -22);
-  t.equal(priority(1, 1), -38, '2-level has none');
+  t.equal(init({ vcpu: 2 }), -ENOENT);
+  t.equal(init({ offset: 4096 - 64 }), -EINVAL);
+  t.equal(init({ offset: 4 }), -EINVAL);
+  t.equal(init({ control_gfn: 2048 }), -EINVAL, 'past its memory');
+  t.equal(init({ control_gfn: '0xffffffffffffffff' }), -EINVAL);
+  t.equal(expand(2), -EOPNOTSUPP, 'not in FIFO mode');
+  t.equal(priority(999, 1), -EINVAL);
+  t.equal(priority(1, 1), -ENOSYS, '2-level has none');
   t.same(init({}), { link_bits: 17 });
-  t.equal(init({}), -22, 'once a vCPU');
+  t.equal(init({}), -EINVAL, 'once a vCPU');
   t.same(init({ vcpu: 1, offset: 4096 - 72 }), { link_bits: 17 });
-  t.equal(expand('0x100000000'), -22);
+  t.equal(expand('0x100000000'), -EINVAL);
   for (let n = 0; n < 128; n++) t.equal(expand(2 + n), 0);
-  t.equal(expand(2), -28, 'as many pages as there are ports');
-  t.equal(priority(1, 1), -13, 'no usable port');
+  t.equal(expand(2), -ENOSPC, 'as many pages as there are ports');
+  t.equal(priority(1, 1), -EACCES, 'no usable port');
   const { to } = pair(lab, domid);
-  t.equal(priority(to, 16), -22);
+  t.equal(priority(to, 16), -EINVAL);
   t.equal(priority(to, 15), 0);
-  t.equal(lab.call(0, 'evtchn.init_control', { control_gfn: 1 }), -22, 'dom0’s kernel is on 2-level');
+  t.equal(lab.call(0, 'evtchn.init_control', { control_gfn: 1 }), -EINVAL, 'dom0’s kernel is on 2-level');
 });
 
 t.test('FIFO: higher priorities come first, in order of sending within one', async (t) => {
@@ -101,7 +104,7 @@ t.test('FIFO: more ports than 2-level has, and back to 2-level by reset', async 
   t.equal(port, 5000);
   t.equal(lab.number(domain.domid, 'evtchn.reset', { dom: SELF }), 0);
   t.equal(domain.abi.name, '2-level');
-  t.equal(lab.call(domain.domid, 'evtchn.expand_array', { array_gfn: 3 }), -95);
+  t.equal(lab.call(domain.domid, 'evtchn.expand_array', { array_gfn: 3 }), -EOPNOTSUPP);
   const { from, to } = pair(lab, domain.domid);
   lab.call(domain.domid, 'evtchn.send', { port: from });
   t.ok(new SharedInfo(domain.sharedInfo).pending(to));
@@ -141,6 +144,6 @@ t.test('FIFO: a guest that scribbles on its words and blocks harms nobody but it
     }
   }
   lab.call(0, 'domctl.destroy', { domid: domain.domid });
-  t.equal(lab.number(0, 'domctl.unpause', { domid: domain.domid }), -3);
+  t.equal(lab.number(0, 'domctl.unpause', { domid: domain.domid }), -ESRCH);
 });
 const LINKED_TO_ITSELF = (1 << 29) | 1;

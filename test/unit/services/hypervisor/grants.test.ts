@@ -1,6 +1,8 @@
 import t from 'tap';
+import { ERRNO } from '../../../../lib/core/errno.js';
 import { DomId } from '../../../../lib/core/ids.js';
 import {
+  GNTST,
   GRANT_ENTRY_V1,
   GTF_permit_access,
   GTF_reading,
@@ -42,47 +44,47 @@ t.test('a grant is pinned while it is mapped, writable only while a writable map
   t.equal(flags(8), GTF_permit_access | GTF_reading);
   t.equal(unmap(second.handle), 0);
   t.equal(flags(8), GTF_permit_access, 'free to be revoked');
-  t.equal(unmap(second.handle), -4, 'the handle is spent');
+  t.equal(unmap(second.handle), GNTST.bad_handle, 'the handle is spent');
   t.equal(domain.holders, 0);
 });
 
 t.test('statuses of what may not be mapped, in order', async (t) => {
   const { lab, grant, map } = stage();
-  t.equal(map(8, 0, 99).status, -3, 'neither host nor device comes first');
-  t.equal(map(8, HOST, 99).status, -2);
-  t.equal(map(512).status, -3, 'past the table');
-  t.equal(map(8).status, -1, 'no grant');
+  t.equal(map(8, 0, 99).status, GNTST.bad_gntref, 'neither host nor device comes first');
+  t.equal(map(8, HOST, 99).status, GNTST.bad_domain);
+  t.equal(map(512).status, GNTST.bad_gntref, 'past the table');
+  t.equal(map(8).status, GNTST.general_error, 'no grant');
   grant(8, GTF_permit_access, 1, 7);
-  t.equal(map(8).status, -1, 'for somebody else');
+  t.equal(map(8).status, GNTST.general_error, 'for somebody else');
   grant(8, GTF_permit_access | GTF_readonly, 1);
-  t.equal(map(8).status, -1, 'not for writing');
+  t.equal(map(8).status, GNTST.general_error, 'not for writing');
   t.equal(map(8, HOST | READONLY).status, 0);
   grant(9, GTF_permit_access | GTF_sub_page, 1);
-  t.equal(map(9).status, -1);
+  t.equal(map(9).status, GNTST.general_error);
   grant(10, GTF_permit_access, 2048);
-  t.equal(map(10).status, -1, 'a frame past its memory');
+  t.equal(map(10).status, GNTST.general_error, 'a frame past its memory');
   grant(11, 2, 1);
-  t.equal(map(11).status, -1, 'a transfer');
+  t.equal(map(11).status, GNTST.general_error, 'a transfer');
   const other = lab.domain();
-  t.equal(map(8, HOST, other.domid).status, -3, 'no table');
+  t.equal(map(8, HOST, other.domid).status, GNTST.bad_gntref, 'no table');
 });
 
 t.test('table size: grows to 64 pages, of oneself or by dom0', async (t) => {
   const { lab, domid, map, grant } = stage();
   const setup = (dom: number, args: Record<string, unknown>) =>
     (lab.call(dom, 'gnttab.setup_table', args) as { status: number }).status;
-  t.equal(setup(domid, { dom: 0x7ff0, nr_frames: 65 }), -1);
-  t.equal(setup(domid, { dom: 99 }), -2);
+  t.equal(setup(domid, { dom: 0x7ff0, nr_frames: 65 }), GNTST.general_error);
+  t.equal(setup(domid, { dom: 99 }), GNTST.bad_domain);
   const other = lab.domain();
-  t.equal(setup(other.domid, { dom: domid, nr_frames: 2 }), -8);
+  t.equal(setup(other.domid, { dom: domid, nr_frames: 2 }), GNTST.permission_denied);
   grant(1000, GTF_permit_access, 5);
-  t.equal(map(1000).status, -3);
+  t.equal(map(1000).status, GNTST.bad_gntref);
   t.equal(setup(0, { dom: domid, nr_frames: 2 }), 0);
   t.equal(map(1000).status, 0);
   t.match(lab.call(domid, 'gnttab.query_size', { dom: 0x7ff0 }), { status: 0, nr_frames: 2, max_nr_frames: 64 });
   t.same(lab.call(domid, 'gnttab.get_version', { dom: 0x7ff0 }), { version: 1 });
-  t.equal(lab.call(domid, 'gnttab.set_version', { version: 2 }), -38);
-  t.equal(lab.call(domid, 'gnttab.set_version', { version: 3 }), -22);
+  t.equal(lab.call(domid, 'gnttab.set_version', { version: 2 }), -ERRNO.ENOSYS);
+  t.equal(lab.call(domid, 'gnttab.set_version', { version: 3 }), -ERRNO.EINVAL);
 });
 
 t.test("a process's end, and its domain's, leave no mapping and no pin", async (t) => {
@@ -94,7 +96,7 @@ t.test("a process's end, and its domain's, leave no mapping and no pin", async (
   t.equal(lab.host.grants.map(user.process, lab.host.dom0, domain, 8, HOST).status, 0);
   t.same(
     lab.host.grants.unmap({}, 1, () => {}),
-    -4,
+    GNTST.bad_handle,
     'only its owner unmaps it',
   );
   user.end();
@@ -126,7 +128,7 @@ t.test('gntdev: a process of dom0 holds a guest whose granted pages it reaches',
   lab.host.destroy(domain);
   t.throws(() => kernel.openGrants(process, domid), { code: 'EINVAL' }, 'dying');
   t.equal(domain.life, 'dying', 'held');
-  t.equal(map(8).status, -2);
+  t.equal(map(8).status, GNTST.bad_domain);
   kernel.processEnded(process);
   t.equal(domain.life, 'gone');
   t.same(kinds(), before);

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { ERRNO } from '../../../../lib/core/errno.js';
 import { EXIT_REASON, VCPU_STATE } from '../../../../lib/layout/ours/vcpu-exit.js';
 import { FakeEmulator, FakeGuest, makeLab } from '../../../../testkit/host-lab.js';
 
@@ -147,9 +148,9 @@ t.test('hypercalls through the exit page', async (t) => {
   const { lab, domain, guest } = stage();
   const port = lab.number(domain.domid, 'evtchn.alloc_unbound', { dom: 0x7ff0, remote_dom: 0 });
   t.same(guest.exit({ reason: EXIT_REASON.EVTCHN_SEND, data: BigInt(port) }), { data: 0n, rc: 0 });
-  t.same(guest.exit({ reason: EXIT_REASON.EVTCHN_SEND, data: 999n }), { data: 0n, rc: -22 });
+  t.same(guest.exit({ reason: EXIT_REASON.EVTCHN_SEND, data: 999n }), { data: 0n, rc: -ERRNO.EINVAL });
   t.same(guest.exit({ reason: EXIT_REASON.EVTCHN_UNMASK, data: BigInt(port) }), { data: 0n, rc: 0 });
-  t.same(guest.exit({ reason: EXIT_REASON.EVTCHN_UNMASK, data: 64n }), { data: 0n, rc: -22 });
+  t.same(guest.exit({ reason: EXIT_REASON.EVTCHN_UNMASK, data: 64n }), { data: 0n, rc: -ERRNO.EINVAL });
 });
 
 t.test('a paused guest: its exits wait, and so does the answer that comes meanwhile', async (t) => {

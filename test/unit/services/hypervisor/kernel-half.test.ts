@@ -1,11 +1,14 @@
 import t from 'tap';
-import { DomId, EvtchnPort } from '../../../../lib/core/ids.js';
+import { ERRNO } from '../../../../lib/core/errno.js';
+import { DOMID_SELF, DomId, EvtchnPort } from '../../../../lib/core/ids.js';
 import { DEV_EVTCHN, DEV_EVTCHN_RING_SIZE, EVENTFD_DIRECTION } from '../../../../lib/layout/ours/dev-evtchn.js';
 import { FakeEmulator, FakeGuest, FakeUser, type Lab, makeLab } from '../../../../testkit/host-lab.js';
 
+const { EEXIST, EINVAL, ENOTCONN, ESRCH } = ERRNO;
+
 const BASE = 0xf0001000;
 const KICK = BASE + 0x50;
-const SELF = 0x7ff0;
+const SELF = DOMID_SELF;
 
 /** A port of the guest's with its other end on a file of dom0. */
 function channel(lab: Lab, domid: number, user: FakeUser) {
@@ -67,8 +70,8 @@ t.test('binding makes the port readable at once, NOTIFY sends, UNBIND closes', a
   user.notify(port);
   t.same(guest.shared.take(), [remote]);
   t.equal(user.file.notify(EvtchnPort(port)), 0);
-  t.equal(user.file.notify(EvtchnPort(port + 1)), -107, 'ENOTCONN');
-  t.equal(user.file.unbind(EvtchnPort(port + 1)), -107);
+  t.equal(user.file.notify(EvtchnPort(port + 1)), -ENOTCONN, 'ENOTCONN');
+  t.equal(user.file.unbind(EvtchnPort(port + 1)), -ENOTCONN);
   t.equal(user.file.unbind(EvtchnPort(port)), 0);
   t.same(lab.call(domain.domid, 'evtchn.status', { dom: SELF, port: remote }), { status: 1, vcpu: 0, unbound_dom: 0 });
   t.equal(lab.number(0, 'evtchn.status', { dom: 0, port }), 0, 'closed');
@@ -78,11 +81,11 @@ t.test('bind refusals are those of the hypercalls; a file number of another proc
   const lab = makeLab();
   const user = new FakeUser(lab);
   const { fd } = user.file;
-  t.equal(lab.kernel.bindInterdomain(user.process, fd, DomId(9), EvtchnPort(1)), -3);
-  t.equal(lab.kernel.bindInterdomain(user.process, fd, DomId(0), EvtchnPort(1)), -22);
-  t.equal(lab.kernel.bindVirq(user.process, fd, 24), -22);
+  t.equal(lab.kernel.bindInterdomain(user.process, fd, DomId(9), EvtchnPort(1)), -ESRCH);
+  t.equal(lab.kernel.bindInterdomain(user.process, fd, DomId(0), EvtchnPort(1)), -EINVAL);
+  t.equal(lab.kernel.bindVirq(user.process, fd, 24), -EINVAL);
   t.ok(lab.kernel.bindVirq(user.process, fd, 3) > 0);
-  t.equal(lab.kernel.bindVirq(user.process, fd, 3), -17);
+  t.equal(lab.kernel.bindVirq(user.process, fd, 3), -EEXIST);
   t.ok(lab.kernel.bindUnbound(user.process, fd, DomId(5)) > 0);
   t.equal(
     code(() => lab.kernel.file({}, fd)),
@@ -238,7 +241,7 @@ t.test('IOEVENTFD: the kernel answers a kick by itself; everything else is left 
   t.same([q0.bell.count, q1.bell.count], [1, 2]);
 });
 
-t.test('a daemon that does not write the port back gates the next kick', async (t) => {
+t.test('a daemon that does not write the port back holds up the next kick', async (t) => {
   const lab = makeLab();
   const domain = lab.domain();
   const guest = new FakeGuest(lab, domain);
@@ -334,7 +337,7 @@ t.test('--dom0 linux: ioeventfds of the dead stay, their interrupt disabled, and
   const next = new FakeUser(lab);
   t.equal(
     lab.kernel.bindInterdomain(next.process, next.file.fd, domain.domid, EvtchnPort(emulator.slot().vp_eport)),
-    -22,
+    -EINVAL,
     'not to be bound again',
   );
   lab.kernel.close();

@@ -1,9 +1,11 @@
 // The port table against a small model: what a port is bound to, nothing else, in plain objects.
+
 import fc from 'fast-check';
 import t from 'tap';
+import { DOMID_SELF } from '../../../../lib/core/ids.js';
 import { makeLab } from '../../../../testkit/host-lab.js';
 
-const SELF = 0x7ff0;
+const SELF = DOMID_SELF;
 const LIMIT = 70;
 
 type Bound =

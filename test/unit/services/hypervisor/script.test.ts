@@ -1,7 +1,10 @@
 import t from 'tap';
+import { ERRNO } from '../../../../lib/core/errno.js';
 import { DomId } from '../../../../lib/core/ids.js';
 import { OPERATIONS } from '../../../../services/hypervisor/operations.js';
 import { HypercallLines } from '../../../../testkit/hypercall-lines.js';
+
+const { EBUSY, EFAULT, EINVAL, ENOENT, EOPNOTSUPP, EPERM, ERANGE, ESRCH } = ERRNO;
 
 /** Runs `[dom, op, args, expected answer]` in order; `rc` 0 stands for {rc: 0}. */
 function script(
@@ -53,14 +56,14 @@ t.test('a device model’s whole life as a script', async (t) => {
     [0, 'privcmd.irqfd', { domid: 1, dm_op: '001000000000000003000000' }, { handle: 6 }],
     [0, 'eventfd.signal', { handle: 6 }, 0],
     [1, 'vcpu.unmask', { port: 3 }, 0],
-    [1, 'vcpu.send', { port: 1 }, -22],
-    [1, 'dev_evtchn.open', {}, -1],
+    [1, 'vcpu.send', { port: 1 }, -EINVAL],
+    [1, 'dev_evtchn.open', {}, -EPERM],
     [0, 'dev_evtchn.close', { fd: 3 }, 0],
     [0, 'dm.destroy_ioreq_server', { domid: 1 }, 0],
     [1, 'vcpu.kill', {}, 0],
     [0, 'domctl.get_domain_state', { domid: 1 }, { state: 3 }],
     [0, 'domctl.destroy', { domid: 1 }, 0],
-    [0, 'domctl.destroy', { domid: 1 }, -3],
+    [0, 'domctl.destroy', { domid: 1 }, -ESRCH],
   ]);
 });
 
@@ -68,51 +71,51 @@ t.test('dm_ops of x86: checks in order', async (t) => {
   const domid = 1;
   script(t, [
     [0, 'domctl.create', { max_vcpus: 2 }, { domid }],
-    [0, 'dm.set_pci_intx_level', { domid, device: 32 }, -22],
-    [0, 'dm.set_pci_intx_level', { domid, bus: 1 }, -22],
-    [0, 'dm.set_pci_intx_level', { domid, device: 3, intx: 4 }, -22],
-    [0, 'dm.set_pci_intx_level', { domid, device: 3, level: 2 }, -22],
+    [0, 'dm.set_pci_intx_level', { domid, device: 32 }, -EINVAL],
+    [0, 'dm.set_pci_intx_level', { domid, bus: 1 }, -EINVAL],
+    [0, 'dm.set_pci_intx_level', { domid, device: 3, intx: 4 }, -EINVAL],
+    [0, 'dm.set_pci_intx_level', { domid, device: 3, level: 2 }, -EINVAL],
     [0, 'dm.set_pci_intx_level', { domid, device: 3, intx: 1, level: 1 }, 0],
-    [0, 'dm.set_isa_irq_level', { domid, irq: 16 }, -22],
+    [0, 'dm.set_isa_irq_level', { domid, irq: 16 }, -EINVAL],
     [0, 'dm.set_isa_irq_level', { domid, irq: 15, level: 1 }, 0],
-    [0, 'dm.set_pci_link_route', { domid, link: 4 }, -22],
+    [0, 'dm.set_pci_link_route', { domid, link: 4 }, -EINVAL],
     [0, 'dm.set_pci_link_route', { domid, link: 3, isa_irq: 10 }, 0],
-    [0, 'dm.inject_msi', { domid, data: 0 }, -34],
-    [0, 'dm.inject_msi', { domid, data: 0, addr: 0x1000 }, -16],
+    [0, 'dm.inject_msi', { domid, data: 0 }, -ERANGE],
+    [0, 'dm.inject_msi', { domid, data: 0, addr: 0x1000 }, -EBUSY],
     [0, 'dm.inject_msi', { domid, data: 0x41, addr: 0xfee00000 }, 0],
-    [0, 'dm.inject_event', { domid, vcpu: 2 }, -22],
-    [0, 'dm.inject_event', { domid, vcpu: 1, type: 1 }, -22],
+    [0, 'dm.inject_event', { domid, vcpu: 2 }, -EINVAL],
+    [0, 'dm.inject_event', { domid, vcpu: 1, type: 1 }, -EINVAL],
     [0, 'dm.inject_event', { domid, vcpu: 1, vector: 14, type: 3 }, 0],
-    [0, 'dm.inject_event', { domid, vcpu: 1, vector: 14, type: 3 }, -16],
-    [0, 'dm.modified_memory', { domid, opaque: 1 }, -22],
+    [0, 'dm.inject_event', { domid, vcpu: 1, vector: 14, type: 3 }, -EBUSY],
+    [0, 'dm.modified_memory', { domid, opaque: 1 }, -EINVAL],
     [0, 'dm.modified_memory', { domid, extents: [4095, 1, 0, 4] }, 0],
-    [0, 'dm.modified_memory', { domid, extents: [4095, 2] }, -22],
-    [0, 'dm.set_mem_type', { domid, type: 3 }, -22],
+    [0, 'dm.modified_memory', { domid, extents: [4095, 2] }, -EINVAL],
+    [0, 'dm.set_mem_type', { domid, type: 3 }, -EINVAL],
     [0, 'dm.set_mem_type', { domid, nr: 1, type: 0 }, 0],
-    [0, 'dm.set_mem_type', { domid, nr: 1, type: 4 }, -95],
-    [0, 'dm.pin_memory_cacheattr', { domid, start: 2, end: 1 }, -22],
-    [0, 'dm.pin_memory_cacheattr', { domid, start: 1, end: 2, type: 2 }, -22],
+    [0, 'dm.set_mem_type', { domid, nr: 1, type: 4 }, -EOPNOTSUPP],
+    [0, 'dm.pin_memory_cacheattr', { domid, start: 2, end: 1 }, -EINVAL],
+    [0, 'dm.pin_memory_cacheattr', { domid, start: 1, end: 2, type: 2 }, -EINVAL],
     [0, 'dm.pin_memory_cacheattr', { domid, start: 1, end: 2, type: 6 }, 0],
-    [0, 'dm.pin_memory_cacheattr', { domid, start: 2, end: 3, type: 6 }, -16],
+    [0, 'dm.pin_memory_cacheattr', { domid, start: 2, end: 3, type: 6 }, -EBUSY],
     [0, 'dm.pin_memory_cacheattr', { domid, start: 1, end: 2, type: 0xffffffff }, 0],
-    [0, 'dm.pin_memory_cacheattr', { domid, start: 1, end: 2, type: 0xffffffff }, -2],
-    [0, 'dm.track_dirty_vram', { domid, nr: 262145 }, -22],
-    [0, 'dm.track_dirty_vram', { domid, nr: 1 }, -95],
-    [0, 'dm.set_irq_level', { domid, irq: 33, level: 1 }, -95],
-    [0, 'dm.relocate_memory', { domid, size: 1 }, -95],
-    [0, 'dm.map_mem_type_to_ioreq_server', { domid }, -95],
-    [1, 'dm.set_isa_irq_level', { domid: 0 }, -1],
+    [0, 'dm.pin_memory_cacheattr', { domid, start: 1, end: 2, type: 0xffffffff }, -ENOENT],
+    [0, 'dm.track_dirty_vram', { domid, nr: 262145 }, -EINVAL],
+    [0, 'dm.track_dirty_vram', { domid, nr: 1 }, -EOPNOTSUPP],
+    [0, 'dm.set_irq_level', { domid, irq: 33, level: 1 }, -EOPNOTSUPP],
+    [0, 'dm.relocate_memory', { domid, size: 1 }, -EOPNOTSUPP],
+    [0, 'dm.map_mem_type_to_ioreq_server', { domid }, -EOPNOTSUPP],
+    [1, 'dm.set_isa_irq_level', { domid: 0 }, -EPERM],
   ]);
 });
 
 t.test('an irqfd stores only what raises an interrupt', async (t) => {
   script(t, [
     [0, 'domctl.create', {}, { domid: 1 }],
-    [0, 'privcmd.irqfd', { domid: 1, dm_op: '' }, -14],
-    [0, 'privcmd.irqfd', { domid: 1, dm_op: '0100000000000000' }, -95],
-    [0, 'privcmd.irqfd', { domid: 1, dm_op: '0010000001000000' }, -22],
-    [0, 'privcmd.irqfd', { domid: 1, dm_op: '0010000000000000' }, -14],
-    [0, 'privcmd.irqfd', { domid: 1, dm_op: '00'.repeat(33) }, -22],
+    [0, 'privcmd.irqfd', { domid: 1, dm_op: '' }, -EFAULT],
+    [0, 'privcmd.irqfd', { domid: 1, dm_op: '0100000000000000' }, -EOPNOTSUPP],
+    [0, 'privcmd.irqfd', { domid: 1, dm_op: '0010000001000000' }, -EINVAL],
+    [0, 'privcmd.irqfd', { domid: 1, dm_op: '0010000000000000' }, -EFAULT],
+    [0, 'privcmd.irqfd', { domid: 1, dm_op: '00'.repeat(33) }, -EINVAL],
   ]);
 });
 
