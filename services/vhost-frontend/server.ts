@@ -4,7 +4,7 @@ import { statSync } from 'node:fs';
 import { errorMessage, PeerDiedError, UserError } from '../../lib/core/errors.js';
 import { SOCKET_PATH_BYTES_MAX } from '../../lib/core/limits.js';
 import type { NotifyMode } from '../../lib/core/notify.js';
-import type { ServiceContext } from '../../lib/core/service.js';
+import type { BusClient, ServerName, ServiceContext } from '../../lib/core/service.js';
 import { lastingStoreClient } from '../../lib/xenstore/bus-client.js';
 import { DevEvtchn } from './dev-evtchn.js';
 import { BusDeviceServer } from './device-server.js';
@@ -28,20 +28,21 @@ export async function start(
   const hypervisorClient = await context.connect('hypervisor');
   const hypervisor = hypervisorClient.remote('Hypervisor');
   // The store may be replaced by its next program, or killed and started anew, under running devices.
-  const store = lastingStoreClient(() => context.connect('xenstored', { onLost: 'keep' }), context.probe);
+  // What is owned last is given back first: devices close before the connections that they need for it do.
+  let shutDown = async (): Promise<void> => {};
+  const connectFirst = async (server: ServerName): Promise<BusClient> => {
+    const client = await context.connect(server, { onLost: 'keep' });
+    context.own('devices', () => shutDown());
+    return client;
+  };
+  const store = lastingStoreClient(() => connectFirst('xenstored'), context.probe);
   context.own('store client', () => store.close());
   const ledger = new Ledger(context.probe);
   const evtchn = await DevEvtchn.open(context, hypervisor, ledger);
   const { log, probe, shared, doorbell, clock } = context;
-  // What is owned last is given back first: devices close before the connection that they need for it does.
-  let shutDown = async (): Promise<void> => {};
   const server =
     options.deviceSocket === undefined
-      ? new BusDeviceServer(async () => {
-          const client = await context.connect('vhost-gpu', { onLost: 'keep' });
-          context.own('devices', () => shutDown());
-          return client;
-        }, log)
+      ? new BusDeviceServer(() => connectFirst('vhost-gpu'), log)
       : unixServer(context, options.deviceSocket, options.frames);
   const guests = new Guests({ hypervisor, evtchn, shared, ledger, clock, probe, log });
   const onFailure = (error: unknown): void => {
