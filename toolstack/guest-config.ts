@@ -1,21 +1,23 @@
-// What the settings of a guest's configuration mean (xl.cfg(5)): name, memory, vcpus, on_crash, virtio devices.
+// What the settings of a guest's configuration mean (xl.cfg(5)): name, memory, vcpus, on_crash and its like, virtio devices.
 // Leaves the syntax to xl-config.ts and what is done with a guest to domain.ts.
 
 import { GUEST_MEMORY_MIB_MAX, GUEST_MEMORY_MIB_MIN } from '../lib/core/limits.js';
 import { isNotificationPath, NOTIFICATION_PATHS, type NotificationPath } from '../lib/core/notification-path.js';
 import { configError, parseXlConfig, type XlSettings, type XlValue } from './xl-config.js';
 
-/** What becomes of a guest that crashed: xl's words. */
-export const ON_CRASH = [
+/** What becomes of a guest that has shut down: xl's words. Its `soft-reset` is for a kexec, which no guest here does. */
+export const END_ACTIONS = [
   'destroy',
   'restart',
   'rename-restart',
   'preserve',
   'coredump-destroy',
   'coredump-restart',
-  'soft-reset',
 ] as const;
-export type OnCrash = (typeof ON_CRASH)[number];
+export type EndAction = (typeof END_ACTIONS)[number];
+
+/** What xl does without a setting (xl_parse.c). */
+const END_DEFAULT = { on_poweroff: 'destroy', on_reboot: 'restart', on_crash: 'destroy' } as const;
 
 export interface VirtioConfig {
   /** `virtio,device` with the virtio device number in lower-case hexadecimal: 10 is the GPU. */
@@ -33,7 +35,9 @@ export interface GuestConfig {
   readonly name: string;
   readonly memoryMib: number;
   readonly vcpus: number;
-  readonly onCrash: OnCrash;
+  readonly onPoweroff: EndAction;
+  readonly onReboot: EndAction;
+  readonly onCrash: EndAction;
   /** Index = device id. */
   readonly virtio: readonly VirtioConfig[];
 }
@@ -54,7 +58,7 @@ const VIRTIO_TYPE = /^virtio,device([0-9a-f]{0,4})$/;
 /** The name becomes a file name (its token) and part of process names. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$/;
 const MEMORY_DEFAULT_MIB = 64;
-const KNOWN = ['name', 'memory', 'maxmem', 'vcpus', 'on_crash', 'virtio', 'type'];
+const KNOWN = ['name', 'memory', 'maxmem', 'vcpus', 'on_poweroff', 'on_reboot', 'on_crash', 'virtio', 'type'];
 
 /** Whether a text can name a guest: 1 to 64 letters, digits and `_ . + -`, not starting with a sign. */
 export function isGuestName(name: string): boolean {
@@ -66,8 +70,8 @@ export function isGuestName(name: string): boolean {
  * xl's and mean nothing here are told to `warn`, each in one sentence.
  */
 export function parseGuestConfig(text: string, file: string, warn: (sentence: string) => void): GuestConfig {
-  const settings = parseXlConfig(text, file);
-  const read = reader(settings, file);
+  const settings = parseXlConfig(text, file, warn);
+  const read = reader(settings, file, warn);
   for (const [key, value] of settings) {
     if (!KNOWN.includes(key)) warn(`${file}:${value.line}: ${key} means nothing here and is ignored`);
   }
@@ -84,28 +88,26 @@ export function parseGuestConfig(text: string, file: string, warn: (sentence: st
   if (type !== undefined && type !== 'pvh') {
     throw configError(file, read.line('type'), `guests are of type "pvh" here, not ${JSON.stringify(type)}`);
   }
-  const onCrash = read.text('on_crash') ?? 'destroy';
-  if (!isOnCrash(onCrash)) {
-    throw configError(
-      file,
-      read.line('on_crash'),
-      `on_crash is one of ${ON_CRASH.join(', ')}, not ${JSON.stringify(onCrash)}`,
-    );
-  }
   return {
     name,
-    onCrash,
+    onPoweroff: endAction(read, 'on_poweroff', file),
+    onReboot: endAction(read, 'on_reboot', file),
+    onCrash: endAction(read, 'on_crash', file),
     memoryMib: read.number('memory', GUEST_MEMORY_MIB_MIN, GUEST_MEMORY_MIB_MAX) ?? MEMORY_DEFAULT_MIB,
     vcpus: read.number('vcpus', 1, 1) ?? 1,
     virtio: read.list('virtio').map((item) => virtioDevice(item, file)),
   };
 }
 
-function isOnCrash(text: string): text is OnCrash {
-  return (ON_CRASH as readonly string[]).includes(text);
+function endAction(read: ReturnType<typeof reader>, key: keyof typeof END_DEFAULT, file: string): EndAction {
+  const text = read.text(key) ?? END_DEFAULT[key];
+  const action = END_ACTIONS.find((known) => known === text);
+  if (action !== undefined) return action;
+  const choices = END_ACTIONS.join(', ');
+  throw configError(file, read.line(key), `${key} is one of ${choices}, not ${JSON.stringify(text)}`);
 }
 
-function reader(settings: XlSettings, file: string) {
+function reader(settings: XlSettings, file: string, warn: (sentence: string) => void) {
   const line = (key: string): number => settings.get(key)?.line ?? 1;
   const text = (key: string): string | undefined => {
     const value = settings.get(key);
@@ -118,6 +120,12 @@ function reader(settings: XlSettings, file: string) {
     number(key: string, min: number, max: number): number | undefined {
       const given = text(key);
       if (given === undefined) return undefined;
+      const setting = settings.get(key);
+      if (setting?.kind === 'text' && setting.appended) {
+        // As xl has it, the value then counts for nothing (libxlu_cfg.c, xlu_cfg_get_bounded_long).
+        warn(`${file}:${setting.line}: ${key} is a number, which += cannot add to: it is ignored`);
+        return undefined;
+      }
       const value = /^(0[xX][0-9a-fA-F]+|[0-9]+)$/.test(given) ? Number(given) : Number.NaN;
       if (!(value >= min && value <= max)) {
         const range = min === max ? `${min}` : `a number from ${min} to ${max}`;

@@ -2,9 +2,9 @@
 // numbers and lists, `+=` to append, `#` comments. Leaves what a key means to guest-config.ts.
 import { UserError } from '../lib/core/errors.js';
 
-/** Strings and numbers are both text, as in xl: what a number is, the key decides. */
+/** Strings and numbers are both text, as in xl: what a number is, the key decides. `appended`: given with `+=`. */
 export type XlValue =
-  | { readonly kind: 'text'; readonly text: string; readonly line: number }
+  | { readonly kind: 'text'; readonly text: string; readonly line: number; readonly appended?: true }
   | { readonly kind: 'list'; readonly items: readonly XlValue[]; readonly line: number };
 
 /** Settings by key, in the order of their first appearance. */
@@ -17,22 +17,29 @@ interface Token {
   readonly line: number;
 }
 
-/** Lists inside lists beyond this are nobody's configuration. */
+/** Far deeper than any setting of xl.cfg(5) nests its lists; bounds the parser's recursion. */
 const NESTING_MAX = 8;
 
 const BLANK = /[ \t\r]+|#[^\n]*/y;
 const WORD = /[A-Za-z_][A-Za-z0-9_]*/y;
 const NUMBER = /[0-9][0-9A-Za-z]*/y;
 const STRING = /'(?:[^'\\\n]|\\[^\n])*'|"(?:[^"\\\n]|\\[^\n])*"/y;
-const ESCAPE = /\\(x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|.)/g;
-const ESCAPED: Readonly<Record<string, string>> = { a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
+const ESCAPE = /\\(x[0-9A-Fa-f]{2}|[0-7]{1,3}|.)/g;
+/** What may stand after a backslash, beside digits (libxlu_cfg.c, xlu__cfgl_dequote). */
+const ESCAPED: Readonly<Record<string, string>> = {
+  ...{ '"': '"', "'": "'", '\\': '\\' },
+  ...{ a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' },
+};
 
 export function configError(file: string, line: number, sentence: string): UserError {
   return new UserError(`${file}:${line}: ${sentence}`);
 }
 
-/** The settings of a configuration text; `file` is only for messages. Throws UserError with file and line. */
-export function parseXlConfig(text: string, file: string): XlSettings {
+/**
+ * The settings of a configuration text; `file` is only for messages. Throws UserError with file and line. What is read
+ * but was hardly meant is told to `warn`, each in one sentence.
+ */
+export function parseXlConfig(text: string, file: string, warn: (sentence: string) => void = () => {}): XlSettings {
   const tokens = tokenize(text, file);
   let at = 0;
   const peek = (): Token => tokens[at]!;
@@ -75,7 +82,10 @@ export function parseXlConfig(text: string, file: string): XlSettings {
     if (operator.kind !== '=' && operator.kind !== '+=') fail(operator, `expected = after ${key.text}`);
     const given = value(0);
     const old = settings.get(key.text);
-    settings.set(key.text, operator.kind === '+=' && old ? append(old, given, key.text, file) : given);
+    if (operator.kind === '=' && old !== undefined) {
+      warn(`${file}:${key.line}: ${key.text} is set again; its value of line ${old.line} is not used`);
+    }
+    settings.set(key.text, operator.kind === '+=' ? append(old, given, key.text, file) : given);
     const end = peek();
     if (end.kind !== 'end' && end.kind !== 'eof') {
       fail(end, `expected the end of the line after the value of ${key.text}, found ${shown(end)}`);
@@ -83,9 +93,11 @@ export function parseXlConfig(text: string, file: string): XlSettings {
   }
 }
 
-function append(old: XlValue, more: XlValue, key: string, file: string): XlValue {
+/** `key += more`; without an earlier value it is `key = more`, which a number's key refuses all the same. */
+function append(old: XlValue | undefined, more: XlValue, key: string, file: string): XlValue {
+  if (old === undefined) return more.kind === 'text' ? { ...more, appended: true } : more;
   if (old.kind === 'list' && more.kind === 'list') return { ...old, items: [...old.items, ...more.items] };
-  if (old.kind === 'text' && more.kind === 'text') return { ...old, text: old.text + more.text };
+  if (old.kind === 'text' && more.kind === 'text') return { ...more, text: old.text + more.text, appended: true };
   throw configError(file, more.line, `${key} += needs a value of the kind that ${key} already has`);
 }
 
@@ -126,7 +138,7 @@ function tokenize(text: string, file: string): Token[] {
     } else if (char === '"' || char === "'") {
       const quoted = match(STRING);
       if (quoted === undefined) throw configError(file, line, `this text has no closing ${char} on its line`);
-      push('text', unescaped(quoted.slice(1, -1)));
+      push('text', unescaped(quoted.slice(1, -1), file, line));
     } else {
       const word = match(WORD);
       const number = word === undefined ? match(NUMBER) : undefined;
@@ -139,11 +151,14 @@ function tokenize(text: string, file: string): Token[] {
   return tokens;
 }
 
-/** Backslash escapes as in C strings. */
-function unescaped(text: string): string {
+/** Backslash escapes as libxlu reads them: any other character after a backslash is a mistake. */
+function unescaped(text: string, file: string, line: number): string {
   return text.replace(ESCAPE, (_, code: string) => {
     if (code[0] === 'x' && code.length > 1) return String.fromCharCode(Number.parseInt(code.slice(1), 16));
     if (/^[0-7]/.test(code)) return String.fromCharCode(Number.parseInt(code, 8) & 0xff);
-    return ESCAPED[code] ?? code;
+    const char = ESCAPED[code];
+    if (char !== undefined) return char;
+    const hint = code === 'x' ? 'two hexadecimal digits must follow' : 'use \\\\ for a backslash';
+    throw configError(file, line, `\\${code} has no meaning in a quoted text: ${hint}`);
   });
 }

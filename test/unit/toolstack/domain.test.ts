@@ -9,6 +9,8 @@ const CONFIG: GuestConfig = {
   name: 'gpu',
   memoryMib: 64,
   vcpus: 1,
+  onPoweroff: 'destroy',
+  onReboot: 'restart',
   onCrash: 'destroy',
   virtio: [{ type: 'virtio,device10', transport: 'mmio', backend: '0' }],
 };

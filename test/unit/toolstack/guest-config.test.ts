@@ -30,6 +30,8 @@ t.test('a guest with a GPU, the comma of its type included', async (t) => {
     name: 'gpu',
     memoryMib: 128,
     vcpus: 1,
+    onPoweroff: 'destroy',
+    onReboot: 'restart',
     onCrash: 'restart',
     virtio: [{ type: 'virtio,device10', transport: 'mmio', backend: 'Domain-0', grantUsage: false }],
   });
@@ -43,6 +45,8 @@ t.test('what is left out has defaults', async (t) => {
     name: 'g',
     memoryMib: 64,
     vcpus: 1,
+    onPoweroff: 'destroy',
+    onReboot: 'restart',
     onCrash: 'destroy',
     virtio: [{ type: 'virtio,device1a', transport: 'mmio', backend: '0' }],
   });
@@ -97,4 +101,19 @@ t.test('mistakes are one sentence with file and line', async (t) => {
     ],
   ];
   for (const [text, message] of cases) t.match(refusal(text), message, JSON.stringify(text));
+});
+
+t.test('what becomes of a guest that ended is one of the words of xl, by its defaults', async (t) => {
+  const { config } = read('name = "g"\non_crash = "coredump-restart"\non_poweroff = "preserve"');
+  t.same([config.onPoweroff, config.onReboot, config.onCrash], ['preserve', 'restart', 'coredump-restart']);
+  t.match(refusal('name = "g"\non_reboot = "dance"'), /^g\.cfg:2: on_reboot is one of destroy, restart, .*, not "dance"$/);
+  t.match(refusal('name = "g"\non_crash = "soft-reset"'), /^g\.cfg:2: on_crash is one of /);
+});
+
+t.test('a number cannot be appended to: xl warns and goes on as if it were not set', async (t) => {
+  for (const text of ['memory = 32\nmemory += 64', 'memory += 64\nvcpus = 1']) {
+    const { config, warnings } = read(`name = "g"\n${text}`);
+    t.equal(config.memoryMib, 64, 'the default');
+    t.match(warnings, [/^g\.cfg:[23]: memory is a number, which \+= cannot add to: it is ignored$/]);
+  }
 });

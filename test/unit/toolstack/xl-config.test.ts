@@ -40,9 +40,25 @@ t.test('a later setting replaces an earlier one, += appends to lists and strings
 });
 
 t.test('strings know the escapes of C, and # and ; inside them are text', async (t) => {
-  t.same(parse(String.raw`a = "tab\t quote\" hex\x41 octal\101 back\\ # ; other\q"`), {
-    a: 'tab\t quote" hexA octalA back\\ # ; otherq',
+  t.same(parse(String.raw`a = "tab\t quote\" hex\x41 octal\101 back\\ # ; \a\b\f\n\r\v\'"`), {
+    a: `tab\t quote" hexA octalA back\\ # ; \x07\b\f\n\r\v'`,
   });
+});
+
+t.test('a backslash before anything that libxlu does not know is a mistake with file and line', async (t) => {
+  for (const [text, message] of [
+    ['x = 1\na = "C:\\quit"', /^a\.cfg:2: \\q has no meaning in a quoted text: use \\\\ for a backslash$/],
+    ["a = '\\8'", /^a\.cfg:1: \\8 has no meaning/],
+    ["a = '\\x4'", /^a\.cfg:1: \\x has no meaning in a quoted text: two hexadecimal digits must follow$/],
+  ] as const) {
+    t.throws(() => parse(text), { name: 'UserError', message }, text);
+  }
+});
+
+t.test('a setting given twice warns, an appended one does not', async (t) => {
+  const warnings: string[] = [];
+  parseXlConfig('name = "a"\nb = ["x"]\nb += ["y"]\nname = "c"', 'a.cfg', (sentence) => warnings.push(sentence));
+  t.same(warnings, ['a.cfg:4: name is set again; its value of line 1 is not used']);
 });
 
 t.test('every mistake is one sentence with file and line', async (t) => {
