@@ -8,10 +8,12 @@ import {
   ErrnoError,
   errorMessage,
   GuestFailedError,
+  InterruptedError,
   PeerDiedError,
   UserError,
 } from '../lib/core/errors.js';
 import { command, EXIT, runCommand } from '../lib/node/process/cli.js';
+import { guardOutput } from '../lib/node/process/output.js';
 import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
 import { register as registerCreate } from './verbs/create.js';
 import { register as registerDestroy } from './verbs/destroy.js';
@@ -47,13 +49,8 @@ for (const register of [
 }
 for (const verb of program.commands) verb.exitOverride().configureOutput({ writeErr: () => {} });
 
-// A reader of our output that has seen enough is no failure: `xenwire trace | head`.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(EXIT.OK);
-});
-
-const EXPECTED = [UserError, ErrnoError, PeerDiedError, DeadlineError, GuestFailedError];
+guardOutput();
+const EXPECTED = [UserError, ErrnoError, PeerDiedError, DeadlineError, GuestFailedError, InterruptedError];
 const argv = process.argv.slice(2);
 try {
   // A service reads its command line by itself, --help included.

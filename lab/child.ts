@@ -39,6 +39,8 @@ export class LabProcess {
     this.label = label;
     this.#child = spawn(process.execPath, ['--enable-source-maps', builtProgram(program), ...args], {
       stdio: ['pipe', 'ignore', 'pipe'],
+      // A session of its own: what a terminal or a process manager sends to our group is for us to act on, in order.
+      detached: true,
       env: { ...process.env, XENWIRE_SUPERVISED: String(process.pid) },
     });
     this.pid = this.#child.pid ?? 0;
@@ -73,6 +75,12 @@ export class LabProcess {
   /** From now on its end is expected. */
   expectEnd(): void {
     this.#stopping = true;
+  }
+
+  /** Ends it at once, by force. */
+  kill(): void {
+    this.#stopping = true;
+    if (this.#exit === undefined) this.#child.kill('SIGKILL');
   }
 
   /** Asks it to end in order; kills it after the deadline. True when it ended by itself with status 0. */

@@ -1,10 +1,10 @@
-// A supervisor's claim on a run directory: one supervisor at a time, nobody else's processes in it, nothing of an
+// A supervisor's claim on a run directory: one supervisor at a time, no processes of others in it, nothing of an
 // earlier run that was killed. The claim is a locked file beside the directory; the kernel drops it when we die.
-
-import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import { closeSync, constants, existsSync, fstatSync, openSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { errorMessage, UserError } from '../lib/core/errors.js';
+import { makeFolders } from '../lib/node/files/given.js';
 import { tryLock } from '../lib/node/files/libc.js';
 import { isRunDir, listProcesses, prepareRunDir } from '../lib/node/process/run-dir.js';
 import { retryOnChange } from '../lib/node/process/wait.js';
@@ -16,18 +16,25 @@ export interface Claim {
   release(options: { keep: boolean }): void;
 }
 
-/** Throws UserError when another supervisor or other processes use the directory, or when it holds other things. */
-export async function claimRunDir(path: string): Promise<Claim> {
+/**
+ * Throws UserError when another supervisor or other processes use the directory, or when it holds other things,
+ * and the reason of `abort` while it waits. Leaves nothing then.
+ */
+export async function claimRunDir(path: string, abort?: AbortSignal): Promise<Claim> {
   // Checks its length and whether it can serve before anything is touched.
-  const runDir = prepareRunDir(path);
+  const { runDir, made } = prepareRunDir(path);
   const lockPath = `${runDir}.up`;
-  const { fd, stale } = takeLock(lockPath, runDir);
+  const giveBack = (): void => {
+    if (made !== undefined) rmSync(made, { recursive: true, force: true });
+  };
+  const { fd, stale } = takeLock(lockPath, runDir, giveBack);
   try {
-    await noneAlive(runDir, stale);
+    await noneAlive(runDir, stale, abort);
     rmSync(runDir, { recursive: true });
     prepareRunDir(runDir);
   } catch (error) {
     rmSync(lockPath, { force: true });
+    giveBack();
     closeSync(fd);
     throw error;
   }
@@ -43,14 +50,15 @@ export async function claimRunDir(path: string): Promise<Claim> {
 }
 
 /** `stale`: the lock file stood there already, so its last holder was killed. */
-function takeLock(lockPath: string, runDir: string): { fd: number; stale: boolean } {
-  mkdirSync(dirname(lockPath), { recursive: true, mode: 0o700 });
+function takeLock(lockPath: string, runDir: string, giveBack: () => void): { fd: number; stale: boolean } {
+  makeFolders(dirname(lockPath), 0o700);
   for (;;) {
     const stale = existsSync(lockPath);
     let fd: number;
     try {
       fd = openSync(lockPath, constants.O_RDWR | constants.O_CREAT, 0o600);
     } catch (error) {
+      giveBack();
       throw new UserError(`cannot use ${runDir} as run directory: ${errorMessage(error)}`);
     }
     if (!tryLock(fd)) {
@@ -63,14 +71,18 @@ function takeLock(lockPath: string, runDir: string): { fd: number; stale: boolea
   }
 }
 
-async function noneAlive(runDir: string, stale: boolean): Promise<void> {
+async function noneAlive(runDir: string, stale: boolean, abort: AbortSignal | undefined): Promise<void> {
   const living = (): string[] =>
     listProcesses(runDir)
       .filter(({ state }) => state !== 'dead')
       .map(({ name }) => name);
   if (stale && living().length > 0) {
-    const signal = AbortSignal.timeout(DEADLINE_MS.orphansEnd);
+    const signal = AbortSignal.any([
+      AbortSignal.timeout(DEADLINE_MS.orphansEnd),
+      ...(abort === undefined ? [] : [abort]),
+    ]);
     await retryOnChange(join(runDir, 'proc', '*'), () => (living().length === 0 ? true : undefined), signal);
+    abort?.throwIfAborted();
   }
   const names = living();
   if (names.length === 0) return;

@@ -15,13 +15,19 @@ const round = (ms: number): number => Math.round(ms * 1000) / 1000;
 export class Report {
   readonly #settings: ReportSettings;
   #frames: readonly ShownFrame[] = [];
+  #muted = false;
 
   constructor(settings: ReportSettings) {
     this.#settings = settings;
   }
 
+  /** Nothing is said any more: standard output is gone. */
+  mute(): void {
+    this.#muted = true;
+  }
+
   #say(line: string): void {
-    if (!this.#settings.json) process.stdout.write(`${line}\n`);
+    if (!this.#settings.json && !this.#muted) process.stdout.write(`${line}\n`);
   }
 
   note(sentence: string): void {
@@ -60,7 +66,7 @@ export class Report {
     const mismatched = this.#frames.reduce((sum, frame) => sum + frame.mismatchedPixels, 0);
     const reason = outcome.reason ?? this.#whatIsWrong(mismatched, outcome.leaks);
     const [frame] = this.#frames;
-    if (this.#settings.json) {
+    if (this.#settings.json && !this.#muted) {
       const result = {
         result: reason === undefined ? 'ok' : 'failed',
         ...(reason === undefined ? {} : { reason }),

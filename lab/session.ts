@@ -49,13 +49,13 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   const historyPath = runPaths.history(runDir, NAME, incarnation);
   const gates = runPaths.gates(runDir, NAME, incarnation);
   const probe = createProbe({ process: NAME, incarnation, history: historyPath, gates });
-  const connect = async (server: ServerName, signal = options.signal): Promise<BusClient> => {
+  const connect = async (server: ServerName, signal: AbortSignal = ended): Promise<BusClient> => {
     const client = await ZmqBusClient.connect({
       runDir,
-      ...(signal === undefined ? {} : { signal }),
+      signal,
       name: NAME,
       server,
-      token: () => dom0Token(runDir, options.signal),
+      token: () => dom0Token(runDir, ended),
       incarnation,
       log: NO_LOG,
       probe,
@@ -65,20 +65,34 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     clients.push(client);
     return client;
   };
+  const end = new AbortController();
+  const ended = AbortSignal.any([end.signal, ...(options.signal === undefined ? [] : [options.signal])]);
   let storeClient: BusClient | undefined;
   let connected: Promise<BusClient> | undefined;
   // Each life of the store is a connection; the first is waited for here.
   const connectStore = async (): Promise<BusClient> => {
-    const again = AbortSignal.any([
-      AbortSignal.timeout(DEADLINE_MS.storeBack),
-      ...(options.signal ? [options.signal] : []),
-    ]);
-    connected = connect('xenstored', connected === undefined ? options.signal : again);
+    const again = AbortSignal.any([AbortSignal.timeout(DEADLINE_MS.storeBack), ended]);
+    connected = connect('xenstored', connected === undefined ? ended : again);
     storeClient = await connected;
     return storeClient;
   };
   const store = lastingStoreClient(connectStore, probe);
-  const [hypervisorClient, firstStoreClient] = await Promise.all([connect('hypervisor'), connected]);
+  const close = async (): Promise<void> => {
+    end.abort();
+    store.close();
+    await Promise.all(clients.map((client) => client.close()));
+    probe.close();
+    // Of many commands in the life of a lab only those that were killed leave their ring.
+    if (!options.keepHistory) rmSync(historyPath, { force: true });
+  };
+  let hypervisorClient: BusClient;
+  let firstStoreClient: BusClient | undefined;
+  try {
+    [hypervisorClient, firstStoreClient] = await Promise.all([connect('hypervisor'), connected]);
+  } catch (error) {
+    await close();
+    throw error;
+  }
   return {
     runDir,
     hypervisorClient,
@@ -90,19 +104,14 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     store,
     clock: REAL_CLOCK,
     probe,
+    ended,
     newUuid: randomUUID,
     tokens: {
       write: (guest, text) => writeFileSync(runPaths.guestToken(runDir, guest), text, { mode: 0o600 }),
       remove: (guest) => rmSync(runPaths.guestToken(runDir, guest), { force: true }),
     },
     exclusively: (sequence) => exclusively(runDir, sequence),
-    close: async () => {
-      store.close();
-      await Promise.all(clients.map((client) => client.close()));
-      probe.close();
-      // Of many commands in the life of a lab only those that were killed leave their ring.
-      if (!options.keepHistory) rmSync(historyPath, { force: true });
-    },
+    close,
   };
 }
 

@@ -125,6 +125,11 @@ export class Lab {
     await Promise.all(all.map((process_) => process_.stop(DEADLINE_MS.failedProcessStop)));
   }
 
+  /** Ends everything by force, without waiting. */
+  kill(): void {
+    for (const process_ of [...this.guests.values(), ...this.services.values()]) process_.kill();
+  }
+
   async #stop(process_: LabProcess, deadlineMs: number): Promise<string[]> {
     const inOrder = await process_.stop(deadlineMs);
     return inOrder

@@ -5,14 +5,18 @@
 import { copyFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
-import { ErrnoError, errorMessage, PeerDiedError } from '../lib/core/errors.js';
+import { DeadlineError, ErrnoError, errorMessage, PeerDiedError } from '../lib/core/errors.js';
 import type { NotificationPath } from '../lib/core/notification-path.js';
 import type { NotifyMode } from '../lib/core/notify.js';
 import { type Picture, variation } from '../lib/core/picture.js';
 import type { BusClient } from '../lib/core/service.js';
 import { needsEvtchnRaise } from '../lib/events/evtchn-raise.js';
 import { homePath } from '../lib/layout/xenbus.js';
-import { readPng, writePng } from '../lib/node/files/png.js';
+import { writableFolder } from '../lib/node/files/given.js';
+import { writePng } from '../lib/node/files/png.js';
+import { EXIT } from '../lib/node/process/cli.js';
+import { onOutputLost } from '../lib/node/process/output.js';
+import { withDeadline } from '../lib/node/process/wait.js';
 import { Handshakes } from '../lib/trace/handshakes.js';
 import type { StoreTransport } from '../lib/xenstore/channel.js';
 import { createGuest, type Guest } from '../toolstack/domain.js';
@@ -21,6 +25,7 @@ import { type Claim, claimRunDir } from './claim.js';
 import { endProcesses, removeGuests } from './end.js';
 import { HistoryFeed } from './feed.js';
 import { checkFrame, firstFrame, type ShownFrame } from './frames.js';
+import { Interruption } from './interruption.js';
 import { Report } from './report.js';
 import type { Session } from './session.js';
 import { Lab } from './supervisor.js';
@@ -28,8 +33,8 @@ import { Lab } from './supervisor.js';
 export interface UpSettings {
   readonly runDir: string;
   readonly config: GuestConfig;
-  /** Absolute path of a PNG. */
-  readonly image: string;
+  /** A PNG file by its absolute path, and what is in it. */
+  readonly image: { readonly path: string; readonly picture: Picture };
   readonly guests: number;
   readonly notify: NotifyMode;
   /** Guest after guest takes the next one, from the first again; left out: what the configuration says. */
@@ -41,7 +46,7 @@ export interface UpSettings {
   readonly json: boolean;
   /** Leaves logs, history and frames in the run directory. */
   readonly keep: boolean;
-  /** A folder, writable, for copies of the screens. */
+  /** A folder for copies of the screens, made where it is missing. */
   readonly frames?: string;
   /** Uses the processes that run already, and starts none. */
   readonly attach: boolean;
@@ -58,11 +63,14 @@ class LabFailedError extends Error {
 
 /** Runs it all; resolves with whether the pictures were equal and nothing was left behind. */
 export async function up(settings: UpSettings): Promise<boolean> {
-  if (settings.attach) return new Run(settings, undefined).run();
-  const claim = await claimRunDir(settings.runDir);
+  const interruption = new Interruption();
+  if (settings.frames !== undefined && settings.attach) writableFolder(settings.frames, 'frames');
+  if (settings.attach) return new Run(settings, undefined, interruption).run();
+  const claim = await claimRunDir(settings.runDir, interruption.signal);
   let run: Run;
   try {
-    run = new Run(settings, claim);
+    if (settings.frames !== undefined) writableFolder(settings.frames, 'frames');
+    run = new Run(settings, claim, interruption);
   } catch (error) {
     claim.release({ keep: false });
     throw error;
@@ -84,31 +92,42 @@ class Run {
   readonly #lab: Lab | undefined;
   readonly #abort = new AbortController();
   readonly #interrupted: Promise<void>;
-  /** Rejects when a process of the lab ends that nobody asked to. */
+  /** Rejects when a process of the lab ends without having been asked to, or what we say cannot be written. */
   readonly #failed: Promise<never>;
-  #image: Picture | undefined;
+  #outputFailed: (problem: string) => void = () => {};
   #session: Session | undefined;
   #display: BusClient | undefined;
   readonly #guests: RunningGuest[] = [];
   readonly #watches: [path: string, token: string][] = [];
 
-  constructor(settings: UpSettings, claim: Claim | undefined) {
+  constructor(settings: UpSettings, claim: Claim | undefined, interruption: Interruption) {
     this.#settings = settings;
     this.#claim = claim;
     this.#runDir = claim?.runDir ?? settings.runDir;
     this.#report = new Report(settings);
-    this.#interrupted = this.#listenToSignals();
+    this.#interrupted = interruption.happened;
+    interruption.onSecond(() => this.#endNow());
+    onOutputLost((problem) => {
+      this.#report.mute();
+      // A reader that has gone wants no more; a lab that cannot be watched has no use.
+      if (problem === undefined) interruption.now();
+      else this.#outputFailed(problem);
+    });
     const raise = [...(settings.paths ?? []), ...settings.config.virtio.map(({ path }) => path)].some(needsEvtchnRaise);
     const extraArguments = (program: string): string[] => {
       if (program === 'guest') return ['--store-transport', settings.storeTransport];
       return raise && program === 'hypervisor' ? ['--dm-evtchn-raise'] : [];
     };
     this.#lab = settings.attach ? undefined : new Lab({ ...settings, runDir: this.#runDir, extraArguments });
-    this.#lab?.startGuest(settings.config.name, settings.image);
-    const failure: Promise<string> = this.#lab?.failed ?? new Promise(() => {});
-    this.#failed = failure.then((sentence) => {
-      throw new LabFailedError(sentence);
+    this.#lab?.startGuest(settings.config.name, settings.image.path);
+    const outputFailed = new Promise<string>((resolve) => {
+      this.#outputFailed = resolve;
     });
+    this.#failed = Promise.race([outputFailed, ...(this.#lab === undefined ? [] : [this.#lab.failed])]).then(
+      (sentence) => {
+        throw new LabFailedError(sentence);
+      },
+    );
     this.#failed.catch(() => {}); // looked at when something waits
     this.#feed = new HistoryFeed(this.#runDir);
   }
@@ -141,19 +160,12 @@ class Run {
     return errorMessage(error);
   }
 
-  #listenToSignals(): Promise<void> {
-    return new Promise((resolve) => {
-      let firstMs: number | undefined;
-      const onSignal = (): void => {
-        resolve();
-        // One Ctrl-C can come twice: from the terminal, and from an npm that passes it on. Whoever asks again later does
-        // not want to wait for order.
-        firstMs ??= performance.now();
-        if (performance.now() - firstMs > DEADLINE_MS.oneSignal) void this.#lab?.abandon();
-      };
-      process.on('SIGINT', onSignal);
-      process.on('SIGTERM', onSignal);
-    });
+  /** The user does not want to wait for order: whatever still runs is killed, and this process ends with it. */
+  #endNow(): never {
+    this.#lab?.kill();
+    this.#claim?.release({ keep: this.#settings.keep });
+    process.stderr.write('xenwire up: interrupted twice: all processes were killed\n');
+    process.exit(EXIT.FAILED);
   }
 
   /** What `work` gives, or a rejection that says which process failed meanwhile. */
@@ -163,8 +175,10 @@ class Run {
       return await Promise.race([work, this.#failed]);
     } catch (error) {
       // A server's death shows on our connections before its exit status is known: the process is the reason.
-      if (error instanceof PeerDiedError && this.#lab !== undefined) return await this.#failed;
-      throw error;
+      if (!(error instanceof PeerDiedError) || this.#lab === undefined) throw error;
+      return await withDeadline(this.#failed, DEADLINE_MS.causeOfEnd, error.message).catch((late: unknown) => {
+        throw late instanceof DeadlineError ? error : late;
+      });
     }
   }
 
@@ -196,7 +210,7 @@ class Run {
     const guest = await session.exclusively(() => createGuest(session, { ...onPath(config, nth(paths, index)), name }));
     this.#guests.push({ ...guest, index });
     await this.#tellSteps(session, `${homePath(guest.domid)}/device`);
-    this.#report.note(`guest ${name} is domain ${guest.domid}${index === 0 ? `, to show ${image}` : ''}`);
+    this.#report.note(`guest ${name} is domain ${guest.domid}${index === 0 ? `, to show ${image.path}` : ''}`);
   }
 
   /** What happens below a path of the store is told as it happens. */
@@ -209,8 +223,7 @@ class Run {
 
   /** What guest `index` must show. */
   #expected(index: number): Picture {
-    this.#image ??= readPng(this.#settings.image);
-    return variation(this.#image, this.#settings.attach ? 0 : index);
+    return variation(this.#settings.image.picture, this.#settings.attach ? 0 : index);
   }
 
   async #checkFrame(guest: RunningGuest): Promise<ShownFrame> {

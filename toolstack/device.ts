@@ -23,6 +23,9 @@ import type { StoreOps } from '../lib/xenstore/api.js';
 import type { VirtioConfig } from './guest-config.js';
 import { listNode, readNode, removeNode, removeNodeAndEmptyParents, type Toolstack, whenStore } from './toolstack.js';
 
+/** The store's special watch: fires when a domain shuts down or is gone (xenstore.txt, WATCH). */
+export const RELEASE_DOMAIN = '@releaseDomain';
+
 type Keys = readonly (readonly [key: string, value: string])[];
 
 /**
@@ -105,27 +108,39 @@ export async function listDevices({ store }: Toolstack, domid: number): Promise<
   return devices;
 }
 
+export interface RemoveOptions {
+  /** Whether the guest can answer, asked again whenever a domain shuts down: one that cannot is not waited for. */
+  readonly answers: () => Promise<boolean>;
+  /** For each end's Closed. */
+  readonly deadlineMs?: number;
+}
+
+/** How a wait for a backend's Closed ended. */
+type Closing = 'closed' | 'late' | 'guest gone';
+
 /**
  * Removes a device: asks the backend to close (`online` 0, state 5), waits for its 6, deletes the directories.
- * Forced, the frontend's directory goes first, for guests that cannot answer. A wait that fails is repeated forced, and
- * the directories go in any case; returns whether both ends closed in order.
+ * Forced, the frontend's directory goes first: for a guest that cannot answer, or no longer. A wait that fails is repeated
+ * forced, and the directories go in any case; returns whether all that could answer closed in order.
  */
-export async function removeDevice(
-  toolstack: Toolstack,
-  id: DeviceId,
-  options: { force: boolean; deadlineMs?: number },
-): Promise<boolean> {
+export async function removeDevice(toolstack: Toolstack, id: DeviceId, options: RemoveOptions): Promise<boolean> {
   const deadlineMs = options.deadlineMs ?? DEADLINE_MS.backendClosed;
-  let closed = !options.force && (await close(toolstack, id, false, deadlineMs));
-  const inOrder = closed;
-  if (!closed) closed = await close(toolstack, id, true, deadlineMs);
+  const asked = (await options.answers()) ? await close(toolstack, id, deadlineMs, options.answers) : 'guest gone';
+  const forced = asked === 'closed' ? asked : await close(toolstack, id, deadlineMs);
   await toolstack.store.transaction(async (tx) => {
     for (const path of [frontendPath(id), libxlPath(id), backendPath(id)]) await removeNodeAndEmptyParents(tx, path);
   });
-  return options.force ? closed : inOrder;
+  return asked !== 'late' && forced === 'closed';
 }
 
-async function close(toolstack: Toolstack, id: DeviceId, force: boolean, deadlineMs: number): Promise<boolean> {
+/** Without `answers`, forced. */
+async function close(
+  toolstack: Toolstack,
+  id: DeviceId,
+  deadlineMs: number,
+  answers?: RemoveOptions['answers'],
+): Promise<Closing> {
+  const force = answers === undefined;
   const statePath = `${backendPath(id)}/${XENBUS_KEY.state}`;
   const state = (ops: StoreOps): Promise<string | undefined> => readNode(ops, statePath);
   const closed = String(XenbusState.Closed);
@@ -143,21 +158,23 @@ async function close(toolstack: Toolstack, id: DeviceId, force: boolean, deadlin
     await tx.write(statePath, String(XenbusState.Closing));
     return from;
   });
-  if (before === undefined) return true;
+  if (before === undefined) return 'closed';
   if (before !== XenbusState.Closed) {
     const name = `${backendNode(id)}/${XENBUS_KEY.state}`;
     const closing = edge(before, XenbusState.Closing);
     toolstack.probe.at(POINT['back.state-written'], name, id.devid, closing, id.domid);
   }
   try {
-    return await whenStore(toolstack, statePath, deadlineMs, async () => {
+    const paths = force ? [statePath] : [statePath, RELEASE_DOMAIN];
+    return await whenStore<Closing>(toolstack, paths, deadlineMs, async () => {
       const now = await state(toolstack.store);
       // A backend that deletes its directory has not said that it closed.
-      if (now === undefined) return false;
-      return now === closed ? true : undefined;
+      if (now === undefined) return 'late';
+      if (now === closed) return 'closed';
+      return force || (await answers()) ? undefined : 'guest gone';
     });
   } catch (error) {
-    if (error instanceof DeadlineError) return false;
+    if (error instanceof DeadlineError) return 'late';
     throw error;
   }
 }

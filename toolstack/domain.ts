@@ -9,7 +9,7 @@ import { HVM_PARAM } from '../lib/layout/evtchn.js';
 import { homePath } from '../lib/layout/xenbus.js';
 import { addVirtioDevice, listDevices, removeDevice, virtioDeviceId } from './device.js';
 import type { GuestConfig } from './guest-config.js';
-import { toolstackPath, vmPath, writeBuilt, writeSkeleton } from './skeleton.js';
+import { TOOLSTACK_ROOT, toolstackPath, vmPath, writeBuilt, writeSkeleton } from './skeleton.js';
 import { listNode, readNode, removeNode, removeNodeAndEmptyParents, type Toolstack, unless } from './toolstack.js';
 
 /** Guests under way: `<name>` = their domid once known. Ours, beside libxl's directories. */
@@ -103,26 +103,34 @@ function backendDomid(backend: string, guests: readonly DomainInfo[]): number {
 
 /**
  * Removes a guest and all that stands for it: its devices through Closing and Closed while it runs, by force when it
- * cannot answer, then the domain, its introduction, its directories. Returns whether every device closed in order.
+ * cannot answer, or no longer, then the domain, its introduction, its directories. Returns whether every device closed in
+ * order.
  */
 export async function destroyGuest(
   toolstack: Toolstack,
-  guest: Pick<DomainInfo, 'domid' | 'name' | 'state' | 'attached'>,
+  guest: Pick<DomainInfo, 'domid' | 'name'>,
   options: { deadlineMs?: number } = {},
 ): Promise<boolean> {
   const { store, hypervisor } = toolstack;
   const { domid, name } = guest;
   await store.write(`${UNFINISHED}/${name}`, String(domid));
-  const force = guest.state !== 'running' || !guest.attached;
-  const closed = await Promise.all(
-    (await listDevices(toolstack, domid)).map((id) => removeDevice(toolstack, id, { ...options, force })),
-  );
+  const closed = await removeDevices(toolstack, domid, options);
   await unless(hypervisor.domctl_destroy({ domid }), 'ESRCH');
   await removeTraces(toolstack, domid, name);
+  return closed;
+}
+
+async function removeDevices(toolstack: Toolstack, domid: number, options: { deadlineMs?: number }): Promise<boolean> {
+  const answers = async (): Promise<boolean> => {
+    const guest = (await listGuests(toolstack)).find((candidate) => candidate.domid === domid);
+    return guest?.state === 'running' && guest.attached;
+  };
+  const devices = await listDevices(toolstack, domid);
+  const closed = await Promise.all(devices.map((id) => removeDevice(toolstack, id, { ...options, answers })));
   return closed.every((inOrder) => inOrder);
 }
 
-async function removeTraces(toolstack: Toolstack, domid: number, name: string): Promise<void> {
+async function removeTraces(toolstack: Toolstack, domid: number, name: string | undefined): Promise<void> {
   const { store } = toolstack;
   // The store may have released the domain by itself when it died.
   await unless(store.release(domid), 'ENOENT', 'EINVAL');
@@ -132,19 +140,43 @@ async function removeTraces(toolstack: Toolstack, domid: number, name: string): 
     await removeNode(tx, homePath(domid));
     await removeNode(tx, toolstackPath(domid));
   });
-  toolstack.tokens.remove(name);
+  if (name === undefined) return;
+  // A later guest may have the name by now.
+  const later = (await listGuests(toolstack)).some((guest) => guest.name === name && guest.domid !== domid);
+  if (!later) toolstack.tokens.remove(name);
   await removeNodeAndEmptyParents(store, `${UNFINISHED}/${name}`);
 }
 
-/** Removes the guests that an earlier call left half made or half removed. Returns their names. */
+/**
+ * Removes the guests that an earlier call left half made or half removed, and what is left of domains that went without a
+ * toolstack. Returns the names of the former.
+ */
 export async function finishUnfinished(toolstack: Toolstack): Promise<string[]> {
   const names = await listNode(toolstack.store, UNFINISHED);
   for (const name of names) {
     const guest = (await listGuests(toolstack)).find((candidate) => candidate.name === name);
     const noted = Number((await readNode(toolstack.store, `${UNFINISHED}/${name}`)) ?? '');
     if (guest !== undefined) await destroyGuest(toolstack, guest);
-    else if (noted > 0) await removeTraces(toolstack, noted, name);
+    else if (noted > 0) await removeVanished(toolstack, noted, name);
     else await removeNodeAndEmptyParents(toolstack.store, `${UNFINISHED}/${name}`);
   }
+  await sweep(toolstack);
   return names;
+}
+
+/** A domain can go by another hand than ours: its directories, above all the backends', would outlast it. */
+async function sweep(toolstack: Toolstack): Promise<void> {
+  const recorded = (await listNode(toolstack.store, TOOLSTACK_ROOT)).map(Number).filter((domid) => domid > 0);
+  if (recorded.length === 0) return;
+  const known = new Set((await listGuests(toolstack)).map(({ domid }) => domid));
+  for (const domid of recorded.filter((each) => !known.has(each))) {
+    const name = await readNode(toolstack.store, `${homePath(domid)}/name`);
+    await removeVanished(toolstack, domid, name);
+  }
+}
+
+/** Removes what stands for a domain that the hypervisor does not know any more. */
+async function removeVanished(toolstack: Toolstack, domid: number, name: string | undefined): Promise<void> {
+  await removeDevices(toolstack, domid, {});
+  await removeTraces(toolstack, domid, name);
 }

@@ -15,8 +15,11 @@ export function vmPath(uuid: string): string {
   return `/vm/${uuid}`;
 }
 
+/** Has a directory for each domain that a toolstack made. */
+export const TOOLSTACK_ROOT = '/libxl';
+
 export function toolstackPath(domid: number): string {
-  return `/libxl/${domid}`;
+  return `${TOOLSTACK_ROOT}/${domid}`;
 }
 
 /** Directories that the guest may read, and those that are its own. */

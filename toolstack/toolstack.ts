@@ -13,7 +13,15 @@ export interface TokenFiles {
   remove(guest: string): void;
 }
 
-/** A toolstack speaks as dom0; whoever makes one holds the lab's toolstack lock while a sequence runs. */
+/** Tells that what is waited for is wanted no longer: an AbortSignal. */
+export interface EndSignal {
+  readonly aborted: boolean;
+  readonly reason: unknown;
+  addEventListener(type: 'abort', action: () => void): void;
+  removeEventListener(type: 'abort', action: () => void): void;
+}
+
+/** A toolstack speaks as dom0; the session that makes it holds the lab's toolstack lock while a sequence runs. */
 export interface Toolstack {
   readonly hypervisor: Pick<
     Remote<'Hypervisor'>,
@@ -29,6 +37,8 @@ export interface Toolstack {
   readonly clock: Clock;
   readonly probe: Probe;
   readonly tokens: TokenFiles;
+  /** Ends every wait of this toolstack. Left out: only deadlines do. */
+  readonly ended?: EndSignal;
   newUuid(): string;
 }
 
@@ -79,32 +89,44 @@ function parentOf(path: string): string {
 let watchCount = 0;
 
 /**
- * Waits until `check` gives a value, looking once when the watch on `path` starts and again at each of its events.
- * Rejects with what `check` throws, or with DeadlineError after `deadlineMs`. The watch is gone when it settles.
+ * Waits until `check` gives a value, looking once when the watches on `paths` start and again at each of their events.
+ * Rejects with what `check` throws, with DeadlineError after `deadlineMs` (never, without), or with the reason of the toolstack's end. The
+ * watches are gone when it settles.
  */
 export async function whenStore<T>(
-  toolstack: Pick<Toolstack, 'store' | 'clock'>,
-  path: string,
-  deadlineMs: number,
+  toolstack: Pick<Toolstack, 'store' | 'clock' | 'ended'>,
+  paths: string | readonly string[],
+  deadlineMs: number | undefined,
   check: () => Promise<T | undefined>,
 ): Promise<T> {
-  const { store, clock } = toolstack;
+  const { store, clock, ended } = toolstack;
+  const watched = typeof paths === 'string' ? [paths] : paths;
   const token = `toolstack-${++watchCount}`;
   let wake: () => void = () => {};
   let events = 0;
   let late = false;
-  const deadline = clock.after(deadlineMs, () => {
-    late = true;
-    wake();
-  });
+  const deadline =
+    deadlineMs === undefined
+      ? undefined
+      : clock.after(deadlineMs, () => {
+          late = true;
+          wake();
+        });
+  const onEnd = (): void => wake();
+  ended?.addEventListener('abort', onEnd);
+  const started: string[] = [];
   try {
-    await store.watch(path, token, () => {
-      events++;
-      wake();
-    });
+    for (const path of watched) {
+      await store.watch(path, token, () => {
+        events++;
+        wake();
+      });
+      started.push(path);
+    }
     for (let seen = -1; ; ) {
+      if (ended?.aborted) throw ended.reason;
       if (seen === events) {
-        if (late) throw new DeadlineError(`${path}: nothing within ${deadlineMs} ms`);
+        if (late) throw new DeadlineError(`${watched[0]}: nothing within ${deadlineMs} ms`);
         await new Promise<void>((resolve) => {
           wake = resolve;
         });
@@ -116,7 +138,9 @@ export async function whenStore<T>(
       if (value !== undefined) return value;
     }
   } finally {
-    deadline.cancel();
-    await unless(store.unwatch(path, token), 'ENOENT');
+    deadline?.cancel();
+    ended?.removeEventListener('abort', onEnd);
+    // A toolstack that has ended has no connection to ask on, and its watches went with that.
+    if (!ended?.aborted) for (const path of started) await unless(store.unwatch(path, token), 'ENOENT');
   }
 }

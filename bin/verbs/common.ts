@@ -1,15 +1,9 @@
 // What the verbs share: the option that names a lab, plain output, failures in one sentence.
-import { resolve } from 'node:path';
-import { type Command, EXIT } from '../../lib/node/process/cli.js';
+import { type Command, EXIT, folder } from '../../lib/node/process/cli.js';
 import { defaultRunDir } from '../../lib/node/process/run-dir.js';
 
 export function labOption(command: Command): Command {
-  return command.option(
-    '--run-dir <dir>',
-    'where the processes of the lab find each other',
-    (text) => resolve(text),
-    defaultRunDir(),
-  );
+  return command.option('--run-dir <dir>', 'where the processes of the lab find each other', folder, defaultRunDir());
 }
 
 export function printJson(value: unknown): void {

@@ -6,13 +6,12 @@ import { checkFrame, firstFrame } from '../../lab/frames.js';
 import type { Session } from '../../lab/session.js';
 import { NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/notification-path.js';
 import type { NotifyMode } from '../../lib/core/notify.js';
-import { readPng } from '../../lib/node/files/png.js';
 import { type Command, Option } from '../../lib/node/process/cli.js';
 import { STORE_TRANSPORTS, type StoreTransport } from '../../lib/xenstore/channel.js';
 import { createGuest, type Guest } from '../../toolstack/domain.js';
 import { onPath } from '../../toolstack/guest-config.js';
 import { fail, labOption } from './common.js';
-import { checkedImage, DEFAULT_IMAGE, readConfig } from './guest-source.js';
+import { DEFAULT_IMAGE, type GivenImage, readConfig, readImage } from './guest-source.js';
 import { checkNotify, notificationPath } from './path-option.js';
 
 interface CreateOptions {
@@ -43,7 +42,7 @@ export function register(program: Command): void {
     )
     .action(async (configPath: string, options: CreateOptions) => {
       const config = onPath(readConfig(configPath), options.path);
-      const image = checkedImage(options.image);
+      const image = readImage(options.image);
       // Loaded when all is checked: ZeroMQ takes a while.
       const { notifyOf, openRunningSession, openSession } = await import('../../lab/session.js');
       const session = options.waitForLab
@@ -56,7 +55,7 @@ export function register(program: Command): void {
           notify,
         );
         const guest = await session.exclusively(() => createGuest(session, config));
-        if (options.process) startDetached({ ...options, notify, name: guest.name, image });
+        if (options.process) startDetached({ ...options, notify, name: guest.name, image: image.path });
         process.stdout.write(`guest ${guest.name} is domain ${guest.domid}\n`);
         if (options.wait) await compare(session, guest, image);
       } finally {
@@ -78,11 +77,12 @@ function startDetached(guest: Pick<CreateOptions, 'runDir' | 'image' | 'storeTra
   spawn(process.execPath, args, { detached: true, stdio: 'ignore' }).unref();
 }
 
-async function compare(session: Session, guest: Guest, image: string): Promise<void> {
+async function compare(session: Session, guest: Guest, image: GivenImage): Promise<void> {
   await firstFrame(session, guest);
   const path = join(session.runDir, 'frames', `${guest.name}.png`);
-  const frame = await checkFrame(await session.connect('vhost-gpu'), `${guest.domid}/0`, path, readPng(image));
+  const frame = await checkFrame(await session.connect('vhost-gpu'), `${guest.domid}/0`, path, image.picture);
   const size = `${frame.width}x${frame.height}`;
-  if (frame.mismatchedPixels > 0) fail(`${frame.mismatchedPixels} of ${size} pixels differ from ${image}: ${path}`);
+  if (frame.mismatchedPixels > 0)
+    fail(`${frame.mismatchedPixels} of ${size} pixels differ from ${image.path}: ${path}`);
   else process.stdout.write(`picture equal: ${size} pixels, ${path}\n`);
 }

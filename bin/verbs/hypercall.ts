@@ -1,13 +1,15 @@
 // `xenwire hypercall`: hypercalls as JSON lines on a host of their own inside this process, and recordings of real Xen
 // compared with it. Leaves the lines to testkit/hypercall-lines.ts.
-import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { errorMessage, UserError } from '../../lib/core/errors.js';
+import { readGivenFile } from '../../lib/node/files/given.js';
 import { type Command, EXIT } from '../../lib/node/process/cli.js';
 import { OPERATIONS } from '../../services/hypervisor/operations.js';
 import { HypercallLines, replay } from '../../testkit/hypercall-lines.js';
 import { SCRIPT_OPERATIONS } from '../../testkit/script-actors.js';
 import { printJson } from './common.js';
+
+/** Far above the recordings in test/golden. */
+const RECORDING_BYTES_MAX = 256 << 20;
 
 export function register(program: Command): void {
   program
@@ -55,9 +57,5 @@ function replayAll(files: readonly string[]): void {
 }
 
 function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new UserError(`cannot read ${file}: ${errorMessage(error)}`);
-  }
+  return readGivenFile(file, 'the recording', RECORDING_BYTES_MAX).toString('utf8');
 }

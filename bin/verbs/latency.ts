@@ -2,13 +2,13 @@
 // flags mean together is checked here; measuring is measure/latency/.
 import { accessSync, constants, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { errorMessage, UserError } from '../../lib/core/errors.js';
+import { errorMessage, InterruptedError, UserError } from '../../lib/core/errors.js';
 import { NOTIFICATION_PATHS } from '../../lib/core/notification-path.js';
 import { NOTIFY_MODES } from '../../lib/core/notify.js';
 import { type Command, EXIT, InvalidArgumentError, integerBetween } from '../../lib/node/process/cli.js';
 import { LATENCY_RATE_MAX, LOADS } from '../../lib/trace/latency-run.js';
 import { fail, printJson } from './common.js';
-import { checkedImage, DEFAULT_CONFIG, DEFAULT_IMAGE, readConfig } from './guest-source.js';
+import { DEFAULT_CONFIG, DEFAULT_IMAGE, readConfig, readImage } from './guest-source.js';
 
 interface Options {
   readonly path?: readonly (typeof NOTIFICATION_PATHS)[number][];
@@ -78,7 +78,7 @@ export function register(program: Command): void {
       };
       const abort = new AbortController();
       for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-        process.once(signal, () => abort.abort(new UserError('interrupted')));
+        process.once(signal, () => abort.abort(new InterruptedError('interrupted')));
       }
       const outcome = await runLatency({
         paths,
@@ -92,7 +92,7 @@ export function register(program: Command): void {
         ...(options.rate === undefined ? {} : { rate: options.rate }),
         ...(options.threshold === undefined ? {} : { thresholdUs: options.threshold }),
         config: readConfig(DEFAULT_CONFIG),
-        image: checkedImage(DEFAULT_IMAGE),
+        image: readImage(DEFAULT_IMAGE).path,
         say,
         signal: abort.signal,
       }).catch((error: unknown) => {

@@ -1,17 +1,15 @@
 // `xenwire up`: starts a whole lab, shows its guests' pictures, tears it down. What the flags mean together is checked
 // here, before anything starts; the run itself is lab/up.ts.
-import { accessSync, constants, mkdirSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { errorMessage, UserError } from '../../lib/core/errors.js';
+import { UserError } from '../../lib/core/errors.js';
 import { POLL_US_MAX } from '../../lib/core/limits.js';
 import { LOG_LEVELS } from '../../lib/core/log.js';
 import { NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/notification-path.js';
 import { NOTIFY_MODES, type NotifyMode } from '../../lib/core/notify.js';
-import { type Command, EXIT, integerBetween, Option } from '../../lib/node/process/cli.js';
+import { type Command, EXIT, folder, integerBetween, Option } from '../../lib/node/process/cli.js';
 import { STORE_TRANSPORTS, type StoreTransport } from '../../lib/xenstore/channel.js';
 import { virtioDeviceNumber } from '../../toolstack/guest-config.js';
 import { labOption } from './common.js';
-import { checkedImage, DEFAULT_CONFIG, DEFAULT_IMAGE, readConfig } from './guest-source.js';
+import { DEFAULT_CONFIG, DEFAULT_IMAGE, readConfig, readImage } from './guest-source.js';
 import { checkNotify, notificationPaths } from './path-option.js';
 
 interface Options {
@@ -43,7 +41,7 @@ export function register(program: Command): void {
     .option('--guests <count>', 'guests with a picture each: variations of the image', integerBetween(1, GUESTS_MAX), 1)
     .option('--once', 'tear down after the first frames; status 0 only if all is equal and nothing is left')
     .option('--json', 'print one JSON object at the end, and nothing else')
-    .option('--frames <dir>', 'copy the screens there, as PNG files')
+    .option('--frames <dir>', 'copy the screens there, as PNG files', folder)
     .option('--keep', 'leave logs, history and frames in the run directory')
     .option('--attach', 'use the processes that run already in the run directory, start none')
     .addOption(
@@ -78,6 +76,7 @@ export function register(program: Command): void {
       }
       const { runDir, guests, notify, logLevel, storeTransport } = options;
       checkNotify([...(options.path ?? config.virtio.map(({ path }) => path))], notify);
+      const image = readImage(options.image);
       const { up } = await import('../../lab/up.js');
       const ok = await up({
         runDir,
@@ -86,30 +85,18 @@ export function register(program: Command): void {
         logLevel,
         storeTransport,
         config,
-        image: checkedImage(options.image),
+        image,
         once: options.once ?? false,
         json: options.json ?? false,
         keep: options.keep ?? false,
         attach: options.attach ?? false,
         ...(options.path === undefined ? {} : { paths: options.path }),
         ...(options.pollUs === undefined ? {} : { pollUs: options.pollUs }),
-        ...(options.frames === undefined ? {} : { frames: writableFolder(options.frames) }),
+        ...(options.frames === undefined ? {} : { frames: options.frames }),
         startNs: processStartNs(),
       });
       process.exitCode = ok ? EXIT.OK : EXIT.FAILED;
     });
-}
-
-/** The absolute path of a folder that is there, or made now. */
-function writableFolder(path: string): string {
-  const folder = resolve(path);
-  try {
-    mkdirSync(folder, { recursive: true });
-    accessSync(folder, constants.W_OK);
-  } catch (error) {
-    throw new UserError(`cannot write frames to ${path}: ${errorMessage(error)}`);
-  }
-  return folder;
 }
 
 /** CLOCK_MONOTONIC when this process began. */

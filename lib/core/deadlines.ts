@@ -20,8 +20,8 @@ export const DEADLINE_MS = {
   causeOfEnd: 1000,
   /** lab/claim.ts: the processes of a supervisor that was killed, to end by themselves. */
   orphansEnd: 5000,
-  /** lab/up.ts: signals within this count as one Ctrl-C, which a terminal and a shell may both send. */
-  oneSignal: 500,
+  /** lab/interruption.ts: signals within this count as one Ctrl-C, which a terminal and a shell may both send. */
+  oneSignal: 300,
   /** lab/session.ts: a toolstack waits for xenstored to be back. */
   storeBack: 5000,
   /** lab/session.ts: a toolstack waits for another that holds the lab. */

@@ -44,6 +44,11 @@ export class DeadlineError extends Error {
   override readonly name = 'DeadlineError';
 }
 
+/** The user asked a command to end before it had done its work. */
+export class InterruptedError extends Error {
+  override readonly name = 'InterruptedError';
+}
+
 /** A guest said that it cannot do its work, and why. */
 export class GuestFailedError extends Error {
   override readonly name = 'GuestFailedError';

@@ -1,6 +1,6 @@
 // The command line beside `up`: each process by its own command in any order, guests added and removed in a running lab,
 // the examples that --help gives, and what a user gets wrong.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
@@ -150,10 +150,10 @@ t.test('what a user gets wrong is one sentence and status 2', async (t) => {
       /^xenwire: option '--guests <count>' argument 'many' is invalid: It must be a whole number/,
     ],
     [['up', '--notify', 'pigeon'], /^xenwire: .*'pigeon' is invalid: Allowed choices are doorbell, zmq$/],
-    [['up', '--image', join(dir, 'none.png')], /^xenwire: cannot read the image .*none\.png: ENOENT/],
+    [['up', '--image', join(dir, 'none.png')], /^xenwire: there is no picture .*none\.png$/],
     [['up', '--image', notPng], /^xenwire: .*picture\.png is not a PNG image$/],
-    [['up', '--image', dir], /^xenwire: cannot read the image /],
-    [['up', '--config', join(dir, 'none.cfg')], /^xenwire: cannot read the configuration .*none\.cfg: ENOENT/],
+    [['up', '--image', dir], /^xenwire: cannot read the picture /],
+    [['up', '--config', join(dir, 'none.cfg')], /^xenwire: there is no configuration .*none\.cfg$/],
     [['up', '--config', bad], /^xenwire: .*bad\.cfg:2: memory is a number from 8 to 3840, not "much"$/],
     [['up', '--config', noGpu], /^xenwire: .*no-gpu\.cfg has no GPU as its device 0/],
     [
@@ -162,6 +162,17 @@ t.test('what a user gets wrong is one sentence and status 2', async (t) => {
     ],
     [['up', '--run-dir', other], /^xenwire: .*other holds other things \(letter\.txt\): name a new or empty folder$/],
     [['up', '--run-dir', join(bad, 'lab')], /^xenwire: cannot use .* as run directory: ENOTDIR/],
+    [['up', '--run-dir', join(dir, 'new', 'x'.repeat(100))], /^xenwire: run directory .* is too long/],
+    [['up', '--run-dir', ''], /^xenwire: .*'--run-dir <dir>' argument '' is invalid: It must name a folder$/],
+    [['up', '--run-dir', '/proc/foo'], /^xenwire: cannot use \/proc\/foo as run directory: ENOENT/],
+    [['up', '--frames', ''], /^xenwire: .*'--frames <dir>' argument '' is invalid: It must name a folder$/],
+    [['up', '--frames', '/proc/x'], /^xenwire: cannot write frames to \/proc\/x: ENOENT/],
+    [['up', '--frames', join(notPng, 'x')], /^xenwire: cannot write frames to .*x: ENOTDIR/],
+    [['up', '--config', '/dev/zero'], /^xenwire: cannot read the configuration \/dev\/zero: it is no plain file$/],
+    [['up', '--image', '/dev/zero'], /^xenwire: cannot read the picture \/dev\/zero: it is no plain file$/],
+    [['hypercall', '--replay', dir], /^xenwire: cannot read the recording .*: it is no plain file$/],
+    [['hypervisor', '--run-dir', ''], /^xenwire hypervisor: .*'' is invalid: It must name a folder$/],
+    [['guest', '--name', 'g', '--image', notPng], /^xenwire guest: .*picture\.png is (no|not a) PNG/],
     [['create'], /^xenwire: missing required argument 'config'$/],
     [['create', CONFIG], /^xenwire: no hypervisor runs in .*: start a lab with xenwire up, or name its --run-dir$/],
     [['destroy', 'g'], /^xenwire: no hypervisor runs in /],
@@ -171,13 +182,14 @@ t.test('what a user gets wrong is one sentence and status 2', async (t) => {
     [['hypervisor', '--run-dir', long], /^xenwire hypervisor: run directory .* is too long/],
   ];
   for (const [args, message] of cases) {
-    const named = args.includes('--run-dir') || args[0] === undefined || args[0] === 'fly';
+    const named = args.includes('--run-dir') || args[0] === undefined || args[0] === 'fly' || args[0] === 'hypercall';
     const result = await xenwire(t, named ? args : [...args, '--run-dir', runDir]);
     t.equal(result.status, 2, args.join(' '));
     t.match(result.stderr.trimEnd(), message);
     t.notMatch(result.stderr.trimEnd(), '\n', 'one line');
     t.equal(result.stdout, '');
   }
+  t.same(readdirSync(dir).sort(), ['bad.cfg', 'no-gpu.cfg', 'other', 'picture.png'], 'and nothing is left of it');
 });
 
 t.test('a run directory in use is refused, to a second lab and to a second process of a name', async (t) => {

@@ -1,15 +1,37 @@
 // How a lab ends: by the user's word, by the death of any of its processes, by the death of its supervisor. Whichever it
 // is, nothing stays behind.
+import { spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { openSession, type Session } from '../../lab/session.js';
+import { writePng } from '../../lib/node/files/png.js';
+import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
+import { runPaths } from '../../lib/node/process/run-dir.js';
+import { retryOnChange, withDeadline } from '../../lib/node/process/wait.js';
+import { TestProcess } from '../../testkit/processes.js';
+import { readNode, whenStore } from '../../toolstack/toolstack.js';
 import {
   leftovers,
   processesIn,
   processNamed,
+  registered,
   startLab,
   startXenwire,
   temporaryLabDir,
+  XENWIRE,
   xenwire,
 } from '../fixtures/lab.js';
+
+const CONFIG = join(PACKAGE_ROOT, 'examples', 'gpu-guest.cfg');
+const BACKEND = '/local/domain/0/backend/virtio-mmio/1/0';
+
+/** Resolves once a toolstack has told the backend to close. */
+async function closing(session: Session): Promise<void> {
+  const path = `${BACKEND}/state`;
+  await whenStore(session, path, 5000, async () => ((await readNode(session.store, path)) === '5' ? true : undefined));
+}
 
 t.test('Ctrl-C takes an idle lab through Closing and Closed to nothing', async (t) => {
   const runDir = temporaryLabDir(t);
@@ -63,3 +85,108 @@ t.test('an interruption before the first frame is a failure, and leaves nothing 
   t.match(lab.stderr, 'xenwire up: interrupted before the first frame');
   t.same(leftovers(runDir), []);
 });
+
+t.test('a guest that cannot show its picture ends the lab at once, with its reason', async (t) => {
+  const runDir = temporaryLabDir(t);
+  const image = join(runDir, '..', 'large.png');
+  writePng(image, { width: 5000, height: 4000, rgba: new Uint8Array(5000 * 4000 * 4) });
+  const startMs = performance.now();
+  const lab = startXenwire(t, ['up', '--run-dir', runDir, '--image', image]);
+  t.equal(await lab.ended(20_000), 1);
+  // Long before the deadline of the frame that it waited for.
+  t.ok(performance.now() - startMs < 15_000);
+  t.match(
+    lab.stderr,
+    /^xenwire up: guest gpu-guest \(pid \d+\) ended with status 2: .*large\.png \(5000x4000\) needs /m,
+  );
+  rmSync(image);
+  t.same(leftovers(runDir), []);
+});
+
+t.test('SIGTERM to all processes of a terminal is an end in order', async (t) => {
+  const runDir = temporaryLabDir(t);
+  const args = [fileURLToPath(XENWIRE), 'up', '--run-dir', runDir];
+  const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+  const lab = new TestProcess(child);
+  t.teardown(() => child.kill('SIGKILL'));
+  await lab.line(/until Ctrl-C/, 20_000);
+  process.kill(-child.pid!, 'SIGTERM');
+  t.equal(await lab.ended(), 0, lab.stderr);
+  t.match(lab.lines.at(-1), 'nothing is left behind');
+  t.same(leftovers(runDir), []);
+});
+
+t.test('a full disk behind standard output is a sentence and status 1, and the lab goes in order', async (t) => {
+  const runDir = temporaryLabDir(t);
+  const full = openSync('/dev/full', 'w');
+  const args = [fileURLToPath(XENWIRE), 'up', '--once', '--run-dir', runDir];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', full, 'pipe'] });
+  closeSync(full);
+  const lab = new TestProcess(child);
+  t.teardown(() => child.kill('SIGKILL'));
+  t.equal(await lab.ended(20_000), 1);
+  t.equal(lab.stderr, 'xenwire up: cannot write to standard output: ENOSPC: no space left on device, write\n');
+  t.same(leftovers(runDir), []);
+});
+
+t.test('a second Ctrl-C ends a lab whose processes do not', async (t) => {
+  const runDir = temporaryLabDir(t);
+  const lab = await startLab(t, runDir);
+  process.kill(processNamed(runDir, 'vhost-frontend').pid, 'SIGSTOP');
+  const session = await openSession({ runDir });
+  lab.child.kill('SIGINT');
+  await closing(session);
+  await session.close();
+  const again = setInterval(() => lab.child.kill('SIGINT'), 100);
+  t.teardown(() => clearInterval(again));
+  t.equal(await lab.ended(3000), 1);
+  t.match(lab.stderr, 'xenwire up: interrupted twice: all processes were killed\n');
+  // Killed ones are gone once the kernel has reaped them.
+  await retryOnChange(runDir, () => (processesIn(runDir).length === 0 ? true : undefined), AbortSignal.timeout(3000));
+  t.same(leftovers(runDir), []);
+});
+
+t.test('a session that waits for a paused server is given up at once', async (t) => {
+  const runDir = temporaryLabDir(t);
+  const hypervisor = startXenwire(t, ['hypervisor', '--run-dir', runDir]);
+  await registered(runDir, 'hypervisor', /ready/);
+  process.kill(processNamed(runDir, 'hypervisor').pid, 'SIGSTOP');
+  const abort = new AbortController();
+  const opening = openSession({ runDir, signal: abort.signal });
+  opening.catch(() => {}); // looked at below
+  // It has connected: the kernel accepted for the paused process.
+  const socket = runPaths.live(runDir, 'hypervisor');
+  const connected = (): true | undefined =>
+    readFileSync('/proc/net/unix', 'latin1').split(socket).length > 2 ? true : undefined;
+  t.ok(await retryOnChange('/proc/self/none', connected, AbortSignal.timeout(5000)));
+  abort.abort();
+  await t.rejects(withDeadline(opening, 1000, 'giving up'), { name: 'PeerDiedError' });
+  hypervisor.child.kill('SIGKILL');
+});
+
+for (const moment of ['before', 'during'] as const) {
+  t.test(`destroy of a guest that dies ${moment} it takes no deadline, and leaves nothing of it`, async (t) => {
+    const runDir = temporaryLabDir(t);
+    for (const name of ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend']) {
+      startXenwire(t, [name, '--run-dir', runDir]);
+    }
+    const created = await xenwire(t, ['create', CONFIG, '--wait', '--wait-for-lab', '--run-dir', runDir]);
+    t.equal(created.status, 0, created.stderr);
+    const { pid } = processNamed(runDir, 'guest-gpu-guest');
+    // Paused, it answers no Closing: destroy waits for it until it is killed.
+    process.kill(pid, moment === 'before' ? 'SIGKILL' : 'SIGSTOP');
+    const destroy = xenwire(t, ['destroy', 'gpu-guest', '--run-dir', runDir]);
+    const session = await openSession({ runDir });
+    t.teardown(() => session.close());
+    if (moment === 'during') {
+      await closing(session);
+      process.kill(pid, 'SIGKILL');
+    }
+    const startMs = performance.now();
+    const { status, stderr } = await destroy;
+    t.ok(performance.now() - startMs < 3000, 'within 3 s');
+    t.same([status, stderr], [0, '']);
+    t.equal(await readNode(session.store, BACKEND), undefined);
+    t.notOk((await session.store.directory('/local/domain')).includes('1'));
+  });
+}

@@ -83,7 +83,7 @@ export class ZmqBusClient implements BusClient {
         path,
         async () => {
           if (!existsSync(path)) return undefined;
-          return connectLive(path, client.#id, () => client.#onLost()).catch(() => undefined);
+          return connectLive(path, client.#id, () => client.#onLost(), setup.signal).catch(() => undefined);
         },
         setup.signal,
       );
@@ -92,6 +92,9 @@ export class ZmqBusClient implements BusClient {
         return undefined;
       }
       client.#live = live;
+      // A server that is paused keeps its connections and answers no greeting.
+      const giveUp = (): void => client.#onLost();
+      setup.signal?.addEventListener('abort', giveUp);
       try {
         const welcome = await client.#greet(await setup.token());
         client.#domid = welcome.domid;
@@ -100,6 +103,8 @@ export class ZmqBusClient implements BusClient {
         await client.close();
         if (!(error instanceof PeerDiedError)) throw error;
         // ended between our connecting and its answer: wait for the next one
+      } finally {
+        setup.signal?.removeEventListener('abort', giveUp);
       }
     }
   }

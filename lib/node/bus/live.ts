@@ -76,17 +76,29 @@ export interface LiveConnection {
   close(): void;
 }
 
-/** Connects and names itself. Rejects with ErrnoError ENOENT while nobody listens. `onGone` runs once, not after close(). */
-export function connectLive(path: string, id: string, onGone: () => void): Promise<LiveConnection> {
+/**
+ * Connects and names itself. Rejects with ErrnoError ENOENT while no server listens, and when `signal` aborts: a server
+ * that is paused accepts, and does not answer. `onGone` runs once, not after close().
+ */
+export function connectLive(
+  path: string,
+  id: string,
+  onGone: () => void,
+  signal?: AbortSignal,
+): Promise<LiveConnection> {
   return new Promise((resolve, reject) => {
     let acknowledged = false;
     let closed = false;
     const socket = createConnection(path);
+    const giveUp = (): void => void socket.destroy();
+    if (signal?.aborted) giveUp();
+    signal?.addEventListener('abort', giveUp);
     socket.on('connect', () => socket.write(`${id}\n`));
     socket.on('error', () => {}); // 'close' follows
     socket.on('data', () => {
       if (acknowledged) return;
       acknowledged = true;
+      signal?.removeEventListener('abort', giveUp);
       resolve({
         close() {
           closed = true;
@@ -96,7 +108,8 @@ export function connectLive(path: string, id: string, onGone: () => void): Promi
     });
     socket.on('end', () => socket.destroy());
     socket.on('close', () => {
-      if (!acknowledged) reject(new ErrnoError('ENOENT', `nobody listens on ${path}`));
+      signal?.removeEventListener('abort', giveUp);
+      if (!acknowledged) reject(new ErrnoError('ENOENT', `no server listens on ${path}`));
       else if (!closed) onGone();
     });
   });

@@ -1,6 +1,6 @@
 // PNG files in and out: the only place that loads pngjs. A file may be anything a user named, so its kind, its bytes and its
 // pixels are checked before it is decoded: a small file can claim a picture of any size.
-import { closeSync, createWriteStream, fstatSync, openSync, readFileSync } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { inflateSync } from 'node:zlib';
@@ -8,6 +8,7 @@ import { PNG } from 'pngjs';
 import { ErrnoError, errorMessage, UserError } from '../../core/errors.js';
 import { IMAGE_FILE_BYTES_MAX, IMAGE_PIXELS_MAX } from '../../core/limits.js';
 import type { Picture } from '../../core/picture.js';
+import { readGivenFile } from './given.js';
 
 /** The first bytes of every PNG (PNG specification 5.2). */
 const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
@@ -23,23 +24,7 @@ const CHUNK_OVERHEAD = 12;
 const PIXEL_BYTES_MAX = 8;
 
 function readImageFile(path: string): Buffer {
-  let bytes: Buffer;
-  try {
-    const fd = openSync(path, 'r');
-    try {
-      const stat = fstatSync(fd);
-      if (!stat.isFile()) throw new UserError(`${path} is no file with a picture in it`);
-      if (stat.size > IMAGE_FILE_BYTES_MAX)
-        throw new UserError(`${path} has ${stat.size} bytes; a picture has at most ${IMAGE_FILE_BYTES_MAX}`);
-      bytes = readFileSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-  } catch (error) {
-    if (error instanceof UserError) throw error;
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw new UserError(`there is no picture ${path}`);
-    throw new UserError(`cannot read the picture ${path}: ${errorMessage(error)}`);
-  }
+  const bytes = readGivenFile(path, 'the picture', IMAGE_FILE_BYTES_MAX);
   if (bytes.length < IHDR_END || !bytes.subarray(0, SIGNATURE.length).equals(SIGNATURE))
     throw new UserError(`${path} is not a PNG image`);
   return bytes;

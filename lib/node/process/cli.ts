@@ -1,4 +1,5 @@
 // Command lines: commander, with a user's mistakes as one sentence on standard error and exit status 2.
+import { resolve } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { UserError } from '../../core/errors.js';
 
@@ -10,6 +11,12 @@ export const EXIT = { OK: 0, FAILED: 1, USAGE: 2 } as const;
 /** A command whose mistakes throw instead of printing and exiting: see runCommand. */
 export function command(name: string): Command {
   return new Command(name).exitOverride().configureOutput({ writeErr: () => {} });
+}
+
+/** The absolute path of a folder, for Option.argParser. An empty text is no name: an unset variable of a script, say. */
+export function folder(text: string): string {
+  if (text === '') throw new InvalidArgumentError('It must name a folder.');
+  return resolve(text);
 }
 
 /** A whole number between two bounds, for Option.argParser. */

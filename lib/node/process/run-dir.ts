@@ -5,7 +5,6 @@ import {
   constants,
   existsSync,
   fstatSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -19,6 +18,7 @@ import { join, resolve } from 'node:path';
 import { DEADLINE_MS } from '../../core/deadlines.js';
 import { errorMessage, UserError } from '../../core/errors.js';
 import { SOCKET_PATH_BYTES_MAX } from '../../core/limits.js';
+import { makeFolders } from '../files/given.js';
 import { setInherited, tryLock } from '../files/libc.js';
 import { retryOnChange } from './wait.js';
 
@@ -54,8 +54,15 @@ export function defaultRunDir(): string {
   return join(base, `xenwire-${process.getuid?.() ?? 0}`, 'lab');
 }
 
-/** Makes the folders that are missing, mode 0700. Throws UserError when the path cannot serve. */
-export function prepareRunDir(path: string): string {
+export interface PreparedRunDir {
+  /** Absolute. */
+  readonly runDir: string;
+  /** The topmost folder that was made for it; undefined when the run directory was there. A start that fails removes it. */
+  readonly made: string | undefined;
+}
+
+/** Makes the folders that are missing, mode 0700. Throws UserError when the path cannot serve, and leaves nothing then. */
+export function prepareRunDir(path: string): PreparedRunDir {
   const runDir = resolve(path);
   const longest = Buffer.byteLength(runDir) + LONGEST_SOCKET_NAME;
   if (longest > SOCKET_PATH_BYTES_MAX) {
@@ -64,8 +71,9 @@ export function prepareRunDir(path: string): string {
       `run directory ${runDir} is too long for the sockets in it: ${Buffer.byteLength(runDir)} bytes, at most ${most}`,
     );
   }
+  let made: string | undefined;
   try {
-    mkdirSync(runDir, { recursive: true, mode: 0o700 });
+    made = makeFolders(runDir, 0o700);
     if (!isRunDir(runDir)) {
       const other = readdirSync(runDir).find(
         (name) => name !== MARKER && !(SUBDIRS as readonly string[]).includes(name),
@@ -74,12 +82,20 @@ export function prepareRunDir(path: string): string {
         throw new UserError(`${runDir} holds other things (${other}): name a new or empty folder`);
       writeFileSync(join(runDir, MARKER), '', { mode: 0o600 });
     }
-    for (const name of SUBDIRS) mkdirSync(join(runDir, name), { recursive: true, mode: 0o700 });
+    for (const name of SUBDIRS) makeFolders(join(runDir, name), 0o700);
   } catch (error) {
+    if (made !== undefined) rmSync(made, { recursive: true, force: true });
     if (error instanceof UserError) throw error;
     throw new UserError(`cannot use ${runDir} as run directory: ${errorMessage(error)}`);
   }
-  return runDir;
+  return { runDir, made };
+}
+
+/** Removes what prepareRunDir made for a start that failed, unless another process has begun to use it. */
+export function forgetRunDir({ runDir, made }: PreparedRunDir, name: string): void {
+  if (made === undefined) return;
+  const others = readdirSync(join(runDir, 'lock')).filter((file) => file !== name);
+  if (others.length === 0) rmSync(made, { recursive: true, force: true });
 }
 
 /** Whether a folder was made as a run directory: only such a one is ever removed as a whole. */

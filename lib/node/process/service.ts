@@ -18,13 +18,15 @@ import { connectLive, type LiveConnection } from '../bus/live.js';
 import { ZmqBusServer } from '../bus/server.js';
 import { createProbe, type OwnProbe } from '../files/probe.js';
 import { sharedFiles } from '../files/shm.js';
-import { type Command, command, EXIT, integerBetween, Option, runCommand } from './cli.js';
+import { type Command, command, EXIT, folder, integerBetween, Option, runCommand } from './cli.js';
 import { REAL_CLOCK } from './clock.js';
 import { openLog } from './log.js';
 import {
   defaultRunDir,
+  forgetRunDir,
   inheritName,
   type NameLock,
+  type PreparedRunDir,
   prepareRunDir,
   removeProcessEntry,
   removeStalePages,
@@ -72,7 +74,7 @@ const PROCESS_NAME = /^[a-z0-9][a-z0-9-]{0,31}$/;
 export function serviceCommand<Options>(definition: ServiceDefinition<Options>): Command {
   const program = command(`xenwire ${definition.program}`)
     .description(definition.describe)
-    .option('--run-dir <dir>', 'where the processes of one lab find each other', defaultRunDir())
+    .option('--run-dir <dir>', 'where the processes of one lab find each other', folder, defaultRunDir())
     .addOption(
       new Option('--notify <how>', 'how wake-ups travel between processes').choices(NOTIFY_MODES).default('doorbell'),
     )
@@ -111,6 +113,8 @@ class RunningService<Options> {
   readonly #abort = new AbortController();
   #context: ServiceContext | undefined;
   #nameFd = -1;
+  /** How many of the owned things are this process's own: what the service owns comes behind them. */
+  #ownBase = 0;
   #stopping: Promise<void> | undefined;
 
   constructor(definition: ServiceDefinition<Options>, options: Options & CommonOptions) {
@@ -119,11 +123,12 @@ class RunningService<Options> {
   }
 
   async run(): Promise<void> {
-    const runDir = prepareRunDir(this.#options.runDir);
     const name = this.#definition.name?.(this.#options) ?? this.#definition.program;
     if (!PROCESS_NAME.test(name)) {
       throw new UserError(`${name} cannot name a process: small letters, digits and dashes, at most 32`);
     }
+    const prepared = prepareRunDir(this.#options.runDir);
+    const { runDir } = prepared;
     const lock = inheritedName(runDir, name) ?? (await takeName(runDir, name));
     if (lock === undefined) throw new UserError(`${name} is already running in ${runDir}`);
     this.#own('name', () => lock.release());
@@ -131,19 +136,21 @@ class RunningService<Options> {
     this.#listenToSignals();
     try {
       const context = await this.#prepare(runDir, name);
+      this.#ownBase = this.#owned.length;
       this.#context = context;
       if (this.#stopping !== undefined) return; // told to end before we had begun
       context.probe.at(POINT['life.start'], '', process.pid);
       await this.#definition.start(context, this.#options);
     } catch (error) {
-      await this.#startFailed(error);
+      await this.#startFailed(error, prepared, name);
     }
   }
 
-  async #startFailed(error: unknown): Promise<void> {
-    // Without a context there is no log to say it in: whoever called runService says it.
+  async #startFailed(error: unknown, prepared: PreparedRunDir, name: string): Promise<void> {
+    // Without a context there is no log to say it in: runCommand says it.
     if (error instanceof UserError || this.#context === undefined) {
       await this.#end();
+      forgetRunDir(prepared, name);
       throw error;
     }
     // A server that ended while we greeted it: its loss has been said already.
@@ -235,7 +242,9 @@ class RunningService<Options> {
     const proof = async (): Promise<string> => token ?? (await this.#dom0Token(shared.runDir));
     const client = await ZmqBusClient.connect({ ...shared, server, token: proof, signal });
     if (client === undefined) throw new PeerDiedError(server);
-    this.#own(`connection to ${server}`, () => client.close());
+    // Given back after all that the service owns, whenever it was made: a server that was replaced is connected to anew
+    // while things are held that only it can take back.
+    this.#owned.splice(this.#ownBase, 0, { what: `connection to ${server}`, release: () => client.close() });
     if (onLost === 'end') client.onLost(() => void this.#stop(`${server} ended`));
     return client;
   }
@@ -284,7 +293,7 @@ class RunningService<Options> {
     process.on('unhandledRejection', (error) => void this.#crash(error));
   }
 
-  /** A bug of ours: say so, and end; whoever started us decides what comes next. */
+  /** A bug of ours: say so, and end; the process that started us decides what comes next. */
   async #crash(error: unknown): Promise<void> {
     if (this.#stopping !== undefined) {
       this.#context?.log.error({ error: stackOf(error) }, 'failed while stopping');

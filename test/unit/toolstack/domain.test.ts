@@ -177,6 +177,47 @@ t.test('a backend that never closes is told twice, and its directories go all th
   t.same(left(host), before);
 });
 
+t.test('a guest that dies while its device closes is not waited for: the rest goes by force, in order', async (t) => {
+  for (const how of ['shutdown', 'gone'] as const) {
+    const host = new FakeHost();
+    const before = left(host);
+    const toolstack = host.toolstack((request) => {
+      // Its frontend never answers the Closing: the guest dies at it.
+      if (request === `WRITE ${BACK}/state 5`) setImmediate(() => host.domains.has(1) && host.lose(1, how));
+    });
+    await createGuest(toolstack, CONFIG);
+    // A backend that waits for its frontend, as vhost-frontend does.
+    const backend = host.client('backend');
+    await backend.watch(`${FRONT}/state`, 'f', async () => {
+      const front = await backend.read(`${FRONT}/state`).catch(() => 'gone');
+      if (front === 'gone' && (await backend.read(`${BACK}/state`).catch(() => '')) === '5') {
+        await backend.write(`${BACK}/state`, '6');
+      }
+    });
+    await backend.watch(`${BACK}/state`, 'b', async () => {
+      const front = await backend.read(`${FRONT}/state`).catch(() => 'gone');
+      const state = await backend.read(`${BACK}/state`).catch(() => '');
+      if (front === 'gone' && state === '5') await backend.write(`${BACK}/state`, '6');
+    });
+    const [info] = await listGuests(toolstack);
+    t.equal(await destroyGuest(toolstack, info!, { deadlineMs: 10_000 }), true, how);
+    t.same(left(host), before);
+  }
+});
+
+t.test('what is left of a domain that went without a toolstack, the next call removes', async (t) => {
+  const host = new FakeHost();
+  const before = left(host);
+  const toolstack = host.toolstack();
+  await createGuest(toolstack, CONFIG);
+  await closingBackend(host);
+  host.lose(1, 'gone');
+  t.ok(host.nodes(`${BACK}/`).length > 0, 'the store cannot know what belongs to the domain in other directories');
+  await finishUnfinished(toolstack);
+  t.same(left(host), before);
+  t.same([...host.tokens], []);
+});
+
 t.test('a toolstack killed before any of its requests leaves what the next call removes', async (t) => {
   const whole = new FakeHost();
   await createGuest(whole.toolstack(), CONFIG);

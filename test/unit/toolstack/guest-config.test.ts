@@ -106,7 +106,10 @@ t.test('mistakes are one sentence with file and line', async (t) => {
 t.test('what becomes of a guest that ended is one of the words of xl, by its defaults', async (t) => {
   const { config } = read('name = "g"\non_crash = "coredump-restart"\non_poweroff = "preserve"');
   t.same([config.onPoweroff, config.onReboot, config.onCrash], ['preserve', 'restart', 'coredump-restart']);
-  t.match(refusal('name = "g"\non_reboot = "dance"'), /^g\.cfg:2: on_reboot is one of destroy, restart, .*, not "dance"$/);
+  t.match(
+    refusal('name = "g"\non_reboot = "dance"'),
+    /^g\.cfg:2: on_reboot is one of destroy, restart, .*, not "dance"$/,
+  );
   t.match(refusal('name = "g"\non_crash = "soft-reset"'), /^g\.cfg:2: on_crash is one of /);
 });
 

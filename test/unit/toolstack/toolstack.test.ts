@@ -33,6 +33,19 @@ t.test('waiting ends loudly at its deadline, and with what the look throws', asy
   t.same(host.store.audit(), []);
 });
 
+t.test('waiting ends with the toolstack, and with the first of several paths that changes', async (t) => {
+  const host = new FakeHost();
+  const end = new AbortController();
+  const toolstack = { ...host.toolstack(), ended: end.signal };
+  const waiting = whenStore(toolstack, '/a', undefined, async () => undefined);
+  end.abort(new Error('closed'));
+  await t.rejects(waiting, new Error('closed'));
+  const other = host.toolstack();
+  const several = whenStore(other, ['/b', '/c'], 5000, () => readNode(other.store, '/c'));
+  await other.store.write('/c', 'here');
+  t.equal(await several, 'here');
+});
+
 t.test('a removed node takes along parents that hold nothing, and stops at one that does', async (t) => {
   const { store } = new FakeHost().toolstack();
   await store.write('/top/kept', 'value');
