@@ -114,9 +114,7 @@ t.test('the examples of --help do what they say', async (t) => {
   );
   await lab.line(/until Ctrl-C/);
   for (const line of ['ps', 'ps --json', 'ps --check hypervisor', 'list', 'list --json']) await run(line);
-  for (const line of ['trace --kind state', 'trace --process guest-gpu-guest --last 50', 'trace --domid 1 --json']) {
-    await run(line);
-  }
+  for (const args of examples.filter(([verb]) => verb === 'trace')) await run(args.join(' '));
   await run('destroy gpu-guest');
   await run('create examples/gpu-guest.cfg');
   t.equal((await xenwire(t, ['destroy', 'gpu-guest'], env)).status, 0);
@@ -176,7 +174,7 @@ t.test('what a user gets wrong is one sentence and status 2', async (t) => {
     [['create'], /^xenwire: missing required argument 'config'$/],
     [['create', CONFIG], /^xenwire: no hypervisor runs in .*: start a lab with xenwire up, or name its --run-dir$/],
     [['destroy', 'g'], /^xenwire: no hypervisor runs in /],
-    [['trace', '--kind', 'noise'], /^xenwire: .*'noise' is invalid: Kinds are step, send/],
+    [['trace', '--kind', 'noise'], /^xenwire: .*'noise' is invalid: Kinds are send, receive/],
     [['guest', '--run-dir', runDir], /^xenwire guest: required option '--name <name>' not specified$/],
     [['hypervisor', '--warp'], /^xenwire hypervisor: unknown option '--warp'$/],
     [['hypervisor', '--run-dir', long], /^xenwire hypervisor: run directory .* is too long/],

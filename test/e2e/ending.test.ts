@@ -89,7 +89,7 @@ t.test('an interruption before the first frame is a failure, and leaves nothing 
 t.test('a guest that cannot show its picture ends the lab at once, with its reason', async (t) => {
   const runDir = temporaryLabDir(t);
   const image = join(runDir, '..', 'large.png');
-  writePng(image, { width: 5000, height: 4000, rgba: new Uint8Array(5000 * 4000 * 4) });
+  await writePng(image, { width: 5000, height: 4000, rgba: new Uint8Array(5000 * 4000 * 4) });
   const startMs = performance.now();
   const lab = startXenwire(t, ['up', '--run-dir', runDir, '--image', image]);
   t.equal(await lab.ended(20_000), 1);

@@ -72,8 +72,8 @@ t.test('what is no file, or no PNG, is said in one sentence', (t) => {
   const text = join(dir, 'text.png');
   writeFileSync(text, readFileSync('/proc/self/status'));
   t.throws(() => readPng(text), { name: 'UserError', message: /is not a PNG image/ });
-  t.throws(() => readPng('/dev/zero'), { name: 'UserError', message: /no file/ });
-  t.throws(() => pngSize(dir), { name: 'UserError', message: /no file/ });
+  t.throws(() => readPng('/dev/zero'), { name: 'UserError', message: /no plain file/ });
+  t.throws(() => pngSize(dir), { name: 'UserError', message: /no plain file/ });
   t.throws(() => readPng(join(dir, 'nothing.png')), { name: 'UserError', message: /there is no picture/ });
   t.end();
 });
