@@ -18,7 +18,7 @@ import {
   GATE_VERSION,
 } from '../lib/layout/ours/gate.js';
 import { mapPath } from '../lib/node/files/shm.js';
-import { isRunning, listProcesses, runPaths } from '../lib/node/process/run-dir.js';
+import { listProcesses, runPaths } from '../lib/node/process/run-dir.js';
 import { retryOnChange } from '../lib/node/process/wait.js';
 import { CATALOGUE_HASH, POINT } from '../lib/trace/points.js';
 
@@ -109,7 +109,7 @@ export class ProcessGates {
     if (label.length > GATE_LABEL_BYTES_MAX)
       throw new UserError(`a gate's label has at most ${GATE_LABEL_BYTES_MAX} bytes`);
     let slot = 0;
-    while (slot < GATE_COUNT && this.#armed.has(slot)) slot++;
+    while (slot < GATE_COUNT && !this.#isFree(slot)) slot++;
     if (slot === GATE_COUNT) throw new UserError(`${this.process} has ${GATE_COUNT} gates armed: disarm some`);
     const { occurrence, point } = at;
     const fields = { occurrence, point: point.number, label_length: label.length, label, state: GATE_STATE.FREE };
@@ -119,6 +119,11 @@ export class ProcessGates {
     const gate = { ...at, slot };
     this.#armed.set(slot, gate);
     return gate;
+  }
+
+  /** Not where the process stands, be it at the gate that it has set itself. */
+  #isFree(slot: number): boolean {
+    return !this.#armed.has(slot) && this.#state(slot) !== GATE_STATE.HIT;
   }
 
   /** The process reads its page anew at its next point. */
@@ -148,7 +153,8 @@ export class ProcessGates {
    */
   async standing(deadlineMs: number): Promise<Gate> {
     const signal = AbortSignal.timeout(deadlineMs);
-    const found = await retryOnChange(this.#path, () => this.#hit() ?? this.#hopeless(), signal);
+    const look = (): Gate | GateError | undefined => this.#ended() ?? this.#hit() ?? this.#hopeless();
+    const found = await retryOnChange(this.#path, look, signal);
     if (found === undefined) throw new DeadlineError(`${this.process} came to no gate within ${deadlineMs} ms`);
     if (found instanceof GateError) throw found;
     await this.#allStopped(deadlineMs);
@@ -161,20 +167,34 @@ export class ProcessGates {
       if (this.#state(slot) === GATE_STATE.LATE) return new GateError(`${where} was passed before its gate was armed`);
       if (this.#state(slot) === GATE_STATE.REFUSED) return new GateError(`${where} was refused by the process`);
     }
-    return isRunning(this.#runDir, this.process) ? undefined : new GateError(`${this.process} has ended`);
+    return undefined;
+  }
+
+  /** Of this life; the name may have been taken by the next one. */
+  #ended(): GateError | undefined {
+    const entry = listProcesses(this.#runDir).find(({ name }) => name === this.process);
+    const lives = entry !== undefined && entry.state !== 'dead' && entry.incarnation === this.incarnation;
+    return lives ? undefined : new GateError(`${this.process} has ended`);
   }
 
   async #allStopped(deadlineMs: number): Promise<void> {
     const end = performance.now() + deadlineMs;
     while (!everyTaskStopped(this.pid)) {
+      const ended = this.#ended();
+      if (ended !== undefined) throw ended;
       if (performance.now() > end)
         throw new DeadlineError(`threads of ${this.process} still run after ${deadlineMs} ms`);
       await new Promise((resolve) => setTimeout(resolve, TASKS_LOOK_MS));
     }
   }
 
-  /** Lets the process go on from the gate where it stands (standing() has said so); resolves once it has passed. */
+  /**
+   * Lets the process go on from the gate where it stands (standing() has said so); resolves once it has passed. Throws GateError
+   * when it has ended there.
+   */
   async letGo(gate: Gate, deadlineMs: number): Promise<void> {
+    const ended = this.#ended();
+    if (ended !== undefined) throw ended;
     process.kill(this.pid, 'SIGCONT');
     const passed = (): boolean => this.#state(gate.slot) !== GATE_STATE.HIT;
     const signal = AbortSignal.timeout(deadlineMs);
@@ -187,7 +207,7 @@ export class ProcessGates {
   /** Disarms everything; a process that stands goes on. */
   close(): void {
     for (const gate of [...this.#armed.values()]) this.disarm(gate);
-    if (this.#hit() !== undefined && isRunning(this.#runDir, this.process)) process.kill(this.pid, 'SIGCONT');
+    if (this.#hit() !== undefined && this.#ended() === undefined) process.kill(this.pid, 'SIGCONT');
     this.#mapping.close();
   }
 }
