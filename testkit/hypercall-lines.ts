@@ -20,7 +20,7 @@ export interface HypercallAnswer {
   readonly error?: string;
 }
 
-/** Memory of a domain whose script does not say how much; none of it is touched until somebody writes. */
+/** Memory of a domain whose script does not say how much; none of it is touched until a line writes to it. */
 const MEMORY_MIB_DEFAULT = 16;
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -6,7 +6,7 @@
 //   2^63 .. 2^63+2^52-1  granted            2^52 .. 2^53-1
 //   anything else        nothing            DMA_NOWHERE, which lies in no memory
 //
-// Whoever takes an address off a wire (descriptors, backing entries, ring addresses, memory regions) comes through here;
+// Code that takes an address off a wire (descriptors, backing entries, ring addresses, memory regions) comes through here;
 // everything behind it has one kind of address. Leaves what a reference allows to grant-memory.ts.
 import { GRANT_DMA_ADDR_BIT } from '../layout/grant-table.js';
 import { PAGE_SHIFT, PAGE_SIZE } from '../layout/page.js';

@@ -4,7 +4,7 @@
 // it has the whole file mapped all the same. Leaves the pins that keep a ring granted to who maps it (gntdev).
 //
 // Linux's counterpart maps a page for each access and unmaps it (vhost-user XEN_MMAP, GRANT with no mapping in advance). All
-// accesses here end before anybody else of this process runs, so that looking the entry up each time is as good.
+// accesses here end before other code of this process runs, so that looking the entry up each time is as good.
 
 import { GRANT_ENTRY_V1, GTF_permit_access, GTF_readonly, GTF_sub_page, GTF_type_mask } from '../layout/grant-table.js';
 import { PAGE_SIZE } from '../layout/page.js';

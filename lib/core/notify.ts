@@ -1,4 +1,4 @@
-// Doorbell handles: what travels between processes where Linux passes an eventfd. Whoever holds a handle can signal its
+// Doorbell handles: what travels between processes where Linux passes an eventfd. A process that holds a handle can signal its
 // receiver, and knows neither who that is nor what is behind it (a device server stays hypervisor-neutral).
 // Leaves shared pages and sockets to lib/node/bell/bell.ts.
 
@@ -19,7 +19,7 @@ export interface Notifier {
 /** The sending end of a doorbell. */
 export interface BellNotifier extends Notifier {
   /**
-   * Signals, and wakes the receiver even if it seems awake: for whoever finishes what a sender that died may have begun,
+   * Signals, and wakes the receiver even if it seems awake: for the process that finishes what a dead sender may have begun,
    * its signal to that receiver included.
    */
   insist(): void;
@@ -36,7 +36,7 @@ export interface BoundBell {
 export interface Doorbell {
   /** Throws ENOSPC when all bits are taken. `count` consecutive bits: onRing gets the index from 0. */
   bind(onRing: (index: number) => void, count?: number): BoundBell;
-  /** Opens the sending end of anybody's handle. Throws ENOENT when its receiver does not exist (any more). */
+  /** Opens the sending end of a handle, whichever process made it. Throws ENOENT when its receiver does not exist (any more). */
   open(handle: NotifyHandle): BellNotifier;
 }
 

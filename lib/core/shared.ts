@@ -2,7 +2,7 @@
 // lib/node/files/shm.ts.
 import type { FileHandle } from './proto-types.js';
 
-/** A shared mapping, owned by whoever made it. `bytes` must not be touched after close(): that would be a SIGSEGV. */
+/** A shared mapping, owned by the code that made it. `bytes` must not be touched after close(): that would be a SIGSEGV. */
 export interface Mapping {
   readonly bytes: Uint8Array;
   close(): void;
@@ -14,6 +14,6 @@ export interface SharedFiles {
     path: string,
     size: number,
   ): Mapping & { readonly handle: FileHandle /** unmaps and unlinks */; remove(): void };
-  /** Maps somebody's file; throws EINVAL when the file is smaller than the handle says. */
+  /** Maps a file that another process made; throws EINVAL when the file is smaller than the handle says. */
   map(handle: FileHandle): Mapping;
 }

@@ -2,9 +2,9 @@
 // calls, both on the table that the hypervisor publishes (lib/layout/ours/direct.ts). Neither can change the table.
 // Leaves opening files and doorbells to lib/node.
 //
-// Whoever dies inside one of these must not leave an event that nobody is woken for.
+// A sender that dies inside one of these must not leave an event that no receiver is woken for.
 // A call: the sender's steps are pending, mask, selector, upcall (two-level.ts), then the ring (bell.ts). After any of them a
-// later send of anybody stops at the first, finding the event pending already; so the repair cannot be a send. Whoever
+// later send stops at the first, finding the event pending already; so the repair cannot be a send. The process that
 // hears that a device server has died (the front-end, by its connection) takes the call's entry back, and the hypervisor
 // then does the remaining steps whatever those before had found, and insists on the ring (TwoLevel.redeliver). The same
 // happens when the front-end dies, and at every orderly end: a spurious upcall is all that it costs.
@@ -85,7 +85,7 @@ export class DirectKicks {
   }
 }
 
-/** The calls of one guest, as whoever holds their handles sends them. */
+/** The calls of one guest, as the processes that hold their handles send them. */
 export class DirectCalls {
   readonly #bytes: Uint8Array;
   readonly #words: Uint32Array;
@@ -122,7 +122,7 @@ export class DirectCalls {
     if (this.#events.deliver(port, vcpu)) this.#ringUpcall();
   }
 
-  /** Interrupts the guest's process; nobody listens while none runs it, and attaching looks by itself. */
+  /** Interrupts the guest's process. While none runs the guest the ring goes nowhere; the next one looks when it attaches. */
   #ringUpcall(): void {
     const seq = Atomics.load(this.#words, DIRECT_TABLE.offset.upcall_seq >>> 2);
     if (!valid(seq)) return;

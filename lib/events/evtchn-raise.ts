@@ -19,7 +19,7 @@ export async function hasEvtchnRaise(
   } catch (error) {
     if (!(error instanceof ErrnoError)) throw error;
     if (error.code === 'EOPNOTSUPP') return false;
-    // Port 0 is nobody's: that this is what is wrong says that the operation is there.
+    // Port 0 is never handed out: a hypervisor that says so has the operation.
     if (error.code === 'EINVAL') return true;
     throw error;
   }

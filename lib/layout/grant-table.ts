@@ -1,6 +1,6 @@
 // Grants, version 1: entries by which a guest lets another domain at single pages, and the calls that map them.
 // Source: xen/include/public/grant_table.h. Leaves the rules to services/hypervisor/grant/grants.ts, and the addresses with the
-// top bit set, by which a virtio driver names granted pages, to whoever builds its guest memory.
+// top bit set, by which a virtio driver names granted pages, to lib/core/dma-address.ts.
 import { PAGE_SHIFT } from './page.js';
 import { pad, struct, u16, u32, u64 } from './struct.js';
 

@@ -1,6 +1,6 @@
 // Byte layouts, declared once: a table of field names and kinds, from which offsets, size, decode and encode are derived.
 // All integers are little-endian, as on x86-64, arm64 and in virtio 1. Spec files beside this one hold the tables;
-// nobody else writes an offset. Padding is a field of the table and is written as zero.
+// no other file writes an offset. Padding is a field of the table and is written as zero.
 
 /** How a field lies in memory: its size and alignment in bytes, and how to read and write it. */
 export interface Kind<T> {

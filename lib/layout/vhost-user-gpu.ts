@@ -1,4 +1,4 @@
-// vhost-user's GPU display protocol: what a GPU back-end says to whoever shows its picture, on the socket that
+// vhost-user's GPU display protocol: what a GPU back-end says to the viewer that shows its picture, on the socket that
 // GPU_SET_SOCKET gave (QEMU docs/interop/vhost-user-gpu.rst). Here the back-end asks. The header is vhost-user's own
 // (vhost-user.ts). Native byte order there; little-endian on every machine this runs on.
 import { struct, u32 } from './struct.js';

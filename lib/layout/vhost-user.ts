@@ -1,6 +1,6 @@
 // vhost-user on the wire: header, request numbers, payloads, feature bits. Source: QEMU docs/interop/vhost-user.rst.
 // Native byte order there; little-endian on every machine this runs on. Leaves which message may come when to
-// lib/vhost-user, and the display protocol (GPU_SET_SOCKET) to whoever speaks it.
+// lib/vhost-user, and the display protocol (GPU_SET_SOCKET) to vhost-user-gpu.ts.
 import { bytes, pad, struct, u8, u16, u32, u64 } from './struct.js';
 
 export const VHOST_USER_HDR = struct('VhostUserHeader', { request: u32, flags: u32, size: u32 }, { size: 12 });

@@ -36,7 +36,7 @@ export const VIRTIO_MMIO_CONFIG = 0x100;
 /** What MagicValue reads: "virt". */
 export const VIRTIO_MMIO_MAGIC = 0x74726976;
 export const VIRTIO_MMIO_VERSION_2 = 2;
-/** Bytes of the window that everybody uses: registers and 0x100 of config space. */
+/** Bytes of the usual window: registers and 0x100 of config space. */
 export const VIRTIO_MMIO_WINDOW_SIZE = 0x200;
 
 /** InterruptStatus and InterruptACK. */

@@ -147,7 +147,7 @@ export class Host {
     return rc;
   }
 
-  /** Ends a domain: ports and servers go, peers' ports fall to unbound, files are removed. Its domid stays until nobody holds it. */
+  /** Ends a domain: ports and servers go, peers' ports fall to unbound, files are removed. Its domid stays until no process maps its memory. */
   destroy(domain: Domain): number {
     if (domain === this.dom0) return -EINVAL;
     if (domain.life !== 'alive') return 0;
@@ -164,7 +164,7 @@ export class Host {
     return 0;
   }
 
-  /** Somebody let go of a dying domain: the last one frees its domid. */
+  /** Called after a process unmapped a dying domain: the last one frees its domid. */
   forgetUnheld(domain: Domain): void {
     if (domain.life !== 'dying' || domain.holders > 0) return;
     domain.life = 'gone';

@@ -29,7 +29,7 @@ export type ArgValues<S extends ArgSpec> = { readonly [N in keyof S]: ArgValue<S
 export type Out = Readonly<Record<string, unknown>>;
 
 export interface Operation {
-  /** `dom0`: EPERM for everybody else; `any`: the operation checks by itself. */
+  /** `dom0`: EPERM for every other domain; `any`: the operation checks by itself. */
   readonly caller: 'any' | 'dom0';
   readonly args: ArgSpec;
   run(host: Host, caller: Domain, args: never): Out | number;

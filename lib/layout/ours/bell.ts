@@ -1,9 +1,9 @@
-// The page of a doorbell (design 4), one a receiving process: pending bits, a summary word over them, a sleeping flag.
+// The page of a doorbell (docs/doorbells.md), one a receiving process: pending bits, a summary word over them, a sleeping flag.
 // Ours; lib/node/bell/bell.ts argues why no wake-up is lost. Every word that two processes write is on a cache line of its own.
 
 /** Indexes of u32 words in the page. */
 export const BELL_WORD = {
-  /** 1 while the receiver blocks, or is about to: whoever exchanges it with 0 owes it a wake-up. */
+  /** 1 while the receiver blocks, or is about to: the sender that exchanges it with 0 owes it a wake-up. */
   SLEEPING: 16,
   /** Bit w: look at pending word w. */
   SUMMARY: 32,

@@ -1,4 +1,4 @@
-// Doorbells (design 4): one page and one FIFO a process. Ringing is setting a bit; a wake-up is a byte in the FIFO, sent
+// Doorbells (docs/doorbells.md): one page and one FIFO a process. Ringing is setting a bit; a wake-up is a byte in the FIFO, sent
 // only when the receiver sleeps.
 //
 // Why no wake-up is lost. The sender does, in this order: (S1) set the bit in its pending word, (S2) set that word's bit

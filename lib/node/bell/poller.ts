@@ -1,4 +1,4 @@
-// Adaptive polling of the event loop (design 4): after each activity the process looks at its shared pages for a while, a
+// Adaptive polling of the event loop (docs/doorbells.md): after each activity the process looks at its shared pages for a while, a
 // few times a turn of the event loop, so that timers, sockets and ZeroMQ do not starve; then it says that it sleeps, looks
 // once more, and blocks. Leaves what is polled, and the wake-up, to its sources (bell.ts).
 //
@@ -13,7 +13,7 @@ export interface PollSource {
   sleep(): boolean;
 }
 
-/** How long to look after the last activity: 50 us costs the tail, more wastes the core (measured, design 4). */
+/** How long to look after the last activity: 50 us costs the tail, more wastes the core (docs/doorbells.md). */
 export const POLL_US_DEFAULT = 150;
 /** Looks between two turns of the event loop. */
 const LOOKS = 8;

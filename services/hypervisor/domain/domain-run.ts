@@ -103,7 +103,7 @@ export class DomainRun {
     this.direct.setUpcall(upcall);
     this.domain.attached = true;
     this.domain.holders++;
-    // Events that came before anybody listened.
+    // Events that came before this process attached.
     if (this.domain.vcpus[0]!.upcallPending) this.#upcall.signal();
     return this.#exitBell.handle;
   }

@@ -11,7 +11,7 @@ import type { IoreqServer } from '../ioreq/ioreq-servers.js';
 import { Platform } from './platform.js';
 import { Vcpu } from './vcpu.js';
 
-/** The life of a domain; it only moves to the right. `dying` ends when nobody holds its memory any more. */
+/** The life of a domain; it only moves to the right. `dying` ends when no process maps its memory any more. */
 export type Life = 'alive' | 'dying' | 'gone';
 
 export interface DomainSpec {
@@ -45,7 +45,7 @@ export class Domain {
   readonly platform = new Platform();
   /** HVM params set by the toolstack, by index. */
   readonly params = new Map<number, number>();
-  /** How events reach this domain; set by whoever makes the domain, changed by init_control and reset. */
+  /** How events reach this domain; set by domains.ts when it makes the domain, changed by init_control and reset. */
   abi!: EventAbi;
   sharedInfo: Uint8Array;
   /** The event words of shared_info; made anew when that is dropped. */
@@ -86,7 +86,7 @@ export class Domain {
     return this.life === 'alive' && this.pauseCount === 0 && this.shutdownReason === undefined;
   }
 
-  /** Before its files are unmapped: whoever still holds the domain writes into a page of its own, or nowhere. */
+  /** Before its files are unmapped: code that still has the domain writes into a blank page, or nowhere. */
   dropMemory(): void {
     this.sharedInfo = new Uint8Array(SHARED_INFO_PAGE_SIZE);
     this.words = new TwoLevelWords(this.sharedInfo);

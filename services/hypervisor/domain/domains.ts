@@ -1,4 +1,4 @@
-// Which domains exist, who they are, and whose state changed. Domids increase and come back only when nobody holds the
+// Which domains exist, who they are, and whose state changed. Domids increase and come back only when no process holds the
 // old domain's memory; (domid, unique id) is the identity. Leaves what a domain owns to host.ts.
 import { ERRNO } from '../../../lib/core/errno.js';
 import { DOM0, DOMID_FIRST_RESERVED, DomId } from '../../../lib/core/ids.js';
@@ -43,7 +43,7 @@ export interface DomainStateOut {
 
 /** Random things, injected. */
 export interface Randomness {
-  /** A token nobody can guess. */
+  /** A token that cannot be guessed. */
   token(): string;
   /** 64 random bits. */
   u64(): bigint;
@@ -54,7 +54,7 @@ export class Domains implements DomainLookup {
   readonly #random: Randomness;
   readonly #byId = new Map<DomId, Domain>();
   readonly #byToken = new Map<string, Domain>();
-  /** Domids whose state changed since somebody asked. */
+  /** Domids whose state changed since get_domain_state told of them. */
   readonly #changed = new Set<DomId>();
   #nextDomid = 1;
   #nextUniqueId: bigint;

@@ -1,6 +1,6 @@
 // The x86 platform of a guest as far as device models can touch it: interrupt lines, a queued event a vCPU, cache
 // attributes. A PVH guest here listens to event channels only, so these are kept, checked and recorded, and interrupt
-// nobody. Leaves argument checks to dm-ops-x86.ts.
+// no vCPU. Leaves argument checks to dm-ops-x86.ts.
 import { ERRNO } from '../../../lib/core/errno.js';
 import { XEN_DMOP_MEM_CACHEATTR_DELETE } from '../../../lib/layout/dm-op.js';
 

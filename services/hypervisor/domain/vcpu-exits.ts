@@ -22,7 +22,7 @@ export interface ExitEnvironment {
 }
 
 const HIGH = 2 ** 32;
-/** Addresses past this are no guest-physical ones: nobody can claim them. */
+/** Addresses past this are no guest-physical ones: no server can claim them. */
 const ADDR_HIGH_MAX = 2 ** 20;
 
 export class VcpuExits {
@@ -113,7 +113,7 @@ export class VcpuExits {
         ? this.#env.ioreq.select(domain, IOREQ_TYPE_COPY, first, first + size - 1)
         : undefined;
     if (server === undefined) {
-      this.#complete(0xffffffff, 0xffffffff); // nobody claims it: writes vanish, reads see all ones
+      this.#complete(0xffffffff, 0xffffffff); // no server claims it: writes vanish, reads see all ones
       return;
     }
     const posted =

@@ -80,7 +80,7 @@ export class DirectTable {
     };
   }
 
-  /** Ends an entry the first time; by the second it may be somebody else's. */
+  /** Ends an entry the first time; a second call may come when the index is in use again. */
   #once(taken: Set<number>, index: number, at: number): () => void {
     let held = true;
     return () => {

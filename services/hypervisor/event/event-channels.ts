@@ -2,7 +2,7 @@
 // (xen/common/event_channel.c). Every call returns 0 or a port, or minus an error number.
 // A primer. A channel between two domains has a port in each. One side allocates a port unbound, reserved for the other
 // domain; the other side binds a port of its own to it, and both are interdomain. When one side closes, the other's port
-// falls back to unbound, reserved for the domain that closed, and nobody is told: its owner must close it, or it leaks.
+// falls back to unbound, reserved for the domain that closed. No event says so: its owner must close it, or it leaks.
 // Leaves how an event reaches a domain to its EventAbi, and which domains exist to domains.ts.
 import { ERRNO } from '../../../lib/core/errno.js';
 import { DOMID_SELF, type DomId, type EvtchnPort } from '../../../lib/core/ids.js';
@@ -67,7 +67,7 @@ export class EventChannels {
     if (typeof port === 'number') return port;
     if (!mayTarget(caller, domain)) return -EPERM;
     this.#moves.take(port, PORT_STATE.unbound);
-    // Not checked to exist; DOMID_SELF is whoever calls, not `dom`.
+    // Not checked to exist; DOMID_SELF is the calling domain, not `dom`.
     port.remoteDomid = remoteDom === DOMID_SELF ? caller.domid : remoteDom;
     return port.number;
   }
@@ -138,7 +138,7 @@ export class EventChannels {
         caller.abi.setPending(port);
         return 0;
       case PORT_STATE.unbound:
-        return 0; // dropped: nobody is there
+        return 0; // dropped: no port is bound to it
       default:
         return -EINVAL;
     }

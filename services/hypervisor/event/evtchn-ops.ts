@@ -89,7 +89,7 @@ export const EVTCHN_OPERATIONS = {
     args: { reason: 'u32' },
     run: (host, caller, { reason }) => host.shutdown(caller, reason),
   }),
-  /** Answers {blocked: true} where the vCPU would wait: whoever asks has no vCPU to stop. */
+  /** Answers {blocked: true} where the vCPU would wait: a caller on the bus has no vCPU to stop. */
   'sched.poll': operation({
     caller: 'any',
     args: { ports: 'ports', vcpu: 'u32' },

@@ -78,7 +78,7 @@ export class PortTable {
     this.#lowestFree = 1;
   }
 
-  /** The lowest free port, still in state free; or -errno. Whoever takes it sets its state. */
+  /** The lowest free port, still in state free; or -errno. The caller that takes it sets its state. */
   takeFree(domain: Domain): Port | number {
     if (domain.dying) return -ERRNO.EINVAL;
     for (let number = this.#lowestFree; number <= this.#maxPort; number++) {

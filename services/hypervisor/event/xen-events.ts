@@ -36,7 +36,7 @@ export class XenEvents {
     if (port !== undefined && port.state > PORT_STATE.reserved) this.#moves.free(port);
   }
 
-  /** Signals the other end of a port of Xen's; dropped when nobody bound it. */
+  /** Signals the other end of a port of Xen's; dropped while no port is bound to it. */
   notifyPort(domain: Domain, number: EvtchnPort): void {
     const port = domain.ports.get(number);
     if (port?.state === PORT_STATE.interdomain) this.#moves.raise(port.remote!);
@@ -57,7 +57,7 @@ export class XenEvents {
     return domain.vcpus[0]!.virqPorts[VIRQ.DOM_EXC] !== 0;
   }
 
-  /** evtchn_raise (design 5): an event for a port that the guest shares with the caller, as if the other end had sent. */
+  /** The dm_op evtchn_raise (docs/notification-paths.md): an event for a port that the guest shares with the caller, as if the other end had sent. */
   raise(caller: Domain, domain: Domain, number: EvtchnPort): number {
     const port = domain.ports.get(number);
     if (port === undefined || !port.usable) return -EINVAL;
@@ -68,7 +68,7 @@ export class XenEvents {
     return 0;
   }
 
-  /** Domain destruction: every port, from the highest down; peers fall to unbound, nobody is told. */
+  /** Domain destruction: every port, from the highest down; peers' ports fall to unbound without an event. */
   closeAll(domain: Domain): void {
     for (const port of [...domain.ports.all()].reverse()) if (port.state > PORT_STATE.reserved) this.#moves.free(port);
   }

@@ -142,7 +142,7 @@ export class Grants {
     for (const [handle, mapped] of [...this.#handles]) if (mapped.owner === owner) this.unmap(owner, handle, freed);
   }
 
-  /** The domain dies: its table goes; mappings stay with whoever holds them. */
+  /** The domain dies: its table goes; a mapping stays with the process that made it until that unmaps it or ends. */
   drop(domain: Domain): void {
     this.#tables.get(domain)?.file.remove();
     this.#tables.delete(domain);

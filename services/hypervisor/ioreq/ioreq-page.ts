@@ -38,7 +38,7 @@ export class IoreqPage {
     this.#words = new Uint32Array(bytes.buffer, bytes.byteOffset, IOREQ_PAGE_SIZE >>> 2);
   }
 
-  /** The mapping goes away: whoever still holds this page reads a blank one. */
+  /** The mapping goes away: later calls read and write a blank page. */
   drop(): void {
     this.#bytes = new Uint8Array(IOREQ_PAGE_SIZE);
     this.#words = new Uint32Array(this.#bytes.buffer);
@@ -48,7 +48,7 @@ export class IoreqPage {
     return Atomics.load(this.#bytes, slot * IOREQ.size + IOREQ.offset.flags) & IOREQ_STATE_MASK;
   }
 
-  /** Stores the state last: what was written before is seen by whoever sees the state. */
+  /** Stores the state last: an emulator that sees the state sees what was written before it. */
   setState(slot: number, state: number): void {
     const at = slot * IOREQ.size + IOREQ.offset.flags;
     Atomics.store(this.#bytes, at, (this.#bytes[at]! & ~IOREQ_STATE_MASK) | state);

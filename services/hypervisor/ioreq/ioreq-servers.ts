@@ -46,7 +46,7 @@ export type IoDone = (dataLow: number, dataHigh: number) => void;
 export class IoreqServer {
   readonly domain: Domain;
   readonly id: number;
-  /** The domain that created it; nobody else may act on it. */
+  /** The domain that created it: every other one is refused. */
   readonly emulator: Domain;
   readonly bufferMode: number;
   readonly ranges: readonly RangeSet[];
@@ -213,7 +213,7 @@ export class IoreqServers {
     }
   }
 
-  /** The server that claims an access whole, highest id first; undefined when nobody does. */
+  /** The server that claims an access whole, highest id first; undefined when no server does. */
   select(domain: Domain, type: number, first: number, last: number): IoreqServer | undefined {
     const kind = type === IOREQ_TYPE_PIO ? HVMIO_PORT : type === IOREQ_TYPE_PCI_CONFIG ? HVMIO_PCI : HVMIO_MEMORY;
     for (let id = MAX_NR_IOREQ_SERVERS - 1; id >= 0; id--) {
@@ -225,7 +225,7 @@ export class IoreqServers {
 
   /**
    * Puts a request into the vCPU's slot and signals the emulator; `done` runs when it was answered, perhaps before this
-   * returns. False when the slot is not as Xen left it: then nobody answers.
+   * returns. False when the slot is not as Xen left it: no answer will come.
    */
   send(server: IoreqServer, vcpuId: number, request: Ioreq, done: IoDone): boolean {
     const { page } = server;

@@ -38,7 +38,7 @@ export interface EvtchnFileEnvironment {
   readonly probe: Probe;
   /** The table of a guest's direct entries. */
   directTable(domain: Domain): DirectTable | undefined;
-  /** The dm_op evtchn_raise on behalf of the file's user; a refusal is nobody's to hear. */
+  /** The dm_op evtchn_raise on behalf of the file's user; the file's user does not hear of a refusal. */
   readonly dmRaise: (domid: number, port: EvtchnPort) => void;
 }
 
@@ -206,7 +206,7 @@ export class EvtchnFile {
       held = false;
       remote.onChange = null;
       entry.release();
-      // The holder may have died between two steps, and nobody else would finish them.
+      // The holder may have died between two steps of its delivery; here they are finished.
       if (remote.usable && domain.abi instanceof TwoLevel) domain.abi.redeliver(remote);
     };
     remote.onChange = () => {

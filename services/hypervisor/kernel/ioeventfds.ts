@@ -63,7 +63,7 @@ class Group {
     this.handlers = ports.map((_, vcpu) => ({
       onEvent: () => {
         match(this, vcpu);
-        // The late EOI is left to whoever shares the port through /dev/xen/evtchn: Linux's handler never gives it.
+        // The late EOI is left to the process that shares the port through /dev/xen/evtchn: Linux's handler never gives it.
         return false;
       },
     }));

@@ -17,7 +17,7 @@ export class Irqfds {
     this.#probe = probe;
   }
 
-  /** Answers what to signal. `issue` runs the stored operation; its errors are logged by it, nobody else hears. */
+  /** Answers what to signal. `issue` runs the stored operation; it logs its errors, and the sender of the signal does not hear of them. */
   assign(owner: object, domid: DomId, issue: () => void): NotifyHandle {
     const bell: BoundBell = this.#doorbell.bind(() => {
       this.#probe.at(HOP.hypervisorCall.point, '', bell.handle.bit, 0, domid);

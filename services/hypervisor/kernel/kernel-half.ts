@@ -74,7 +74,7 @@ export class KernelHalf {
     return file;
   }
 
-  /** An open file of that process; a number of somebody else's is as bad as none. */
+  /** An open file of that process; the number of another process's file is as bad as none. */
   file(process: object, fd: number): EvtchnFile {
     const file = this.#processes.get(process)?.files.get(fd);
     if (file === undefined) throw new ErrnoError('EBADF', `${fd} is no open event-channel file of this process`);
@@ -160,7 +160,7 @@ export class KernelHalf {
     this.#ioeventfds.assign(process, spec);
   }
 
-  /** IRQFD. `issue` runs the stored dm_op: 0 or -errno, which nobody but the log hears. */
+  /** IRQFD. `issue` runs the stored dm_op: 0 or -errno, which only the log hears. */
   irqfd(process: object, domid: DomId, issue: () => number): NotifyHandle {
     const issued = this.#loggedOnce('irqfd: the stored dm_op failed');
     return this.#irqfds.assign(process, domid, () => issued(domid, issue()));

@@ -11,7 +11,7 @@ import type { EventChannels } from '../event/event-channels.js';
 const VCPU = 0;
 
 export interface IrqHandler {
-  /** Runs in the upcall. True when nobody will write the port back: it is re-enabled at once. */
+  /** Runs in the upcall. True when no write-back will come for this event: the port is re-enabled at once. */
   onEvent(): boolean;
 }
 
@@ -22,7 +22,7 @@ interface Irq {
   references: number;
   /** Masked from an event until the late EOI. */
   eoiPending: boolean;
-  /** disable_irq that nobody undoes: no handler runs any more (Linux's leak). */
+  /** disable_irq without the enable_irq that belongs to it: no handler runs any more (Linux's leak). */
   disabled: boolean;
 }
 
