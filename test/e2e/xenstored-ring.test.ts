@@ -2,13 +2,15 @@
 // for each other no longer than they must.
 import { readFileSync } from 'node:fs';
 import t from 'tap';
+import { ProcessGates } from '../../lab/gates.js';
 import { NO_LOG } from '../../lib/core/log.js';
 import { NO_PROBE } from '../../lib/core/probe.js';
 import { XENSTORE_ERROR_COMM, XENSTORE_ERROR_NONE } from '../../lib/layout/xs-ring.js';
-import type { XsMessage } from '../../lib/layout/xs-wire.js';
+import { XS, type XsMessage } from '../../lib/layout/xs-wire.js';
 import { ZmqBusClient } from '../../lib/node/bus/client.js';
 import { runPaths } from '../../lib/node/process/run-dir.js';
 import { withDeadline } from '../../lib/node/process/wait.js';
+import { POINT } from '../../lib/trace/points.js';
 import { busStoreClient } from '../../lib/xenstore/bus-client.js';
 import { ChannelStoreClient } from '../../lib/xenstore/client.js';
 import { encodeMessage, MessageReader } from '../../lib/xenstore/framing.js';
@@ -203,4 +205,29 @@ t.test('a guest waits for one that takes no events, nobody else does, and it goe
   asleep = false;
   await withDeadline(Promise.all([...writes, heardLast]), SOON_MS, 'the rest');
   t.ok(events > WRITES, 'all of them, and the first');
+});
+
+t.test('a domain that is destroyed while xenstored maps its page takes nothing with it', async (t) => {
+  const lab = new Lab(t);
+  const toolstack = (await lab.connect('hypervisor')).remote('Hypervisor');
+  const dom0 = busStoreClient(await lab.connect('xenstored'));
+  const { domid, channel } = await lab.guest('goes', lastingRingChannel);
+  const gates = await ProcessGates.open(lab.runDir, 'xenstored', SOON_MS);
+  t.teardown(() => gates.close());
+  gates.arm({ point: POINT['bus.answered'], label: 'Hypervisor.gntdev_map', occurrence: 0 });
+  channel.send({ type: XS.XS_READ, reqId: 1, txId: 0, payload: 'data\0' });
+  const gate = await gates.standing(SOON_MS);
+  await toolstack.domctl_destroy({ domid });
+  await gates.letGo(gate, SOON_MS);
+  // It is served on; and the domain can go, because its page is given back.
+  await withDeadline(dom0.write('/after', '1'), SOON_MS, 'xenstored after the domain');
+  const gone = async (): Promise<void> => {
+    for (;;) {
+      const { domains } = await toolstack.domctl_getdomaininfolist({});
+      const introduced = await dom0.isDomainIntroduced(domid);
+      if (!introduced && domains.every((domain) => domain.domid !== domid)) return;
+    }
+  };
+  await withDeadline(gone(), SOON_MS, 'the end of the domain');
+  t.same((await dom0.directory('/local/domain')).includes(String(domid)), true, "dom0's own node stays");
 });
