@@ -160,7 +160,7 @@ export class GuestMachine {
       name: 'guest',
       onOutput: () =>
         this.#later(() => {
-          for (const message of connection.take()) {
+          for (const message of connection.outbox.take()) {
             this.conversation.push(`OUT ${message.type} ${show(message.payload)}`);
             deliver(message);
           }

@@ -18,7 +18,7 @@ export function localChannel(store: Store, name = 'client'): LocalChannel {
     name,
     onOutput: (from) =>
       setImmediate(() => {
-        for (const message of from.take()) if (open) deliver(message);
+        for (const message of from.outbox.take()) if (open) deliver(message);
       }),
     onDropped: () => {},
   });

@@ -1,7 +1,7 @@
 // The store's time for tests: it stands until they move it.
-import type { Clock } from '../services/xenstored/connection.js';
+import type { HostTime } from '../services/xenstored/host-time.js';
 
-export class StoreClock implements Clock {
+export class StoreClock implements HostTime {
   now = 0;
   readonly #timers = new Set<{ readonly at: number; readonly action: () => void }>();
 

@@ -3,9 +3,10 @@
 import { DOMID_SELF } from '../lib/core/ids.js';
 import { XS, type XsMessage, xsName } from '../lib/layout/xs-wire.js';
 import type { Compat } from '../services/xenstored/compat.js';
-import type { Clock, Connection } from '../services/xenstored/connection.js';
-import { LOG_SWITCHES } from '../services/xenstored/control-commands.js';
+import type { Connection } from '../services/xenstored/connection.js';
+import { LOG_SWITCHES } from '../services/xenstored/control-host.js';
 import type { Question } from '../services/xenstored/failure.js';
+import type { HostTime } from '../services/xenstored/host-time.js';
 import { Store } from '../services/xenstored/store.js';
 
 export type OpName = keyof typeof XS extends `XS_${infer Name}` ? Name : never;
@@ -23,11 +24,11 @@ export class StoreLab {
   readonly #dropped = new Set<string>();
   #reqId = 0;
 
-  /** `planted` false: whoever fills the store plants it. Without a clock nothing takes time. */
-  constructor(compat?: Compat, planted = true, clock?: Clock) {
+  /** `planted` false: whoever fills the store plants it. Without time nothing takes time. */
+  constructor(compat?: Compat, planted = true, time?: HostTime) {
     this.store = new Store(
       {
-        ...(clock === undefined ? {} : { clock }),
+        ...(time === undefined ? {} : { time }),
         ask: (connection, question) => {
           this.questions.push(question);
           const uniqueId = this.hostDomains.get(question.domid);
@@ -88,7 +89,7 @@ export class StoreLab {
   guest(domid: number): Connection {
     const connection = this.connection(`dom${domid}`);
     this.expectOk('dom0', 'INTRODUCE', `${domid}|1|7|`);
-    this.connection('dom0').take();
+    this.connection('dom0').outbox.take();
     return connection;
   }
 
@@ -105,7 +106,7 @@ export class StoreLab {
 
   /** What waits for a connection, oldest first, as lines: "READ value", "ERROR ENOENT|", "EVENT /path token". */
   heard(name: string): string[] {
-    return this.connection(name).take().map(formatMessage);
+    return this.connection(name).outbox.take().map(formatMessage);
   }
 
   /** Sends, and returns all that the connection then hears. */
@@ -118,7 +119,7 @@ export class StoreLab {
   reply(name: string, op: OpName | number, payload: string, txId = 0): string {
     this.send(name, op, payload, txId);
     const reply = this.connection(name)
-      .take()
+      .outbox.take()
       .filter(({ type }) => type !== XS.XS_WATCH_EVENT)
       .at(-1);
     return reply === undefined ? '(none)' : reply.payload.replace(/\0$/, '').replaceAll('\0', '|');

@@ -1,6 +1,9 @@
 // Payloads as text: NUL-terminated strings in a row, and numbers read out of them the way the C library reads them,
 // because the daemon's answers to odd input follow from that. Leaves the meaning of the strings to their operations.
 
+/** What a request is answered that was done and has no result of its own. */
+export const ACK = 'OK\0';
+
 /** The strings of a request that end in a NUL; bytes after the last NUL are ignored (xenstored's get_strings). */
 export function splitStrings(payload: string): string[] {
   const strings = payload.split('\0');

@@ -7,7 +7,7 @@
 // a domain that is gone counts as released.
 import { XS, type XsMessage } from '../layout/xs-wire.js';
 import type { StoreChannel } from './channel.js';
-import { splitStrings } from './payload.js';
+import { ACK, splitStrings } from './payload.js';
 
 interface Asked {
   readonly request: XsMessage;
@@ -20,7 +20,7 @@ interface Asked {
 }
 
 const reply = (request: XsMessage, type: number, payload: string): XsMessage => ({ ...request, type, payload });
-const acknowledge = (request: XsMessage): XsMessage => reply(request, request.type, 'OK\0');
+const acknowledge = (request: XsMessage): XsMessage => reply(request, request.type, ACK);
 const error = (request: XsMessage, name: string): XsMessage => reply(request, XS.XS_ERROR, `${name}\0`);
 
 export class ReconnectingChannel implements StoreChannel {

@@ -1,13 +1,14 @@
 // What keeps a guest from making others wait, beside its quotas (quota.ts): its writes have a rate while transactions are
-// open, and while it is past one of its bounds it is not heard. The C daemon's rules. Time is given; without a clock no rate
-// holds. Leaves events that nobody takes to connection.ts.
-import type { Clock, Connection } from './connection.js';
+// open, and while it is past one of its bounds it is not heard. The C daemon's rules. Time is given; without it no rate
+// holds. Leaves events that their client does not take to outbox.ts.
+import type { Connection } from './connection.js';
+import type { HostTime } from './host-time.js';
 import { WriteRate } from './write-rate.js';
 
 const MS_PER_S = 1000;
 
 export class Bounds {
-  readonly #clock: Clock | undefined;
+  readonly #time: HostTime | undefined;
   readonly #rate = new WriteRate();
   /** Open transactions of all connections. */
   #transactions = 0;
@@ -18,19 +19,19 @@ export class Bounds {
   readonly #onCredit: () => void;
 
   /** `onCredit`: guests may be heard again. */
-  constructor(clock: Clock | undefined, onCredit: () => void) {
-    this.#clock = clock;
+  constructor(time: HostTime | undefined, onCredit: () => void) {
+    this.#time = time;
     this.#onCredit = onCredit;
   }
 
-  #now(clock: Clock): number {
-    return Math.floor(clock.seconds() * MS_PER_S);
+  #now(time: HostTime): number {
+    return Math.floor(time.seconds() * MS_PER_S);
   }
 
   // --- writes --------------------------------------------------------------------------------------------------------
 
   domainCame(domid: number): void {
-    if (this.#clock !== undefined) this.#rate.begin(domid, this.#now(this.#clock));
+    if (this.#time !== undefined) this.#rate.begin(domid, this.#now(this.#time));
   }
   domainWent(domid: number): void {
     this.#rate.end(domid);
@@ -53,22 +54,22 @@ export class Bounds {
   }
 
   #spend(domid: number, writes: number): void {
-    if (this.#clock !== undefined && writes > 0) this.#rate.spend(domid, writes, this.#now(this.#clock));
+    if (this.#time !== undefined && writes > 0) this.#rate.spend(domid, writes, this.#now(this.#time));
   }
 
   /** True while a guest has written faster than its rate; it is looked at again when its credit is back. */
   isSpent(domid: number): boolean {
-    if (this.#clock === undefined) return false;
-    const now = this.#now(this.#clock);
+    if (this.#time === undefined) return false;
+    const now = this.#now(this.#time);
     const wait = this.#rate.waitMs(domid, now);
-    if (wait > 0) this.#wakeAt(this.#clock, now + wait);
+    if (wait > 0) this.#wakeAt(this.#time, now + wait);
     return wait > 0;
   }
 
-  #wakeAt(clock: Clock, atMs: number): void {
+  #wakeAt(time: HostTime, atMs: number): void {
     if (this.#wake !== undefined && this.#wake.atMs <= atMs) return;
     this.#wake?.cancel();
-    const cancel = clock.later(Math.max(1, atMs - this.#now(clock)) / MS_PER_S, () => {
+    const cancel = time.later(Math.max(1, atMs - this.#now(time)) / MS_PER_S, () => {
       this.#wake = undefined;
       this.#onCredit();
     });

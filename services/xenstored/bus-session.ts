@@ -98,20 +98,20 @@ export class BusSession {
   }
 
   #mayGoOn(): boolean {
-    return !this.#connection.closed && this.#connection.outboxBytes < STORE_OUTBOX_BYTES_PAUSE;
+    return !this.#connection.closed && this.#connection.outbox.bytes < STORE_OUTBOX_BYTES_PAUSE;
   }
 
   /** Sends as much of what waits as the window has room for; the rest waits on, and identical events merge. */
   flush(): void {
     const { beforeSend, later } = this.#options;
-    if (this.#connection.outboxCount > 0 && this.#ahead < STORE_BUS_WINDOW) {
+    if (this.#connection.outbox.count > 0 && this.#ahead < STORE_BUS_WINDOW) {
       beforeSend();
-      for (const { message, done } of this.#connection.takeUpTo(STORE_BUS_WINDOW - this.#ahead)) {
+      for (const { message, done } of this.#connection.outbox.takeUpTo(STORE_BUS_WINDOW - this.#ahead)) {
         this.#send(message);
         done();
       }
     }
-    if (this.#connection.outboxBytes > STORE_OUTBOX_BYTES_MAX) this.peer.drop('it does not read');
+    if (this.#connection.outbox.bytes > STORE_OUTBOX_BYTES_MAX) this.peer.drop('it does not read');
     else if (this.#requests.length > 0 && this.#mayGoOn()) later(this);
   }
 

@@ -7,12 +7,12 @@ import type { StoreNode } from './node.js';
 import { canonicalPath, parentPath, quotaLength } from './path.js';
 import { grantedTo } from './perms.js';
 import type { QuotaName } from './quota.js';
-import type { Store } from './store.js';
+import type { StoreState } from './state.js';
 import type { Transaction } from './transaction.js';
 import type { View } from './view.js';
 
 export interface Call {
-  readonly store: Store;
+  readonly store: StoreState;
   readonly connection: Connection;
   /** The transaction that the request names. */
   transaction: Transaction | undefined;
@@ -25,8 +25,6 @@ export interface Call {
 
 /** Answers the payload of the reply, or throws what failure.ts has. */
 export type Handler = (call: Call) => string;
-
-export const ACK = 'OK\0';
 
 /** True when a value is more than the quota of the connection's domain. Sockets and the control domain have none. */
 export function exceeds(call: Call, quota: QuotaName, value: number): boolean {

@@ -2,10 +2,10 @@
 // CONTROL check, and the tests'.
 import type { StoreNode } from './node.js';
 import { baseName, childPath, parentPath } from './path.js';
-import type { Store } from './store.js';
+import type { StoreState } from './state.js';
 
 /** One sentence for everything wrong; empty when the store is sound. Its cost is that of the whole store. */
-export function checkStore(store: Store): string[] {
+export function checkStore(store: StoreState): string[] {
   const wrong: string[] = [];
   const owned = new Map<number, number>();
   const paths = new Map<string, StoreNode>(store.tree.entries());

@@ -1,8 +1,9 @@
 // CONTROL: what an administrator asks the daemon itself. A table of commands; replies are text for people. What reaches
 // outside the store (log files) is the host's.
-import { atoi, countStrings, splitStrings } from '../../lib/xenstore/payload.js';
-import { ACK, type Call, type Handler } from './call.js';
+import { ACK, atoi, countStrings, splitStrings } from '../../lib/xenstore/payload.js';
+import type { Call, Handler } from './call.js';
 import { checkStore } from './check.js';
+import { LOG_SWITCHES } from './control-host.js';
 import { fail } from './failure.js';
 import { type Limits, QUOTAS } from './quota.js';
 
@@ -11,23 +12,6 @@ type Command = {
   readonly usage: string;
   readonly run: (call: Call, args: readonly string[]) => string;
 };
-
-/** Parts of a running daemon that can be logged one by one. */
-export const LOG_SWITCHES = ['obj', 'io', 'wrl', 'acc', 'tdb'] as const;
-export type LogSwitch = (typeof LOG_SWITCHES)[number];
-
-/** What CONTROL reaches outside the store. Failures are thrown as failure.ts has them. */
-export interface ControlHost {
-  /** Starts or stops the trace. */
-  log(on: boolean): void;
-  logSwitch(name: LogSwitch, on: boolean): void;
-  /** Which switches are on. */
-  logSwitches(): ReadonlySet<LogSwitch>;
-  logFile(path: string): void;
-  print(text: string): void;
-  /** Appends a report to a file, or to the trace when no file is named. */
-  memoryReport(path: string | undefined, report: string): void;
-}
 
 const pad = (text: string, width: number): string => text.padEnd(width);
 const count = (value: number): string => String(value).padStart(8);

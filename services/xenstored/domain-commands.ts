@@ -1,7 +1,7 @@
 // The operations on domains: introduction and release, paths, features and quotas.
 import { DOM0, DOMID_SELF } from '../../lib/core/ids.js';
-import { atoi, oneString, parseDomid, splitStrings } from '../../lib/xenstore/payload.js';
-import { ACK, type Call, type Handler } from './call.js';
+import { ACK, atoi, oneString, parseDomid, splitStrings } from '../../lib/xenstore/payload.js';
+import type { Call, Handler } from './call.js';
 import { introduceDomain, removeDomain, wakeDomain } from './domain-life.js';
 import type { Domain } from './domains.js';
 import { fail, Unanswered } from './failure.js';

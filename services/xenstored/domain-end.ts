@@ -6,13 +6,13 @@ import type { StoreNode } from './node.js';
 import { removeTree } from './node-commands.js';
 import { childPath } from './path.js';
 import type { Perm } from './perms.js';
-import type { Store } from './store.js';
+import type { StoreState } from './state.js';
 
 /**
  * Removes every node that the domain owns, with what others made below, and its entries in other nodes' permissions, so
  * that a later domain of the same number inherits nothing. Walks the whole store, as the daemon does.
  */
-export function dropNodesOf(store: Store, domid: number): void {
+export function dropNodesOf(store: StoreState, domid: number): void {
   const visit = (path: string): void => {
     const node = store.view.read(path) as StoreNode;
     if (node.owner === domid && path !== '/') {
@@ -27,7 +27,7 @@ export function dropNodesOf(store: Store, domid: number): void {
 }
 
 /** The nodes that are always there: with their owner gone they are dom0's again. */
-function giveToDom0(store: Store, path: string, domid: number): void {
+function giveToDom0(store: StoreState, path: string, domid: number): void {
   const node = store.view.read(path);
   if (node === undefined) return;
   if (node.owner === domid) {
@@ -39,7 +39,7 @@ function giveToDom0(store: Store, path: string, domid: number): void {
   if (now !== undefined && path !== '/') dropEntries(store, path, now, domid);
 }
 
-function dropEntries(store: Store, path: string, node: StoreNode, domid: number): void {
+function dropEntries(store: StoreState, path: string, node: StoreNode, domid: number): void {
   if (!store.compat.deadLosePermissions) return;
   const kept = node.perms.filter((perm, index) => index === 0 || perm.domid !== domid);
   if (kept.length < node.perms.length) store.view.write(path, node.withPerms(kept, node.generation));

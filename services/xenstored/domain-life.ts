@@ -3,7 +3,7 @@
 import { XS_INTRODUCE_DOMAIN, XS_RELEASE_DOMAIN } from '../../lib/layout/xs-wire.js';
 import { dropNodesOf } from './domain-end.js';
 import { type Domain, isPrivileged } from './domains.js';
-import type { Store } from './store.js';
+import type { StoreState } from './state.js';
 
 /** One domain as the hypervisor describes it. */
 export interface DomainChange {
@@ -17,7 +17,7 @@ export interface DomainChange {
 }
 
 /** INTRODUCE: the first time tells the watches; every time drops what the domain's connections held. */
-export function introduceDomain(store: Store, domid: number, port: number): void {
+export function introduceDomain(store: StoreState, domid: number, port: number): void {
   const domain = store.domains.make(domid, '', store.tree.generation);
   domain.port = port;
   for (const connection of store.connectionsOf(domid)) store.dropHeld(connection);
@@ -31,15 +31,14 @@ export function introduceDomain(store: Store, domid: number, port: number): void
 }
 
 /** Takes requests that waited for the introduction. */
-export function wakeDomain(store: Store, domid: number): void {
+export function wakeDomain(store: StoreState, domid: number): void {
   for (const connection of store.connectionsOf(domid)) {
-    if (connection.stall === 'introduce') connection.stall = undefined;
-    store.pump(connection);
+    connection.goOn('introduce');
   }
 }
 
 /** RELEASE, or the domain's death: its connections, nodes, permissions and record go. */
-export function removeDomain(store: Store, domain: Domain): void {
+export function removeDomain(store: StoreState, domain: Domain): void {
   const { domid } = domain;
   for (const connection of store.connectionsOf(domid)) {
     store.close(connection);
@@ -62,7 +61,7 @@ export function removeDomain(store: Store, domain: Domain): void {
 }
 
 /** What the hypervisor says of domains after it signalled a change; one @releaseDomain for all that shut down. */
-export function domainsChanged(store: Store, changes: readonly DomainChange[]): void {
+export function domainsChanged(store: StoreState, changes: readonly DomainChange[]): void {
   let tellPlain = false;
   for (const change of changes) {
     const domain = store.domains.get(change.domid);
@@ -91,7 +90,7 @@ export function domainsChanged(store: Store, changes: readonly DomainChange[]): 
 }
 
 function fireSpecial(
-  store: Store,
+  store: StoreState,
   name: string,
   domid: number,
   which: { readonly plain: boolean; readonly withDomid: boolean },

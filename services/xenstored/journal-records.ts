@@ -7,7 +7,7 @@ import type { Domain } from './domains.js';
 import type { StoreNode } from './node.js';
 import { formatPerm, type Perm, parsePerm } from './perms.js';
 import type { Limits, QuotaKey } from './quota.js';
-import type { Store } from './store.js';
+import type { StoreState } from './state.js';
 
 const FORMAT = 'xenwire-store-1';
 
@@ -104,7 +104,7 @@ export class Restorer {
   }
 
   /** Fills the store; returns paths that had no parent and were left out. */
-  restore(store: Store): string[] {
+  restore(store: StoreState): string[] {
     for (const [name, value] of parseLimits(this.#limits ?? '')) store.domains.limits.set(name, value);
     // Generations as they follow from the file: a permission entry that is older than the domain of its number stays so.
     const nodes = [...this.#nodes].sort(([, a], [, b]) => a.seq - b.seq);

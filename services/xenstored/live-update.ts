@@ -3,11 +3,10 @@
 // meanwhile none begins. The answers are the C daemon's (its lu.c and lu_daemon.c). Pure: time, files and the replacement
 // itself are the host's; the reply to a start that succeeds is given by the next program.
 import { XS_STATE_VERSION } from '../../lib/layout/xs-state.js';
-import { atoi } from '../../lib/xenstore/payload.js';
-import { ACK } from './call.js';
-import type { Clock, Connection } from './connection.js';
+import { ACK, atoi } from '../../lib/xenstore/payload.js';
+import type { Connection } from './connection.js';
 import { fail, UNTIL_LIVE_UPDATE_ENDS } from './failure.js';
-import type { Store } from './store.js';
+import type { HostTime } from './host-time.js';
 
 /** What to become. */
 export interface NextProgram {
@@ -16,7 +15,7 @@ export interface NextProgram {
   readonly commandLine: string | undefined;
 }
 
-export interface LiveUpdateHost extends Clock {
+export interface LiveUpdateHost extends HostTime {
   /** Why a file cannot be a program, undefined when it can. */
   whyNot(file: string): 'File not accessible.' | 'File not executable.' | undefined;
   /**
@@ -34,7 +33,7 @@ interface Session {
 }
 
 export class LiveUpdate {
-  readonly #store: Store;
+  readonly #connections: ReadonlySet<Connection>;
   readonly #host: LiveUpdateHost;
   #session: Session | undefined;
   /** What the request to start is answered, once that is known. */
@@ -42,8 +41,8 @@ export class LiveUpdate {
   #cancelTimer: () => void = () => {};
   #cancelLook: (() => void) | undefined;
 
-  constructor(store: Store, host: LiveUpdateHost) {
-    this.#store = store;
+  constructor(connections: ReadonlySet<Connection>, host: LiveUpdateHost) {
+    this.#connections = connections;
     this.#host = host;
   }
 
@@ -116,7 +115,7 @@ export class LiveUpdate {
     const session = this.#session;
     if (session?.start === undefined) return;
     const { at, timeout, force } = session.start;
-    const connections = [...this.#store.connections];
+    const connections = [...this.#connections];
     const open = connections.filter(({ transactionsSince }) => transactionsSince !== undefined);
     const long = open.filter((connection) => this.#openFor(connection) >= timeout);
     const inTime = this.#host.seconds() < at + timeout;
@@ -148,10 +147,8 @@ export class LiveUpdate {
     this.#cancelLook?.();
     this.#cancelLook = undefined;
     if (session.start !== undefined && !session.connection.closed) this.#verdicts.set(session.connection, verdict);
-    for (const connection of [...this.#store.connections]) {
-      if (connection.stall !== 'live-update') continue;
-      connection.stall = undefined;
-      this.#store.pump(connection);
+    for (const connection of [...this.#connections]) {
+      if (connection.stall === 'live-update') connection.goOn('live-update');
     }
   }
 }

@@ -2,8 +2,8 @@
 // C daemon's order, because the error a client sees is the first one found.
 import { DOM0, DOMID_ANY, DOMID_FIRST_RESERVED } from '../../lib/core/ids.js';
 import { XENSTORE_PAYLOAD_MAX, XENSTORE_SERVER_FEATURE } from '../../lib/layout/xs-wire.js';
-import { atoi, countStrings, joinStrings, splitStrings } from '../../lib/xenstore/payload.js';
-import { ACK, absolutePath, type Call, exceeds, findNode, type Handler, onlyPath, requireNode } from './call.js';
+import { ACK, atoi, countStrings, joinStrings, splitStrings } from '../../lib/xenstore/payload.js';
+import { absolutePath, type Call, exceeds, findNode, type Handler, onlyPath, requireNode } from './call.js';
 import { Failure, fail } from './failure.js';
 import { nodeSize, StoreNode } from './node.js';
 import { baseName, childPath, parentPath } from './path.js';

@@ -14,8 +14,9 @@ import {
 import { XENSTORE_SERVER_FEATURE, type XsMessage } from '../../lib/layout/xs-wire.js';
 import { encodeMessage, MessageReader } from '../../lib/xenstore/framing.js';
 import { type RingEnd, RingIndexError } from '../../lib/xenstore/ring-stream.js';
-import type { Connection, Outgoing } from './connection.js';
+import type { Connection } from './connection.js';
 import type { LiveConnection } from './live-state.js';
+import type { Outgoing } from './outbox.js';
 import type { Store } from './store.js';
 
 const NOTHING = new Uint8Array(0);
@@ -72,16 +73,16 @@ export class RingSession {
     carried.onOutput = onOutput;
     carried.onDropped = onDropped;
     this.#sending = output.slice(0, begun);
-    new MessageReader().push(output.subarray(begun), (message) => this.connection.carry(message));
+    new MessageReader().push(output.subarray(begun), (message) => this.connection.outbox.carry(message));
     this.#reader.push(input, (message) => this.#requests.push(message));
   }
 
   /** All that another program needs to go on with this guest; nothing changes here. */
   get state(): Pick<LiveConnection, 'input' | 'output' | 'begun'> {
-    const { inbox, waiting } = this.connection;
+    const { inbox, outbox } = this.connection;
     return {
       input: concatBytes([...inbox.map(encodeMessage), ...this.#requests.map(encodeMessage), this.#reader.rest]),
-      output: concatBytes([this.#sending, ...waiting.map(encodeMessage)]),
+      output: concatBytes([this.#sending, ...outbox.waiting.map(encodeMessage)]),
       // What is being sent ends with its message. None of it may have left: then it counts as begun all the same.
       begun: this.#sending.length,
     };
@@ -144,7 +145,7 @@ export class RingSession {
   }
 
   #drop(): void {
-    for (const message of this.connection.takeAll()) message.done();
+    for (const message of this.connection.outbox.takeAll()) message.done();
     this.connection.inbox.length = 0;
     this.#requests.length = 0;
     this.#broken = undefined;
@@ -204,11 +205,11 @@ export class RingSession {
     const { ring, notify, beforeSend } = this.#options;
     let moved = false;
     for (;;) {
-      if (this.#sending.length === 0 && this.connection.outboxCount === 0) return moved;
+      if (this.#sending.length === 0 && this.connection.outbox.count === 0) return moved;
       // What nothing left of yet stays where it is: an event there merges with others, and is dropped in time.
       if (ring.writable === 0) return moved;
       if (this.#sending.length === 0) {
-        this.#sent = this.connection.takeFirst() as Outgoing;
+        this.#sent = this.connection.outbox.takeFirst() as Outgoing;
         beforeSend();
         this.#sending = encodeMessage(this.#sent.message);
       }

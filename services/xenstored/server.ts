@@ -17,7 +17,8 @@ import { JournalFile } from './node/journal-file.js';
 import { type LiveUpdaterParts, liveUpdateHost, takeLiveState, takeUp } from './node/live-update.js';
 import { RingTransport } from './node/ring-transport.js';
 import { SocketTransport } from './node/socket-transport.js';
-import { Store, type StoreHost } from './store.js';
+import type { StoreHost } from './state.js';
+import { Store } from './store.js';
 
 export interface XenstoredOptions {
   /** Where foreign programs connect; default: `xenstored.socket` in the run directory. */
@@ -61,7 +62,7 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
   const liveUpdate = liveUpdateHost({ parts: () => parts, flush: () => flush() });
   const host: StoreHost = {
     control,
-    clock: liveUpdate,
+    time: liveUpdate,
     ask: (connection, question) => {
       answer(connection, question).catch((error) => void context.stop(errorMessage(error)));
     },

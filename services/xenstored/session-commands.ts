@@ -1,7 +1,7 @@
 // The operations on what a connection holds: watches and transactions.
 import { XENSTORE_REL_PATH_MAX, XENSTORE_SERVER_FEATURE } from '../../lib/layout/xs-wire.js';
-import { atoi, oneString, splitStrings } from '../../lib/xenstore/payload.js';
-import { ACK, absolutePath, type Call, exceeds, type Handler } from './call.js';
+import { ACK, atoi, oneString, splitStrings } from '../../lib/xenstore/payload.js';
+import { absolutePath, type Call, exceeds, type Handler } from './call.js';
 import { fail, UNTIL_LIVE_UPDATE_ENDS } from './failure.js';
 import { isRelative } from './path.js';
 import { Watches } from './watch.js';
@@ -21,9 +21,9 @@ export const watch: Handler = (call) => {
   if (exceeds(call, 'watches', (account?.used('watches') ?? 0) + 1)) fail(store.compat.watchQuotaError);
   if (exceeds(call, 'memory', (account?.used('memory') ?? 0) + path.length + token.length)) fail('ENOMEM');
   const cut = isRelative(spelled) ? connection.home.length + 1 : 0;
-  store.addWatch({ connection, path, token, depth, cut });
+  store.addWatch(connection, { path, token, depth, cut });
   // Once up front, so that a client's first look and its later ones are the same code.
-  call.after = () => connection.event(path.slice(cut), token);
+  call.after = () => connection.outbox.event(path.slice(cut), token);
   return ACK;
 };
 
@@ -38,7 +38,7 @@ export const unwatch: Handler = (call) => {
   const path = unwatchedPath(call, strings[0] as string);
   const found = call.connection.watches.get(Watches.key(path, strings[1] as string));
   if (found === undefined) fail('ENOENT');
-  call.store.removeWatch(found);
+  call.store.removeWatch(call.connection, found);
   return ACK;
 };
 

@@ -1,12 +1,19 @@
 // Watches: registered by path, found by walking up from the changed path, told in xenstored's order (connections by age,
-// then registration). Finding costs the depth of the path, not the number of watches. Leaves sending to connection.ts.
-import type { Connection, Outstanding } from './connection.js';
+// then registration). Finding costs the depth of the path, not the number of watches. Leaves sending to outbox.ts.
 import type { StoreNode } from './node.js';
+import type { Outbox, Outstanding } from './outbox.js';
 import { levelsBelow, parentPath } from './path.js';
-import { grantedTo, PERM_READ, type Perm } from './perms.js';
+import { grantedTo, PERM_READ, type Perm, type Subject } from './perms.js';
+
+/** Whose watches they are: whose rights count, who is told before whom, and where its events wait. */
+export interface Watcher extends Subject {
+  readonly seq: number;
+  readonly watches: Map<string, Watch>;
+  readonly outbox: Outbox;
+}
 
 export interface Watch {
-  readonly connection: Connection;
+  readonly connection: Watcher;
   readonly path: string;
   readonly token: string;
   /** Levels below `path` that count; undefined: all. */
@@ -68,7 +75,7 @@ export class Watches {
   fire(path: string, match: Match, visible: Visible): void {
     if (this.#byPath.size === 0) return;
     const watches = this.#matching(path, match);
-    let connection: Connection | undefined;
+    let connection: Watcher | undefined;
     let allowed = false;
     const cause = this.#cause();
     for (const watch of watches) {
@@ -76,7 +83,7 @@ export class Watches {
         connection = watch.connection;
         allowed = maySee(connection, visible);
       }
-      if (allowed) watch.connection.event(watch.cut === 0 ? path : path.slice(watch.cut), watch.token, cause);
+      if (allowed) connection.outbox.event(watch.cut === 0 ? path : path.slice(watch.cut), watch.token, cause);
     }
   }
 
@@ -114,7 +121,7 @@ function sorted(watches: Watch[]): Watch[] {
 }
 
 /** May the receiver read the node or its parent? What it could read before a change, or before a removal, counts too. */
-function maySee(connection: Connection, visible: Visible): boolean {
+function maySee(connection: Watcher, visible: Visible): boolean {
   const canRead = (perms: readonly Perm[]): boolean => (grantedTo(connection, perms) & PERM_READ) !== 0;
   if (visible.oldPerms !== undefined && canRead(visible.oldPerms)) return true;
   if (visible.node === undefined) return false;

@@ -135,3 +135,43 @@ t.test('nothing is left unfinished, waits for a fixed time, or names a machine',
   t.same(wrong, []);
   t.end();
 });
+
+/** Folders where files may still name each other's types in a circle; values may nowhere. */
+const TYPE_CIRCLES = ['services/hypervisor', 'lib/node/files'];
+
+/** What a file imports of this tree, as paths; without what only its types need where `values`. */
+function importedFiles(source: Source, values: boolean): string[] {
+  const found: string[] = [];
+  for (const [, type, names, name] of source.text.matchAll(
+    /^(?:import|export)\s+(type\s+)?([^;']*?)\s*from\s*'(\.[^']+)'/gm,
+  )) {
+    const listed = /^\{([^}]*)\}$/.exec(names!.trim())?.[1]?.split(',') ?? [];
+    const named = listed.map((each) => each.trim()).filter((each) => each !== '');
+    const onlyTypes = type !== undefined || (named.length > 0 && named.every((each) => each.startsWith('type ')));
+    if (!values || !onlyTypes) found.push(target(source, name!).replace(/\.js$/, '.ts'));
+  }
+  return found;
+}
+
+/** Each circle as its files, in the order in which they import each other. */
+function circles(graph: ReadonlyMap<string, readonly string[]>): string[] {
+  const found: string[] = [];
+  const done = new Set<string>();
+  const visit = (path: string, above: readonly string[]): void => {
+    const at = above.indexOf(path);
+    if (at !== -1) found.push([...above.slice(at), path].join(' > '));
+    if (at !== -1 || done.has(path)) return;
+    for (const next of graph.get(path) ?? []) visit(next, [...above, path]);
+    done.add(path);
+  };
+  for (const path of graph.keys()) visit(path, []);
+  return found;
+}
+
+t.test('files do not import each other in circles', (t) => {
+  const mayNameTypes = (path: string): boolean => TYPE_CIRCLES.some((folder) => inside(path, folder));
+  const graph = new Map(sources.map((source) => [source.path, importedFiles(source, mayNameTypes(source.path))]));
+  t.same(circles(graph), []);
+  t.same(circles(new Map(Object.entries({ a: ['b'], b: ['c'], c: ['b'] }))), ['b > c > b'], 'one would be found');
+  t.end();
+});

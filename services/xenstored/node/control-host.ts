@@ -3,7 +3,7 @@
 import { appendFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Log } from '../../../lib/core/log.js';
-import { type ControlHost, LOG_SWITCHES, type LogSwitch } from '../control-commands.js';
+import { type ControlHost, LOG_SWITCHES, type LogSwitch } from '../control-host.js';
 import { fail } from '../failure.js';
 
 export interface Trace {

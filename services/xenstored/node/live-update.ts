@@ -11,7 +11,7 @@ import { execute, LibcError, setInherited } from '../../../lib/node/files/libc.j
 import { NAME_FD_VARIABLE } from '../../../lib/node/process/service.js';
 import { POINT } from '../../../lib/trace/points.js';
 import { encodeMessage } from '../../../lib/xenstore/framing.js';
-import { ACK } from '../call.js';
+import { ACK } from '../../../lib/xenstore/payload.js';
 import type { Connection } from '../connection.js';
 import {
   decodeLiveState,
@@ -200,5 +200,5 @@ function carriedRing(store: Store, domid: number, live: LiveConnection): Carried
 
 function addWatch(store: Store, connection: Connection, { path, token, depth }: LiveWatch): void {
   const cut = isRelative(path) ? connection.home.length + 1 : 0;
-  store.addWatch({ connection, path: cut === 0 ? path : `${connection.home}/${path}`, token, depth, cut });
+  store.addWatch(connection, { path: cut === 0 ? path : `${connection.home}/${path}`, token, depth, cut });
 }

@@ -163,20 +163,20 @@ export class SocketClient implements SpinClient {
    */
   #mayGoOn(): boolean {
     if (this.#ended || this.#done >= STORE_REQUESTS_PER_TURN || this.#connection.inbox.length > 0) return false;
-    return this.#connection.outboxBytes + this.socket.writableLength < STORE_OUTBOX_BYTES_PAUSE;
+    return this.#connection.outbox.bytes + this.socket.writableLength < STORE_OUTBOX_BYTES_PAUSE;
   }
 
   /** Sends what waits, unless the socket is full: then it waits on, and identical events merge. */
   flush(): void {
-    if (this.#ended || this.#connection.outboxCount === 0) return;
+    if (this.#ended || this.#connection.outbox.count === 0) return;
     if (this.#unsent !== undefined) {
-      if (this.#connection.outboxBytes > STORE_OUTBOX_BYTES_MAX) {
+      if (this.#connection.outbox.bytes > STORE_OUTBOX_BYTES_MAX) {
         this.#host.log.warn({ client: this.#connection.name }, 'dropped a client that does not read');
         this.end();
       }
       return;
     }
-    this.#send(this.#connection.take());
+    this.#send(this.#connection.outbox.take());
     // A request that had waited inside the store may have been answered.
     if (this.#requests.length > 0) this.#host.later(this);
   }
@@ -226,12 +226,12 @@ export class SocketClient implements SpinClient {
       }
     }
     if (this.#ended) return undefined;
-    const { inbox, waiting } = this.#connection;
+    const { inbox, outbox } = this.#connection;
     const unsent = this.#unsentNow();
     return {
       wire: { kind: 'socket', fd: this.fd },
       input: Buffer.concat([...inbox.map(encodeMessage), ...this.#requests.map(encodeMessage), this.#reader.rest]),
-      output: Buffer.concat([unsent.bytes, ...waiting.map(encodeMessage)]),
+      output: Buffer.concat([unsent.bytes, ...outbox.waiting.map(encodeMessage)]),
       begun: unsent.begun,
     };
   }
@@ -249,7 +249,7 @@ export class SocketClient implements SpinClient {
   /** Goes on where the program before us stopped. */
   resume({ input, output, begun }: LiveConnection): void {
     if (begun > 0) this.#write(Buffer.from(output.subarray(0, begun)), begun);
-    new MessageReader(decodeText).push(output.subarray(begun), (message) => this.#connection.reply(message));
+    new MessageReader(decodeText).push(output.subarray(begun), (message) => this.#connection.outbox.reply(message));
     this.socket.resume();
     if (input.length > 0) this.take(Buffer.from(input));
   }

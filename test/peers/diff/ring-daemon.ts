@@ -31,7 +31,7 @@ const dirty = new Set<Ring>();
 const store: Store = new Store(
   {
     control: controlHost(NO_LOG).host,
-    clock: {
+    time: {
       seconds: () => performance.now() / MS_PER_S,
       later(seconds, action) {
         const timer = setTimeout(() => {

@@ -102,11 +102,11 @@ t.test('a writer waits for those who do not take what it caused, and for nobody 
     lab.expectOk('dom0', 'SET_PERMS', '/local/domain/6|n6|r5|');
     t.equal(lab.reply('dom5', 'WATCH', '/local/domain/6|w|'), 'OK');
     for (let index = 0; index < 30; index++) lab.send('dom6', 'WRITE', `${index}|`);
-    t.equal(lab.connection('dom6').outboxCount, 20, 'with its own replies not taken');
+    t.equal(lab.connection('dom6').outbox.count, 20, 'with its own replies not taken');
     // Taken: yet each has an event that waits for guest 5.
     const replies = lab.heard('dom6').length;
     lab.store.resume();
-    t.same([replies, lab.connection('dom6').outboxCount, used(lab, 'dom6', 'outstanding')], [20, 0, 20]);
+    t.same([replies, lab.connection('dom6').outbox.count, used(lab, 'dom6', 'outstanding')], [20, 0, 20]);
     t.equal(lab.reply('dom0', 'READ', '/|'), '', 'dom0 is served');
     t.equal(lab.heard('dom5').length, 20);
     lab.store.resume();
@@ -134,13 +134,13 @@ t.test('what waits for a guest is its memory: no room, no events, and it is not 
   const free = used(lab, 'dom5', 'memory');
   lab.expectOk('dom0', 'SET_QUOTA', `5|memory|${free + 221}|`);
   for (let index = 10; index < 30; index++) lab.expectOk('dom0', 'WRITE', `/local/domain/5/d/${index}|`);
-  t.equal(lab.connection('dom5').outboxCount, 9, 'of 23 bytes each');
+  t.equal(lab.connection('dom5').outbox.count, 9, 'of 23 bytes each');
   t.equal(used(lab, 'dom5', 'memory'), free + 9 * 23);
   // A short answer is always given, a long one is not.
   lab.send('dom5', 'READ', 'd/10|');
   t.equal(used(lab, 'dom5', 'memory'), free + 9 * 23 + 16, 'an empty value is short');
   lab.send('dom5', 'READ', 'd/11|');
-  t.equal(lab.connection('dom5').outboxCount, 10, 'it is full, so the next request waits');
+  t.equal(lab.connection('dom5').outbox.count, 10, 'it is full, so the next request waits');
   const heard = lab.heard('dom5');
   t.equal(heard.filter((line) => line.startsWith('EVENT')).length, 9);
   t.equal(used(lab, 'dom5', 'memory'), free);

@@ -98,7 +98,7 @@ t.test('its requests wait while too much waits for it, and are done once it take
   const asked = Math.ceil((STORE_BUS_WINDOW + 2 * STORE_OUTBOX_BYTES_PAUSE) / value.length);
   for (let index = 0; index < asked; index++) client.ask(XS.XS_READ, '/big|', index);
   const waits = client.lab.store.connections;
-  const outbox = Math.max(...[...waits].map(({ outboxBytes }) => outboxBytes));
+  const outbox = Math.max(...[...waits].map(({ outbox: { bytes } }) => bytes));
   t.ok(outbox < STORE_OUTBOX_BYTES_PAUSE + XENSTORE_PAYLOAD_MAX, `${outbox} bytes wait`);
   let heard = 0;
   while (client.sent.length > 0) {
@@ -117,7 +117,7 @@ t.test('a client that lets too much pile up is dropped, and what it held goes wi
   const needed = Math.ceil(STORE_OUTBOX_BYTES_MAX / long.length) + 300;
   // Identical events merge: only other names pile up.
   for (let index = 0; client.dropped === undefined && index < needed; index++) {
-    client.lab.connection('dom0').take();
+    client.lab.connection('dom0').outbox.take();
     client.lab.send('dom0', 'MKDIR', `/w/${index}/${long}|`);
     client.lab.send('dom0', 'RM', `/w/${index}|`);
     client.session.flush();

@@ -86,8 +86,8 @@ class Churn {
     this.requests++;
     this.store.receive(connection, message);
     // Nobody but the asker reads: the others are as slow as they may be, and some time passes.
-    this.outboxMost = Math.max(this.outboxMost, connection.outboxBytes);
-    const reply = connection.take().find(({ type }) => type !== XS.XS_WATCH_EVENT);
+    this.outboxMost = Math.max(this.outboxMost, connection.outbox.bytes);
+    const reply = connection.outbox.take().find(({ type }) => type !== XS.XS_WATCH_EVENT);
     if (label !== undefined && reply?.type === XS.XS_TRANSACTION_START) {
       this.#labels.set(label, Number.parseInt(reply.payload, 10));
     }

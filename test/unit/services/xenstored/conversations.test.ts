@@ -373,7 +373,7 @@ t.test('directories too long for one message are read in parts', async (t) => {
   let list = '';
   for (;;) {
     lab.send('dom0', 'DIRECTORY_PART', `/big|${list.length}|`);
-    const [reply] = lab.connection('dom0').take();
+    const [reply] = lab.connection('dom0').outbox.take();
     const payload = reply?.payload ?? '';
     sizes.push(payload.length);
     const part = payload.slice(payload.indexOf('\0') + 1);

@@ -46,7 +46,7 @@ t.test('a dead domain, or another one of its number, takes all that it had with 
     lab.expectOk('dom0', 'SET_PERMS', '/shared|n0|r5|');
     lab.expectOk('dom5', 'WATCH', '/own|w|');
     lab.begin('dom5');
-    lab.connection('dom5').take();
+    lab.connection('dom5').outbox.take();
     lab.expectOk('dom0', 'WATCH', '/own|w|');
     lab.expectOk('dom0', 'WATCH', '@releaseDomain|r|');
     lab.store.domainsChanged([change]);

@@ -2,13 +2,13 @@
 import t from 'tap';
 import { XS } from '../../../../lib/layout/xs-wire.js';
 import type { Connection } from '../../../../services/xenstored/connection.js';
-import type { ControlHost } from '../../../../services/xenstored/control-commands.js';
+import type { ControlHost } from '../../../../services/xenstored/control-host.js';
 import { Store } from '../../../../services/xenstored/store.js';
 import { StoreClock } from '../../../../testkit/store-clock.js';
 
 function lab(): { clock: StoreClock; store: Store; guest: Connection; dom0: Connection; told: Connection[] } {
   const clock = new StoreClock();
-  const store = new Store({ ask: () => {}, control: {} as ControlHost, clock });
+  const store = new Store({ ask: () => {}, control: {} as ControlHost, time: clock });
   store.plant();
   const told: Connection[] = [];
   const hooks = { onOutput: (connection: Connection) => told.push(connection), onDropped: () => {} };
@@ -17,22 +17,22 @@ function lab(): { clock: StoreClock; store: Store; guest: Connection; dom0: Conn
   return { clock, store, guest, dom0, told };
 }
 
-const payloads = (connection: Connection): string[] => connection.waiting.map(({ payload }) => payload);
+const payloads = (connection: Connection): string[] => connection.outbox.waiting.map(({ payload }) => payload);
 
 t.test('an event that a guest does not begin to take is dropped after 20 s, each in its time', async (t) => {
   const { clock, guest, told } = lab();
-  guest.event('/a', 't');
-  guest.reply({ type: XS.XS_READ, reqId: 1, txId: 0, payload: 'reply' });
+  guest.outbox.event('/a', 't');
+  guest.outbox.reply({ type: XS.XS_READ, reqId: 1, txId: 0, payload: 'reply' });
   clock.advanceTo(5);
-  guest.event('/b', 't');
+  guest.outbox.event('/b', 't');
   clock.advanceTo(19.9);
   t.same(payloads(guest), ['/a\0t\0', 'reply', '/b\0t\0']);
   told.length = 0;
   clock.advanceTo(20);
   t.same(payloads(guest), ['reply', '/b\0t\0']);
   t.same(told, [guest], 'its transport looks again');
-  t.equal(guest.outboxBytes, 'reply'.length + 5);
-  t.ok(guest.event('/a', 't'), 'the same one is queued anew');
+  t.equal(guest.outbox.bytes, 'reply'.length + 5);
+  t.ok(guest.outbox.event('/a', 't'), 'the same one is queued anew');
   clock.advanceTo(25);
   t.same(payloads(guest), ['reply', '/a\0t\0']);
   clock.advanceTo(1000);
@@ -42,9 +42,9 @@ t.test('an event that a guest does not begin to take is dropped after 20 s, each
 
 t.test('an event that was taken is not dropped, and dom0 is never hurried', async (t) => {
   const { clock, guest, dom0 } = lab();
-  guest.event('/a', 't');
-  t.equal(guest.takeFirst()?.message.payload, '/a\0t\0');
-  dom0.event('/a', 't');
+  guest.outbox.event('/a', 't');
+  t.equal(guest.outbox.takeFirst()?.message.payload, '/a\0t\0');
+  dom0.outbox.event('/a', 't');
   clock.advanceTo(1000);
   t.same(payloads(dom0), ['/a\0t\0']);
   t.same(payloads(guest), []);
@@ -54,13 +54,13 @@ t.test('a request stops counting as outstanding with the event that it caused', 
   const { clock, store, guest } = lab();
   const other = store.connectGuest(6, { name: 'other', onOutput: () => {}, onDropped: () => {} });
   other.stall = undefined;
-  store.addWatch({ connection: guest, path: '/local/domain/6', token: 't', depth: undefined, cut: 0 });
+  store.addWatch(guest, { path: '/local/domain/6', token: 't', depth: undefined, cut: 0 });
   const root = store.tree.get('/');
   if (root === undefined) throw new Error('no root');
   store.tree.set('/', root.withPerms([{ domid: 0, access: 3, ignored: false }], store.tree.nextGeneration()));
   store.receive(other, { type: XS.XS_WRITE, reqId: 1, txId: 0, payload: '/local/domain/6/x\0v' });
   t.same(payloads(guest), ['/local/domain/6/x\0t\0']);
-  other.take();
+  other.outbox.take();
   t.equal(other.domain?.account.used('outstanding'), 1);
   clock.advanceTo(20);
   t.equal(other.domain?.account.used('outstanding'), 0);
@@ -68,7 +68,7 @@ t.test('a request stops counting as outstanding with the event that it caused', 
 
 t.test('a guest that ends leaves no timer', async (t) => {
   const { clock, store, guest } = lab();
-  guest.event('/a', 't');
+  guest.outbox.event('/a', 't');
   t.equal(clock.pending, 1);
   store.close(guest);
   t.equal(clock.pending, 0);
