@@ -1,37 +1,49 @@
 // `npm run bench:flush`: a 1080p frame from guest memory to the scanout (TRANSFER_TO_HOST_2D of the whole picture and
 // RESOURCE_FLUSH): the device alone against memcpy, and our server against QEMU's where that is installed. Prints JSON;
-// exit status 1 when a picture is wrong or a bar is missed. Arguments: [rounds].
+// exit status 1 when a picture is wrong or a bar is missed.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { createProbe } from '../lib/node/files/probe.js';
 import { sharedFiles } from '../lib/node/files/shm.js';
+import { command, EXIT, integerBetween, runCommand } from '../lib/node/process/cli.js';
 import { measureDevice } from './flush/device.js';
 import { FRAME_BYTES, RAM_BYTES } from './flush/frame.js';
 import { measureServers } from './flush/servers.js';
 
 /** Of memcpy of the same bytes; and QEMU's time over ours. */
 const BARS = { memcpy: 0.7, server: 1 };
-const rounds = Number(process.argv[2] ?? 1000);
-const dir = mkdtempSync('/dev/shm/xenwire-bench-');
-try {
-  const files = sharedFiles(dir);
-  const ram = files.create('ram', RAM_BYTES);
-  const copy = files.create('copy', FRAME_BYTES);
-  const probe = createProbe({ process: 'bench', incarnation: 1, history: join(dir, 'history') });
-  const device = measureDevice({ ram, copy, probe, rounds });
-  probe.close();
-  copy.remove();
-  ram.remove();
-  const servers = await measureServers(dir, rounds);
-  const ok =
-    device.every(({ equal, ratio }) => equal && ratio >= BARS.memcpy) &&
-    servers.every(({ ratio }) => ratio === undefined || ratio >= BARS.server);
-  const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version };
-  process.stdout.write(
-    `${JSON.stringify({ ok, bars: BARS, frameBytes: FRAME_BYTES, rounds, machine, device, servers }, null, 2)}\n`,
-  );
-  process.exitCode = ok ? 0 : 1;
-} finally {
-  rmSync(dir, { recursive: true, force: true });
+
+const program = command('bench:flush')
+  .description('measure a 1080p frame from guest memory to the scanout, beside memcpy and beside QEMU; prints JSON')
+  .option('--rounds <count>', 'frames of each measurement', integerBetween(1, 1_000_000), 1000)
+  .action(async ({ rounds }: { rounds: number }) => {
+    if (!(await run(rounds))) process.exitCode = EXIT.FAILED;
+  });
+const status = await runCommand(program, process.argv.slice(2));
+if (status !== EXIT.OK) process.exitCode = status;
+
+async function run(rounds: number): Promise<boolean> {
+  const dir = mkdtempSync('/dev/shm/xenwire-bench-');
+  try {
+    const files = sharedFiles(dir);
+    const ram = files.create('ram', RAM_BYTES);
+    const copy = files.create('copy', FRAME_BYTES);
+    const probe = createProbe({ process: 'bench', incarnation: 1, history: join(dir, 'history') });
+    const device = measureDevice({ ram, copy, probe, rounds });
+    probe.close();
+    copy.remove();
+    ram.remove();
+    const servers = await measureServers(dir, rounds);
+    const ok =
+      device.every(({ equal, ratio }) => equal && ratio >= BARS.memcpy) &&
+      servers.every(({ ratio }) => ratio === undefined || ratio >= BARS.server);
+    const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version };
+    process.stdout.write(
+      `${JSON.stringify({ ok, bars: BARS, frameBytes: FRAME_BYTES, rounds, machine, device, servers }, null, 2)}\n`,
+    );
+    return ok;
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
 }
