@@ -69,6 +69,7 @@ export class EventChannels {
     this.#moves.take(port, PORT_STATE.unbound);
     // Not checked to exist; DOMID_SELF is the calling domain, not `dom`.
     port.remoteDomid = remoteDom === DOMID_SELF ? caller.domid : remoteDom;
+    port.remoteUniqueId = this.#domains.find(port.remoteDomid)?.uniqueId;
     return port.number;
   }
 
@@ -80,6 +81,8 @@ export class EventChannels {
     const remote = remoteDomain.ports.get(remotePort);
     if (remote === undefined) return -EINVAL;
     if (remote.state !== PORT_STATE.unbound || remote.remoteDomid !== caller.domid) return -EINVAL;
+    // Stricter than Xen: a port that a domain left behind is not its successor's, which happens to have its domid.
+    if ((remote.remoteUniqueId ?? caller.uniqueId) !== caller.uniqueId) return -EINVAL;
     this.#moves.take(local, PORT_STATE.interdomain);
     local.remote = remote;
     remote.state = PORT_STATE.interdomain;

@@ -26,6 +26,7 @@ export class PortMoves {
       remote!.state = PORT_STATE.unbound;
       remote!.remote = null;
       remote!.remoteDomid = domain.domid;
+      remote!.remoteUniqueId = domain.uniqueId;
       remote!.onChange?.();
     } else if (port.state === PORT_STATE.virq) {
       for (const vcpu of domain.vcpus) if (vcpu.virqPorts[port.virq] === port.number) vcpu.virqPorts[port.virq] = 0;

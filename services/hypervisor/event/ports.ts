@@ -22,6 +22,8 @@ export class Port {
   consumer: (() => void) | null = null;
   /** unbound: the domain that may bind it. */
   remoteDomid: DomId = DOM0;
+  /** unbound: which life of that domid; undefined for any, where no domain had it yet. */
+  remoteUniqueId: bigint | undefined;
   /** interdomain: the other end. */
   remote: Port | null = null;
   virq = 0;
@@ -101,6 +103,7 @@ export class PortTable {
     port.consumer = null;
     port.remote = null;
     port.remoteDomid = DOM0;
+    port.remoteUniqueId = undefined;
     port.virq = 0;
     port.heldPending = false;
     if (port.number < this.#lowestFree) this.#lowestFree = port.number;

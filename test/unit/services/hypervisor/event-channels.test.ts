@@ -165,6 +165,24 @@ t.test('several vCPUs: bind_vcpu and bind_ipi say whose upcall it is', async (t)
   );
 });
 
+t.test('a port that was left for a dead domain is not for the next one of its domid', async (t) => {
+  const lab = makeLab();
+  const first = lab.domain({ domid: 7 });
+  const meant = lab.number(0, 'evtchn.alloc_unbound', { dom: SELF, remote_dom: 7 });
+  const fallen = lab.number(0, 'evtchn.alloc_unbound', { dom: SELF, remote_dom: 7 });
+  t.ok(lab.number(7, 'evtchn.bind_interdomain', { remote_dom: 0, remote_port: fallen }) > 0);
+  lab.call(0, 'domctl.destroy', { domid: 7 });
+  const early = lab.number(0, 'evtchn.alloc_unbound', { dom: SELF, remote_dom: 7 });
+  const second = lab.domain({ domid: 7 });
+  t.not(second.uniqueId, first.uniqueId);
+  for (const port of [meant, fallen])
+    t.equal(lab.number(7, 'evtchn.bind_interdomain', { remote_dom: 0, remote_port: port }), -EINVAL);
+  t.ok(
+    lab.number(7, 'evtchn.bind_interdomain', { remote_dom: 0, remote_port: early }) > 0,
+    'made for a domain to come',
+  );
+});
+
 t.test("Xen's own ports: no close, send or bind_vcpu by the guest; reset leaves them", async (t) => {
   const lab = makeLab();
   const domain = lab.domain({ paused: true });
