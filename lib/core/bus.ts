@@ -1,5 +1,5 @@
 // The bus as its users see it: typed calls and events between our own processes. Shapes come from proto/ (proto-types.ts).
-// The ZeroMQ implementation is lib/node/bus/client.ts and bus-server.ts; tests may use plain objects.
+// The ZeroMQ implementation is client.ts and server.ts of lib/node/bus/; tests may use plain objects.
 import type { Services } from './proto-types.js';
 
 export type ServiceName = Exclude<keyof Services, `${string}Events`>;

@@ -1,4 +1,4 @@
-// Xenbus in the store: states, key names, directories. Source: xen/include/public/io/xenbus.h, docs/misc/xenstore-paths.pandoc,
+// Xenbus in the store: states, key names, directories. Source: xen/include/public/io/xenbus.h, xen.git docs/misc/xenstore-paths.pandoc,
 // tools/libs/light/libxl_device.c. Leaves who may write what and when to lib/xenbus/protocol.ts.
 
 /** enum xenbus_state; decimal in the store. The names without their prefix XenbusState. */

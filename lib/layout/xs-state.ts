@@ -1,4 +1,4 @@
-// Xen's stream of xenstored state, as xenstore_state.h and docs/designs/xenstore-migration.md have it: what one xenstored
+// Xen's stream of xenstored state, as xenstore_state.h and xen.git docs/designs/xenstore-migration.md have it: what one xenstored
 // hands to the next. Layouts only; which records are written, and what they mean here, is
 // services/xenstored/live-state.ts.
 import { bytes, type Kind, struct, u16, u32 } from './struct.js';

@@ -97,7 +97,7 @@ export class Guest {
 
   /**
    * Servers outlive the process that made them: one whose ports nobody holds any more was left by an emulator that died,
-   * with requests that may wait in it for ever. False when there is none.
+   * with requests that may wait in it for ever (docs/recovery.md). False when there is none.
    */
   async #adopt(vcpus: number): Promise<boolean> {
     const { domid } = this;

@@ -13,7 +13,7 @@ import { processNamed, registered, startXenwire, temporaryLabDir, xenwire } from
 
 const CONFIG = join(PACKAGE_ROOT, 'examples', 'gpu-guest.cfg');
 const SERVICES = ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend'];
-/** Design 8: each recovery within two seconds; the rest is what a busy test machine takes to start a process. */
+/** Each recovery is promised within two seconds (docs/recovery.md); the rest is what a busy machine takes to start a process. */
 const RECOVERY_MS = 5000;
 const FRONT = 'device/virtio-mmio/0/state';
 

@@ -12,7 +12,7 @@ import { leftovers, processNamed, registered, startXenwire, temporaryLabDir, xen
 
 const CONFIG = join(PACKAGE_ROOT, 'examples', 'gpu-guest.cfg');
 const SERVICES = ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend'];
-/** Design 8: each recovery within two seconds; the rest is what a busy test machine takes to start a process. */
+/** Each recovery is promised within two seconds (docs/recovery.md); the rest is what a busy machine takes to start a process. */
 const RECOVERY_MS = 5000;
 
 /** The example's guest under another name, with grants. */

@@ -1,5 +1,5 @@
 // The exit page of a vCPU: how a guest process leaves to the hypervisor process and comes back. Ours, not Xen's: on
-// hardware it is the VMCS. One exit at a time; while it is outstanding nothing runs on that vCPU.
+// hardware it is the VMCS. One exit at a time; while it is outstanding nothing runs on that vCPU (docs/recovery.md).
 // The guest writes the request, then state EXIT, then rings the hypervisor's bit; the hypervisor writes data or rc, then
 // state ENTRY, then rings the guest's entry bit; the guest takes the answer and writes state IN_GUEST.
 import { struct, u32, u64 } from '../struct.js';

@@ -1,5 +1,5 @@
 // The calling end of the bus: one DEALER to one server, its calls under way, and its events.
-// Leaves framing and pitfalls to bus-wire.ts, death to live.ts. A connection is for one life of the server: when that
+// Leaves framing and pitfalls to wire.ts, death to live.ts. A connection is for one life of the server: when that
 // ends, so does this client; whoever wants the next server makes the next client.
 import { existsSync } from 'node:fs';
 import * as zmq from 'zeromq';

@@ -1,5 +1,5 @@
 // The answering end of the bus: one ROUTER, the peers behind it, and the handlers of the services it offers.
-// Leaves framing and pitfalls to bus-wire.ts, death to live.ts.
+// Leaves framing and pitfalls to wire.ts, death to live.ts.
 import { rmSync } from 'node:fs';
 import * as zmq from 'zeromq';
 import type { EventBody, EventServiceName, Handlers, Peer, ServiceName } from '../../core/bus.js';

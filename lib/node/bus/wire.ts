@@ -1,6 +1,6 @@
 // What both ends of the bus share: the envelope, socket options, and a queue that keeps one send in flight.
 //
-// ZeroMQ pitfalls that this layer is built against (measured on zeromq.js 6.8; test/e2e/bus-*.test.ts has one each):
+// ZeroMQ pitfalls that this layer is built against (measured on zeromq.js 6.8; test/e2e/bus.test.ts has one each):
 // a mandatory ROUTER can leave a send to a peer killed just now unsettled for ever, so sendTimeout is 0 and the peer's
 // death is learnt from the kernel (live.ts), not from the socket; without `mandatory` sends to the dead succeed
 // silently; a paused peer keeps its routing id, so each incarnation has another; one send and one receive may be in
