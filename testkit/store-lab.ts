@@ -7,6 +7,7 @@ import type { Connection } from '../services/xenstored/connection.js';
 import { LOG_SWITCHES } from '../services/xenstored/control-host.js';
 import type { Question } from '../services/xenstored/failure.js';
 import type { HostTime } from '../services/xenstored/host-time.js';
+import type { QuotaHit } from '../services/xenstored/state.js';
 import { Store } from '../services/xenstored/store.js';
 
 export type OpName = keyof typeof XS extends `XS_${infer Name}` ? Name : never;
@@ -17,6 +18,7 @@ export class StoreLab {
   readonly hostDomains = new Map<number, string>();
   readonly questions: Question[] = [];
   readonly printed: string[] = [];
+  readonly quotaHits: QuotaHit[] = [];
   /** False: questions wait for answerAll(). */
   answersAtOnce = true;
   readonly #waiting: (() => void)[] = [];
@@ -40,6 +42,7 @@ export class StoreLab {
           if (this.answersAtOnce) answer();
           else this.#waiting.push(answer);
         },
+        onQuota: (hit) => this.quotaHits.push(hit),
         control: {
           log: () => {},
           logSwitch: () => {},

@@ -60,6 +60,8 @@ export const STORE_OUTBOX_BYTES_MAX = 64 << 20;
 export const STORE_BUS_WINDOW = 256 << 10;
 /** Requests of one client over the bus that have no reply yet; xenstored drops a client that sends one more. */
 export const STORE_BUS_REQUESTS_MAX = 1024;
+/** Bytes of one trace that CONTROL turned on in xenstored. */
+export const STORE_TRACE_BYTES_MAX = 64 << 20;
 /** Clients on xenstored's socket at once. */
 export const STORE_SOCKETS_MAX = 1024;
 /** An event that a guest has not begun to take is dropped after this: xenstored's own time-out for watch events. */

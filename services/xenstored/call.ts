@@ -28,7 +28,7 @@ export type Handler = (call: Call) => string;
 
 /** True when a value is more than the quota of the connection's domain. Sockets and the control domain have none. */
 export function exceeds(call: Call, quota: QuotaName, value: number): boolean {
-  return call.store.exceedsQuota(call.connection.domain, quota, value);
+  return call.store.meetsQuota(call.connection, quota, value);
 }
 
 /** The absolute path that a request spells; EINVAL when it is none. */

@@ -2,6 +2,7 @@
 // asked and is not answered yet. Leaves what waits to be sent to outbox.ts.
 import type { DomId } from '../../lib/core/ids.js';
 import type { XsdError, XsMessage } from '../../lib/layout/xs-wire.js';
+import type { StoreTrace } from './control-host.js';
 import type { Domain } from './domains.js';
 import type { HostTime } from './host-time.js';
 import { Outbox } from './outbox.js';
@@ -34,6 +35,7 @@ export interface ConnectionPlace {
   readonly seq: number;
   /** Requests that waited may be done now. */
   readonly onReady: (connection: Connection) => void;
+  readonly trace: StoreTrace;
 }
 
 /** Why no request is taken from a connection just now. */
@@ -80,6 +82,9 @@ export class Connection implements Watcher {
       time: options.privileged ? undefined : options.time,
       admits: options.admits,
       onOutput: () => options.onOutput(this),
+      onLeaving: (message) => {
+        if (place.trace.traces('io')) place.trace.message('OUT', this, message);
+      },
     });
   }
 

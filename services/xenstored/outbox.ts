@@ -43,6 +43,8 @@ export interface OutboxOptions {
   readonly admits: ((bytes: number) => boolean) | undefined;
   /** Called when there is something to take. */
   readonly onOutput: () => void;
+  /** Called with each message that is taken to be sent. */
+  readonly onLeaving: (message: XsMessage) => void;
 }
 
 export class Outbox {
@@ -170,6 +172,7 @@ export class Outbox {
     const messages = this.#messages;
     this.#messages = [];
     this.#bytes = 0;
+    for (const { message } of messages) this.#options.onLeaving(message);
     // Clearing makes a new table, even of an empty set.
     if (this.#queuedEvents.size > 0) this.#queuedEvents.clear();
     return messages;
@@ -183,7 +186,10 @@ export class Outbox {
     }
     if (count === this.#messages.length) return this.takeAll();
     const taken = this.#messages.splice(0, count);
-    for (const { message } of taken) this.#left(message);
+    for (const { message } of taken) {
+      this.#left(message);
+      this.#options.onLeaving(message);
+    }
     return taken;
   }
 
@@ -195,7 +201,9 @@ export class Outbox {
   /** The oldest waiting message; those behind it still merge with identical events. */
   takeFirst(): Outgoing | undefined {
     const first = this.#messages.shift();
-    if (first !== undefined) this.#left(first.message);
+    if (first === undefined) return undefined;
+    this.#left(first.message);
+    this.#options.onLeaving(first.message);
     return first;
   }
 }

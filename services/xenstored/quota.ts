@@ -40,6 +40,7 @@ export class Account {
   readonly limits: Limits;
   readonly #used = new Map<QuotaName, number>();
   readonly #most = new Map<QuotaName, number>();
+  readonly #met = new Map<QuotaName, number>();
 
   constructor(limits: Limits) {
     this.limits = limits;
@@ -62,6 +63,13 @@ export class Account {
   /** Remembers a value that is not accumulated, such as a path's length. */
   see(name: QuotaName, value: number): void {
     if (value > this.most(name)) this.#most.set(name, value);
+  }
+
+  /** A request was refused for this quota. Returns how many were. */
+  meet(name: QuotaName): number {
+    const times = (this.#met.get(name) ?? 0) + 1;
+    this.#met.set(name, times);
+    return times;
   }
 
   resetMost(): void {

@@ -11,7 +11,7 @@ import { COMPAT, type CompatName } from './compat.js';
 import type { Connection } from './connection.js';
 import type { Question } from './failure.js';
 import { serveBus } from './node/bus-transport.js';
-import { controlHost } from './node/control-host.js';
+import { FileTrace } from './node/control-host.js';
 import { HostDomains } from './node/host-domains.js';
 import { JournalFile } from './node/journal-file.js';
 import { type LiveUpdaterParts, liveUpdateHost, takeLiveState, takeUp } from './node/live-update.js';
@@ -33,7 +33,8 @@ export interface XenstoredOptions {
 
 export async function start(context: ServiceContext, options: XenstoredOptions): Promise<void> {
   const before = takeLiveState();
-  const { host: control } = controlHost(context.log);
+  const control = new FileTrace({ log: context.log, traceFile: join(context.runDir, 'xenstored-trace.log') });
+  context.own('trace', () => control.close());
   const hypervisor = options.alone === true ? undefined : await context.connect('hypervisor');
   const domains = hypervisor === undefined ? undefined : new HostDomains(hypervisor);
   let rings: RingTransport | undefined;
@@ -62,6 +63,8 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
   const liveUpdate = liveUpdateHost({ parts: () => parts, flush: () => flush() });
   const host: StoreHost = {
     control,
+    trace: control,
+    onQuota: (hit) => context.log.warn({ ...hit }, 'a guest met its quota'),
     time: liveUpdate,
     ask: (connection, question) => {
       answer(connection, question).catch((error) => void context.stop(errorMessage(error)));

@@ -76,7 +76,7 @@ export const transactionEnd: Handler = (call) => {
           const owner = store.domains.get(domid);
           // Here the quota itself is too much in every release.
           const nodes = (owner?.account.used('nodes') ?? 0) + count + (store.compat.quotaSlack.nodes ?? 0);
-          if (count >= 0 && store.exceedsQuota(owner, 'nodes', nodes)) fail('ENOSPC');
+          if (count >= 0 && owner !== undefined && store.meetsQuota(connection, 'nodes', nodes, owner)) fail('ENOSPC');
         }
       }
       if (transaction.conflicts()) fail('EAGAIN');

@@ -5,7 +5,7 @@ import type { Held } from '../../lib/core/proto-types.js';
 import { Bounds } from './bounds.js';
 import type { Compat } from './compat.js';
 import { Connection, type ConnectionOptions } from './connection.js';
-import type { ControlHost } from './control-host.js';
+import { type ControlHost, NO_TRACE, type StoreTrace } from './control-host.js';
 import { type Domain, Domains, isPrivileged } from './domains.js';
 import { fail, type Question } from './failure.js';
 import type { HostTime } from './host-time.js';
@@ -23,12 +23,24 @@ export interface StoreHost {
   /** Answered, now or later, by answerDomain or answerIntroduce. */
   ask(connection: Connection, question: Question): void;
   readonly control: ControlHost;
+  /** Missing: nothing is traced. */
+  readonly trace?: StoreTrace;
+  /** A guest met a quota, for the `times`th time. Told at the first, second, fourth, eighth ... so that no guest fills a log. */
+  onQuota?(hit: QuotaHit): void;
   /** Missing: nothing that a guest does not take is dropped for that, and it may write as fast as it can. */
   readonly time?: HostTime;
   /** Missing where the program cannot be replaced. */
   readonly liveUpdate?: LiveUpdateHost;
   /** A domain was released or died: its transport can be given back. */
   onRemoved?(domid: number): void;
+}
+
+export interface QuotaHit {
+  readonly connection: string;
+  readonly domid: number;
+  readonly quota: QuotaName;
+  readonly limit: number;
+  readonly times: number;
 }
 
 /** What the state asks of the way in, store.ts. */
@@ -42,6 +54,7 @@ export interface StateHooks {
 export class StoreState {
   readonly compat: Compat;
   readonly host: StoreHost;
+  readonly trace: StoreTrace;
   readonly domains: Domains;
   readonly tree: Tree;
   readonly connections = new Set<Connection>();
@@ -59,6 +72,7 @@ export class StoreState {
 
   constructor(host: StoreHost, compat: Compat, { onReady, onCredit }: StateHooks) {
     this.host = host;
+    this.trace = host.trace ?? NO_TRACE;
     this.#onReady = onReady;
     this.bounds = new Bounds(host.time, onCredit);
     this.liveUpdate = host.liveUpdate === undefined ? undefined : new LiveUpdate(this.connections, host.liveUpdate);
@@ -117,9 +131,10 @@ export class StoreState {
   }
 
   #connect(options: ConnectionOptions): Connection {
-    const place = { seq: ++this.#connectionSeq, onReady: this.#onReady };
+    const place = { seq: ++this.#connectionSeq, onReady: this.#onReady, trace: this.trace };
     const connection = new Connection({ ...options, time: this.host.time }, place);
     this.connections.add(connection);
+    this.#traceObject('CREATE', 'connection', connection);
     return connection;
   }
 
@@ -127,6 +142,7 @@ export class StoreState {
   close(connection: Connection): void {
     if (connection.closed) return;
     connection.end();
+    this.#traceObject('DESTROY', 'connection', connection);
     this.dropHeld(connection);
     connection.inbox.length = 0;
     connection.outbox.take();
@@ -143,6 +159,7 @@ export class StoreState {
 
   addWatch(connection: Connection, fields: Omit<Watch, 'seq' | 'connection'>): void {
     const { path, token } = this.watches.add({ ...fields, connection });
+    this.#traceObject('CREATE', 'watch', connection, `${path} ${token}`);
     connection.domain?.account.add('watches', 1);
     connection.domain?.account.add('memory', path.length + token.length);
   }
@@ -150,6 +167,7 @@ export class StoreState {
   removeWatch(connection: Connection, watch: Watch): void {
     const { path, token } = watch;
     this.watches.remove(watch);
+    this.#traceObject('DESTROY', 'watch', connection, `${path} ${token}`);
     connection.domain?.account.add('watches', -1);
     connection.domain?.account.add('memory', -path.length - token.length);
   }
@@ -161,7 +179,7 @@ export class StoreState {
       tree: this.tree,
       watches: this.watches,
       checkTouch: (count) => {
-        if (this.exceedsQuota(connection.domain, 'transaction-nodes', count)) fail('ENOSPC');
+        if (this.meetsQuota(connection, 'transaction-nodes', count)) fail('ENOSPC');
       },
       charge: (bytes) => connection.domain?.account.add('memory', bytes),
       account: (domid, nodes, bytes) => this.account(domid, nodes, bytes),
@@ -169,6 +187,7 @@ export class StoreState {
     connection.transactionsSince ??= this.host.liveUpdate?.seconds();
     connection.transactions.set(id, transaction);
     this.bounds.transactionOpened();
+    this.#traceObject('CREATE', 'transaction', connection, id);
     connection.domain?.account.add('transactions', 1);
     return transaction;
   }
@@ -184,6 +203,7 @@ export class StoreState {
   closeTransaction(connection: Connection, transaction: Transaction): void {
     transaction.close();
     this.bounds.transactionClosed();
+    this.#traceObject('DESTROY', 'transaction', connection, transaction.id);
     connection.transactions.delete(transaction.id);
     if (connection.transactions.size === 0) {
       connection.transactionsSince = undefined;
@@ -201,6 +221,30 @@ export class StoreState {
     }
     domain.account.see(quota, value);
     return false;
+  }
+
+  /**
+   * As exceedsQuota, for a request that is refused for it: the host is told who met which quota. `of`: the
+   * domain that is charged, if not the connection's.
+   */
+  meetsQuota(connection: Connection, quota: QuotaName, value: number, of?: Domain): boolean {
+    const { name } = connection;
+    const domain = of ?? connection.domain;
+    if (domain === undefined || !this.exceedsQuota(domain, quota, value)) return false;
+    const times = domain.account.meet(quota);
+    if (isPowerOfTwo(times)) {
+      const limit = domain.account.limits.get(quota) ?? 0;
+      const hit = { connection: name, domid: domain.domid, quota, limit, times };
+      this.host.onQuota?.(hit);
+      if (this.trace.traces('acc')) {
+        this.trace.line('acc', `d${hit.domid} met its quota of ${limit} ${quota} (${times})`);
+      }
+    }
+    return true;
+  }
+
+  #traceObject(what: 'CREATE' | 'DESTROY', kind: string, { name }: Connection, detail: string | number = ''): void {
+    if (this.trace.traces('obj')) this.trace.line('obj', `${what} ${kind} ${name} ${detail}`.trimEnd());
   }
 
   /** May so many bytes more be held for a domain? */
@@ -229,4 +273,8 @@ export class StoreState {
     }
     return held;
   }
+}
+
+function isPowerOfTwo(count: number): boolean {
+  return Math.log2(count) % 1 === 0;
 }

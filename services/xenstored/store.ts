@@ -23,6 +23,7 @@ export class Store extends StoreState {
   /** Takes one request; its reply, and the events it causes, are in outboxes when this returns, unless it must wait. */
   receive(connection: Connection, message: XsMessage): void {
     if (connection.closed) return;
+    if (this.trace.traces('io')) this.trace.message('IN', connection, message);
     if (connection.stall === undefined && connection.inbox.length === 0 && !this.#holds(connection)) {
       this.#process(connection, message);
     } else connection.inbox.push(message);

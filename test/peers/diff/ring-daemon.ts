@@ -9,7 +9,7 @@ import type { Mapping } from '../../../lib/core/shared.js';
 import { mapPath } from '../../../lib/node/files/shm.js';
 import { RingEnd } from '../../../lib/xenstore/ring-stream.js';
 import { COMPAT, type CompatName } from '../../../services/xenstored/compat.js';
-import { controlHost } from '../../../services/xenstored/node/control-host.js';
+import { FileTrace } from '../../../services/xenstored/node/control-host.js';
 import { SocketTransport } from '../../../services/xenstored/node/socket-transport.js';
 import { RingSession } from '../../../services/xenstored/ring-session.js';
 import { Store } from '../../../services/xenstored/store.js';
@@ -30,7 +30,7 @@ const dirty = new Set<Ring>();
 
 const store: Store = new Store(
   {
-    control: controlHost(NO_LOG).host,
+    control: new FileTrace({ log: NO_LOG, traceFile: '/dev/null' }),
     time: {
       seconds: () => performance.now() / MS_PER_S,
       later(seconds, action) {
