@@ -17,7 +17,6 @@ import type { StoreClient } from '../lib/xenstore/api.js';
 import { ChannelStoreClient } from '../lib/xenstore/client.js';
 import { hypervisorHandlers } from '../services/hypervisor/bus-handlers.js';
 import type { Domain } from '../services/hypervisor/domain/domain.js';
-import { DevEvtchn } from '../services/vhost-frontend/dev-evtchn.js';
 import type {
   DeviceServer,
   ServerHandle,
@@ -25,7 +24,8 @@ import type {
   SessionEvents,
 } from '../services/vhost-frontend/device-server.js';
 import { Devices } from '../services/vhost-frontend/devices.js';
-import { Guests } from '../services/vhost-frontend/guests.js';
+import { EvtchnClient } from '../services/vhost-frontend/evtchn-client.js';
+import { IoreqClients } from '../services/vhost-frontend/ioreq-clients.js';
 import { Ledger } from '../services/vhost-frontend/ledger.js';
 import { FakeGuest, type Lab, makeLab } from './host-lab.js';
 import type { SandboxOptions } from './sandbox.js';
@@ -107,7 +107,7 @@ export class RecordingServer implements DeviceServer {
   readonly devices = new Map<string, RecordingDevice>();
   /** Name of a request that is not answered until release(). */
   holding: number | undefined;
-  refuses: ErrnoError | undefined;
+  refuses: Error | undefined;
   readonly #lab: Lab;
   #alive = true;
   #waiting: (() => void)[] = [];
@@ -222,8 +222,10 @@ export class Dom0Lab {
   readonly store: StoreClient;
   /** Requests of the backend to the store. */
   backendSent: readonly unknown[] = [];
+  /** What the backend is given for its store. */
+  backendStore = (store: StoreClient): StoreClient => store;
   devices!: Devices;
-  evtchn!: DevEvtchn;
+  evtchn!: EvtchnClient;
   #peer = { name: 'vhost-frontend', domid: 0 } as Peer;
   #crash = (): void => {};
 
@@ -243,21 +245,22 @@ export class Dom0Lab {
     const context = { doorbell, shared: files, clock: this.clock, own: () => {} } as unknown as ServiceContext;
     this.ledger = new Ledger(NO_PROBE);
     const { ledger, clock, server } = this;
-    this.evtchn = await DevEvtchn.open(context, hypervisor, ledger);
+    this.evtchn = await EvtchnClient.open(context, hypervisor, ledger);
     const channel = localChannel(this.storeLab.store, 'backend');
     this.backendSent = channel.sent;
-    const store = new ChannelStoreClient(channel);
+    const store = this.backendStore(new ChannelStoreClient(channel));
     const common = { hypervisor, evtchn: this.evtchn, ledger, probe: NO_PROBE, log: NO_LOG };
-    const guests = new Guests({ ...common, clock, shared: files });
+    const onFailure = (error: unknown): void => void this.failures.push(error);
+    const ioreqs = new IoreqClients({ ...common, shared: files, onFailure });
     this.devices = new Devices({
       ...common,
       doorbell,
       clock,
       server,
       store,
-      guests,
+      ioreqs,
       sharedBells: this.#sharedBells,
-      onFailure: (error) => this.failures.push(error),
+      onFailure,
     });
     await this.devices.watch();
     this.#crash = () => {

@@ -18,7 +18,8 @@ export type Remote<S extends ServiceName> = {
 
 /**
  * The answering side. Handlers of one peer start in the order its requests came; synchronous ones also answer in it.
- * What a handler throws as ErrnoError is the answer; anything else answers EIO and is logged as our bug.
+ * What a handler throws as ErrnoError is the answer; ProtocolError answers EINVAL, other failures of peers and of the world EIO.
+ * Anything else is a bug of ours and ends the process.
  */
 export type Handlers<S extends ServiceName> = {
   readonly [M in keyof Methods<S>]: (

@@ -36,9 +36,7 @@ export const DEADLINE_MS = {
   devicesClose: 1500,
   /** services/vhost-frontend/devices.ts: giving back what guests did not let go of. */
   devicesAbandon: 1000,
-  /** services/vhost-frontend: requests found in an adopted ioreq server wait for their device. */
-  adoption: 1000,
-  /** services/vhost-frontend/virtio-link.ts: DRIVER_OK waits for a lost device server; then NEEDS_RESET. */
+  /** services/vhost-frontend/server-link.ts: DRIVER_OK waits for a lost device server; then NEEDS_RESET. */
   deviceServerBack: 1000,
   /** services/vhost-frontend: the event ring of /dev/xen/evtchn was full; the write is tried again. */
   evtchnRetry: 1,

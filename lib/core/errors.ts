@@ -1,10 +1,13 @@
 // The error kinds of this project: a user's mistake, a peer's misbehaviour, the world's failure; and invariants of ours.
-// Errors that travel between processes carry an errno (errno.ts); the rest is for the person who reads it.
+// Each has a code: an errno's name where the error travels between processes (errno.ts), else one of error-codes.ts or of its
+// class. Leaves who answers what to the places that catch: they pass isOurBug on, which ends the process.
 import { ERRNO, type ErrnoName } from './errno.js';
+import type { ProtocolCode } from './error-codes.js';
 
 /** What a user mistyped or misplaced: one clear sentence, exit status 2. */
 export class UserError extends Error {
   override readonly name = 'UserError';
+  readonly code = 'user';
 }
 
 /** A refusal with an error number: what a hypercall, a store request or a bus call answers. */
@@ -22,8 +25,8 @@ export class ErrnoError extends Error {
 /** A foreign program (guest, peer, file) broke a rule of its protocol. Harms that peer only. */
 export class ProtocolError extends Error {
   override readonly name = 'ProtocolError';
-  readonly code: string;
-  constructor(code: string, message: string, options?: ErrorOptions) {
+  readonly code: ProtocolCode;
+  constructor(code: ProtocolCode, message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
   }
@@ -32,6 +35,7 @@ export class ProtocolError extends Error {
 /** The process on the other side ended; whatever was asked of it will never be answered. */
 export class PeerDiedError extends Error {
   override readonly name = 'PeerDiedError';
+  readonly code = 'peer-died';
   readonly peer: string;
   constructor(peer: string) {
     super(`${peer} ended`);
@@ -42,6 +46,7 @@ export class PeerDiedError extends Error {
 /** An awaited event did not come before its deadline. */
 export class DeadlineError extends Error {
   override readonly name = 'DeadlineError';
+  readonly code = 'deadline';
 }
 
 /** The user asked a command to end before it had done its work. */
@@ -52,11 +57,29 @@ export class InterruptedError extends Error {
 /** A guest said that it cannot do its work, and why. */
 export class GuestFailedError extends Error {
   override readonly name = 'GuestFailedError';
+  readonly code = 'guest-failed';
 }
 
 /** Invariants of our own code: a failure here is our bug, and the process ends on it. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`invariant broken: ${message}`);
+}
+
+const TYPED = [ErrnoError, ProtocolError, PeerDiedError, DeadlineError, GuestFailedError, UserError] as const;
+
+/**
+ * Whether an error is none that a peer, the world or a user causes: a broken invariant, a TypeError, anything without a type of
+ * ours. What catches errors to answer or to ignore them throws these on, so that they end the process with their reason.
+ */
+export function isOurBug(error: unknown): boolean {
+  if (TYPED.some((type) => error instanceof type)) return false;
+  // A system call that failed: Node's errors and libc.ts name the call.
+  return !(error instanceof Error && 'syscall' in error && typeof error.syscall === 'string');
+}
+
+/** For `catch` where a failure of a peer or the world changes nothing: passes it over, and throws a bug of ours on. */
+export function passOver(error: unknown): undefined {
+  if (isOurBug(error)) throw error;
 }
 
 export function errorMessage(error: unknown): string {

@@ -74,8 +74,11 @@ export interface ServiceContext {
   serve(options?: ServeOptions): Promise<BusServer>;
   /** Says that a transport of the service's own just had work: the process polls for a while before it blocks. */
   activity(): void;
-  /** Something to give back at the end, in reverse order of owning, on every path that lets code run. */
-  own(what: string, release: () => void | Promise<void>): void;
+  /**
+   * Something to give back at the end, in reverse order of owning, on every path that lets code run. The answer is for what was
+   * given back before: it is forgotten.
+   */
+  own(what: string, release: () => void | Promise<void>): () => void;
   /** Says that the process does its work now: registered for `xenwire ps`, logged, recorded. */
   ready(state?: string): void;
   /** The descriptor that holds this process's name: a program that replaces this one goes on with it. */

@@ -1,5 +1,6 @@
 // Payloads of vhost-user messages: bytes to checked values and back, one codec a shape. Which message carries which is
 // the table of messages.ts.
+import type { ProtocolCode } from '../core/error-codes.js';
 import { ProtocolError } from '../core/errors.js';
 import {
   VHOST_MEMORY_BASELINE_NREGIONS,
@@ -46,7 +47,7 @@ export interface Payloads {
 }
 export type PayloadKind = keyof Payloads;
 
-export const bad = (code: string, message: string): ProtocolError => new ProtocolError(code, message);
+export const bad = (code: ProtocolCode, message: string): ProtocolError => new ProtocolError(code, message);
 
 const exactly = (what: string, payload: Uint8Array, size: number): void => {
   if (payload.length !== size) throw bad('size', `${what} has ${payload.length} bytes, not ${size}`);

@@ -11,25 +11,13 @@
 //  - a table longer than the queue is accepted up to CHAIN_DESCRIPTORS_MAX;
 //  - a buffer may cross adjoining memory regions.
 import { dmaAddress } from '../core/dma-address.js';
+import type { VirtqErrorCode } from '../core/error-codes.js';
 import { ProtocolError } from '../core/errors.js';
 import { CHAIN_DESCRIPTORS_MAX } from '../core/limits.js';
 import type { GuestMemory } from '../core/memory.js';
 import { VIRTQ_DESC, VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE } from '../layout/virtio-ring.js';
 
-export type VirtqErrorCode =
-  | 'QUEUE_LAYOUT' // size, alignment or place of the three areas
-  | 'AVAIL_INDEX' // the available index ran more than the queue size ahead
-  | 'HEAD_RANGE'
-  | 'NEXT_RANGE'
-  | 'CHAIN_LENGTH' // more descriptors than there can be: a loop
-  | 'CHAIN_BYTES' // more than 2^32 bytes in all
-  | 'CHAIN_ORDER' // a readable descriptor after a writable one
-  | 'CHAIN_ADDRESS' // a buffer outside guest memory
-  | 'INDIRECT_FEATURE' // not negotiated
-  | 'INDIRECT_NEXT'
-  | 'INDIRECT_NESTED'
-  | 'INDIRECT_LENGTH' // empty, or not a multiple of the descriptor size
-  | 'INDIRECT_ADDRESS'; // a table outside guest memory
+export type { VirtqErrorCode };
 
 /** The driver broke a rule of the ring: its queue stops, nothing else. */
 export class VirtqError extends ProtocolError {

@@ -1,4 +1,5 @@
 // What the backend's machine (backend.ts) is told, asks for and keeps, and the shape of the tables that it runs on. Types only.
+import type { EvtchnPort } from '../core/ids.js';
 import type { XenbusState } from '../layout/xenbus.js';
 import type { Protocol } from './protocol.js';
 
@@ -24,7 +25,7 @@ export type BackPhase = BackRest | BackWork;
 export interface BackHeld {
   readonly session?: true;
   readonly base?: number;
-  readonly port?: number;
+  readonly port?: EvtchnPort;
   readonly wired?: true;
 }
 
@@ -43,9 +44,9 @@ export interface FrontendKeys {
 
 /** The guest's ports as the frontend wrote them. */
 export interface FrontendPorts {
-  readonly port: number;
+  readonly port: EvtchnPort;
   /** Index = queue; undefined where there is none. */
-  readonly queuePorts: readonly (number | undefined)[];
+  readonly queuePorts: readonly (EvtchnPort | undefined)[];
 }
 
 /** Why a connection is made: from the beginning, or found half-way at 4 or 5 after the loss of an earlier backend. */

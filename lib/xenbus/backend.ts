@@ -154,10 +154,11 @@ export const WORK: BackTables['work'] = {
         return fail(state, { errno: EINVAL, text: `base "${keys.base.slice(0, 40)}" is not one` });
       if (port === undefined)
         return fail(state, { errno: EINVAL, text: `event-channel "${keys.eventChannel.slice(0, 40)}" is not one` });
-      const queuePorts = (keys.queues ?? []).map((text) => (text === '' ? undefined : (parseEventChannel(text) ?? 0)));
-      const wrong = queuePorts.indexOf(0);
+      const queues = keys.queues ?? [];
+      const queuePorts = queues.map((text) => (text === '' ? undefined : parseEventChannel(text)));
+      const wrong = queues.findIndex((text, queue) => text !== '' && queuePorts[queue] === undefined);
       if (wrong >= 0) {
-        const text = `${queueEventChannelKey(wrong)} "${keys.queues![wrong]!.slice(0, 40)}" is not one`;
+        const text = `${queueEventChannelKey(wrong)} "${queues[wrong]!.slice(0, 40)}" is not one`;
         return fail(state, { errno: EINVAL, text });
       }
       return { ...state, phase: 'binding', offer: { base, port, queuePorts } };

@@ -1,4 +1,5 @@
 // What the frontend's machine (frontend.ts) is told, asks for and keeps, and the shape of the tables that it runs on. Types only.
+import type { EvtchnPort } from '../core/ids.js';
 import type { XenbusState } from '../layout/xenbus.js';
 import type { Protocol } from './protocol.js';
 
@@ -28,9 +29,9 @@ export type FrontPhase = FrontRest | FrontWork;
 export interface FrontHeld {
   readonly size?: number;
   readonly base?: number;
-  readonly port?: number;
+  readonly port?: EvtchnPort;
   /** Of the queues that have event channels of their own, index = queue. */
-  readonly queuePorts?: readonly number[];
+  readonly queuePorts?: readonly EvtchnPort[];
   readonly device?: true;
 }
 
@@ -79,12 +80,12 @@ export type FrontEffect =
       readonly type: 'register';
       readonly base: number;
       readonly size: number;
-      readonly port: number;
-      readonly queuePorts: readonly number[];
+      readonly port: EvtchnPort;
+      readonly queuePorts: readonly EvtchnPort[];
     }
   /** These never fail for the machine: what is given back is gone. */
   | { readonly type: 'unregister' }
-  | { readonly type: 'freePort'; readonly port: number }
+  | { readonly type: 'freePort'; readonly port: EvtchnPort }
   | { readonly type: 'freeRange'; readonly base: number }
   /** xenbus_dev_fatal: error key, then state Closing. */
   | { readonly type: 'fatal'; readonly errno: number; readonly text: string }

@@ -7,6 +7,7 @@
 // no event arrives while an effect is under way.
 import { ERRNO } from '../core/errno.js';
 import { assert } from '../core/errors.js';
+import { EvtchnPort } from '../core/ids.js';
 import { queueEventChannelKey, VIRTIO_MMIO_KEY, XENBUS_KEY, XenbusState, xenbusStateName } from '../layout/xenbus.js';
 import type {
   Failure,
@@ -106,12 +107,12 @@ export const WORK: FrontTables['work'] = {
   },
   allocating: {
     effect: () => ({ type: 'allocPort' }),
-    done: (state, value) => nextQueue({ ...state, held: { ...state.held, port: Number(value) } }),
+    done: (state, value) => nextQueue({ ...state, held: { ...state.held, port: EvtchnPort(Number(value)) } }),
   },
   allocatingQueue: {
     effect: () => ({ type: 'allocPort' }),
     done: (state, value) => {
-      const queuePorts = [...(state.held.queuePorts ?? []), Number(value)];
+      const queuePorts = [...(state.held.queuePorts ?? []), EvtchnPort(Number(value))];
       return { ...state, phase: 'writingQueue', held: { ...state.held, queuePorts } };
     },
   },

@@ -1,5 +1,6 @@
 // Text forms of the virtio-mmio keys: formatters for who writes them, parsers for who reads them. What a peer wrote is
 // hostile: every parser returns undefined for anything that the protocol's table does not allow.
+import { DOMID_FIRST_RESERVED, DomId, EvtchnPort } from '../core/ids.js';
 import { XenbusState } from '../layout/xenbus.js';
 
 /** Where a guest puts register ranges: above the largest RAM that a domain may have, below the addresses of the platform. */
@@ -44,10 +45,10 @@ export function parseBase(text: string, size: number): number | undefined {
 }
 
 /** `event-channel`. Whether the port is one, and ours to bind, only Xen can say. */
-export function parseEventChannel(text: string): number | undefined {
+export function parseEventChannel(text: string): EvtchnPort | undefined {
   if (!DECIMAL.test(text)) return undefined;
   const port = Number(text);
-  return port > 0 && port < EVTCHN_PORT_END ? port : undefined;
+  return port > 0 && port < EVTCHN_PORT_END ? EvtchnPort(port) : undefined;
 }
 
 /** `feature-queue-evtchn`: 0 for whatever is no count of queues. */
@@ -57,10 +58,10 @@ export function parseQueueCount(text: string): number {
 }
 
 /** `backend-id`, `frontend-id`. */
-export function parseDomid(text: string): number | undefined {
+export function parseDomid(text: string): DomId | undefined {
   if (!DECIMAL.test(text)) return undefined;
   const domid = Number(text);
-  return domid < 0x7ff0 ? domid : undefined;
+  return domid < DOMID_FIRST_RESERVED ? DomId(domid) : undefined;
 }
 
 /** `type`: the virtio device id of "virtio,device<hex>" (libxl_virtio.c: lower case, no 0x). */

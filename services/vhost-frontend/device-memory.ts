@@ -5,6 +5,7 @@
 import type { Remote } from '../../lib/core/bus.js';
 import { dmaAddressOf, GRANT_DMA_BASE, GRANT_SPACE, grantRefOf } from '../../lib/core/dma-address.js';
 import { ErrnoError } from '../../lib/core/errors.js';
+import type { DomId } from '../../lib/core/ids.js';
 import type { FileHandle, GrantHandle } from '../../lib/core/proto-types.js';
 import { GNTST, GRANT_DMA_PAGE_SHIFT, GRANT_ENTRY_V1 } from '../../lib/layout/grant-table.js';
 import {
@@ -42,7 +43,7 @@ export interface DeviceMemory {
   close(): Promise<void>;
 }
 
-export async function openDeviceMemory(domid: number, granted: boolean, deps: MemoryDeps): Promise<DeviceMemory> {
+export async function openDeviceMemory(domid: DomId, granted: boolean, deps: MemoryDeps): Promise<DeviceMemory> {
   const { hypervisor, ledger } = deps;
   if (granted) {
     const handle = await hypervisor.gntdev_open({ domid });
@@ -81,14 +82,14 @@ class ForeignMemory implements DeviceMemory {
 
 class GrantedMemory implements DeviceMemory {
   readonly features = featureBits(VIRTIO_F_ACCESS_PLATFORM);
-  readonly #domid: number;
+  readonly #domid: DomId;
   readonly #handle: GrantHandle;
   readonly #closed: () => void;
   readonly #deps: MemoryDeps;
   /** Mappings of each ring's pages. */
   readonly #pins = new Map<number, { handles: number[]; giveBack: () => void }>();
 
-  constructor(domid: number, handle: GrantHandle, closed: () => void, deps: MemoryDeps) {
+  constructor(domid: DomId, handle: GrantHandle, closed: () => void, deps: MemoryDeps) {
     this.#domid = domid;
     this.#handle = handle;
     this.#closed = closed;

@@ -2,7 +2,7 @@
 // now. When the server ends, its sessions are lost and the next ones wait for the server that comes after it.
 // Leaves the order of messages to lib/vhost-user/frontend-session.ts.
 import type { Remote } from '../../lib/core/bus.js';
-import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
+import { errorMessage, isOurBug, PeerDiedError, passOver } from '../../lib/core/errors.js';
 import type { Log } from '../../lib/core/log.js';
 import type { NotifyHandle } from '../../lib/core/notify.js';
 import type { FileHandle, GrantHandle, VhostUserHandle, VhostUserMessage } from '../../lib/core/proto-types.js';
@@ -55,11 +55,13 @@ class Connection {
     this.#server = client.remote('VhostUser');
     this.#log = log;
     client.on('VhostUserEvents', 'backend_message', (message) => this.#backendMessage(message));
-    client.onLost(() => {
-      const lost = [...this.#sessions.values()];
-      this.#sessions.clear();
-      for (const session of lost) session.onLost();
-    });
+  }
+
+  /** The server ended. */
+  lost(): void {
+    const lost = [...this.#sessions.values()];
+    this.#sessions.clear();
+    for (const session of lost) session.onLost();
   }
 
   async open(name: string, queueCount: number, events: SessionEvents): Promise<ServerSession> {
@@ -80,7 +82,7 @@ class Connection {
     try {
       await frontend.connect(queueCount);
     } catch (error) {
-      await close().catch(() => {});
+      await close().catch(passOver);
       throw error;
     }
     const kicks = Array.from({ length: queueCount }, (_, index) => ({ bell: first.bell, bit: first.bit + index }));
@@ -93,35 +95,46 @@ class Connection {
     try {
       session.onBackendRequest(decodeBackendRequest(message));
     } catch (error) {
+      if (isOurBug(error)) throw error;
       this.#log.warn({ session: message.session }, `device server: ${errorMessage(error)}`);
     }
   }
 }
 
-/** The server on the bus. Connects at once, and again whenever it was lost, until `connect` rejects (we are ending). */
+export interface BusDeviceServerSetup {
+  /** Waits for the server; rejects when this process ends. The client closes with its loss (lib/node/process/service.ts). */
+  readonly connect: () => Promise<BusClient>;
+  readonly log: Log;
+  /** A bug of ours. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+/** The server on the bus. Connects at once, and again whenever it was lost, until `connect` rejects. */
 export class BusDeviceServer implements DeviceServer {
   readonly grants = true;
-  readonly #connect: () => Promise<BusClient>;
-  readonly #log: Log;
+  readonly #setup: BusDeviceServerSetup;
   #connection: Promise<Connection>;
 
-  constructor(connect: () => Promise<BusClient>, log: Log) {
-    this.#connect = connect;
-    this.#log = log;
+  constructor(setup: BusDeviceServerSetup) {
+    this.#setup = setup;
     this.#connection = this.#next();
   }
 
   #next(): Promise<Connection> {
-    const next = this.#connect().then((client) => {
-      const connection = new Connection(client, this.#log);
+    const { connect, log, onFailure } = this.#setup;
+    const connecting = connect().then((client) => {
+      const connection = new Connection(client, log);
       client.onLost(() => {
-        this.#log.warn('vhost-gpu ended; its devices need a reset');
+        log.warn('vhost-gpu ended; its devices need a reset');
+        // Their next sessions are to find the next connection.
         this.#connection = this.#next();
+        connection.lost();
       });
       return connection;
     });
-    next.catch(() => {}); // whoever opens a session hears of it
-    return next;
+    // A process that ends connects no more: an open() that waits is told.
+    connecting.catch((error) => isOurBug(error) && onFailure(error));
+    return connecting;
   }
 
   async open(name: string, queueCount: number, events: SessionEvents): Promise<ServerSession> {
@@ -131,7 +144,7 @@ export class BusDeviceServer implements DeviceServer {
         return await connection.open(name, queueCount, events);
       } catch (error) {
         // Lost in the middle of it: the next one. Anything else is the server's answer.
-        if (error instanceof ErrnoError || (await this.#connection) === connection) throw error;
+        if (!(error instanceof PeerDiedError) || (await this.#connection) === connection) throw error;
       }
     }
   }

@@ -1,9 +1,11 @@
 // One backend device: runs the machine of lib/xenbus/backend.ts on what the store shows, and does its effects. One look or
 // one effect at a time; events that come meanwhile make it look again. Leaves the virtio half to virtio-link.ts.
-import { ErrnoError, errorMessage, PeerDiedError } from '../../lib/core/errors.js';
-import type { Log } from '../../lib/core/log.js';
+
+import { ERRNO } from '../../lib/core/errno.js';
+import { helpFor } from '../../lib/core/error-codes.js';
+import { ErrnoError, errorMessage, isOurBug, PeerDiedError, ProtocolError, passOver } from '../../lib/core/errors.js';
+import type { DomId } from '../../lib/core/ids.js';
 import type { NotificationPath } from '../../lib/core/notification-path.js';
-import type { Probe } from '../../lib/core/probe.js';
 import {
   backendNode,
   errorKey,
@@ -31,22 +33,17 @@ import { assertReads } from '../../lib/xenbus/rules.js';
 import type { StoreClient, StoreOps } from '../../lib/xenstore/api.js';
 import { type DeviceMemory, openDeviceMemory } from './device-memory.js';
 import { DEVICE_TYPES, type DeviceType } from './device-types.js';
-import type { Guest } from './guest.js';
-import type { Guests } from './guests.js';
-import type { Ledger } from './ledger.js';
+import type { IoreqClient } from './ioreq-client.js';
+import type { IoreqClients } from './ioreq-clients.js';
 import { checkedPath } from './paths.js';
+import { orMissing, removeWithParents } from './store-values.js';
 import { type LinkDeps, VirtioLink } from './virtio-link.js';
 
 export interface DeviceDeps extends LinkDeps {
   readonly store: StoreClient;
-  readonly guests: Guests;
-  readonly ledger: Ledger;
-  readonly probe: Probe;
-  readonly log: Log;
+  readonly ioreqs: IoreqClients;
   /** Doorbells are memory that others write (`notify = doorbell`), not messages. */
   readonly sharedBells: boolean;
-  /** The store or the hypervisor failed, or we did: this process cannot go on. */
-  onFailure(error: unknown): void;
 }
 
 /** What the toolstack wrote of a device. */
@@ -57,36 +54,43 @@ interface Setup {
   readonly grants: boolean;
 }
 
+export interface DeviceEvents {
+  /** Nothing is held and the directory is gone; `again`: something happened there meanwhile. */
+  onGone(again: boolean): void;
+  /** At rest: whatever range it is to have in its present state is claimed. */
+  onRest(): void;
+}
+
 export class Device {
-  readonly domid: number;
+  readonly domid: DomId;
   readonly devid: number;
   readonly #deps: DeviceDeps;
   /** Own directory, relative to dom0's home. */
   readonly #node: string;
   readonly #frontend: string;
-  readonly #onGone: (again: boolean) => void;
+  readonly #events: DeviceEvents;
   #state: BackState = BACK_START;
   #dirty = false;
+  #lookedAt = false;
   #pumping: Promise<void> | undefined;
   /** The guest's domain ended: whatever its keys say, its frontend does nothing any more. */
   #guestEnded = false;
   #cancelOpen: ((error: Error) => void) | undefined;
   #setup: Setup | undefined;
-  #guest: Guest | undefined;
+  #ioreq: IoreqClient | undefined;
   #memory: DeviceMemory | undefined;
   #link: VirtioLink | undefined;
   #errorWritten = false;
   #unwatched = (): void => {};
   #rested = (): void => {};
 
-  /** `onGone` runs once nothing is held and the directory is gone; `again`: something happened there meanwhile. */
-  constructor(domid: number, devid: number, deps: DeviceDeps, onGone: (again: boolean) => void) {
+  constructor(domid: DomId, devid: number, deps: DeviceDeps, events: DeviceEvents) {
     this.domid = domid;
     this.devid = devid;
     this.#deps = deps;
     this.#node = backendNode({ kind: KIND_VIRTIO_MMIO, domid, devid });
     this.#frontend = frontendPath({ kind: KIND_VIRTIO_MMIO, domid, devid });
-    this.#onGone = onGone;
+    this.#events = events;
   }
 
   get #watchToken(): string {
@@ -109,7 +113,9 @@ export class Device {
       .catch(this.#deps.onFailure)
       .finally(() => {
         this.#pumping = undefined;
+        this.#lookedAt = true;
         if (this.#dirty && this.#state.phase !== 'gone') this.changed();
+        else this.#events.onRest();
       });
   }
 
@@ -139,6 +145,11 @@ export class Device {
 
   get held(): boolean {
     return Object.keys(this.#state.held).length > 0;
+  }
+
+  /** Both ends were looked at, and no effect is under way. */
+  get atRest(): boolean {
+    return this.#lookedAt && this.#pumping === undefined;
   }
 
   async #pump(): Promise<void> {
@@ -192,10 +203,11 @@ export class Device {
     } catch (error) {
       // Without the hypervisor or the store this process ends; a state that cannot be written is our bug.
       const host = error instanceof PeerDiedError && ['hypervisor', 'xenstored'].includes(error.peer);
-      if (host || effect.type === 'switchState') throw error;
-      const errno = error instanceof ErrnoError ? error.errno : EIO;
+      if (host || effect.type === 'switchState' || isOurBug(error)) throw error;
+      const errno = error instanceof ErrnoError ? error.errno : ERRNO.EIO;
+      const help = error instanceof ProtocolError ? helpFor(error.code) : undefined;
       this.#deps.probe.at(POINT['error.effect'], effect.type, errno, 0, this.domid);
-      this.#deps.log.warn({ device: this.#node, errno }, `${effect.type}: ${errorMessage(error)}`);
+      this.#deps.log.warn({ device: this.#node, errno, help }, `${effect.type}: ${errorMessage(error)}`);
       return { type: 'failed', errno, text: errorMessage(error) };
     }
   }
@@ -278,40 +290,46 @@ export class Device {
   }
 
   async #openSession(setup: Setup): Promise<void> {
-    const guest = await this.#deps.guests.acquire(this.domid);
-    this.#guest = guest;
+    const ioreq = await this.#deps.ioreqs.acquire(this.domid);
+    this.#ioreq = ioreq;
     const cancelled = new Promise<never>((_, reject) => {
       this.#cancelOpen = reject;
     });
-    cancelled.catch(() => {}); // it may be over before anything is awaited
+    cancelled.catch(passOver); // it may be over before anything is awaited
     // What happened while the guest was opened.
     if (this.#dirty) this.#stillWanted().catch(this.#deps.onFailure);
     try {
       this.#memory = await openDeviceMemory(this.domid, setup.grants, this.#deps);
       const { type, path } = setup;
-      const id = { name: `${this.domid}/${this.devid}`, guest, memory: this.#memory, type, path };
+      const id = { name: `${this.domid}/${this.devid}`, ioreq, memory: this.#memory, type, path };
       this.#link = new VirtioLink(id, this.#deps);
       await Promise.race([this.#link.open(), cancelled]);
     } catch (error) {
-      await this.#closeSession().catch(() => {});
+      await this.#closeSession();
       throw error;
     } finally {
       this.#cancelOpen = undefined;
     }
   }
 
+  /** Session, memory, ioreq client, in this order, whatever becomes of each: what is refused is gone with its owner. */
   async #closeSession(): Promise<void> {
-    const link = this.#link;
-    const guest = this.#guest;
-    const memory = this.#memory;
+    const [link, memory, ioreq] = [this.#link, this.#memory, this.#ioreq];
     this.#link = undefined;
-    this.#guest = undefined;
     this.#memory = undefined;
-    try {
-      await link?.close();
-    } finally {
-      await memory?.close().catch((error) => this.#deps.log.debug(`giving memory back: ${errorMessage(error)}`));
-      if (guest !== undefined) await this.#deps.guests.release(guest);
+    this.#ioreq = undefined;
+    const steps = [
+      () => link?.close(),
+      () => memory?.close(),
+      () => (ioreq === undefined ? undefined : this.#deps.ioreqs.release(ioreq)),
+    ];
+    for (const step of steps) {
+      try {
+        await step();
+      } catch (error) {
+        if (isOurBug(error)) throw error;
+        this.#deps.log.debug({ device: this.#node }, `giving back: ${errorMessage(error)}`);
+      }
     }
   }
 
@@ -358,32 +376,11 @@ export class Device {
   /** Everything is given back: stop listening, and remove what was said of a device that is no more. */
   async #gone(): Promise<void> {
     const { store } = this.#deps;
-    await store.unwatch(`${this.#frontend}/${XENBUS_KEY.state}`, this.#watchToken).catch(() => {});
+    await store.unwatch(`${this.#frontend}/${XENBUS_KEY.state}`, this.#watchToken).catch(passOver);
     this.#unwatched();
     if (this.#errorWritten) await removeWithParents(store, errorKey(this.#node), 'error');
-    this.#onGone(this.#dirty);
+    this.#events.onGone(this.#dirty);
   }
 }
 
-const EIO = 5;
 const show = (text: string): string => `"${text.slice(0, 40)}"`;
-
-/** A value that is not there reads as '', which no parser takes. */
-async function orMissing(value: Promise<string>): Promise<string> {
-  try {
-    return await value;
-  } catch (error) {
-    if (error instanceof ErrnoError && error.code === 'ENOENT') return '';
-    throw error;
-  }
-}
-
-/** Removes a node, and its parents below and with `top` as long as nothing else is in them. */
-async function removeWithParents(store: StoreClient, path: string, top: string): Promise<void> {
-  for (let at = path; at.startsWith(top); at = at.slice(0, at.lastIndexOf('/'))) {
-    const children = await store.directory(at).catch(() => ['?']);
-    if (children.length > 0) return;
-    await store.rm(at);
-    if (!at.includes('/')) return;
-  }
-}

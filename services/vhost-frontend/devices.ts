@@ -1,11 +1,14 @@
 // The backend directories of this domain: a device for each, for as long as its directory is there. Leaves the handshake to
-// device.ts and guests to guest.ts.
+// device.ts and ioreq servers to ioreq-client.ts.
 
 import type { Timer } from '../../lib/core/clock.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
+import { ErrnoError } from '../../lib/core/errors.js';
+import { DOMID_FIRST_RESERVED, type DomId, domIdFrom } from '../../lib/core/ids.js';
 import { KIND_VIRTIO_MMIO, XENBUS_KEY } from '../../lib/layout/xenbus.js';
 import type { StoreClient } from '../../lib/xenstore/api.js';
 import { Device, type DeviceDeps } from './device.js';
+import { orMissing } from './store-values.js';
 
 const ROOT = `backend/${KIND_VIRTIO_MMIO}`;
 const NUMBER = /^(0|[1-9][0-9]{0,8})$/;
@@ -14,6 +17,8 @@ export class Devices {
   readonly #deps: DeviceDeps;
   readonly #devices = new Map<string, Device>();
   #closing = false;
+  /** Directories that are being read: devices may come of them. */
+  #listing = 0;
 
   constructor(deps: DeviceDeps) {
     this.#deps = deps;
@@ -59,6 +64,16 @@ export class Devices {
 
   /** A folder changed: devices may have come, and those known may have gone with it. */
   async #list(only: string | undefined): Promise<void> {
+    this.#listing++;
+    try {
+      await this.#listAll(only);
+    } finally {
+      this.#listing--;
+    }
+    for (const domid of new Set([...this.#devices.values()].map((device) => device.domid))) this.#checkSettled(domid);
+  }
+
+  async #listAll(only: string | undefined): Promise<void> {
     const { store } = this.#deps;
     for (const device of this.#devices.values()) if (only === undefined || only === `${device.domid}`) device.changed();
     for (const domid of only === undefined ? await listed(store, ROOT) : [only])
@@ -67,37 +82,50 @@ export class Devices {
 
   /** A directory without a state is no device: it is being made, or what is left of one. */
   async #look(domid: string, devid: string): Promise<void> {
-    if (!NUMBER.test(domid) || !NUMBER.test(devid)) return;
+    if (!NUMBER.test(domid) || !NUMBER.test(devid) || Number(domid) >= DOMID_FIRST_RESERVED) return;
     const key = `${domid}/${devid}`;
     const known = this.#devices.get(key);
     if (known !== undefined) {
       known.changed();
       return;
     }
-    const state = await this.#deps.store.read(`${ROOT}/${key}/${XENBUS_KEY.state}`).catch(() => '');
+    const state = await orMissing(this.#deps.store.read(`${ROOT}/${key}/${XENBUS_KEY.state}`));
     if (state === '' || this.#closing || this.#devices.has(key)) return;
-    const device = new Device(Number(domid), Number(devid), this.#deps, (again) => {
-      this.#devices.delete(key);
-      // Made anew meanwhile, or only our own watch that fired.
-      if (again) this.#look(domid, devid).catch(this.#deps.onFailure);
+    const of = domIdFrom(Number(domid));
+    const device = new Device(of, Number(devid), this.#deps, {
+      onGone: (again) => {
+        this.#devices.delete(key);
+        // Made anew meanwhile, or only our own watch that fired.
+        if (again) this.#look(domid, devid).catch(this.#deps.onFailure);
+      },
+      onRest: () => this.#checkSettled(of),
     });
     this.#devices.set(key, device);
     device.start().catch(this.#deps.onFailure);
+  }
+
+  /** With every device of a domain at rest, none of them is about to claim a range that it had. */
+  #checkSettled(domid: DomId): void {
+    if (this.#listing > 0) return;
+    const devices = [...this.#devices.values()].filter((device) => device.domid === domid);
+    if (devices.every((device) => device.atRest)) this.#deps.ioreqs.settled(domid).catch(this.#deps.onFailure);
   }
 
   /** Domains that Xen does not have any more: their devices' frontends are gone, whatever the store says. */
   async #domainEnded(): Promise<void> {
     if (this.#devices.size === 0) return;
     const { domains } = await this.#deps.hypervisor.domctl_getdomaininfolist({});
-    const alive = new Set(domains.filter(({ state }) => state !== 'dying').map(({ domid }) => domid));
+    const alive = new Set<number>(domains.filter(({ state }) => state !== 'dying').map(({ domid }) => domid));
     for (const device of this.#devices.values()) if (!alive.has(device.domid)) device.guestEnded();
   }
 }
 
+/** [] for a directory that is not there (any more). */
 async function listed(store: StoreClient, path: string): Promise<string[]> {
   try {
     return await store.directory(path);
-  } catch {
-    return []; // not there (any more)
+  } catch (error) {
+    if (error instanceof ErrnoError && error.code === 'ENOENT') return [];
+    throw error;
   }
 }

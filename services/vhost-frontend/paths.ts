@@ -2,8 +2,10 @@
 // hypervisor, and what this process does itself where they pass it. Wires stand for one session with the device server and
 // are made anew for the next one: descriptors that a dead server held are taken back, which also makes the hypervisor look
 // after what it may have left half done. Leaves registers and sessions to virtio-link.ts.
+
 import type { Remote } from '../../lib/core/bus.js';
-import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
+import { ErrnoError, errorMessage, isOurBug } from '../../lib/core/errors.js';
+import type { DomId, EvtchnPort } from '../../lib/core/ids.js';
 import type { Log } from '../../lib/core/log.js';
 import { DEFAULT_PATH, isNotificationPath, type NotificationPath } from '../../lib/core/notification-path.js';
 import type { Doorbell, Notifier, NotifyHandle } from '../../lib/core/notify.js';
@@ -14,9 +16,9 @@ import { XEN_DM_OP_EVTCHN_RAISE, XEN_DM_OP_HEADER, XEN_DMOP } from '../../lib/la
 import { EVENTFD_DIRECTION } from '../../lib/layout/ours/dev-evtchn.js';
 import { HOP, PATH_HOPS } from '../../lib/trace/hops.js';
 import { POINT } from '../../lib/trace/points.js';
-import type { DevEvtchn } from './dev-evtchn.js';
 import type { ServerSession } from './device-server.js';
-import type { Guest } from './guest.js';
+import type { EvtchnClient } from './evtchn-client.js';
+import type { IoreqClient } from './ioreq-client.js';
 import type { Ledger } from './ledger.js';
 
 /** Width of a kick: QueueNotify is a 32-bit register. */
@@ -25,7 +27,7 @@ const NOTIFY_LEN = 4;
 
 export interface WireDeps {
   readonly hypervisor: Remote<'Hypervisor'>;
-  readonly evtchn: DevEvtchn;
+  readonly evtchn: EvtchnClient;
   readonly doorbell: Doorbell;
   readonly ledger: Ledger;
   readonly probe: Probe;
@@ -34,14 +36,14 @@ export interface WireDeps {
 
 /** What the wires of one device lie between. */
 export interface WireSite {
-  readonly guest: Guest;
+  readonly ioreq: IoreqClient;
   /** Of the registers. */
   readonly base: number;
   /** The guest's port of the interrupt, and dom0's end of it. */
-  readonly guestPort: number;
-  readonly port: number;
+  readonly guestPort: EvtchnPort;
+  readonly port: EvtchnPort;
   /** dom0's ends of the event channels that queues have, index = queue. */
-  readonly queuePorts: readonly (number | undefined)[];
+  readonly queuePorts: readonly (EvtchnPort | undefined)[];
 }
 
 /** Whether calls pass this process, which then knows InterruptStatus bit 0. */
@@ -55,7 +57,7 @@ export function callsPassUs(path: NotificationPath): boolean {
  */
 export async function checkedPath(
   text: string,
-  domid: number,
+  domid: DomId,
   { hypervisor, sharedBells }: { hypervisor: WireDeps['hypervisor']; sharedBells: boolean },
 ): Promise<NotificationPath> {
   const path = text === '' ? DEFAULT_PATH : text;
@@ -75,7 +77,7 @@ interface CallEnd extends End {
 }
 
 interface Context extends WireDeps, WireSite {
-  readonly domid: number;
+  readonly domid: DomId;
   readonly onCall: () => void;
 }
 type MakeCall = (context: Context) => Promise<CallEnd>;
@@ -124,20 +126,20 @@ const kickThroughUs: MakeKick = async () => ({ close: () => undefined });
 /** privcmd IOEVENTFD; `direct`: and shown to the guest's own vCPU. */
 const kickByIoeventfd =
   (direct: boolean): MakeKick =>
-  async ({ hypervisor, evtchn, ledger, guest, base }, vq, handle) => {
+  async ({ hypervisor, evtchn, ledger, ioreq, base }, vq, handle) => {
     const ioeventfd = {
-      domid: guest.domid,
-      server: guest.serverId,
+      domid: ioreq.domid,
+      server: ioreq.serverId,
       addr: base,
       addr_len: NOTIFY_LEN,
       vq,
       handle: handle as BellHandle,
-      ports: [...guest.vcpuPorts],
+      ports: [...ioreq.vcpuPorts],
       fd: evtchn.fd,
       direct,
     };
     await hypervisor.privcmd_ioeventfd(ioeventfd);
-    const giveBack = ledger.take('ioeventfd', vq, guest.domid);
+    const giveBack = ledger.take('ioeventfd', vq, ioreq.domid);
     return { close: () => hypervisor.privcmd_ioeventfd({ ...ioeventfd, deassign: true }).finally(giveBack) };
   };
 
@@ -175,7 +177,7 @@ export class Wires {
   /** Nothing is taken yet. `onCall` runs at each call that passes this process. */
   constructor(path: NotificationPath, site: WireSite, deps: WireDeps, onCall: () => void) {
     this.#path = path;
-    this.#context = { ...deps, ...site, domid: site.guest.domid, onCall };
+    this.#context = { ...deps, ...site, domid: site.ioreq.domid, onCall };
   }
 
   /** What the device server is to signal; while a session is attached. */
@@ -202,14 +204,17 @@ export class Wires {
     });
   }
 
-  /** Takes all of it back. Never rejects: what cannot be taken back is gone. */
+  /** Takes all of it back; what the hypervisor does not know any more is gone. */
   detach(): Promise<void> {
     return this.#serially(() => this.#detach());
   }
 
   #serially(action: () => Promise<void>): Promise<void> {
     const done = this.#last.then(action);
-    this.#last = done.catch(() => {});
+    this.#last = done.then(
+      () => {},
+      () => {}, // told to the one who asked for it
+    );
     return done;
   }
 
@@ -223,6 +228,7 @@ export class Wires {
       try {
         await end.close();
       } catch (error) {
+        if (isOurBug(error)) throw error;
         const { probe, log, domid } = this.#context;
         probe.at(POINT['error.device'], 'unwire', error instanceof ErrnoError ? error.errno : 0, 0, domid);
         log.debug({ domid, path: this.#path }, `taking a wire away: ${errorMessage(error)}`);

@@ -1,15 +1,15 @@
 // dom0's backend of virtio-mmio devices as a process: connects to hypervisor, store and device server, and gives everything
 // back at its end. One process for all guests. Leaves which devices there are to devices.ts.
 import { statSync } from 'node:fs';
-import { errorMessage, PeerDiedError, UserError } from '../../lib/core/errors.js';
+import { errorMessage, isOurBug, UserError } from '../../lib/core/errors.js';
 import { SOCKET_PATH_BYTES_MAX } from '../../lib/core/limits.js';
 import type { NotifyMode } from '../../lib/core/notify.js';
-import type { BusClient, ServerName, ServiceContext } from '../../lib/core/service.js';
+import type { ServiceContext } from '../../lib/core/service.js';
 import { lastingStoreClient } from '../../lib/xenstore/bus-client.js';
-import { DevEvtchn } from './dev-evtchn.js';
 import { BusDeviceServer } from './device-server.js';
 import { Devices } from './devices.js';
-import { Guests } from './guests.js';
+import { EvtchnClient } from './evtchn-client.js';
+import { IoreqClients } from './ioreq-clients.js';
 import { Ledger } from './ledger.js';
 import { UnixDeviceServer } from './node/unix-device-server.js';
 
@@ -28,27 +28,20 @@ export async function start(
   const hypervisorClient = await context.connect('hypervisor');
   const hypervisor = hypervisorClient.remote('Hypervisor');
   // The store may be replaced by its next program, or killed and started anew, under running devices.
-  // What is owned last is given back first: devices close before the connections that they need for it do.
-  let shutDown = async (): Promise<void> => {};
-  const connectFirst = async (server: ServerName): Promise<BusClient> => {
-    const client = await context.connect(server, { onLost: 'keep' });
-    context.own('devices', () => shutDown());
-    return client;
-  };
-  const store = lastingStoreClient(() => connectFirst('xenstored'), context.probe);
+  const store = lastingStoreClient(() => context.connect('xenstored', { onLost: 'keep' }), context.probe);
   context.own('store client', () => store.close());
   const ledger = new Ledger(context.probe);
-  const evtchn = await DevEvtchn.open(context, hypervisor, ledger);
+  const evtchn = await EvtchnClient.open(context, hypervisor, ledger);
   const { log, probe, shared, doorbell, clock } = context;
+  const onFailure = (error: unknown): void => {
+    // The hypervisor's end has stopped this process by then, with a reason of its own; the first one counts.
+    void context.stop(isOurBug(error) ? `internal error: ${stackOf(error)}` : errorMessage(error));
+  };
   const server =
     options.deviceSocket === undefined
-      ? new BusDeviceServer(() => connectFirst('vhost-gpu'), log)
+      ? new BusDeviceServer({ connect: () => context.connect('vhost-gpu', { onLost: 'keep' }), log, onFailure })
       : unixServer(context, options.deviceSocket, options.frames);
-  const guests = new Guests({ hypervisor, evtchn, shared, ledger, clock, probe, log });
-  const onFailure = (error: unknown): void => {
-    // Whoever lost the peer ends this process with a message of its own.
-    if (!(error instanceof PeerDiedError)) void context.stop(`internal error: ${stackOf(error)}`);
-  };
+  const ioreqs = new IoreqClients({ hypervisor, evtchn, shared, ledger, probe, log, onFailure });
   const devices = new Devices({
     hypervisor,
     evtchn,
@@ -59,7 +52,7 @@ export async function start(
     clock,
     server,
     store,
-    guests,
+    ioreqs,
     sharedBells: options.notify === 'doorbell',
     onFailure,
   });
@@ -73,8 +66,7 @@ export async function start(
     if (left.length === 0) log.info('everything is given back');
     else log.warn({ left }, 'not everything is given back');
   };
-  shutDown = () => (closing ??= close());
-  context.own('devices', () => shutDown());
+  context.own('devices', () => (closing ??= close()));
   await devices.watch();
   context.ready();
 }

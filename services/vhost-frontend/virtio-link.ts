@@ -1,44 +1,39 @@
-// One virtio device between its guest and its device server: the register file on one side, the vhost-user session on the
-// other. Does what the register file's effects ask for, in order, and answers an access only then. Leaves the handshake over
-// xenbus to device.ts, and the wires that kicks and calls take to paths.ts.
+// One virtio device between its guest and its device server. How far it stands is one state (LinkState) with its data inside; the
+// backend's machine (lib/xenbus/backend.ts) takes it up and down, step by step, in order. The effects of register accesses are
+// done here: on the device server's session, on the wires, on the guest's interrupt. Leaves the handshake over xenbus to device.ts,
+// the session through the server's deaths to server-link.ts, the order of accesses to registers.ts, wires to paths.ts.
 
 import type { Remote } from '../../lib/core/bus.js';
-import type { Clock } from '../../lib/core/clock.js';
-import { DEADLINE_MS } from '../../lib/core/deadlines.js';
-import { DeadlineError, ErrnoError, errorMessage } from '../../lib/core/errors.js';
+import { assert, ErrnoError, errorMessage, isOurBug } from '../../lib/core/errors.js';
+import type { EvtchnPort } from '../../lib/core/ids.js';
 import type { Log } from '../../lib/core/log.js';
 import type { NotificationPath } from '../../lib/core/notification-path.js';
 import type { Doorbell, Notifier } from '../../lib/core/notify.js';
 import type { Probe } from '../../lib/core/probe.js';
 import { HOP } from '../../lib/trace/hops.js';
 import { POINT } from '../../lib/trace/points.js';
-import type { BackendRequest } from '../../lib/vhost-user/messages.js';
-import { VirtioMmioDevice } from '../../lib/virtio/mmio-device.js';
 import type { MmioEffect } from '../../lib/virtio/mmio-registers.js';
 import type { FrontendPorts } from '../../lib/xenbus/backend.js';
-import type { DevEvtchn } from './dev-evtchn.js';
 import type { DeviceMemory } from './device-memory.js';
-import type { DeviceServer, ServerHandle, ServerSession } from './device-server.js';
+import type { ServerSession } from './device-server.js';
 import { type DeviceType, guestFeatures, VENDOR_ID } from './device-types.js';
-import type { Guest, RangeOwner } from './guest.js';
-import type { IoRequest } from './ioreq-slots.js';
-import type { Ledger } from './ledger.js';
+import type { EvtchnClient } from './evtchn-client.js';
+import type { IoreqClient } from './ioreq-client.js';
 import { callsPassUs, Wires } from './paths.js';
+import { Registers } from './registers.js';
+import { ServerLink, type ServerLinkDeps } from './server-link.js';
 
-export interface LinkDeps {
+export interface LinkDeps extends ServerLinkDeps {
   readonly hypervisor: Remote<'Hypervisor'>;
-  readonly evtchn: DevEvtchn;
+  readonly evtchn: EvtchnClient;
   readonly doorbell: Doorbell;
-  readonly server: DeviceServer;
-  readonly ledger: Ledger;
   readonly probe: Probe;
-  readonly clock: Clock;
   readonly log: Log;
 }
 
 export interface LinkId {
   readonly name: string;
-  readonly guest: Guest;
+  readonly ioreq: IoreqClient;
   /** What of the guest's memory the device server is given; its owner closes it. */
   readonly memory: DeviceMemory;
   readonly type: DeviceType;
@@ -47,174 +42,173 @@ export interface LinkId {
 
 /** The guest's port of the interrupt, and dom0's ends of it and of the queues' own ones. */
 interface Ports {
-  readonly guestPort: number;
-  readonly port: number;
-  readonly queuePorts: (number | undefined)[];
+  readonly guestPort: EvtchnPort;
+  readonly port: EvtchnPort;
+  readonly queuePorts: readonly (EvtchnPort | undefined)[];
 }
+interface Claimed {
+  readonly ports: Ports;
+  readonly base: number;
+  readonly registers: Registers;
+}
+type LinkState =
+  | { readonly at: 'unbound' }
+  | { readonly at: 'bound'; readonly ports: Ports }
+  | ({ readonly at: 'claimed' } & Claimed)
+  | ({ readonly at: 'wired'; readonly wires: Wires } & Claimed);
+type At = LinkState['at'];
 
-export class VirtioLink implements RangeOwner {
+export class VirtioLink {
   readonly #deps: LinkDeps;
   readonly #id: LinkId;
-  readonly #events = {
-    onLost: () => this.#serverLost(),
-    onBackendRequest: (request: BackendRequest<ServerHandle>) => this.#backendRequest(request),
-  };
-  #session: ServerSession | undefined;
-  #opening: Promise<ServerSession> | undefined;
-  #closed = false;
-  #sessionGivenBack = (): void => {};
-  /** What the driver may use; from the first session on. */
-  #features = 0n;
-  #config: Uint8Array = new Uint8Array(0);
-  #mmio: VirtioMmioDevice | undefined;
-  #base = 0;
-  #ports: Ports | undefined;
-  #wires: Wires | undefined;
-  /** Effects of earlier accesses that are still being done. */
-  #busy: Promise<unknown> | undefined;
+  readonly #server: ServerLink;
+  #state: LinkState = { at: 'unbound' };
 
   constructor(id: LinkId, deps: LinkDeps) {
     this.#id = id;
     this.#deps = deps;
-  }
-
-  /** Waits for the server. Rejects when it refuses the device. */
-  open(): Promise<ServerSession> {
-    const opening = this.#open().finally(() => {
-      if (this.#opening === opening) this.#opening = undefined;
+    const { name, type, ioreq } = id;
+    this.#server = new ServerLink({ name, type, domid: ioreq.domid }, deps, {
+      onLost: () => this.#serverLost(),
+      // A driver that has given up meanwhile is asked once more.
+      onBack: () => this.#claimed?.registers.device.needsReset && this.#needsReset(),
+      onRefused: (what, error) => this.#refused(what, error),
+      onConfigChanged: (config) => this.#claimed?.registers.apply(this.#claimed.registers.device.configChanged(config)),
+      onRingError: (ring) => {
+        deps.log.warn({ device: name, ring }, 'the device server gave a ring up');
+        this.#needsReset();
+      },
     });
-    this.#opening = opening;
-    return opening;
   }
 
-  async #open(): Promise<ServerSession> {
-    const { name, type, guest } = this.#id;
-    const session = await this.#deps.server.open(name, type.queueSizesMax.length, this.#events);
-    try {
-      if (this.#closed) throw new ErrnoError('ENODEV', `device ${name} is gone`);
-      this.#config = await this.#readConfig(session);
-    } catch (error) {
-      await session.close().catch(() => {});
-      throw error;
-    }
-    this.#features = guestFeatures(session.frontend.features);
-    this.#session = session;
-    this.#sessionGivenBack = this.#deps.ledger.take('session', type.id, guest.domid);
-    return session;
-  }
-
-  /** The session, or the one that is being opened after a loss, for a while. */
-  async #ready(): Promise<ServerSession> {
-    if (this.#session !== undefined) return this.#session;
-    const opening = this.#opening ?? this.open();
-    return new Promise((resolve, reject) => {
-      const late = () => reject(new DeadlineError(`no device server within ${DEADLINE_MS.deviceServerBack} ms`));
-      const timer = this.#deps.clock.after(DEADLINE_MS.deviceServerBack, late);
-      opening.then(resolve, reject).finally(() => timer.cancel());
-    });
+  /** Waits for the device server. Rejects when it refuses the device. */
+  async open(): Promise<void> {
+    await this.#server.open();
   }
 
   /** Gives up the session; one that is still being opened closes by itself. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    const session = this.#session;
-    this.#session = undefined;
-    this.#sessionGivenBack();
-    await session?.close();
+  close(): Promise<void> {
+    return this.#server.close();
   }
+
+  // What is taken away is gone, also where the hypervisor refuses: its domain has ended, and all of it with the domain.
 
   /** Binds the guest's port, its interrupt, and those of its queues: all or none. */
   async bindPort({ port: guestPort, queuePorts }: FrontendPorts): Promise<void> {
+    this.#in('unbound');
+    const { evtchn } = this.#deps;
     // What the guest sends on the interrupt's port means nothing, and without a write-back only the first one comes; what
     // it sends on a queue's waits, the port disabled, for the event descriptor that takes it from there.
-    const bind = (port: number) => this.#deps.evtchn.bindInterdomain(this.#id.guest.domid, port, () => {});
-    const ports: Ports = { guestPort, port: await bind(guestPort), queuePorts: [] };
-    this.#ports = ports;
+    const bind = (port: EvtchnPort) => evtchn.bindInterdomain(this.#id.ioreq.domid, port, () => {});
+    const bound: (EvtchnPort | undefined)[] = [];
+    const port = await bind(guestPort);
     try {
-      for (const port of queuePorts) ports.queuePorts.push(port === undefined ? undefined : await bind(port));
+      for (const queue of queuePorts) bound.push(queue === undefined ? undefined : await bind(queue));
     } catch (error) {
-      await this.unbindPort();
+      await this.#unbind([...bound, port]);
       throw error;
     }
+    this.#state = { at: 'bound', ports: { guestPort, port, queuePorts: bound } };
   }
 
   async unbindPort(): Promise<void> {
-    const ports = this.#ports;
-    this.#ports = undefined;
-    for (const port of ports === undefined ? [] : [...ports.queuePorts, ports.port])
-      if (port !== undefined) await this.#deps.evtchn.unbind(port);
+    const { ports } = this.#in('bound');
+    this.#state = { at: 'unbound' };
+    await this.#unbind([...ports.queuePorts, ports.port]);
+  }
+
+  /** All of them, whatever becomes of each; rejects with the first refusal. */
+  async #unbind(ports: readonly (EvtchnPort | undefined)[]): Promise<void> {
+    const unbound = ports.map((port) => (port === undefined ? undefined : this.#deps.evtchn.unbind(port)));
+    const refused = (await Promise.allSettled(unbound)).find((outcome) => outcome.status === 'rejected');
+    if (refused !== undefined) throw refused.reason;
   }
 
   /** Answers registers from here on. `broken`: a driver was at work on registers that are lost. */
   async claim(base: number, size: number, broken: boolean): Promise<void> {
-    const { type, guest, memory, path } = this.#id;
+    const { ports } = this.#in('bound');
+    const { type, ioreq, memory, path } = this.#id;
     const model = {
       deviceId: type.id,
       vendorId: VENDOR_ID,
-      features: this.#features | memory.features,
+      features: guestFeatures(this.#server.features) | memory.features,
       accepts: (features: bigint) => memory.accepts(features),
       queueSizesMax: type.queueSizesMax,
-      // Where calls pass us by nobody can know it. Where they pass us it is real: a driver acknowledges before it looks at its
-      // rings, so that a call between its read and its acknowledgement is not lost.
+      // Where calls do not pass this process, it cannot know the bit. Where they do, the bit is real: a driver acknowledges
+      // before it looks at its rings, so that a call between its read and its acknowledgement is not lost.
       usedBit: callsPassUs(path) ? 'tracked' : 'always',
     } as const;
-    this.#mmio = new VirtioMmioDevice(model, this.#config, { broken });
-    this.#base = base;
-    await guest.addRange(base, size, this);
+    const { onFailure } = this.#deps;
+    const registers = new Registers(model, this.#server.config, { broken, onFailure }, (effect) => this.#do(effect));
+    // Accesses may come before the range is acknowledged.
+    this.#state = { at: 'claimed', ports, base, registers };
+    try {
+      await ioreq.addRange(base, size, registers);
+    } catch (error) {
+      this.#state = { at: 'bound', ports };
+      throw error;
+    }
   }
 
   async unclaim(): Promise<void> {
-    await this.#id.guest.removeRange(this.#base);
-    await this.#busy;
-    this.#mmio = undefined;
+    const { ports, base, registers } = this.#in('claimed');
+    try {
+      await this.#id.ioreq.removeRange(base);
+    } finally {
+      await registers.settled();
+      this.#state = { at: 'bound', ports };
+    }
   }
 
-  /** Lays the wires that kicks and calls take. */
+  /** Lays the wires that kicks and calls take; those of a device whose server is away are laid when its rings start. */
   async wire(): Promise<void> {
-    const { guest, path } = this.#id;
-    const session = await this.#ready();
-    const site = { guest, base: this.#base, ...this.#ports! };
-    this.#wires = new Wires(path, site, this.#deps, () => this.#called());
-    await this.#wires.attach(session);
+    const claimed = this.#in('claimed');
+    const { ioreq, path } = this.#id;
+    const wires = new Wires(path, { ioreq, base: claimed.base, ...claimed.ports }, this.#deps, () => this.#called());
+    this.#state = { ...claimed, at: 'wired', wires };
+    const { session } = this.#server;
+    if (session === undefined) return;
+    try {
+      await wires.attach(session);
+    } catch (error) {
+      if (this.#server.session !== session && !isOurBug(error)) return; // it ended meanwhile
+      this.#state = claimed;
+      throw error;
+    }
   }
 
   /** No kick reaches the device server any more, and it touches no guest memory. */
   async unwire(): Promise<void> {
-    await this.#busy;
-    const wires = this.#wires;
-    this.#wires = undefined;
-    await this.#session?.frontend.stop().catch((error) => this.#refused('stop', error));
-    await this.#unpin();
-    await wires?.detach();
-  }
-
-  access(offset: number, request: IoRequest): number | Promise<number> {
-    const mmio = this.#mmio;
-    if (mmio === undefined) return 0;
-    // One access after the other: a reset under way is finished before anything else is answered.
-    if (this.#busy !== undefined) return this.#busy.then(() => this.access(offset, request));
-    if (request.read) return mmio.read(offset, request.size);
-    const done = this.#perform(mmio.write(offset, request.size, request.value));
-    return done === undefined ? 0 : done.then(() => 0);
-  }
-
-  /** Does the effects in order; undefined when none of them had to wait. */
-  #perform(effects: readonly MmioEffect[]): Promise<void> | undefined {
-    let waiting: Promise<void> | undefined;
-    for (const effect of effects) {
-      if (waiting === undefined) waiting = this.#effect(effect);
-      else waiting = waiting.then(() => this.#effect(effect));
+    const { wires, ...claimed } = this.#in('wired');
+    await claimed.registers.settled();
+    this.#state = { ...claimed, at: 'claimed' };
+    try {
+      await this.#server.session?.frontend.stop();
+    } catch (error) {
+      this.#refused('stop', error);
     }
-    if (waiting === undefined) return undefined;
-    const busy = waiting.finally(() => {
-      if (this.#busy === busy) this.#busy = undefined;
-    });
-    this.#busy = busy;
-    return busy;
+    await this.#unpin();
+    await wires.detach();
   }
 
-  #effect(effect: MmioEffect): Promise<void> | undefined {
-    this.#deps.probe.at(POINT['mmio.effect'], effect.type, this.#id.type.id, 0, this.#id.guest.domid);
+  /** The state, which is this one: the backend's machine sees to the order. */
+  #in<A extends At>(at: A): Extract<LinkState, { at: A }> {
+    const state = this.#state;
+    assert(state.at === at, `the device is ${state.at}, not ${at}`);
+    return state as Extract<LinkState, { at: A }>;
+  }
+
+  /** Undefined while no registers are answered. */
+  get #claimed(): Claimed | undefined {
+    const state = this.#state;
+    return state.at === 'claimed' || state.at === 'wired' ? state : undefined;
+  }
+  get #wires(): Wires | undefined {
+    return this.#state.at === 'wired' ? this.#state.wires : undefined;
+  }
+
+  #do(effect: MmioEffect): Promise<void> | undefined {
+    this.#deps.probe.at(POINT['mmio.effect'], effect.type, this.#id.type.id, 0, this.#id.ioreq.domid);
     switch (effect.type) {
       case 'interrupt':
         this.#interrupt();
@@ -225,47 +219,59 @@ export class VirtioLink implements RangeOwner {
       case 'activate':
         return this.#activate(effect);
       case 'reset':
-        return this.#stop();
+        return this.#reset();
       case 'stopQueue':
-        return this.#tell('stop of a queue', async (s) => {
-          await s.frontend.stopRing(effect.index);
+        return this.#tell('stop of a queue', async ({ frontend }) => {
+          await frontend.stopRing(effect.index);
           await this.#unpin(effect.index);
         });
       case 'writeConfig':
-        return this.#tell('write of config space', async (s) => {
-          await s.frontend.setConfig(effect.offset, effect.data);
-          this.#config = await this.#readConfig(s);
-          this.#mmio?.setConfig(this.#config);
+        return this.#tell('write of config space', async (session) => {
+          await this.#server.setConfig(session, effect.offset, effect.data);
+          this.#claimed?.registers.device.setConfig(this.#server.config);
         });
     }
   }
 
-  /** Something of the device server; its refusal is the end of the device until the driver resets it. */
-  async #tell(what: string, action: (session: ServerSession) => Promise<unknown>): Promise<void> {
-    if (this.#session === undefined) return;
+  /** Asks something of the device server; where it refuses, the device needs a reset. */
+  async #tell(what: string, action: (session: ServerSession) => Promise<void>): Promise<void> {
+    const { session } = this.#server;
+    if (session === undefined) return;
     try {
-      await action(this.#session);
+      await action(session);
     } catch (error) {
       this.#refused(what, error);
-      if (what !== 'reset') this.#needsReset();
+      this.#needsReset();
     }
   }
 
   /** Of all that runs; undefined when nothing does. */
-  #stop(): Promise<void> | undefined {
-    const { memory } = this.#id;
-    const stopped = this.#session?.frontend.running.size ? this.#tell('reset', (s) => s.frontend.stop()) : undefined;
-    return memory.pinned ? Promise.resolve(stopped).then(() => this.#unpin()) : stopped;
+  #reset(): Promise<void> | undefined {
+    const { session } = this.#server;
+    const runs = session !== undefined && session.frontend.running.size > 0;
+    if (!runs && !this.#id.memory.pinned) return undefined;
+    return (async () => {
+      try {
+        if (runs) await session.frontend.stop();
+      } catch (error) {
+        this.#refused('reset', error); // the driver is resetting it already
+      }
+      await this.#unpin();
+    })();
   }
 
-  /** Nobody touches the rings any more: the guest may take their pages back. */
+  /** The device server does not touch the rings any more: the guest may take their pages back. */
   async #unpin(index?: number): Promise<void> {
-    await this.#id.memory.unpin(index).catch((error) => this.#refused('unpin', error));
+    try {
+      await this.#id.memory.unpin(index);
+    } catch (error) {
+      this.#refused('unpin', error);
+    }
   }
 
   async #activate({ features, queues }: Extract<MmioEffect, { type: 'activate' }>): Promise<void> {
     try {
-      const session = await this.#ready();
+      const session = await this.#server.ready();
       const wires = this.#wires;
       if (wires === undefined) throw new ErrnoError('ENODEV', 'the device is closing');
       await wires.attach(session);
@@ -290,21 +296,16 @@ export class VirtioLink implements RangeOwner {
     }
   }
 
-  async #readConfig(session: ServerSession): Promise<Uint8Array> {
-    const { configSize, complete } = this.#id.type;
-    const config = Uint8Array.from(await session.frontend.getConfig(configSize));
-    return complete?.(config) ?? config;
-  }
-
-  /** QueueNotify that nobody took before us, and the first look after a start. */
+  /** QueueNotify that no IOEVENTFD took before us, and the first look after a start. */
   #kick(index: number): void {
-    const handle = this.#session?.kicks[index];
+    const handle = this.#server.session?.kicks[index];
     if (handle === undefined) return;
-    this.#deps.probe.at(HOP.frontendKick.point, '', index, 0, this.#id.guest.domid);
+    const { probe, doorbell } = this.#deps;
+    probe.at(HOP.frontendKick.point, '', index, 0, this.#id.ioreq.domid);
     if (this.#wires?.kick(index)) return;
     let notifier: Notifier;
     try {
-      notifier = this.#deps.doorbell.open(handle);
+      notifier = doorbell.open(handle);
     } catch (error) {
       this.#refused('kick', error); // it has just ended; its loss is told by the bus
       return;
@@ -315,67 +316,36 @@ export class VirtioLink implements RangeOwner {
 
   /** A used buffer, where calls pass this process. */
   #called(): void {
-    if (this.#mmio !== undefined && this.#mmio.usedBuffer().length > 0) this.#wires?.raise();
+    if (this.#state.at !== 'wired') return;
+    const { registers, wires } = this.#state;
+    if (registers.device.usedBuffer().length > 0) wires.raise();
   }
 
   #interrupt(): void {
-    if (this.#wires === undefined) return; // not live yet, or not any more
-    this.#deps.probe.at(POINT['event.config'], '', this.#ports!.port, 0, this.#id.guest.domid);
-    this.#wires.raise();
+    if (this.#state.at !== 'wired') return; // not live yet, or not any more
+    const { ports, wires } = this.#state;
+    this.#deps.probe.at(POINT['event.config'], '', ports.port, 0, this.#id.ioreq.domid);
+    wires.raise();
   }
 
   #needsReset(): void {
-    if (this.#mmio !== undefined) void this.#perform(this.#mmio.setNeedsReset());
+    const registers = this.#claimed?.registers;
+    registers?.apply(registers.device.setNeedsReset());
   }
 
   #serverLost(): void {
-    this.#session = undefined;
-    this.#sessionGivenBack();
-    this.#deps.log.warn({ device: this.#id.name }, 'its device server ended');
+    const { log, onFailure } = this.#deps;
+    log.warn({ device: this.#id.name }, 'its device server ended');
     // It may have died with an event half raised: the hypervisor finishes that when its descriptors are taken back.
-    void this.#wires?.detach();
+    this.#wires?.detach().catch(onFailure);
     this.#needsReset();
-    // The next one is there before the driver has reset the device, or DRIVER_OK waits for it.
-    this.open().then(
-      // A driver that has given up meanwhile is asked once more.
-      () => this.#mmio?.needsReset && this.#needsReset(),
-      (error) => this.#refused('next session', error),
-    );
   }
 
-  #backendRequest(request: BackendRequest<ServerHandle>): void {
-    switch (request.type) {
-      case 'CONFIG_CHANGE_MSG':
-        void this.#configChanged();
-        return;
-      case 'VRING_ERR':
-        this.#deps.log.warn({ device: this.#id.name, ring: request.index }, 'the device server gave a ring up');
-        this.#needsReset();
-        return;
-      case 'VRING_CALL':
-        return; // in-band notifications are not negotiated
-    }
-  }
-
-  async #configChanged(): Promise<void> {
-    const session = this.#session;
-    if (session === undefined) return;
-    try {
-      this.#config = await this.#readConfig(session);
-      if (this.#mmio !== undefined) void this.#perform(this.#mmio.configChanged(this.#config));
-    } catch (error) {
-      this.#refused('read of config space', error);
-    }
-  }
-
+  /** The device server, or the hypervisor for it, did not do something: that is the device's affair. A bug of ours is thrown. */
   #refused(what: string, error: unknown): void {
-    this.#deps.probe.at(
-      POINT['error.device'],
-      what,
-      error instanceof ErrnoError ? error.errno : 0,
-      0,
-      this.#id.guest.domid,
-    );
-    this.#deps.log.warn({ device: this.#id.name }, `${what}: ${errorMessage(error)}`);
+    if (isOurBug(error)) throw error;
+    const { probe, log } = this.#deps;
+    probe.at(POINT['error.device'], what, error instanceof ErrnoError ? error.errno : 0, 0, this.#id.ioreq.domid);
+    log.warn({ device: this.#id.name }, `${what}: ${errorMessage(error)}`);
   }
 }

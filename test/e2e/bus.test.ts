@@ -38,6 +38,23 @@ t.test('a call is answered, an error keeps its number, an unknown method is ENOS
   t.match(await one.line(/^nothing/), /ENOSYS/);
 });
 
+t.test(
+  "a bug in a handler ends the server with its reason and answers nobody; the world's failure is EIO",
+  async (t) => {
+    for (const verb of ['bug', 'later']) {
+      const runDir = temporaryRunDir(t);
+      const host = await server(t, runDir);
+      const one = await client(t, runDir);
+      one.say('world');
+      t.equal(await one.line(/^world/), 'world ErrnoError EIO no space');
+      one.say(verb);
+      t.equal(await host.ended(), 1);
+      t.match(host.stderr, /internal error: TypeError: a bug in a handler/);
+      t.match(await one.line(new RegExp(`^${verb}`)), /PeerDiedError/);
+    }
+  },
+);
+
 t.test('a client that starts first waits for its server', async (t) => {
   const runDir = temporaryRunDir(t);
   const early = clientOf(t, runDir);

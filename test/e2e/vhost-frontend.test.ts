@@ -1,10 +1,13 @@
 // vhost-frontend as a process among the others: killed with a guest's access waiting, ended in order, and what a user gets
 // wrong on its command line.
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { openRunningSession, type Session } from '../../lab/session.js';
+import { DeadlineError } from '../../lib/core/errors.js';
 import { CONTROL_KEY, homePath } from '../../lib/layout/xenbus.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
+import { listProcesses, type ProcessEntry } from '../../lib/node/process/run-dir.js';
 import { withDeadline } from '../../lib/node/process/wait.js';
 import { type TestProcess, temporaryRunDir } from '../../testkit/processes.js';
 import { processNamed, registered, startXenwire, temporaryLabDir, xenwire } from '../fixtures/lab.js';
@@ -26,6 +29,18 @@ async function labWithGuest(
   const created = await xenwire(t, ['create', CONFIG, '--no-process', '--wait', '--run-dir', runDir]);
   t.equal(created.status, 0, created.stderr);
   return { runDir, session, guest, backend: started.get('vhost-frontend')! };
+}
+
+const descriptorsOf = (pid: number): string[] => readdirSync(`/proc/${pid}/fd`);
+const isLivingGpu = ({ name, state }: ProcessEntry): boolean => name === 'vhost-gpu' && state !== 'dead';
+
+/** Looks again until it holds; a deadline says what did not come. */
+async function eventually(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  const signal = AbortSignal.timeout(DEADLINE_MS);
+  while (!(await holds())) {
+    if (signal.aborted) throw new DeadlineError(`${what}: not within ${DEADLINE_MS} ms`);
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
 }
 
 async function until(session: Session, path: string, value: string): Promise<void> {
@@ -56,6 +71,28 @@ t.test('an access that found its backend dead is answered by the next one', asyn
   t.equal(await guest.ended(DEADLINE_MS), 0, guest.stderr);
   t.match(next.stderr, /adopted an ioreq server/);
   await until(session, BACK, '6');
+});
+
+t.test('device servers may die again and again: vhost-frontend holds as many descriptors as before', async (t) => {
+  const { runDir, session, guest } = await labWithGuest(t);
+  const { pid } = processNamed(runDir, 'vhost-frontend');
+  const before = descriptorsOf(pid);
+  for (let death = 0; death < 8; death++) {
+    process.kill(processNamed(runDir, 'vhost-gpu').pid, 'SIGKILL');
+    await eventually('its name to be free', () => !listProcesses(runDir).some(isLivingGpu));
+    const server = startXenwire(t, ['vhost-gpu', '--run-dir', runDir]);
+    await registered(runDir, 'vhost-gpu', /ready/);
+    const client = await session.connect('vhost-gpu');
+    await eventually('the picture to be back', async () => {
+      const { held } = await client.remote('Control').audit({});
+      return held.some(({ kind }) => kind === 'resource');
+    });
+    await client.close();
+    t.equal(server.child.exitCode, null);
+  }
+  // ZeroMQ's thread closes sockets after we gave them back.
+  await eventually('as many descriptors as before', () => descriptorsOf(pid).length <= before.length);
+  t.equal(guest.child.exitCode, null);
 });
 
 t.test('SIGTERM closes every device with its guest and gives everything back; the next one connects', async (t) => {

@@ -160,7 +160,8 @@ export class ZmqBusClient implements BusClient {
   }
 
   onLost(action: () => void): void {
-    if (this.#lost && !this.#closed) action();
+    // A loss that came before close() is told all the same.
+    if (this.#lost) action();
     else this.#lostActions.push(action);
   }
 

@@ -4,7 +4,7 @@ import { rmSync } from 'node:fs';
 import * as zmq from 'zeromq';
 import type { EventBody, EventServiceName, Handlers, Peer, ServiceName } from '../../core/bus.js';
 import { ERRNO } from '../../core/errno.js';
-import { ErrnoError, errorMessage, ProtocolError } from '../../core/errors.js';
+import { ErrnoError, errorMessage, isOurBug, ProtocolError } from '../../core/errors.js';
 import { BUS_REQUESTS_IN_FLIGHT_MAX } from '../../core/limits.js';
 import type { Log } from '../../core/log.js';
 import type { Point, Probe } from '../../core/probe.js';
@@ -208,6 +208,7 @@ export class ZmqBusServer implements BusServer {
       const body = welcomeCodec.encode({ name: this.#setup.name, domid, pid: process.pid });
       this.#send(id, { kind: KIND.WELCOME, body }, POINT['bus.welcome'], name, domid, hello.pid);
     } catch (error) {
+      if (isOurBug(error)) throw error;
       const rc = error instanceof ErrnoError ? -error.errno : -ERRNO.EIO;
       const refusal = { kind: KIND.REFUSED, error: errorMessage(error), rc };
       this.#send(id, refusal, POINT['bus.refuse'], name, undefined, -rc);
@@ -229,8 +230,11 @@ export class ZmqBusServer implements BusServer {
         answer(-error.errno, EMPTY, error.message);
       } else if (error instanceof ProtocolError) {
         answer(-ERRNO.EINVAL, EMPTY, error.message);
+      } else if (isOurBug(error)) {
+        // Our own handler is wrong: what it holds is not what it says any more. Ends this process (lib/node/process/service.ts).
+        this.#setup.log.error({ method: message.method }, 'a handler failed');
+        throw error;
       } else {
-        this.#setup.log.error({ method: message.method, error: (error as Error).stack }, 'a handler failed');
         answer(-ERRNO.EIO, EMPTY, errorMessage(error));
       }
     };

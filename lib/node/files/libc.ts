@@ -40,9 +40,11 @@ const EPIPE = 32;
 /** A C call that failed; `errno` positive. */
 export class LibcError extends Error {
   override readonly name = 'LibcError';
+  readonly syscall: string;
   readonly errno: number;
   constructor(call: string, errno: number) {
     super(`${call}: ${Object.entries(koffi.os.errno).find(([, value]) => value === errno)?.[0] ?? `errno ${errno}`}`);
+    this.syscall = call;
     this.errno = errno;
   }
 }

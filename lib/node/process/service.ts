@@ -244,8 +244,14 @@ class RunningService<Options> {
     if (client === undefined) throw new PeerDiedError(server);
     // Given back after all that the service owns, whenever it was made: a server that was replaced is connected to anew
     // while things are held that only it can take back.
-    this.#owned.splice(this.#ownBase, 0, { what: `connection to ${server}`, release: () => client.close() });
+    const disown = this.#own(`connection to ${server}`, () => client.close(), this.#ownBase);
     if (onLost === 'end') client.onLost(() => void this.#stop(`${server} ended`));
+    else
+      client.onLost(() => {
+        // Its sockets go now: this process outlives many servers.
+        disown();
+        void client.close();
+      });
     return client;
   }
 
@@ -272,8 +278,13 @@ class RunningService<Options> {
     return (await retryOnChange(path, read, this.#abort.signal)) ?? '';
   }
 
-  #own(what: string, release: () => void | Promise<void>): void {
-    this.#owned.push({ what, release });
+  #own(what: string, release: () => void | Promise<void>, at = this.#owned.length): () => void {
+    const owned = { what, release };
+    this.#owned.splice(at, 0, owned);
+    return () => {
+      const at = this.#owned.indexOf(owned);
+      if (at >= 0) this.#owned.splice(at, 1);
+    };
   }
 
   #listenToSignals(): void {

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { EvtchnPort } from '../../../lib/core/ids.js';
 import { XenbusState } from '../../../lib/layout/xenbus.js';
 import {
   BACK_START,
@@ -19,7 +20,7 @@ import { legalEdge } from '../../../lib/xenbus/protocol.js';
 
 const S = XenbusState;
 const KEYS: FrontendKeys = { base: '0xf0000000', eventChannel: '5' };
-const ALL: BackHeld = { session: true, base: 0xf0000000, port: 5, wired: true };
+const ALL: BackHeld = { session: true, base: 0xf0000000, port: EvtchnPort(5), wired: true };
 
 /** The store and Xen around one backend: does effects, keeps what is held, notes every write of the state. */
 class World {
@@ -399,7 +400,7 @@ t.test('every working phase knows success and failure', async (t) => {
         back: S.InitWait,
         front: S.Initialised,
         goal: 'begin',
-        offer: { base: 0xf0000000, port: 5, queuePorts: [] },
+        offer: { base: 0xf0000000, port: EvtchnPort(5), queuePorts: [] },
         failure: { errno: 22, text: 'why' },
       };
       const w = new World(S.InitWait, S.Initialised, state);

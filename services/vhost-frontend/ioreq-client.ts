@@ -1,11 +1,14 @@
-// One guest as a device model sees it: an ioreq server with its page and the vCPUs' ports; and the loop
-// that answers slots. Every slot that was taken is answered, whatever a device does: an unanswered one stops the vCPU for
-// ever. Leaves what an address means to the ranges that devices put in.
+// One guest as a device model sees it: an ioreq server with its page and the vCPUs' ports; and the loop that answers slots. Every
+// slot that was taken is answered, whatever a peer does to its device: an unanswered one stops the vCPU. Only a bug of ours leaves
+// it: this process ends, and the next one adopts the server and executes the slot again.
+//
+// Adoption: ioreq servers outlive the process that made them, with requests that wait in their slots. Such a request waits here
+// too until the device that it is for has claimed its range again, however long that takes, or until settled() says that every
+// device has claimed what it will. Leaves what an address means to the ranges that devices put in.
 
 import type { Remote } from '../../lib/core/bus.js';
-import type { Clock } from '../../lib/core/clock.js';
-import { DEADLINE_MS } from '../../lib/core/deadlines.js';
-import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
+import { ErrnoError, errorMessage, isOurBug, passOver } from '../../lib/core/errors.js';
+import { type DomId, type EvtchnPort, evtchnPortFrom } from '../../lib/core/ids.js';
 import type { Log } from '../../lib/core/log.js';
 import type { Probe } from '../../lib/core/probe.js';
 import type { SharedFiles } from '../../lib/core/shared.js';
@@ -18,11 +21,11 @@ import {
 import { HOP } from '../../lib/trace/hops.js';
 import { POINT } from '../../lib/trace/points.js';
 import { overlaps } from '../../lib/xenbus/keys.js';
-import type { DevEvtchn } from './dev-evtchn.js';
+import type { EvtchnClient } from './evtchn-client.js';
 import { type IoRequest, IoreqSlots } from './ioreq-slots.js';
 import type { Ledger } from './ledger.js';
 
-/** Answers accesses of a range; `offset` from its base. Reads resolve with their value. */
+/** Answers accesses of a range; `offset` from its base. Reads resolve with their value; a rejection is a bug of ours. */
 export interface RangeOwner {
   access(offset: number, request: IoRequest): number | Promise<number>;
 }
@@ -34,50 +37,53 @@ interface Range {
   readonly giveBack: () => void;
 }
 
-export interface GuestDeps {
+export interface IoreqClientDeps {
   readonly hypervisor: Remote<'Hypervisor'>;
-  readonly evtchn: DevEvtchn;
+  readonly evtchn: EvtchnClient;
   readonly shared: SharedFiles;
   readonly ledger: Ledger;
-  readonly clock: Clock;
   readonly probe: Probe;
   readonly log: Log;
+  /** A bug of ours: this process cannot go on. */
+  onFailure(error: unknown): void;
 }
 
-export class Guest {
-  readonly domid: number;
+export class IoreqClient {
+  readonly domid: DomId;
   /** Bytes of RAM, from guest-physical 0 on. */
   #ramBytes = 0;
   /** Of the ioreq server. */
   serverId = 0;
   /** Local ports of the vCPUs' requests, index = vCPU. */
-  readonly vcpuPorts: number[] = [];
-  readonly #deps: GuestDeps;
+  readonly vcpuPorts: EvtchnPort[] = [];
+  readonly #deps: IoreqClientDeps;
   readonly #ranges: Range[] = [];
   #slots: IoreqSlots | undefined;
-  /** The server was another emulator's: requests may wait for devices that are not here yet. */
-  #adopting = false;
-  #waiting: { readonly request: IoRequest; readonly port: number }[] = [];
+  /** The server was another emulator's: ranges that its devices had are registered there. */
+  #adopted = false;
+  /** Requests may be for devices that have not claimed their ranges again yet. */
+  #settling = false;
+  #waiting: { readonly request: IoRequest; readonly port: EvtchnPort }[] = [];
   /** Requests whose answer is under way. */
   readonly #pending = new Set<Promise<void>>();
   /** What to do at the end, last first. */
   readonly #undo: (() => Promise<unknown> | unknown)[] = [];
 
-  private constructor(domid: number, deps: GuestDeps) {
+  private constructor(domid: DomId, deps: IoreqClientDeps) {
     this.domid = domid;
     this.#deps = deps;
   }
 
   /** Rejects with ErrnoError when there is no such domain, or Xen has no room; nothing is held then. */
-  static async open(domid: number, deps: GuestDeps): Promise<Guest> {
-    const guest = new Guest(domid, deps);
+  static async open(domid: DomId, deps: IoreqClientDeps): Promise<IoreqClient> {
+    const client = new IoreqClient(domid, deps);
     try {
-      await guest.#open();
+      await client.#open();
     } catch (error) {
-      await guest.close();
+      await client.close();
       throw error;
     }
-    return guest;
+    return client;
   }
 
   async #open(): Promise<void> {
@@ -96,8 +102,8 @@ export class Guest {
   }
 
   /**
-   * Servers outlive the process that made them: one whose ports nobody holds any more was left by an emulator that died,
-   * with requests that may wait in it for ever (docs/recovery.md). False when there is none.
+   * Takes over a server whose ports no process holds: it was left by an emulator that died
+   * (docs/recovery.md). False when there is none.
    */
   async #adopt(vcpus: number): Promise<boolean> {
     const { domid } = this;
@@ -105,24 +111,28 @@ export class Guest {
     const there = (id: number) =>
       hypervisor.dm_get_ioreq_server_info({ domid, id }).then(
         () => true,
-        () => false,
+        (error: unknown) => {
+          if (error instanceof ErrnoError) return false;
+          throw error;
+        },
       );
     const found = await Promise.all(Array.from({ length: MAX_NR_IOREQ_SERVERS }, (_, id) => there(id)));
     for (const [id, exists] of found.entries()) {
       if (!exists) continue;
       this.serverId = id;
       const before = this.#undo.length;
-      this.#adopting = true;
+      this.#adopted = true;
+      this.#settling = true;
       try {
         await this.#connect(vcpus);
       } catch (error) {
         if (!(error instanceof ErrnoError)) throw error;
-        this.#adopting = false;
-        await this.#undoTo(before); // somebody lives who serves it
+        this.#adopted = false;
+        this.#settling = false;
+        await this.#undoTo(before); // an emulator lives that serves it
         continue;
       }
       this.#undo.splice(before, 0, this.#destroyer(id));
-      this.#deps.clock.after(DEADLINE_MS.adoption, () => this.#adopted());
       log.info({ domid, server: id }, 'adopted an ioreq server');
       return true;
     }
@@ -154,13 +164,14 @@ export class Guest {
     const slots = new IoreqSlots(mapping.bytes, vcpus);
     await hypervisor.dm_set_ioreq_server_state({ domid, id, enabled: true });
     for (let vcpu = 0; vcpu < vcpus; vcpu++) {
-      const port = await evtchn.bindInterdomain(domid, slots.port(vcpu), (local) => this.#serve(vcpu, local));
+      const remote = evtchnPortFrom(slots.port(vcpu));
+      const port = await evtchn.bindInterdomain(domid, remote, (local) => this.#serve(vcpu, local));
       this.vcpuPorts.push(port);
       this.#undo.push(() => {
         this.vcpuPorts.splice(this.vcpuPorts.indexOf(port), 1);
         return evtchn.unbind(port);
       });
-      if (!this.#adopting) continue;
+      if (!this.#settling) continue;
       const left = slots.take(vcpu, true);
       if (left !== undefined) this.#waiting.push({ request: left, port });
       else if (slots.answered(vcpu)) evtchn.notify(port); // it died between the answer and saying so
@@ -172,9 +183,9 @@ export class Guest {
     evtchn.flush();
   }
 
-  /** Every device has had time to claim its range again: what waits for none of them is nobody's. */
-  #adopted(): void {
-    this.#adopting = false;
+  /** Every device has claimed the ranges that it will: what waits is for none of them, and is answered so. */
+  settled(): void {
+    this.#settling = false;
     for (const { request, port } of this.#waiting.splice(0)) this.#execute(request, port);
     this.#deps.evtchn.flush();
   }
@@ -193,8 +204,8 @@ export class Guest {
     try {
       await this.#deps.hypervisor.dm_map_io_range_to_ioreq_server(this.#ioRange(base, size));
     } catch (error) {
-      // An adopted server has it already.
-      if (!(this.#adopting && error instanceof ErrnoError && error.code === 'EEXIST')) {
+      // An adopted server may have it already.
+      if (!(this.#adopted && error instanceof ErrnoError && error.code === 'EEXIST')) {
         this.#drop(range);
         throw error;
       }
@@ -218,10 +229,10 @@ export class Guest {
     }
   }
 
-  /** Gives back everything, the range owners' too. Never rejects: what cannot be given back is gone with the guest. */
+  /** Gives back everything, the range owners' too. What the hypervisor will not take back is gone with the guest. */
   async close(): Promise<void> {
-    this.#adopted();
-    for (const range of [...this.#ranges]) await this.removeRange(range.base).catch(() => {});
+    this.settled();
+    for (const range of [...this.#ranges]) await this.removeRange(range.base).catch(passOver);
     await this.#undoTo(0);
   }
 
@@ -230,6 +241,7 @@ export class Guest {
       try {
         await this.#undo.pop()!();
       } catch (error) {
+        if (isOurBug(error)) throw error;
         this.#deps.log.debug({ domid: this.domid }, `giving back: ${errorMessage(error)}`);
       }
     }
@@ -245,12 +257,12 @@ export class Guest {
     range.giveBack();
   }
 
-  /** The server goes: new accesses are nobody's, those in its slots are answered first. */
+  /** The server goes: no device answers new accesses, those in its slots are answered first. */
   async #finish(): Promise<void> {
     const { hypervisor, evtchn } = this.#deps;
     await hypervisor
       .dm_set_ioreq_server_state({ domid: this.domid, id: this.serverId, enabled: false })
-      .catch(() => {}); // the guest may be gone already
+      .catch(passOver); // the guest may be gone already
     await Promise.all(this.#pending);
     for (const [vcpu, port] of this.vcpuPorts.entries()) this.#serve(vcpu, port);
     await Promise.all(this.#pending);
@@ -258,7 +270,7 @@ export class Guest {
   }
 
   /** An event on a vCPU's port. The kernel half may have taken the request; the port is written back all the same. */
-  #serve(vcpu: number, port: number): void {
+  #serve(vcpu: number, port: EvtchnPort): void {
     const request = this.#slots?.take(vcpu);
     if (request === undefined) {
       this.#deps.probe.at(HOP.frontendPassedBy.point, '', port, 0, this.domid);
@@ -267,28 +279,29 @@ export class Guest {
     }
     const point = request.read ? POINT['ioreq.read'] : HOP.frontendSlot.point;
     this.#deps.probe.at(point, '', request.addr, request.value, this.domid);
-    if (this.#adopting && this.#rangeOf(request) === undefined) this.#waiting.push({ request, port });
+    if (this.#settling && this.#rangeOf(request) === undefined) this.#waiting.push({ request, port });
     else this.#execute(request, port);
   }
 
-  #execute(request: IoRequest, port: number): void {
-    let value: number | undefined | Promise<number | undefined>;
+  #execute(request: IoRequest, port: EvtchnPort): void {
+    let value: number | undefined | Promise<number>;
     try {
       value = this.#access(request);
     } catch (error) {
-      value = this.#failed(request, error);
+      this.#deps.onFailure(error);
+      return;
     }
     if (!(value instanceof Promise)) {
       this.#answer(request, port, value);
       return;
     }
-    const answered = value
-      .catch((error: unknown) => this.#failed(request, error))
+    const answered: Promise<void> = value
       .then((result) => {
-        this.#pending.delete(answered);
         this.#answer(request, port, result);
         this.#deps.evtchn.flush();
-      });
+      })
+      .catch(this.#deps.onFailure)
+      .finally(() => this.#pending.delete(answered));
     this.#pending.add(answered);
   }
 
@@ -301,13 +314,7 @@ export class Guest {
     return plain ? this.#ranges.find((r) => addr >= r.base && addr + size <= r.base + r.size) : undefined;
   }
 
-  #failed(request: IoRequest, error: unknown): undefined {
-    const addr = `0x${request.addr.toString(16)}`;
-    this.#deps.log.error({ domid: this.domid, addr }, `register access failed: ${errorMessage(error)}`);
-    return undefined;
-  }
-
-  #answer(request: IoRequest, port: number, value: number | undefined): void {
+  #answer(request: IoRequest, port: EvtchnPort, value: number | undefined): void {
     this.#deps.probe.at(POINT['ioreq.answer'], '', request.addr, value ?? 0xffffffff, this.domid);
     this.#slots?.answer(request, value);
     this.#deps.evtchn.notify(port);
