@@ -10,7 +10,10 @@ await runService<XenstoredOptions>({
   options: (command) =>
     command
       .option('--socket <path>', 'serve unmodified Xen programs here (default: xenstored.socket in the run directory)')
-      .option('--alone', 'serve without a hypervisor: every client is dom0, no other domain exists')
+      .option(
+        '--alone',
+        'serve without a hypervisor, in a run directory of its own unless --run-dir names one: every client is dom0',
+      )
       .addOption(
         new Option('--domids <list>', 'with --alone: these domains exist, "1,2,5"')
           .argParser((text) => (text === '' ? [] : text.split(',').map(integerBetween(1, 32751))))
@@ -21,5 +24,6 @@ await runService<XenstoredOptions>({
           .choices(Object.keys(COMPAT))
           .default('4.22'),
       ),
+  standsAlone: ({ alone }) => alone === true,
   start,
 });

@@ -1,6 +1,7 @@
 // xenstored's unix socket: any chunks, pipelined requests, bad clients, and many clients beside them.
-import { statSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { concatBytes } from '../../lib/core/bytes.js';
 import { XS, type XsMessage } from '../../lib/layout/xs-wire.js';
@@ -123,4 +124,52 @@ t.test('a socket path that is taken, or is no socket, is a mistake said in one s
   const third = startNode(t, MAIN, ['--alone', '--run-dir', runDir, '--socket', runDir]);
   t.equal(await third.ended(), 2);
   t.match(third.stderr, /is there and is no socket\n$/);
+});
+
+t.test('a store that stands alone has a run directory of its own, and leaves nothing', async (t) => {
+  const lab = temporaryRunDir(t);
+  const env = { XENWIRE_RUN_DIR: lab };
+  const start = async (...args: string[]) => {
+    const server = startNode(t, MAIN, ['--alone', ...args], env);
+    await server.logged(/"ready"/);
+    return server;
+  };
+  const ask = async (path: string, type: number, payload: string): Promise<string | undefined> => {
+    const client = await XsSocket.open(path);
+    client.send(message(1, type, payload));
+    const reply = (await client.until(1)).at(-1)?.payload;
+    client.close();
+    return reply;
+  };
+  const pathOf = (stderr: string): string => /XENSTORED_PATH=([^"\s]+)/.exec(stderr)![1]!;
+  const [first, second] = [await start(), await start()];
+  const [one, two] = [pathOf(first.stderr), pathOf(second.stderr)];
+  t.equal(await ask(one, XS.XS_WRITE, '/x|1'), 'OK\0');
+  t.equal(await ask(two, XS.XS_READ, '/x|'), 'ENOENT\0', 'they know nothing of each other');
+  t.equal(statSync(dirname(one)).mode & 0o777, 0o700);
+
+  // The next program in the same process is the same store.
+  const admin = await XsSocket.open(one);
+  t.teardown(() => admin.close());
+  const control = async (reqId: number, payload: string): Promise<string | undefined> => {
+    admin.send(message(reqId, XS.XS_CONTROL, payload));
+    return (await admin.until(reqId)).at(-1)?.payload;
+  };
+  t.equal(await control(1, `live-update|-f|${fileURLToPath(MAIN)}|`), 'OK\0');
+  t.equal(await control(2, 'live-update|-s|-t|10|'), 'OK\0');
+  t.equal(await ask(one, XS.XS_READ, '/x|'), '1');
+
+  first.child.kill('SIGTERM');
+  second.child.kill('SIGTERM');
+  t.same([await first.ended(), await second.ended()], [0, 0]);
+  t.same([existsSync(dirname(one)), existsSync(dirname(two)), readdirSync(lab)], [false, false, []]);
+
+  // One that cannot start leaves none either.
+  const named = join(lab, 'sub', 'store.sock');
+  const refused = startNode(t, MAIN, ['--alone', '--socket', named], env);
+  t.equal(await refused.ended(), 2);
+  t.same(readdirSync(lab), []);
+  const left = (pid: number): string[] =>
+    readdirSync(dirname(dirname(one))).filter((name) => name.includes(`-${pid}-`));
+  t.same(left(refused.pid), []);
 });

@@ -1,5 +1,6 @@
 // The run directory: where the processes of one lab find each other. Names of everything in it stand here.
 
+import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   constants,
@@ -45,13 +46,21 @@ export const runPaths = {
 export function defaultRunDir(): string {
   const given = process.env['XENWIRE_RUN_DIR'];
   if (given !== undefined && given !== '') return resolve(given);
-  let base = tmpdir();
+  return join(memoryFolder(), `xenwire-${process.getuid?.() ?? 0}`, 'lab');
+}
+
+/** A run directory that does not exist yet, for a process that shares it with no lab. */
+export function freshRunDir(): string {
+  return join(memoryFolder(), `xenwire-${process.pid}-${randomBytes(4).toString('hex')}`);
+}
+
+function memoryFolder(): string {
   try {
-    if (statSync('/dev/shm').isDirectory()) base = '/dev/shm';
+    if (statSync('/dev/shm').isDirectory()) return '/dev/shm';
   } catch {
     // no tmpfs there: the temporary folder serves
   }
-  return join(base, `xenwire-${process.getuid?.() ?? 0}`, 'lab');
+  return tmpdir();
 }
 
 export interface PreparedRunDir {
@@ -93,7 +102,7 @@ export function prepareRunDir(path: string): PreparedRunDir {
 
 /** Removes what prepareRunDir made for a start that failed, unless another process has begun to use it. */
 export function forgetRunDir({ runDir, made }: PreparedRunDir, name: string): void {
-  if (made === undefined) return;
+  if (made === undefined || !existsSync(runDir)) return;
   const others = readdirSync(join(runDir, 'lock')).filter((file) => file !== name);
   if (others.length === 0) rmSync(made, { recursive: true, force: true });
 }

@@ -1,7 +1,7 @@
 // The life of a service process: its name and lock, log, probe, doorbell and bus; ready, orderly stop, and giving
 // everything back on every path that lets code run. services/*/main.ts calls runService and nothing else.
 
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { DEADLINE_MS } from '../../core/deadlines.js';
 import { DeadlineError, ErrnoError, errorMessage, PeerDiedError, UserError } from '../../core/errors.js';
@@ -24,6 +24,7 @@ import { openLog } from './log.js';
 import {
   defaultRunDir,
   forgetRunDir,
+  freshRunDir,
   inheritName,
   type NameLock,
   type PreparedRunDir,
@@ -63,6 +64,8 @@ export interface ServiceDefinition<Options> {
   readonly options?: (command: Command) => void;
   /** Name of this process among the living; default the program's. */
   readonly name?: (options: Options & CommonOptions) => string;
+  /** Whether the process is of no lab: without --run-dir it makes a run directory, which ends with it. */
+  readonly standsAlone?: (options: Options & CommonOptions) => boolean;
   /** Resolves once the service works; it then lives on by its sockets. A UserError ends it with status 2. */
   readonly start: (context: ServiceContext, options: Options & CommonOptions) => Promise<void>;
 }
@@ -89,7 +92,9 @@ export function serviceCommand<Options>(definition: ServiceDefinition<Options>):
     .option('--hold', 'stand still at the start until a controller of gates lets it go', false);
   definition.options?.(program);
   program.action(async (options: Options & CommonOptions) => {
-    await new RunningService(definition, options).run();
+    const makesOwn = definition.standsAlone?.(options) === true && program.getOptionValueSource('runDir') === 'default';
+    const runDir = makesOwn ? ownRunDir() : options.runDir;
+    await new RunningService(definition, { ...options, runDir }, makesOwn).run();
   });
   return program;
 }
@@ -109,6 +114,8 @@ type Shared = Omit<BusClientSetup, 'server' | 'token' | 'signal'>;
 class RunningService<Options> {
   readonly #definition: ServiceDefinition<Options>;
   readonly #options: Options & CommonOptions;
+  /** The run directory ends with this process. */
+  readonly #ownsRunDir: boolean;
   readonly #owned: { what: string; release: () => void | Promise<void> }[] = [];
   readonly #abort = new AbortController();
   #context: ServiceContext | undefined;
@@ -117,9 +124,10 @@ class RunningService<Options> {
   #ownBase = 0;
   #stopping: Promise<void> | undefined;
 
-  constructor(definition: ServiceDefinition<Options>, options: Options & CommonOptions) {
+  constructor(definition: ServiceDefinition<Options>, options: Options & CommonOptions, ownsRunDir: boolean) {
     this.#definition = definition;
     this.#options = options;
+    this.#ownsRunDir = ownsRunDir;
   }
 
   async run(): Promise<void> {
@@ -129,6 +137,7 @@ class RunningService<Options> {
     }
     const prepared = prepareRunDir(this.#options.runDir);
     const { runDir } = prepared;
+    if (this.#ownsRunDir) this.#own('run directory', () => rmSync(runDir, { recursive: true, force: true }));
     const lock = inheritedName(runDir, name) ?? (await takeName(runDir, name));
     if (lock === undefined) throw new UserError(`${name} is already running in ${runDir}`);
     this.#own('name', () => lock.release());
@@ -349,6 +358,17 @@ class RunningService<Options> {
 
 /** Names the descriptor that holds our name, when another program was this process before us. */
 export const NAME_FD_VARIABLE = 'XENWIRE_NAME_FD';
+
+/** Names the run directory that the program before us in this process had made for itself. */
+const OWN_RUN_DIR_VARIABLE = 'XENWIRE_OWN_RUN_DIR';
+
+/** The one that the program before us made, or a new one, which the program after us is to find. */
+function ownRunDir(): string {
+  const inherited = process.env[NAME_FD_VARIABLE] === undefined ? undefined : process.env[OWN_RUN_DIR_VARIABLE];
+  const runDir = inherited ?? freshRunDir();
+  process.env[OWN_RUN_DIR_VARIABLE] = runDir;
+  return runDir;
+}
 
 function inheritedName(runDir: string, name: string): NameLock | undefined {
   const text = process.env[NAME_FD_VARIABLE];
