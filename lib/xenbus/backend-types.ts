@@ -50,7 +50,7 @@ export interface FrontendPorts {
 }
 
 /** Why a connection is made: from the beginning, or found half-way at 4 or 5 after the loss of an earlier backend. */
-export type BackGoal = 'begin' | 'goOn' | 'adopt';
+export type BackGoal = 'begin' | 'adopt';
 
 export interface BackState {
   readonly phase: BackPhase;
@@ -121,7 +121,6 @@ export interface BackStep {
 export type BackMove =
   | 'stay'
   | 'begin'
-  | 'goOn'
   | 'adopt'
   | 'connect'
   | 'close'

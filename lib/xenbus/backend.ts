@@ -72,14 +72,15 @@ export const OWN: BackTables['own'] = {
 
 /** (resting phase, frontend state): what the frontend leads to. */
 export const REST: BackTables['rest'] = {
-  // Own state 4 or 5 from an earlier life. A frontend at 3 has not probed, or is about to find its registers reset. At 4 and 5
-  // its keys still stand; in a state that no frontend writes they were not published: there is nothing to adopt.
+  // Own state 4 or 5 from an earlier life. At 3, 4 and 5 the frontend's keys still stand; one at 3 may be anywhere in its
+  // driver's probe, or past it, so that it too can only connect anew. In a state that no frontend writes they were not
+  // published: there is nothing to adopt.
   found: row(
     {
       [S.Unknown]: 'finish',
       [S.Initialising]: 'finish',
       [S.Closed]: 'finish',
-      [S.Initialised]: 'goOn',
+      [S.Initialised]: 'adopt',
       [S.Connected]: 'adopt',
       [S.Closing]: 'adopt',
     },
@@ -266,8 +267,6 @@ export const BACK_REVIEW: BackTables = { protocol: REVIEW, own: OWN, rest: REST,
 /** What each move begins. */
 const MOVES: Readonly<Record<Exclude<BackMove, 'stay' | 'follow' | 'rest'>, (state: BackState) => BackState>> = {
   begin: (state) => (state.refused || state.stopping ? state : { ...state, phase: 'readingSetup', goal: 'begin' }),
-  // From Closing there is no way but on to Closed.
-  goOn: (state) => ({ ...state, phase: 'readingSetup', goal: state.back === S.Closing ? 'adopt' : 'goOn' }),
   adopt: (state) => ({ ...state, phase: 'readingSetup', goal: 'adopt' }),
   connect: (state) => ({ ...state, phase: 'readingFrontend', goal: 'begin' }),
   close: to('saying'),

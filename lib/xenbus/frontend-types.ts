@@ -6,6 +6,7 @@ import type { Protocol } from './protocol.js';
 export type FrontRest = 'waiting' | 'published' | 'connected' | 'closed' | 'failed' | 'gone';
 export type FrontWork =
   | 'sizing'
+  | 'lookingAgain'
   | 'askingQueues'
   | 'claiming'
   | 'allocating'
@@ -15,6 +16,7 @@ export type FrontWork =
   | 'writingPort'
   | 'announcing'
   | 'registering'
+  | 'explaining'
   | 'confirming'
   | 'reporting'
   | 'releasing'
@@ -52,8 +54,10 @@ export interface FrontState {
   readonly queues?: number;
   /** Set from a failure on: no further connection until the device is made anew. */
   readonly failure?: Failure;
+  /** The driver could not probe; that does not end it yet. */
+  readonly setback?: Failure;
   /** Where `releasing` goes. */
-  readonly after?: 'closing' | 'failed' | 'gone';
+  readonly after?: 'closing' | 'failed' | 'gone' | 'lookingAgain';
 }
 
 export type FrontEvent =

@@ -21,7 +21,7 @@ import type {
   FrontTables,
   FrontWorkRule,
 } from './frontend-types.js';
-import { formatHex, parseOnline, parseQueueCount, parseSize } from './keys.js';
+import { formatHex, parseOnline, parseQueueCount, parseSize, parseState } from './keys.js';
 import { type Protocol, REVIEW } from './protocol.js';
 import { assertMove, assertReads, assertWrites } from './rules.js';
 
@@ -94,6 +94,17 @@ export const WORK: FrontTables['work'] = {
         ? fail(state, { errno: EINVAL, text: `reading size: "${String(value).slice(0, 40)}" is not one` })
         : { ...state, phase: 'askingQueues', held: { size }, attempts: state.attempts + 1 };
     },
+    failed: (state, failure) => lookAgain({ ...state, attempts: state.attempts + 1 }, failure),
+  },
+  // A key could not be read or written, though the backend read 2: both directories were removed since, or made anew, and an
+  // error would be written into the new one. Unless the backend reads 2 again, what happens there tells by its own events.
+  lookingAgain: {
+    effect: () => ({ type: 'read', key: XENBUS_KEY.state }),
+    done: (state, value) => {
+      const backend = parseState(String(value));
+      return { ...state, backend, phase: backend === S.InitWait ? 'sizing' : 'waiting' };
+    },
+    failed: (state) => ({ ...state, backend: S.Unknown, phase: 'waiting' }),
   },
   // A backend without them has no such key.
   askingQueues: {
@@ -123,14 +134,17 @@ export const WORK: FrontTables['work'] = {
       value: String(queuePorts.at(-1)),
     }),
     done: nextQueue,
+    failed: lookAgain,
   },
   writingBase: {
     effect: ({ held }) => ({ type: 'write', key: VIRTIO_MMIO_KEY.base, value: formatHex(held.base!) }),
     done: to('writingPort'),
+    failed: lookAgain,
   },
   writingPort: {
     effect: ({ held }) => ({ type: 'write', key: VIRTIO_MMIO_KEY.eventChannel, value: String(held.port!) }),
     done: to('announcing'),
+    failed: lookAgain,
   },
   announcing: {
     effect: () => ({ type: 'switchState', state: S.Initialised }),
@@ -145,6 +159,13 @@ export const WORK: FrontTables['work'] = {
       queuePorts: held.queuePorts ?? [],
     }),
     done: (state) => ({ ...state, phase: 'confirming', held: { ...state.held, device: true } }),
+    // The backend may have been replaced in the middle of the probe: that is worth another connection.
+    failed: (state, failure) => ({ ...state, phase: 'explaining', setback: failure }),
+  },
+  explaining: {
+    effect: ({ setback }) => ({ type: 'error', errno: setback!.errno, text: setback!.text }),
+    done: explained,
+    failed: explained,
   },
   confirming: {
     effect: () => ({ type: 'switchState', state: S.Connected }),
@@ -203,6 +224,17 @@ export const WORK: FrontTables['work'] = {
 function nextQueue(state: FrontState): FrontState {
   const more = (state.held.queuePorts?.length ?? 0) < (state.queues ?? 0);
   return { ...state, phase: more ? 'allocatingQueue' : 'writingBase' };
+}
+
+/** Gives back what is held, then asks what the backend reads now; an error that does not go away is final. */
+function lookAgain(state: FrontState, failure: Failure): FrontState {
+  return state.attempts < FRONT_ATTEMPTS_MAX
+    ? { ...state, phase: 'releasing', after: 'lookingAgain' }
+    : fail(state, failure);
+}
+
+function explained({ setback: _told, ...state }: FrontState): FrontState {
+  return { ...state, phase: 'releasing' };
 }
 
 /** Without what `releasing` gave back last. */

@@ -297,12 +297,13 @@ t.test('found half-way: adopts, serves, closes, awaits the frontend', async (t) 
   }
 });
 
-t.test('found at 4 with the frontend at 3: goes on from there', async (t) => {
+t.test('found at 4 with the frontend at 3: its driver may be anywhere in its probe, so it connects anew', async (t) => {
   const w = new World(S.Connected, S.Initialised).settle();
-  t.same(w.writes, []);
-  t.equal(w.state.phase, 'connected');
-  w.front = S.Connected;
-  t.same(w.settle().writes, []);
+  t.same(w.writes, [S.Closing]);
+  t.equal(w.state.phase, 'closing');
+  t.not(w.state.held.base, undefined, 'registers are answered meanwhile');
+  w.front = S.Closed;
+  t.same(w.settle().writes, [S.Closing, S.Closed]);
 });
 
 t.test('found at 2 with the frontend at 3: connects from its keys', async (t) => {

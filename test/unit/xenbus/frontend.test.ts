@@ -29,6 +29,8 @@ class Books {
   devices = 0;
   online = '1';
   size = '0x200';
+  /** What the backend reads when it is asked again; default: what the event was about. */
+  backendNow: number | undefined;
   /** feature-queue-evtchn. */
   queues = '';
   readonly written: [key: string, value: string][] = [];
@@ -40,7 +42,7 @@ class Books {
     if (event.type === 'backend') this.backend = event.state;
     let step = frontStep(this.state, event);
     for (let count = 0; step.effect !== undefined; count++) {
-      if (count > 50) throw new Error('the machine does not come to rest');
+      if (count > 150) throw new Error('the machine does not come to rest');
       this.log.push(step.effect.type);
       const outcome = this.#perform(step.effect);
       step = frontStep(step.state, outcome);
@@ -64,6 +66,7 @@ class Books {
             ? { type: 'failed', errno: 2, text: 'ENOENT' }
             : { type: 'done', value: this.queues };
         }
+        if (effect.key === 'state') return { type: 'done', value: String(this.backendNow ?? this.backend) };
         return { type: 'done', value: effect.key === 'online' ? this.online : this.size };
       case 'write':
         this.written.push([effect.key, effect.value]);
@@ -298,3 +301,38 @@ t.test('whatever the backend does and whatever fails: no leak, nothing twice, no
   );
   t.end();
 });
+
+t.test('a driver that could not probe is worth another connection, and five of them are the end', async (t) => {
+  const books = new Books();
+  books.fails = (effect) => effect.type === 'register';
+  for (let round = 0; round < FRONT_ATTEMPTS_MAX; round++) books.see(InitWait, Connected, Closing, Closed);
+  t.equal(books.log.filter((step) => step === 'register').length, FRONT_ATTEMPTS_MAX);
+  t.same([books.own, books.state.failure?.text, books.held()], [Closed, 'gave up', 0]);
+});
+
+t.test(
+  'a key that cannot be read or written gives all back, and is tried again while the backend reads 2',
+  async (t) => {
+    for (const kind of ['read', 'write']) {
+      const books = new Books();
+      let failures = 1;
+      books.fails = (effect) => effect.type === kind && failures-- > 0;
+      books.backend = InitWait;
+      books.see(InitWait);
+      t.equal(books.own, Initialised, `${kind} once`);
+      const never = new Books();
+      never.fails = (effect) => effect.type === kind && !('key' in effect && effect.key === 'state');
+      never.see(InitWait);
+      t.same([never.own, never.held()], [Closing, 0], `${kind} for ever`);
+    }
+    const moved = new Books();
+    moved.fails = (effect) => effect.type === 'write';
+    moved.backendNow = Initialising;
+    moved.see(InitWait);
+    t.same(
+      [moved.own, moved.state.phase, moved.held()],
+      [Initialising, 'waiting', 0],
+      'a directory made anew is waited for',
+    );
+  },
+);
