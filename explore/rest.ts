@@ -1,0 +1,66 @@
+// What must hold when nothing can happen any more: no process stands in the middle of something, and the device is Connected
+// with its driver bound and every part in place, or it is closed with a reason, or gone without a trace.
+import { XenbusState } from '../lib/layout/xenbus.js';
+import type { FrontState } from '../lib/xenbus/frontend.js';
+import { parseState } from '../lib/xenbus/keys.js';
+import { backMachine, type Paths, type Violation, type World } from './world.js';
+
+export function judgeRest(world: World, paths: Paths): Violation[] {
+  const { guest, back, tool, xen, store, doings } = world;
+  const wrong: Violation[] = [];
+  const say = (property: string, text: string): void => void wrong.push({ property, text });
+  if (guest.run !== undefined) say('deadlock', `the guest stands in ${guest.run.name} for ever`);
+  if (back.run !== undefined || back.device?.run !== undefined) say('deadlock', 'the backend stands for ever');
+  if (tool.run !== undefined) say('deadlock', `the toolstack stands in ${tool.run.name} for ever`);
+  if (wrong.length > 0) return wrong;
+  const front = parseState(store.nodes[paths.frontState] ?? '');
+  const backState = parseState(store.nodes[paths.backState] ?? '');
+  if (guest.orphans !== undefined) say('conservation', `a driver that is gone still holds ${heldOf(guest.orphans[0])}`);
+  if (store.nodes[paths.back] === undefined) {
+    gone(world, say);
+    return wrong;
+  }
+  const driver = guest.device?.driver as FrontState | undefined;
+  const connected = front === XenbusState.Connected && backState === XenbusState.Connected;
+  if (connected) {
+    const port = driver?.held?.port;
+    if (driver === undefined || !driver.held.device) say('connected', 'both ends read 4 and no driver is bound');
+    else if (xen.registers !== 'running')
+      say('connected', `both ends read 4 and the registers are ${xen.registers ?? 'not answered'}`);
+    else if (port === undefined || xen.ports[port] !== 'bound')
+      say('connected', 'both ends read 4 and the event channel is not bound');
+    return wrong;
+  }
+  const at = `rests at ${front}/${backState}`;
+  if (doings.done.every((excuse) => excuse === 'forced')) {
+    say('recovery', `${at}, though nothing was refused and the device is wanted`);
+    return wrong;
+  }
+  const reason = driver?.failure ?? backMachine(back)?.failure;
+  const closed = front === XenbusState.Closed || front === XenbusState.Closing || front === XenbusState.Initialising;
+  if (!closed || reason === undefined) say('rest', `${at} without a reason`);
+  held(world, say);
+  return wrong;
+}
+
+/** The directories are gone: nothing of the device may be left anywhere. */
+function gone(world: World, say: (property: string, text: string) => void): void {
+  const { guest, back, doings } = world;
+  if (doings.done.every((excuse) => excuse === 'forced'))
+    say('recovery', 'the device is wanted, and its directories are gone');
+  if (guest.device !== undefined) say('rest', 'the guest still has a device whose directory is gone');
+  if (back.device !== undefined) say('rest', 'the backend still has a device whose directory is gone');
+  held(world, say);
+  if (world.xen.server !== 'none') say('conservation', 'an ioreq server is left');
+}
+
+function held({ xen }: World, say: (property: string, text: string) => void): void {
+  const ports = Object.keys(xen.ports);
+  if (ports.length > 0) say('conservation', `event channel ${ports.join(', ')} is left`);
+  if (xen.ranges.length > 0) say('conservation', 'a range of the guest is left');
+  if (xen.registers !== undefined) say('conservation', 'the range is still answered');
+}
+
+function heldOf(driver: unknown): string {
+  return Object.keys((driver as { held?: object }).held ?? {}).join(', ');
+}
