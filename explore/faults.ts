@@ -1,10 +1,9 @@
 // What may happen to the world besides the processes' own steps: deaths, restarts, removals, re-creations, refusals. One entry
 // a fault: when it can happen and what it does.
 import type { ErrnoName } from '../lib/core/errno.js';
-import type { Model } from './model.js';
 import type { Stage } from './stage.js';
 import { disconnect } from './store.js';
-import type { Progress, Request } from './task.js';
+import type { Answer, Progress, Request } from './task.js';
 import type { Excuse, Side, World } from './world.js';
 
 export const FAULT_KINDS = [
@@ -21,13 +20,26 @@ export const FAULT_KINDS = [
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
+/** What a fault asks of the processes, and does to them. */
+export interface Processes {
+  /** What the guest asks for next. */
+  guestAsks(world: World): Progress<unknown> | undefined;
+  backAsks(world: World): Progress<unknown> | undefined;
+  /** Goes on with an answer that is given instead of the request's own. */
+  guestGoesOn(stage: Stage, given: Answer): boolean;
+  pumpGoesOn(stage: Stage, given: Answer): boolean;
+  /** Whether the toolstack waits for an event or its deadline. */
+  toolWaits(world: World): boolean;
+  toolIsLate(stage: Stage): boolean;
+}
+
 export interface Fault {
   readonly by: Side;
   readonly text: string;
   readonly leaves: readonly Excuse[];
-  possible(model: Model, world: World): boolean;
+  possible(model: Processes, world: World): boolean;
   /** False: it came to nothing. */
-  happen(model: Model, stage: Stage): boolean;
+  happen(model: Processes, stage: Stage): boolean;
 }
 
 /** The device is there, and the toolstack has nothing under way. */

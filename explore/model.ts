@@ -4,7 +4,7 @@
 import type { Protocol } from '../lib/xenbus/protocol.js';
 import type { CoreRules } from '../services/guest/core-rules.js';
 import type { Backend, BackSetting, Pumped } from './back.js';
-import { FAULTS, type FaultKind } from './faults.js';
+import { FAULTS, type FaultKind, type Processes } from './faults.js';
 import { Core, type CoreSetting, type FrontDriver, TOKEN } from './guest.js';
 import { judgeRest } from './rest.js';
 import { type Client, type Setting, Stage } from './stage.js';
@@ -61,7 +61,7 @@ function firstWorld({ home, kind }: Paths, faults: number): World {
   };
 }
 
-export class Model {
+export class Model implements Processes {
   readonly options: Options;
   readonly paths: Paths;
   readonly first: World;
