@@ -19,6 +19,11 @@ export interface DeviceStates {
   probeNs?: bigint;
 }
 
+/** `supposed`: places in the states that only the move after them told of, their own record not having come yet. */
+interface Collected extends DeviceStates {
+  readonly supposed: { readonly frontend: number[]; readonly backend: number[] };
+}
+
 /** A step to show: a state written, a key written (then without a state), or the guest's probe. */
 export interface StepLine {
   readonly ns: bigint;
@@ -32,7 +37,7 @@ const CONNECTED: number = XenbusState.Connected;
 
 /** Collects the records of all processes, in any order between processes. */
 export class Handshakes {
-  readonly #devices = new Map<string, DeviceStates>();
+  readonly #devices = new Map<string, Collected>();
 
   /** Takes one record; returns a line to show when it is a step of a handshake. */
   take(record: StepRecord): StepLine | undefined {
@@ -58,18 +63,24 @@ export class Handshakes {
     const front = point === POINT['front.state-written'];
     const states = front ? device.frontend : device.backend;
     const [from, to] = [edgeFrom(b), edgeTo(b)];
-    // The state it moved from may be another's work: a foreign toolstack's, or one that was killed before it said so.
-    if (from !== UNKNOWN && states.at(-1) !== from) states.push(from);
-    states.push(to);
+    const supposed = front ? device.supposed.frontend : device.supposed.backend;
+    // A writer records after it has written: the other end's answer to the state may have been recorded before.
+    const late = supposed.findIndex((at) => states[at] === to && (from === UNKNOWN || states[at - 1] === from));
+    if (late >= 0) supposed.splice(late, 1);
+    else {
+      // The state it moved from may be another's work: a foreign toolstack's, or one that was killed before it said so.
+      if (from !== UNKNOWN && states.at(-1) !== from) supposed.push(states.push(from) - 1);
+      states.push(to);
+    }
     if (front && to === CONNECTED) device.frontendConnectedNs ??= ns;
     return { ns, who, state: to, key: label };
   }
 
-  #device(domid: number, devid: number): DeviceStates {
+  #device(domid: number, devid: number): Collected {
     const key = `${domid}/${devid}`;
     let device = this.#devices.get(key);
     if (device === undefined) {
-      device = { domid, devid, frontend: [], backend: [] };
+      device = { domid, devid, frontend: [], backend: [], supposed: { frontend: [], backend: [] } };
       this.#devices.set(key, device);
     }
     return device;
@@ -77,7 +88,9 @@ export class Handshakes {
 
   /** Devices in the order of their domains. */
   get devices(): readonly DeviceStates[] {
-    return [...this.#devices.values()].sort((a, b) => a.domid - b.domid || a.devid - b.devid);
+    return [...this.#devices.values()]
+      .map(({ supposed: _supposed, ...device }) => device)
+      .sort((a, b) => a.domid - b.domid || a.devid - b.devid);
   }
 }
 

@@ -45,6 +45,15 @@ t.test('records of both ends become the states that a device went through', asyn
   );
 });
 
+t.test('a state whose writer says so after the other end has answered it is no second state', async (t) => {
+  const handshakes = new Handshakes();
+  const toolstack = record('toolstack', POINT['back.state-written'], BACK, 3, { b: edge(0, 1) });
+  for (const step of [back(1, 2, 1), toolstack, back(2, 4, 5)]) handshakes.take(step);
+  t.same(handshakes.devices[0]?.backend, [1, 2, 4]);
+  handshakes.take(record('toolstack', POINT['back.state-written'], BACK, 6, { b: edge(0, 1) }));
+  t.same(handshakes.devices[0]?.backend, [1, 2, 4, 1], 'made anew is another one');
+});
+
 t.test('devices of several guests stay apart, in the order of their domains', async (t) => {
   const handshakes = new Handshakes();
   handshakes.take(front('guest-b', 1, 3, 1, 2));
