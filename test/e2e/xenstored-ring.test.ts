@@ -19,6 +19,7 @@ import { lastingRingChannel } from '../../lib/xenstore/ring-lasting.js';
 import type { RingEnd } from '../../lib/xenstore/ring-stream.js';
 import { type Owner, startNode, type TestProcess, temporaryRunDir } from '../../testkit/processes.js';
 import { ringGuest } from '../fixtures/ring-guest.js';
+import { Random } from '../peers/diff/random.js';
 
 const HYPERVISOR = new URL('../../services/hypervisor/main.js', import.meta.url);
 const XENSTORED = new URL('../../services/xenstored/main.js', import.meta.url);
@@ -26,6 +27,10 @@ const LIVES = 4;
 const MEMORY_MIB = 16;
 const SOON_MS = 5000;
 const WRITES = 200;
+/** XENWIRE_XS_RING_KILLS makes it longer. */
+const KILLS = Number(process.env['XENWIRE_XS_RING_KILLS'] ?? 5);
+/** Twice what a ring holds; a node's quota ends at 2023. */
+const VALUE_BYTES_MAX = 2000;
 /** The default limit of a guest's requests under way. */
 const OUTSTANDING = 20;
 
@@ -230,4 +235,96 @@ t.test('a domain that is destroyed while xenstored maps its page takes nothing w
   };
   await withDeadline(gone(), SOON_MS, 'the end of the domain');
   t.same((await dom0.directory('/local/domain')).includes(String(domid)), true, "dom0's own node stays");
+});
+
+/** Writes values that no ring holds at once and reads them back, counts in transactions, and hears of it, until told to stop. */
+class Load {
+  /** Transactions that were answered OK. */
+  committed = 0;
+  done = 0;
+  events = 0;
+  stopped = false;
+  readonly #store: ChannelStoreClient;
+  readonly #random: Random;
+  readonly #onDone: () => void;
+
+  constructor(store: ChannelStoreClient, seed: number, onDone: () => void) {
+    this.#store = store;
+    this.#random = new Random(seed);
+    this.#onDone = onDone;
+  }
+
+  async run(): Promise<void> {
+    await this.#store.watch('data', 'load', () => this.events++);
+    await this.#store.write('data/count', '0');
+    await Promise.all([this.#values('a'), this.#values('b'), this.#counts()]);
+  }
+
+  async #values(name: string): Promise<void> {
+    for (let turn = 0; !this.stopped; turn++) {
+      const value = `${turn} `.padEnd(this.#random.between(1, VALUE_BYTES_MAX), name);
+      await this.#store.write(`data/${name}`, value);
+      const read = await this.#store.read(`data/${name}`);
+      if (read !== value) throw new Error(`${name}: ${read.slice(0, 20)} was read for ${value.slice(0, 20)}`);
+      this.#finished();
+    }
+  }
+
+  async #counts(): Promise<void> {
+    while (!this.stopped) {
+      await this.#store.transaction(async (tx) => {
+        const count = Number(await tx.read('data/count'));
+        await tx.write('data/count', String(count + 1));
+      });
+      this.committed++;
+      this.#finished();
+    }
+  }
+
+  #finished(): void {
+    this.done++;
+    this.#onDone();
+  }
+}
+
+t.test(`${KILLS} kills amid messages: every guest on its ring has each of its requests answered`, async (t) => {
+  t.setTimeout(30_000 + KILLS * 1000);
+  const lab = new Lab(t);
+  const loads: Load[] = [];
+  let wake = (): void => {};
+  for (const seed of [1, 2]) {
+    const { channel } = await lab.guest(`busy-${seed}`, lastingRingChannel);
+    loads.push(new Load(new ChannelStoreClient(channel), seed, () => wake()));
+  }
+  const running = Promise.all(loads.map((load) => load.run()));
+  const random = new Random(KILLS);
+  /** Each of them did so much more. */
+  const goneOn = async (more: number): Promise<void> => {
+    const from = loads.map(({ done }) => done);
+    while (!loads.every(({ done }, index) => done >= from[index]! + more)) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+  };
+  for (let kill = 1; kill <= KILLS; kill++) {
+    await withDeadline(Promise.race([running, goneOn(random.between(1, 20))]), SOON_MS, `the load before kill ${kill}`);
+    await lab.kill();
+    lab.start();
+  }
+  await withDeadline(Promise.race([running, goneOn(20)]), SOON_MS, 'the load after the last');
+  for (const load of loads) load.stopped = true;
+  await withDeadline(running, SOON_MS, 'the end of the load');
+  const dom0 = busStoreClient(await lab.connect('xenstored'));
+  for (const [index, load] of loads.entries()) {
+    const [domid] = (await dom0.directory('/local/domain')).slice(index);
+    const count = Number(await dom0.read(`/local/domain/${domid}/data/count`));
+    // A commit whose answer went down with the server is repeated, as one of Linux would be.
+    t.ok(count >= load.committed && count <= load.committed + KILLS, `${count} counted, ${load.committed} answered`);
+    t.ok(load.events > load.committed, `${load.events} events`);
+  }
+  t.equal(await dom0.control('check'), 'OK');
+  const held = (await (await lab.connect('xenstored')).remote('Control').audit({})).held;
+  t.equal(held.filter(({ kind }) => kind === 'watch').length, 2, 'a watch each, and no more');
+  t.equal(held.filter(({ kind }) => kind === 'transaction').length, 0);
 });
