@@ -1,8 +1,8 @@
 // The controller of gates: arms points of a running process, waits until the process stands there with every one of its
 // threads, and lets it go. One ProcessGates is one life of one process; a process that starts again begins unarmed. What is
 // done to the standing process, and to others meanwhile, is its caller's business.
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { DeadlineError, UserError } from '../lib/core/errors.js';
 import type { Point } from '../lib/core/probe.js';
 import type { Mapping } from '../lib/core/shared.js';
@@ -18,7 +18,7 @@ import {
   GATE_VERSION,
 } from '../lib/layout/ours/gate.js';
 import { mapPath } from '../lib/node/files/shm.js';
-import { listProcesses, runPaths } from '../lib/node/process/run-dir.js';
+import { runPaths } from '../lib/node/process/run-dir.js';
 import { retryOnChange } from '../lib/node/process/wait.js';
 import { CATALOGUE_HASH, POINT } from '../lib/trace/points.js';
 
@@ -46,19 +46,12 @@ export class ProcessGates {
   readonly process: string;
   readonly pid: number;
   readonly incarnation: number;
-  readonly #runDir: string;
   readonly #path: string;
   readonly #mapping: Mapping;
   readonly #words: Uint32Array;
   readonly #armed = new Map<number, Gate>();
 
-  private constructor(
-    runDir: string,
-    path: string,
-    mapping: Mapping,
-    of: { name: string; pid: number; incarnation: number },
-  ) {
-    this.#runDir = runDir;
+  private constructor(path: string, mapping: Mapping, of: { name: string; pid: number; incarnation: number }) {
     this.#path = path;
     this.#mapping = mapping;
     this.process = of.name;
@@ -70,30 +63,43 @@ export class ProcessGates {
 
   /** Waits for a living process of that name. Throws DeadlineError; GateError for a page that is not of this version. */
   static async open(runDir: string, name: string, deadlineMs: number): Promise<ProcessGates> {
-    const proc = runPaths.proc(runDir, name);
-    const gates = await retryOnChange(proc, () => openNow(runDir, name), AbortSignal.timeout(deadlineMs));
+    // Any change of the folder: the name of the page holds the incarnation.
+    const signal = AbortSignal.timeout(deadlineMs);
+    const gates = await retryOnChange(join(gatesDir(runDir), '*'), () => ProcessGates.#openNow(runDir, name), signal);
     if (gates === undefined) throw new DeadlineError(`no process ${name} in ${runDir} within ${deadlineMs} ms`);
     return gates;
   }
 
-  /** @internal */
-  static on(runDir: string, path: string, of: { name: string; pid: number; incarnation: number }): ProcessGates {
-    const mapping = mapPath(path, GATE_FILE_SIZE, true);
-    const header = GATE_HEADER.decode(mapping.bytes);
-    const fits =
-      header.magic === GATE_MAGIC &&
-      header.version === GATE_VERSION &&
-      header.catalogue === CATALOGUE_HASH &&
-      header.slot_size === GATE_SLOT.size &&
-      header.slot_count === GATE_COUNT &&
-      // A page that names another process than the registry is not to lead signals there.
-      header.pid === of.pid &&
-      header.incarnation === BigInt(of.incarnation);
-    if (!fits) {
+  /** Of the newest life; undefined while there is none, or its page is just being made. */
+  static #openNow(runDir: string, name: string): ProcessGates | undefined {
+    const dir = gatesDir(runDir);
+    const lives = (existsSync(dir) ? readdirSync(dir) : [])
+      .filter((file) => file.startsWith(`${name}.`))
+      .map((file) => ({ file, incarnation: Number.parseInt(file.slice(name.length + 1), 36) }))
+      .sort((one, other) => other.incarnation - one.incarnation);
+    for (const { file, incarnation } of lives) {
+      const path = join(dir, file);
+      let mapping: Mapping;
+      try {
+        mapping = mapPath(path, GATE_FILE_SIZE, true);
+      } catch {
+        continue; // it has just ended, or not yet begun
+      }
+      const { pid, magic, ...header } = GATE_HEADER.decode(mapping.bytes);
+      const fits =
+        magic === GATE_MAGIC &&
+        header.version === GATE_VERSION &&
+        header.catalogue === CATALOGUE_HASH &&
+        header.slot_size === GATE_SLOT.size &&
+        header.slot_count === GATE_COUNT &&
+        header.incarnation === BigInt(incarnation);
+      if (fits && holdsPage(pid, path)) return new ProcessGates(path, mapping, { name, pid, incarnation });
       mapping.close();
-      throw new GateError(`${path} is no page of gates of ${of.name} in this version`);
+      // A page that names a process which does not have it must not lead signals there.
+      if (magic !== 0 && (!fits || isThere(pid)))
+        throw new GateError(`${path} is no page of gates of ${name} in this version`);
     }
-    return new ProcessGates(runDir, path, mapping, of);
+    return undefined;
   }
 
   #stateWord(slot: number): number {
@@ -151,11 +157,16 @@ export class ProcessGates {
    * Waits until the process stands at one of its gates with all threads stopped. Throws GateError when an armed gate was
    * too late or the process has ended, DeadlineError otherwise.
    */
-  async standing(deadlineMs: number): Promise<Gate> {
-    const signal = AbortSignal.timeout(deadlineMs);
+  async standing(deadlineMs: number, abort?: AbortSignal): Promise<Gate> {
+    const timeout = AbortSignal.timeout(deadlineMs);
+    const signal = abort === undefined ? timeout : AbortSignal.any([timeout, abort]);
     const look = (): Gate | GateError | undefined => this.#ended() ?? this.#hit() ?? this.#hopeless();
     const found = await retryOnChange(this.#path, look, signal);
-    if (found === undefined) throw new DeadlineError(`${this.process} came to no gate within ${deadlineMs} ms`);
+    if (found === undefined) {
+      throw new DeadlineError(
+        `${this.process} came to no gate ${abort?.aborted ? 'in time' : `within ${deadlineMs} ms`}`,
+      );
+    }
     if (found instanceof GateError) throw found;
     await this.#allStopped(deadlineMs);
     return found;
@@ -170,11 +181,8 @@ export class ProcessGates {
     return undefined;
   }
 
-  /** Of this life; the name may have been taken by the next one. */
   #ended(): GateError | undefined {
-    const entry = listProcesses(this.#runDir).find(({ name }) => name === this.process);
-    const lives = entry !== undefined && entry.state !== 'dead' && entry.incarnation === this.incarnation;
-    return lives ? undefined : new GateError(`${this.process} has ended`);
+    return holdsPage(this.pid, this.#path) ? undefined : new GateError(`${this.process} has ended`);
   }
 
   async #allStopped(deadlineMs: number): Promise<void> {
@@ -215,16 +223,24 @@ export class ProcessGates {
 /** The gate of `--hold`, which the process itself has set. */
 const HELD_AT_START: Gate = { slot: 0, occurrence: 1, point: POINT['life.start'] };
 
-function openNow(runDir: string, name: string): ProcessGates | undefined {
-  const entry = listProcesses(runDir).find((each) => each.name === name && each.state !== 'dead');
-  if (entry === undefined) return undefined;
+const gatesDir = (runDir: string): string => dirname(runPaths.gates(runDir, '', 0));
+
+/** Whether a living process has the page mapped: its own life, not another that has its pid or its name by now. */
+function holdsPage(pid: number, path: string): boolean {
+  // Our own mapping proves nothing, and this process must not stop itself.
+  if (!Number.isInteger(pid) || pid <= 1 || pid === process.pid) return false;
   try {
-    return ProcessGates.on(runDir, runPaths.gates(runDir, name, entry.incarnation), entry);
-  } catch (error) {
-    if (error instanceof GateError) throw error;
-    return undefined; // between its entry and its page, or ending
+    const inode = String(statSync(path).ino);
+    // address perms offset dev inode path; empty for a process that has ended and was not waited for
+    return readFileSync(`/proc/${pid}/maps`, 'latin1')
+      .split('\n')
+      .some((line) => line.split(/ +/, 5)[4] === inode && line.includes(basename(path)));
+  } catch {
+    return false;
   }
 }
+
+const isThere = (pid: number): boolean => existsSync(`/proc/${pid}`);
 
 /** Whether all threads of a process are stopped (proc(5): state T or t) or are gone. False for a process that is not there. */
 export function everyTaskStopped(pid: number): boolean {

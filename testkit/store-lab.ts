@@ -1,6 +1,8 @@
 // A store without transports, for tests: connections by name, requests as text, and everything that comes out as lines,
 // so that a test can be written down as a conversation.
+
 import { DOMID_SELF } from '../lib/core/ids.js';
+import type { Probe } from '../lib/core/probe.js';
 import { XS, type XsMessage, xsName } from '../lib/layout/xs-wire.js';
 import type { Compat } from '../services/xenstored/compat.js';
 import type { Connection } from '../services/xenstored/connection.js';
@@ -27,10 +29,11 @@ export class StoreLab {
   #reqId = 0;
 
   /** `planted` false: whoever fills the store plants it. Without time nothing takes time. */
-  constructor(compat?: Compat, planted = true, time?: HostTime) {
+  constructor(compat?: Compat, planted = true, time?: HostTime, probe?: Probe) {
     this.store = new Store(
       {
         ...(time === undefined ? {} : { time }),
+        ...(probe === undefined ? {} : { probe }),
         ask: (connection, question) => {
           this.questions.push(question);
           const uniqueId = this.hostDomains.get(question.domid);

@@ -67,6 +67,11 @@ async function addDevice({ store, probe }: Toolstack, id: DeviceId, keys: Keys):
     // Each directory is made anew: no state stands in it before.
     assertMove(REVIEW, { side, from: XenbusState.Unknown, to: XenbusState.Initialising, by: 'toolstack' });
   }
+  const made = edge(XenbusState.Unknown, XenbusState.Initialising);
+  const frontState = `${frontendNode(id.kind, id.devid)}/${XENBUS_KEY.state}`;
+  const backState = `${backendNode(id)}/${XENBUS_KEY.state}`;
+  probe.at(POINT['front.state'], frontState, id.devid, made, id.domid);
+  probe.at(POINT['back.state'], backState, id.devid, made, id.domid);
   await store.transaction(async (tx) => {
     await removeNode(tx, libxl);
     await tx.write(`${libxl}/${XENBUS_KEY.frontend}`, front.path);
@@ -82,10 +87,8 @@ async function addDevice({ store, probe }: Toolstack, id: DeviceId, keys: Keys):
     for (const [key, value] of backKeys) await tx.write(`${back.path}/${key}`, value);
     for (const [key, value] of backKeys) await tx.write(`${libxl}/${key}`, value);
   });
-  const made = edge(XenbusState.Unknown, XenbusState.Initialising);
-  const frontState = `${frontendNode(id.kind, id.devid)}/${XENBUS_KEY.state}`;
   probe.at(POINT['front.state-written'], frontState, id.devid, made, id.domid);
-  probe.at(POINT['back.state-written'], `${backendNode(id)}/${XENBUS_KEY.state}`, id.devid, made, id.domid);
+  probe.at(POINT['back.state-written'], backState, id.devid, made, id.domid);
 }
 
 async function freshDirectory(tx: StoreOps, path: string, perms: readonly string[]): Promise<void> {
@@ -155,6 +158,8 @@ async function close(
     // A number outside the enum is written by no backend that keeps the protocol: it counts as no state.
     const known = xenbusStateName(from) === String(from) ? XenbusState.Unknown : from;
     assertMove(REVIEW, { side: 'back', from: known, to: XenbusState.Closing, by: 'toolstack' });
+    const name = `${backendNode(id)}/${XENBUS_KEY.state}`;
+    toolstack.probe.at(POINT['back.state'], name, id.devid, edge(from, XenbusState.Closing), id.domid);
     await tx.write(statePath, String(XenbusState.Closing));
     return from;
   });

@@ -7,6 +7,7 @@ import type { DomainInfo } from '../lib/core/proto-types.js';
 import { hasEvtchnRaise, needsEvtchnRaise } from '../lib/events/evtchn-raise.js';
 import { HVM_PARAM } from '../lib/layout/evtchn.js';
 import { homePath } from '../lib/layout/xenbus.js';
+import { POINT } from '../lib/trace/points.js';
 import { addVirtioDevice, listDevices, removeDevice, virtioDeviceId } from './device.js';
 import type { GuestConfig } from './guest-config.js';
 import { TOOLSTACK_ROOT, toolstackPath, vmPath, writeBuilt, writeSkeleton } from './skeleton.js';
@@ -54,7 +55,9 @@ export async function createGuest(toolstack: Toolstack, config: GuestConfig): Pr
   if (same !== undefined) throw new UserError(`there is a guest ${config.name} already: domain ${same.domid}`);
   const devices = config.virtio.map((device) => ({ device, backDomid: backendDomid(device.backend, guests) }));
 
+  const { probe } = toolstack;
   const note = `${UNFINISHED}/${config.name}`;
+  probe.at(POINT['toolstack.step'], `create ${config.name}`);
   await store.write(note, '');
   try {
     const created = await hypervisor.domctl_create({
@@ -66,6 +69,7 @@ export async function createGuest(toolstack: Toolstack, config: GuestConfig): Pr
     await store.write(note, String(domid));
     await checkPaths(toolstack, domid, config);
     const domain = { domid, uuid: toolstack.newUuid(), config };
+    probe.at(POINT['toolstack.step'], 'skeleton', 0, 0, domid);
     await store.transaction((tx) => writeSkeleton(tx, domain));
     const { port } = await hypervisor.evtchn_alloc_unbound({ dom: domid, remote_dom: DOM0 });
     const gfn = config.memoryMib * PAGES_PER_MIB - STORE_GFN_FROM_TOP;
@@ -73,11 +77,14 @@ export async function createGuest(toolstack: Toolstack, config: GuestConfig): Pr
     await hypervisor.hvm_set_param({ domid, index: HVM_PARAM.STORE_PFN, value: gfn });
     await hypervisor.hvm_set_param({ domid, index: HVM_PARAM.STORE_EVTCHN, value: port });
     await store.transaction((tx) => writeBuilt(tx, domain, { port, gfn }));
+    probe.at(POINT['toolstack.step'], 'introduce', 0, 0, domid);
     await store.introduce(domid, gfn, port);
+    probe.at(POINT['toolstack.step'], 'devices', 0, 0, domid);
     for (const [devid, { device, backDomid }] of devices.entries()) {
       await addVirtioDevice(toolstack, virtioDeviceId(domid, devid, backDomid), device);
     }
     toolstack.tokens.write(config.name, created.token);
+    probe.at(POINT['toolstack.step'], 'unpause', 0, 0, domid);
     await hypervisor.domctl_unpause({ domid });
     await removeNodeAndEmptyParents(store, note);
     return { domid, name: config.name };
@@ -113,9 +120,13 @@ export async function destroyGuest(
 ): Promise<boolean> {
   const { store, hypervisor } = toolstack;
   const { domid, name } = guest;
+  const { probe } = toolstack;
+  probe.at(POINT['toolstack.step'], `destroy ${name}`, 0, 0, domid);
   await store.write(`${UNFINISHED}/${name}`, String(domid));
   const closed = await removeDevices(toolstack, domid, options);
+  probe.at(POINT['toolstack.step'], 'domain', 0, 0, domid);
   await unless(hypervisor.domctl_destroy({ domid }), 'ESRCH');
+  probe.at(POINT['toolstack.step'], 'traces', 0, 0, domid);
   await removeTraces(toolstack, domid, name);
   return closed;
 }

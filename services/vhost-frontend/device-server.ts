@@ -5,11 +5,14 @@ import type { Remote } from '../../lib/core/bus.js';
 import { errorMessage, isOurBug, PeerDiedError, passOver } from '../../lib/core/errors.js';
 import type { Log } from '../../lib/core/log.js';
 import type { NotifyHandle } from '../../lib/core/notify.js';
+import type { Probe } from '../../lib/core/probe.js';
 import type { FileHandle, GrantHandle, VhostUserHandle, VhostUserMessage } from '../../lib/core/proto-types.js';
 import type { BusClient } from '../../lib/core/service.js';
 import { VHOST_USER_BUS_NO_REPLY } from '../../lib/layout/vhost-user.js';
+import { POINT } from '../../lib/trace/points.js';
 import { type FrontendChannel, FrontendSession } from '../../lib/vhost-user/frontend-session.js';
 import { type BackendRequest, decodeBackendRequest } from '../../lib/vhost-user/messages.js';
+import { backendRequestName, requestName } from '../../lib/vhost-user/names.js';
 
 /** What stands for a descriptor on whatever transport the server is reached by. */
 export type ServerHandle = object;
@@ -50,8 +53,10 @@ class Connection {
   readonly #server: Remote<'VhostUser'>;
   readonly #sessions = new Map<number, SessionEvents>();
   readonly #log: Log;
+  readonly #probe: Probe;
 
-  constructor(client: BusClient, log: Log) {
+  constructor(client: BusClient, log: Log, probe: Probe) {
+    this.#probe = probe;
     this.#server = client.remote('VhostUser');
     this.#log = log;
     client.on('VhostUserEvents', 'backend_message', (message) => this.#backendMessage(message));
@@ -70,8 +75,12 @@ class Connection {
     const channel: FrontendChannel<ServerHandle> = {
       exchange: async ({ request, flags, payload, handles }) => {
         const passed = [...handles] as VhostUserHandle[];
+        const name = requestName(request);
+        this.#probe.at(POINT['vhost-user.request'], name, session);
         const answer = await this.#server.message({ session, request, flags, payload, handles: passed });
-        return answer.request === VHOST_USER_BUS_NO_REPLY ? undefined : answer;
+        if (answer.request === VHOST_USER_BUS_NO_REPLY) return undefined;
+        this.#probe.at(POINT['vhost-user.reply'], name, session);
+        return answer;
       },
     };
     const close = async (): Promise<void> => {
@@ -92,6 +101,7 @@ class Connection {
   #backendMessage(message: VhostUserMessage): void {
     const session = this.#sessions.get(message.session);
     if (session === undefined) return;
+    this.#probe.at(POINT['vhost-user.backend-request'], backendRequestName(message.request), message.session);
     try {
       session.onBackendRequest(decodeBackendRequest(message));
     } catch (error) {
@@ -105,6 +115,7 @@ export interface BusDeviceServerSetup {
   /** Waits for the server; rejects when this process ends. The client closes with its loss (lib/node/process/service.ts). */
   readonly connect: () => Promise<BusClient>;
   readonly log: Log;
+  readonly probe: Probe;
   /** A bug of ours. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -121,9 +132,9 @@ export class BusDeviceServer implements DeviceServer {
   }
 
   #next(): Promise<Connection> {
-    const { connect, log, onFailure } = this.#setup;
+    const { connect, log, probe, onFailure } = this.#setup;
     const connecting = connect().then((client) => {
-      const connection = new Connection(client, log);
+      const connection = new Connection(client, log, probe);
       client.onLost(() => {
         log.warn('vhost-gpu ended; its devices need a reset');
         // Their next sessions are to find the next connection.

@@ -39,7 +39,7 @@ export async function start(
   };
   const server =
     options.deviceSocket === undefined
-      ? new BusDeviceServer({ connect: () => context.connect('vhost-gpu', { onLost: 'keep' }), log, onFailure })
+      ? new BusDeviceServer({ connect: () => context.connect('vhost-gpu', { onLost: 'keep' }), log, probe, onFailure })
       : unixServer(context, options.deviceSocket, options.frames);
   const ioreqs = new IoreqClients({ hypervisor, evtchn, shared, ledger, probe, log, onFailure });
   const devices = new Devices({
@@ -74,8 +74,8 @@ export async function start(
 function unixServer(context: ServiceContext, socketPath: string, frames: string | undefined): UnixDeviceServer {
   const abort = new AbortController();
   context.own('waiting for device servers', () => abort.abort());
-  const { runDir, doorbell, log } = context;
-  return new UnixDeviceServer({ socketPath, runDir, frames, doorbell, log, signal: abort.signal });
+  const { runDir, doorbell, log, probe } = context;
+  return new UnixDeviceServer({ socketPath, runDir, frames, doorbell, log, probe, signal: abort.signal });
 }
 
 function checkOptions({ deviceSocket, frames }: VhostFrontendOptions): void {

@@ -12,6 +12,7 @@ import { HOP } from '../../lib/trace/hops.js';
 import { POINT } from '../../lib/trace/points.js';
 import { BackendSession } from '../../lib/vhost-user/backend-session.js';
 import { encodeBackendRequest, type RawMessage } from '../../lib/vhost-user/messages.js';
+import { backendRequestName } from '../../lib/vhost-user/names.js';
 import { type BackendTransport, GpuBackend } from './backend.js';
 import { GpuDevice, type GpuDeviceSetup } from './device.js';
 import type { DisplaySize } from './display.js';
@@ -54,7 +55,7 @@ export class BusSession {
   }
 
   #transport(): BackendTransport<VhostUserHandle> {
-    const { shared, doorbell, session, peer, probe } = this.#setup;
+    const { shared, doorbell, session, probe } = this.#setup;
     return {
       map: ({ file }, size) => {
         if (file == null || file.size < size)
@@ -108,8 +109,7 @@ export class BusSession {
       setBackendChannel: () => {}, // back-end requests travel as events of the bus
       setDisplay: () => {},
       ringFailed: (index) => {
-        const message = encodeBackendRequest<'VRING_ERR', VhostUserHandle>('VRING_ERR', { index, num: 0 });
-        peer.emit('VhostUserEvents', 'backend_message', { session, ...message, handles: [] });
+        this.#ask(encodeBackendRequest<'VRING_ERR', VhostUserHandle>('VRING_ERR', { index, num: 0 }));
       },
     };
   }
@@ -127,7 +127,13 @@ export class BusSession {
   resize(scanout: number, size: DisplaySize | undefined): void {
     if (!this.device.displays.set(scanout, size)) return;
     const message = encodeBackendRequest<'CONFIG_CHANGE_MSG', VhostUserHandle>('CONFIG_CHANGE_MSG', {});
-    const { session, peer } = this.#setup;
+    this.#ask(message);
+  }
+
+  /** A request of the back-end's own. */
+  #ask(message: RawMessage<VhostUserHandle>): void {
+    const { session, peer, probe } = this.#setup;
+    probe.at(POINT['vhost-user.ask'], backendRequestName(message.request), session);
     peer.emit('VhostUserEvents', 'backend_message', { session, ...message, handles: [] });
   }
 

@@ -118,7 +118,9 @@ export async function start(context: ServiceContext, options: VhostGpuOptions): 
       const session = owned(message.session, peer);
       probe.at(POINT['vhost-user.serve'], requestName(message.request), message.session);
       try {
-        return session.message(message);
+        const answer = session.message(message);
+        probe.at(POINT['vhost-user.answer'], requestName(message.request), message.session);
+        return answer;
       } catch (error) {
         session.close(errorMessage(error));
         if (error instanceof ErrnoError) throw error;

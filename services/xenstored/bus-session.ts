@@ -9,12 +9,9 @@ import {
   STORE_OUTBOX_BYTES_PAUSE,
   STORE_REQUESTS_PER_TURN,
 } from '../../lib/core/limits.js';
-import type { Probe } from '../../lib/core/probe.js';
 import type { StoreMessage } from '../../lib/core/proto-types.js';
-import { XENSTORE_PAYLOAD_MAX, XS, type XsdError, type XsMessage, xsName } from '../../lib/layout/xs-wire.js';
-import { POINT } from '../../lib/trace/points.js';
+import { XENSTORE_PAYLOAD_MAX, XS, type XsdError, type XsMessage } from '../../lib/layout/xs-wire.js';
 import { fromBusMessage, messageBytes, toBusMessage } from '../../lib/xenstore/bus-stream.js';
-import { eventLabel, requestLabel } from '../../lib/xenstore/labels.js';
 import type { Connection } from './connection.js';
 import type { Store } from './store.js';
 
@@ -23,7 +20,6 @@ const RELEASED: XsdError = 'EIO';
 
 export interface BusSessionOptions {
   readonly store: Store;
-  readonly probe: Probe;
   /** Before anything leaves: what it acknowledges must be written. */
   readonly beforeSend: () => void;
   /** The session has something to send. */
@@ -69,8 +65,7 @@ export class BusSession {
     if (this.#connection.closed) this.#connection = this.#connect();
     const request = fromBusMessage(body);
     const { reqId, txId } = request;
-    const label = `${requestLabel(request)} ${this.peer.name}`;
-    this.#options.probe.at(POINT['store.serve'], label, reqId, txId, this.peer.domid);
+    this.#options.store.points.served(this.peer, request);
     this.#unanswered.push({ reqId, txId });
     this.#requests.push(request);
     this.turn();
@@ -117,13 +112,8 @@ export class BusSession {
 
   #send(message: XsMessage): void {
     this.#ahead += messageBytes(message);
-    if (message.type === XS.XS_WATCH_EVENT) {
-      this.#options.probe.at(POINT['store.tell'], `${eventLabel(message)} ${this.peer.name}`, 0, 0, this.peer.domid);
-    } else {
-      const label = `${xsName(message.type).toLowerCase()} ${this.peer.name}`;
-      this.#options.probe.at(POINT['store.answer'], label, message.reqId, 0, this.peer.domid);
-      this.#unanswered.shift();
-    }
+    this.#options.store.points.sending(this.peer, message);
+    if (message.type !== XS.XS_WATCH_EVENT) this.#unanswered.shift();
     this.peer.emit('XenstoreEvents', 'message', toBusMessage(message));
   }
 

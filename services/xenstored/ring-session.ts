@@ -194,7 +194,10 @@ export class RingSession {
 
   #read(chunk: Uint8Array): void {
     try {
-      this.#reader.push(chunk, (message) => this.#requests.push(message));
+      this.#reader.push(chunk, (message) => {
+        this.#options.store.points.served(this.connection, message);
+        this.#requests.push(message);
+      });
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.#broken = error;
@@ -202,7 +205,7 @@ export class RingSession {
   }
 
   #send(): boolean {
-    const { ring, notify, beforeSend } = this.#options;
+    const { store, ring, notify, beforeSend } = this.#options;
     let moved = false;
     for (;;) {
       if (this.#sending.length === 0 && this.connection.outbox.count === 0) return moved;
@@ -211,6 +214,7 @@ export class RingSession {
       if (this.#sending.length === 0) {
         this.#sent = this.connection.outbox.takeFirst() as Outgoing;
         beforeSend();
+        store.points.sending(this.connection, this.#sent.message);
         this.#sending = encodeMessage(this.#sent.message);
       }
       this.#sending = this.#sending.subarray(ring.write(this.#sending));

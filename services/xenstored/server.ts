@@ -69,6 +69,7 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
     ask: (connection, question) => {
       answer(connection, question).catch((error) => void context.stop(errorMessage(error)));
     },
+    probe: context.probe,
     onRemoved: (domid) => rings?.drop(domid),
     liveUpdate,
   };
@@ -125,7 +126,6 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
   flushBus = serveBus({
     store,
     server,
-    probe: context.probe,
     beforeSend,
     afterRequests: () => socket.flush(),
   });

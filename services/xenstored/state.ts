@@ -1,6 +1,7 @@
 // What the store is: its nodes, watches, domains and connections, what each holds, and what is charged for it. Leaves
 // requests to store.ts, what an operation does to the *-commands.ts files, which work on this.
 import { DOM0 } from '../../lib/core/ids.js';
+import { NO_PROBE, type Probe } from '../../lib/core/probe.js';
 import type { Held } from '../../lib/core/proto-types.js';
 import { Bounds } from './bounds.js';
 import type { Compat } from './compat.js';
@@ -13,6 +14,7 @@ import { type Journal, NO_JOURNAL } from './journal.js';
 import { LiveUpdate, type LiveUpdateHost } from './live-update.js';
 import type { Outstanding } from './outbox.js';
 import { defaultLimits, type QuotaName } from './quota.js';
+import { StorePoints } from './store-points.js';
 import { Transaction } from './transaction.js';
 import { Tree } from './tree.js';
 import { DirectView } from './view.js';
@@ -27,6 +29,8 @@ export interface StoreHost {
   readonly trace?: StoreTrace;
   /** A guest met a quota, for the `times`th time. Told at the first, second, fourth, eighth ... so that no guest fills a log. */
   onQuota?(hit: QuotaHit): void;
+  /** Missing: nothing is recorded. */
+  readonly probe?: Probe;
   /** Missing: nothing that a guest does not take is dropped for that, and it may write as fast as it can. */
   readonly time?: HostTime;
   /** Missing where the program cannot be replaced. */
@@ -61,6 +65,8 @@ export class StoreState {
   readonly watches = new Watches(() => this.cause);
   readonly view: DirectView;
   readonly bounds: Bounds;
+  /** Transports tell it of messages. */
+  readonly points: StorePoints;
   /** Undefined where the program cannot be replaced. */
   readonly liveUpdate: LiveUpdate | undefined;
   /** Told of everything that must outlive the process. */
@@ -72,6 +78,7 @@ export class StoreState {
 
   constructor(host: StoreHost, compat: Compat, { onReady, onCredit }: StateHooks) {
     this.host = host;
+    this.points = new StorePoints(host.probe ?? NO_PROBE);
     this.trace = host.trace ?? NO_TRACE;
     this.#onReady = onReady;
     this.bounds = new Bounds(host.time, onCredit);
@@ -82,7 +89,10 @@ export class StoreState {
       const domain = this.domains.get(perm.domid);
       return domain !== undefined && domain.generation <= generation;
     });
-    this.tree.onChange = (path, node) => this.journal.node(path, node);
+    this.tree.onChange = (path, node) => {
+      this.journal.node(path, node);
+      this.points.committed(path, node === undefined);
+    };
     this.view = new DirectView(this.tree, this.watches, (domid, nodes, bytes) => this.account(domid, nodes, bytes));
     this.domains.make(DOM0, '', 0).introduced = true;
     this.domains.onMade = (domain) => this.journal.domain(domain);
@@ -160,6 +170,7 @@ export class StoreState {
   addWatch(connection: Connection, fields: Omit<Watch, 'seq' | 'connection'>): void {
     const { path, token } = this.watches.add({ ...fields, connection });
     this.#traceObject('CREATE', 'watch', connection, `${path} ${token}`);
+    this.points.watch(true, connection, path);
     connection.domain?.account.add('watches', 1);
     connection.domain?.account.add('memory', path.length + token.length);
   }
@@ -168,6 +179,7 @@ export class StoreState {
     const { path, token } = watch;
     this.watches.remove(watch);
     this.#traceObject('DESTROY', 'watch', connection, `${path} ${token}`);
+    this.points.watch(false, connection, path);
     connection.domain?.account.add('watches', -1);
     connection.domain?.account.add('memory', -path.length - token.length);
   }
@@ -186,6 +198,7 @@ export class StoreState {
     });
     connection.transactionsSince ??= this.host.liveUpdate?.seconds();
     connection.transactions.set(id, transaction);
+    this.points.transaction(true, connection, id);
     this.bounds.transactionOpened();
     this.#traceObject('CREATE', 'transaction', connection, id);
     connection.domain?.account.add('transactions', 1);
@@ -202,6 +215,7 @@ export class StoreState {
 
   closeTransaction(connection: Connection, transaction: Transaction): void {
     transaction.close();
+    this.points.transaction(false, connection, transaction.id);
     this.bounds.transactionClosed();
     this.#traceObject('DESTROY', 'transaction', connection, transaction.id);
     connection.transactions.delete(transaction.id);

@@ -6,12 +6,15 @@ import { join } from 'node:path';
 import { PeerDiedError } from '../../../lib/core/errors.js';
 import type { Log } from '../../../lib/core/log.js';
 import type { Doorbell, NotifyHandle } from '../../../lib/core/notify.js';
+import type { Probe } from '../../../lib/core/probe.js';
 import type { FileHandle } from '../../../lib/core/proto-types.js';
 import { connectUnix, listenEventFd, makeEventFd, OwnedFd, signalEventFd } from '../../../lib/node/files/unix-fds.js';
 import { VhostUserSocket } from '../../../lib/node/files/vhost-user-socket.js';
 import { retryOnChange } from '../../../lib/node/process/wait.js';
+import { POINT } from '../../../lib/trace/points.js';
 import { type FrontendChannel, FrontendSession } from '../../../lib/vhost-user/frontend-session.js';
 import type { RawMessage } from '../../../lib/vhost-user/messages.js';
+import { requestName } from '../../../lib/vhost-user/names.js';
 import type { DeviceServer, ServerHandle, ServerSession, SessionEvents } from '../device-server.js';
 import { openDisplay } from './display-viewer.js';
 
@@ -23,6 +26,7 @@ export interface UnixDeviceServerSetup {
   readonly frames: string | undefined;
   readonly doorbell: Doorbell;
   readonly log: Log;
+  readonly probe: Probe;
   /** Aborts when the process ends. */
   readonly signal: AbortSignal;
 }
@@ -92,6 +96,7 @@ class UnixSession implements ServerSession {
     this.#socket = new VhostUserSocket(connection, {
       // Replies only: the back-end is given no channel for requests of its own.
       onMessage: (message) => {
+        setup.probe.at(POINT['vhost-user.reply'], requestName(message.request));
         for (const handle of message.handles) handle.close();
         this.#waiting.shift()?.resolve({ ...message, handles: [] });
       },
@@ -158,6 +163,8 @@ class UnixSession implements ServerSession {
     const answer = answered
       ? new Promise<RawMessage<unknown>>((resolve, reject) => this.#waiting.push({ resolve, reject }))
       : Promise.resolve(undefined);
+    const name = requestName(message.request);
+    this.#setup.probe.at(POINT['vhost-user.request'], name);
     this.#socket.send(message);
     return answer;
   }

@@ -92,7 +92,9 @@ export class UnixSession {
     probe.at(POINT['vhost-user.serve'], requestName(message.request));
     try {
       const reply = this.#session.handle(message);
-      if (reply !== undefined) this.#socket.send(reply);
+      if (reply === undefined) return;
+      probe.at(POINT['vhost-user.answer'], requestName(message.request));
+      this.#socket.send(reply);
     } catch (error) {
       if (!(error instanceof ProtocolError || error instanceof ErrnoError || error instanceof LibcError)) throw error;
       log.error({ device: this.name, request: message.request }, `vhost-user: ${error.message}`);

@@ -1,7 +1,6 @@
 // The store over the bus: every peer is a client, in a session of its own. Shares turns out between sessions; leaves what a
 // stream may hold to bus-session.ts.
 import type { Peer } from '../../../lib/core/bus.js';
-import type { Probe } from '../../../lib/core/probe.js';
 import type { BusServer } from '../../../lib/core/service.js';
 import { BusSession, type BusSessionOptions } from '../bus-session.js';
 import type { Store } from '../store.js';
@@ -9,7 +8,6 @@ import type { Store } from '../store.js';
 export interface BusTransportOptions {
   readonly store: Store;
   readonly server: BusServer;
-  readonly probe: Probe;
   /** Before anything leaves: what it acknowledges must be written. */
   readonly beforeSend: () => void;
   /** Requests were done: connections of other transports may have something to send. */
@@ -17,7 +15,7 @@ export interface BusTransportOptions {
 }
 
 /** Serves the stream of every peer; returns what runs when outboxes of its connections may have filled. */
-export function serveBus({ store, server, probe, beforeSend, afterRequests }: BusTransportOptions): () => void {
+export function serveBus({ store, server, beforeSend, afterRequests }: BusTransportOptions): () => void {
   const sessions = new Map<Peer, BusSession>();
   const dirty = new Set<BusSession>();
   const waiting = new Set<BusSession>();
@@ -37,7 +35,6 @@ export function serveBus({ store, server, probe, beforeSend, afterRequests }: Bu
   };
   const options: BusSessionOptions = {
     store,
-    probe,
     beforeSend,
     onOutput: (session) => dirty.add(session),
     later: (session) => {

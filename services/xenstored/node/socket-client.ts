@@ -125,6 +125,7 @@ export class SocketClient implements SpinClient {
   }
 
   #receive(message: XsMessage): void {
+    this.#host.store.points.served(this.#connection, message);
     if (this.#requests.length === 0 && this.#mayGoOn()) {
       this.#done++;
       this.#host.store.receive(this.#connection, message);
@@ -186,7 +187,10 @@ export class SocketClient implements SpinClient {
    */
   #send(messages: readonly XsMessage[]): void {
     let size = 0;
-    for (const { payload } of messages) size += HEADER + payload.length;
+    for (const message of messages) {
+      this.#host.store.points.sending(this.#connection, message);
+      size += HEADER + message.payload.length;
+    }
     if (size > scratch.bytes.length) {
       const bytes = Buffer.allocUnsafeSlow(size);
       encodeInto(bytes, new DataView(bytes.buffer), messages);

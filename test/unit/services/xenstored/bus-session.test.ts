@@ -7,7 +7,6 @@ import {
   STORE_OUTBOX_BYTES_MAX,
   STORE_OUTBOX_BYTES_PAUSE,
 } from '../../../../lib/core/limits.js';
-import { NO_PROBE } from '../../../../lib/core/probe.js';
 import type { StoreMessage, StoreTaken } from '../../../../lib/core/proto-types.js';
 import type { BusClient } from '../../../../lib/core/service.js';
 import { XENSTORE_PAYLOAD_MAX, XS } from '../../../../lib/layout/xs-wire.js';
@@ -41,7 +40,6 @@ class Client {
     };
     this.session = new BusSession(peer, {
       store: this.lab.store,
-      probe: NO_PROBE,
       beforeSend: () => {},
       onOutput: () => {},
       later: (session) => void this.#later.push(session),
