@@ -4,9 +4,10 @@ import type { Handlers, Peer, Remote } from '../lib/core/bus.js';
 import type { Clock, Timer } from '../lib/core/clock.js';
 import { ErrnoError, PeerDiedError } from '../lib/core/errors.js';
 import { NO_LOG } from '../lib/core/log.js';
-import type { NotifyHandle } from '../lib/core/notify.js';
+import type { Doorbell, Notifier, NotifyHandle } from '../lib/core/notify.js';
 import { NO_PROBE } from '../lib/core/probe.js';
 import type { ServiceContext } from '../lib/core/service.js';
+import { VHOST_USER_PROTOCOL_F } from '../lib/layout/vhost-user.js';
 import { backendNode, errorKey, frontendPath, KIND_VIRTIO_MMIO } from '../lib/layout/xenbus.js';
 import { methodCodec, serviceMethods } from '../lib/node/bus/proto.js';
 import { BackendSession } from '../lib/vhost-user/backend-session.js';
@@ -60,7 +61,7 @@ export class ManualClock implements Clock {
 /** A device behind vhost-user that only writes down what happens to it. */
 export class RecordingDevice implements VhostUserDevice<ServerHandle> {
   features = (1n << 1n) | (1n << 24n) | (1n << 28n) | (1n << 32n);
-  readonly protocolFeatures = 0n;
+  readonly protocolFeatures = 1n << BigInt(VHOST_USER_PROTOCOL_F.RESET_DEVICE);
   readonly queueCount = 2;
   readonly queueSizeMax = 1024;
   readonly memorySlotsMax = 8;
@@ -70,6 +71,14 @@ export class RecordingDevice implements VhostUserDevice<ServerHandle> {
   readonly kicks: number[] = [];
   accepted = 0n;
   memory: readonly MappedRegion<ServerHandle>[] = [];
+  readonly #doorbell: Doorbell;
+  constructor(doorbell: Doorbell) {
+    this.#doorbell = doorbell;
+  }
+  check(): void {}
+  openNotifier(handle: ServerHandle): Notifier {
+    return this.#doorbell.open((handle as { bell: NotifyHandle }).bell);
+  }
   setFeatures(features: bigint): void {
     this.accepted = features;
   }
@@ -85,7 +94,6 @@ export class RecordingDevice implements VhostUserDevice<ServerHandle> {
     this.calls.push(`stop ${index}`);
     return 0;
   }
-  setCall(): void {}
   reset(): void {
     this.calls.push('reset');
   }
@@ -122,7 +130,7 @@ export class RecordingServer implements DeviceServer {
     if (!this.#alive) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     if (this.refuses !== undefined) throw this.refuses;
     if (this.devices.has(name)) throw new ErrnoError('EEXIST', `${name} has a session`);
-    const device = new RecordingDevice();
+    const device = new RecordingDevice(this.#lab.doorbell);
     this.devices.set(name, device);
     const backend = new BackendSession<ServerHandle>(device);
     const bell = this.#lab.doorbell.bind((index) => device.kicks.push(index), queueCount);
@@ -186,8 +194,7 @@ export class RecordingServer implements DeviceServer {
 
   /** A used buffer: the device rings its call. */
   call(name: string, index: number): void {
-    const { bell } = this.devices.get(name)!.running.get(index)!.call as { bell: NotifyHandle };
-    this.#lab.doorbell.open(bell).signal();
+    this.devices.get(name)!.running.get(index)!.call();
   }
 
   configChange(events = [...this.#sessions.keys()]): void {

@@ -82,11 +82,14 @@ export class GpuFrontEnd<H> {
     }
   }
 
-  /** Draws `pixels` (B G R x) of a `width` by `height` picture on scanout 0, as resource `id`. Throws what went wrong. */
-  async draw(id: number, width: number, height: number, pixels: Uint8Array): Promise<void> {
+  /**
+   * Draws `pixels` (B G R x) of a `width` by `height` picture on scanout 0, as resource `id`, from guest address `at`. Throws
+   * what went wrong.
+   */
+  async draw(id: number, width: number, height: number, pixels: Uint8Array, at = FRONT_END_PIXELS_AT): Promise<void> {
     const r = { x: 0, y: 0, width, height };
-    const entries = [{ addr: FRONT_END_PIXELS_AT, length: pixels.length }];
-    this.#setup.memory.write(FRONT_END_PIXELS_AT, pixels);
+    const entries = [{ addr: at, length: pixels.length }];
+    this.#setup.memory.write(at, pixels);
     await this.#expect('RESOURCE_CREATE_2D', { resource_id: id, format: 2, width, height });
     await this.#expect('RESOURCE_ATTACH_BACKING', { resource_id: id, nr_entries: 1, entries });
     await this.#expect('TRANSFER_TO_HOST_2D', { resource_id: id, r, offset: 0n });

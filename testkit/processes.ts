@@ -93,7 +93,7 @@ export class TestProcess {
 
 /**
  * Starts `node FILE ARGS`; `file` is a URL of a built module. `fds` become its descriptors 3 and up. Ended with the test
- * if it still lives.
+ * if it still lives. `shell`: what a shell does before it becomes the process, "ulimit -n 64" say.
  */
 export function startNode(
   t: Owner,
@@ -101,8 +101,12 @@ export function startNode(
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
   fds: readonly number[] = [],
+  shell?: string,
 ): TestProcess {
-  const child = spawn(process.execPath, [fileURLToPath(file), ...args], {
+  const node = [process.execPath, fileURLToPath(file), ...args];
+  // The shell becomes the process.
+  const [program, ...rest] = shell === undefined ? node : ['/bin/sh', '-c', `${shell}; exec "$0" "$@"`, ...node];
+  const child = spawn(program!, rest, {
     stdio: ['pipe', 'pipe', 'pipe', ...fds],
     env: { ...process.env, ...env },
   });

@@ -57,6 +57,15 @@ export class RingDriver {
     memory.storeU16(used + VIRTQ_USED.offset.idx, base);
   }
 
+  /** Begins anew as a driver that was loaded again does: on zeroed memory, from 0. */
+  clear(): void {
+    const { desc } = this.layout;
+    this.memory.write(desc, new Uint8Array(this.free - desc));
+    this.#nextDesc = 0;
+    this.availIdx = 0;
+    this.usedSeen = 0;
+  }
+
   /** Writes entry `index` of a descriptor table, the queue's own unless said. */
   desc(index: number, { addr, len, flags = 0, next = 0 }: RawDesc, table = this.layout.desc): void {
     this.memory.write(table + index * VIRTQ_DESC.size, VIRTQ_DESC.bytes({ addr: BigInt(addr), len, flags, next }));

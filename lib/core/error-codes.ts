@@ -44,7 +44,7 @@ export const PROTOCOL_CODES = {
   flags: { means: 'header flags that are reserved, or a reply where a request was due' },
   size: { means: 'a payload that is too short, too long, or not as long as its fields say' },
   request: { means: 'a request number that is not known' },
-  handles: { means: 'more or fewer descriptors than the message brings' },
+  handles: { means: 'more or fewer descriptors than the message brings, or one that is not fit for what it is for' },
   reply: { means: 'an answer to another request, or none' },
   closed: { means: 'a message after the end of the session' },
   // vhost-user: what it asks for.

@@ -49,6 +49,10 @@ export const GPU_RESOURCE_SIDE_MAX = 16384;
 /** What a device serves of one queue before others get a turn: commands, and pixel bytes copied by them. */
 export const GPU_COMMANDS_PER_TURN = 64;
 export const GPU_COPY_BYTES_PER_TURN = 16 << 20;
+/** Messages of one vhost-user connection that are handled before others get a turn. */
+export const VHOST_USER_MESSAGES_PER_TURN = 32;
+/** Front-ends that vhost-gpu serves at once on its unix socket; each takes a process of some 50 MiB. */
+export const GPU_FRONT_ENDS_MAX = 16;
 /** Memory regions of one vhost-user connection; a guest has a handful. */
 export const GPU_MEMORY_REGIONS_MAX = 64;
 /** Requests of one socket client that xenstored does before others get a turn. */

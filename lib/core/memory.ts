@@ -9,11 +9,17 @@ export class GuestMemoryError extends ErrnoError {
   }
 }
 
-/** A run of guest-physical addresses backed by bytes of this process. */
+/**
+ * A run of guest-physical addresses backed by bytes of this process. Memory beyond what one ArrayBuffer holds is several
+ * of them, its windows: their bytes may go on into the next one's addresses, where they are the same memory mapped twice,
+ * so that a ring that lies across the border is in one piece nevertheless (memory-windows.ts).
+ */
 export interface MemoryRegion {
   /** First guest-physical address, a multiple of 4096. */
   readonly base: number;
   readonly bytes: Uint8Array;
+  /** Bytes up to the next window's base; all of them when absent. */
+  readonly size?: number;
 }
 
 export interface GuestMemory {
@@ -51,7 +57,10 @@ export interface GuestMemory {
 
 interface Mapped {
   readonly base: number;
+  /** Where the next region may begin. */
   readonly end: number;
+  /** Where its bytes end. */
+  readonly reach: number;
   readonly bytes: Uint8Array;
   readonly view: DataView;
   readonly words16: Uint16Array;
@@ -67,15 +76,16 @@ export class RegionMemory implements GuestMemory {
     const sorted = [...regions].sort((a, b) => a.base - b.base);
     let end = 0;
     let size = 0;
-    this.#regions = sorted.map(({ base, bytes }) => {
-      if (bytes.length === 0 || base < end || bytes.byteOffset % 2 !== 0) {
+    this.#regions = sorted.map(({ base, bytes, size: own = bytes.length }) => {
+      if (own === 0 || own > bytes.length || base < end || bytes.byteOffset % 2 !== 0) {
         throw new ErrnoError('EINVAL', `memory region at 0x${base.toString(16)} overlaps another or is empty`);
       }
-      end = base + bytes.length;
-      size += bytes.length;
+      end = base + own;
+      size += own;
       return {
         base,
         end,
+        reach: base + bytes.length,
         bytes,
         view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
         words16: new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 1),
@@ -91,19 +101,38 @@ export class RegionMemory implements GuestMemory {
   close(): void {
     this.#regions = [];
     const nothing = new Uint8Array(0);
-    this.#last = { base: 0, end: -1, bytes: nothing, view: new DataView(nothing.buffer), words16: new Uint16Array(0) };
+    this.#last = {
+      base: 0,
+      end: -1,
+      reach: -1,
+      bytes: nothing,
+      view: new DataView(nothing.buffer),
+      words16: new Uint16Array(0),
+    };
   }
 
   #find(addr: number, length: number): Mapped {
     const last = this.#last;
-    if (addr >= last.base && addr + length <= last.end) return last;
-    for (const region of this.#regions) {
-      if (addr >= region.base && addr + length <= region.end && addr <= region.end) {
-        this.#last = region;
-        return region;
-      }
+    if (addr >= last.base && addr + length <= last.reach) return last;
+    const region = this.#regionOf(addr);
+    // At the end of a region no byte is, but an address that zero bytes may have.
+    if (region === undefined || addr > region.reach || addr + length > region.reach)
+      throw new GuestMemoryError(addr, length);
+    this.#last = region;
+    return region;
+  }
+
+  /** The last region that begins at `addr` or before it. */
+  #regionOf(addr: number): Mapped | undefined {
+    const regions = this.#regions;
+    let low = 0;
+    let high = regions.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (regions[middle]!.base <= addr) low = middle + 1;
+      else high = middle;
     }
-    throw new GuestMemoryError(addr, length);
+    return regions[low - 1];
   }
 
   check(addr: number, length: number): void {
@@ -112,13 +141,13 @@ export class RegionMemory implements GuestMemory {
 
   contains(addr: number, length: number): boolean {
     const last = this.#last;
-    if (addr >= last.base && addr + length <= last.end) return true;
+    if (addr >= last.base && addr + length <= last.reach) return true;
     // Beyond 2^53 a sum may equal its summand; no memory lies there.
     if (length > 0 && addr > Number.MAX_SAFE_INTEGER) return false;
     const end = addr + length;
     for (let at = addr; at < end; ) {
-      const region = this.#regions.find((candidate) => at >= candidate.base && at < candidate.end);
-      if (region === undefined) return false;
+      const region = this.#regionOf(at);
+      if (region === undefined || at >= region.end) return false;
       at = region.end;
     }
     return true;
@@ -137,8 +166,8 @@ export class RegionMemory implements GuestMemory {
   }
 
   read(addr: number, target: Uint8Array): void {
-    const { base, end, bytes } = this.#last;
-    if (addr >= base && addr + target.length <= end) {
+    const { base, reach, bytes } = this.#last;
+    if (addr >= base && addr + target.length <= reach) {
       target.set(bytes.subarray(addr - base, addr - base + target.length));
       return;
     }
@@ -146,8 +175,8 @@ export class RegionMemory implements GuestMemory {
   }
 
   write(addr: number, source: Uint8Array): void {
-    const { base, end, bytes } = this.#last;
-    if (addr >= base && addr + source.length <= end) {
+    const { base, reach, bytes } = this.#last;
+    if (addr >= base && addr + source.length <= reach) {
       bytes.set(source, addr - base);
       return;
     }

@@ -14,6 +14,9 @@ export interface SharedFiles {
     path: string,
     size: number,
   ): Mapping & { readonly handle: FileHandle /** unmaps and unlinks */; remove(): void };
-  /** Maps a file that another process made; throws EINVAL when the file is smaller than the handle says. */
-  map(handle: FileHandle): Mapping;
+  /**
+   * Maps a file that another process made, or `part` of it, in bytes from a page's begin on; throws EINVAL when the file is
+   * smaller than the handle says, or the part lies outside.
+   */
+  map(handle: FileHandle, part?: { readonly offset: number; readonly size: number }): Mapping;
 }

@@ -84,8 +84,12 @@ export const EDID_BASE_BLOCK = struct(
 export const EDID_INPUT_DIGITAL_8BIT_DISPLAYPORT = 0xa5;
 /** sRGB is the default colour space; the preferred timing includes the native pixel format. */
 export const EDID_FEATURES_SRGB_PREFERRED = 0x06;
-/** 640x480, 800x600 and 1024x768, each at 60 Hz. */
-export const EDID_ESTABLISHED_60HZ = Uint8Array.of(0x21, 0x08, 0x00);
+/** Established timings at 60 Hz: the bit of each in the field's three bytes. */
+export const EDID_ESTABLISHED_60HZ = [
+  { width: 640, height: 480, byte: 0, bit: 0x20 },
+  { width: 800, height: 600, byte: 0, bit: 0x01 },
+  { width: 1024, height: 768, byte: 1, bit: 0x08 },
+] as const;
 /** A standard timing: width / 8 - 31, then aspect in the top two bits and Hz - 60 below. */
 export const EDID_STANDARD_ASPECT = { '16:10': 0x00, '4:3': 0x40, '5:4': 0x80, '16:9': 0xc0 } as const;
 export const EDID_STANDARD_UNUSED = Uint8Array.of(0x01, 0x01);

@@ -1,5 +1,6 @@
 // A device server as its vhost-user connection sees it: what backend-session.ts asks of a device, and nothing of how the
 // messages travelled.
+import type { Notifier } from '../core/notify.js';
 import type { MappedRegion } from './memory-map.js';
 
 /** What a running ring is. Addresses are guest addresses (or DMA addresses, as negotiated); sizes in entries. */
@@ -10,10 +11,16 @@ export interface RingSetup<H> {
   readonly used: bigint;
   /** First entry of the available ring to look at: a free-running u16. */
   readonly base: number;
-  readonly kick: H;
-  readonly call: H | undefined;
-  readonly err: H | undefined;
+  /** Undefined: the ring is to be polled. */
+  readonly kick: H | undefined;
+  /** Tells the driver of used buffers, if its front-end wants to hear of them. */
+  readonly call: () => void;
+  /** Tells the front-end that the driver broke the ring. */
+  readonly error: () => void;
 }
+
+/** What a handle that a message brings is for; memory apart, which setMemory() takes. */
+export type HandleUse = 'kick' | 'call' | 'error' | 'display' | 'backend channel';
 
 /** A device as its connection sees it. What these throw as ErrnoError is answered as a failure of the message. */
 export interface VhostUserDevice<H> {
@@ -25,14 +32,17 @@ export interface VhostUserDevice<H> {
   readonly queueSizeMax: number;
   /** Regions that ADD_MEM_REG may reach. */
   readonly memorySlotsMax: number;
+  /** Throws ProtocolError or ErrnoError when the handle is not fit for that. */
+  check(use: HandleUse, handle: H): void;
+  /** The sending end of a call or error handle. Throws as check() does. */
+  openNotifier(handle: H): Notifier;
+  /** No ring runs meanwhile. */
   setFeatures(features: bigint): void;
   /** The whole memory, anew (empty at the end); no ring runs meanwhile. Throws ErrnoError, and keeps the old one, when it cannot be mapped. */
   setMemory(regions: readonly MappedRegion<H>[]): void;
   startRing(index: number, setup: RingSetup<H>): void;
   /** The ring is not touched any more once this returns; answers the next entry of the available ring to look at. */
   stopRing(index: number): number;
-  /** Another call handle for a ring that runs. */
-  setCall(index: number, call: H | undefined): void;
   /** Everything that the guest made in the device is gone: it was reset, or the front-end went. */
   reset(): void;
   /** Undefined: no such bytes. */

@@ -56,6 +56,7 @@ const WANTED =
   bit(VHOST_USER_PROTOCOL_F.MQ) |
   bit(VHOST_USER_PROTOCOL_F.REPLY_ACK) |
   bit(VHOST_USER_PROTOCOL_F.CONFIG) |
+  bit(VHOST_USER_PROTOCOL_F.RESET_DEVICE) |
   bit(VHOST_USER_PROTOCOL_F.CONFIGURE_MEM_SLOTS);
 
 export class FrontendSession<H> {
@@ -154,9 +155,18 @@ export class FrontendSession<H> {
     return num;
   }
 
-  /** Stops what runs. */
+  /** Stops what runs; a later start() goes on with what the driver made. */
   async stop(): Promise<void> {
     await all([...this.#running].map((index) => this.stopRing(index)));
+  }
+
+  /**
+   * The driver has reset the device: stops what runs and has everything forgotten that the driver made. A back-end without
+   * RESET_DEVICE learns it from the next start, whose rings begin at 0.
+   */
+  async reset(): Promise<void> {
+    await this.stop();
+    if (this.#has('RESET_DEVICE')) await this.#tell('RESET_DEVICE', {});
   }
 
   #has(feature: keyof typeof VHOST_USER_PROTOCOL_F): boolean {

@@ -203,9 +203,16 @@ export function encodeReply<T extends RequestType>(type: T, body: ReplyOf<T>): R
   return reply(rule.number, encoders[rule.reply](body as never));
 }
 
-/** REPLY_ACK's answer: 0 for success. */
-export function encodeAck(type: RequestType, status: bigint): RawMessage<never> {
-  return reply(REQUESTS[type].number, encoders.u64({ value: status }));
+/** Whether a request, by its number, has a reply of its own, and so no acknowledgement. */
+export function replies(request: number): boolean {
+  const type = REQUEST_TYPES.get(request);
+  return type !== undefined && 'reply' in REQUESTS[type as RequestType];
+}
+
+/** REPLY_ACK's answer to a request, by its name or number: 0 for success. */
+export function encodeAck(request: RequestType | number, status: bigint): RawMessage<never> {
+  const number = typeof request === 'number' ? request : REQUESTS[request].number;
+  return reply(number, encoders.u64({ value: status }));
 }
 
 function checkReply(type: RequestType, raw: RawMessage<unknown>): void {

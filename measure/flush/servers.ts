@@ -17,8 +17,10 @@ import {
   VIRTIO_F_INDIRECT_DESC,
   VIRTIO_F_VERSION_1,
 } from '../../lib/layout/virtio-ring.js';
+import { makeEventFd, signalEventFd } from '../../lib/node/files/event-fds.js';
+import { OwnedFd } from '../../lib/node/files/owned-fd.js';
 import { createPath } from '../../lib/node/files/shm.js';
-import { connectUnix, makeEventFd, OwnedFd, signalEventFd } from '../../lib/node/files/unix-fds.js';
+import { connectUnix } from '../../lib/node/files/unix-fds.js';
 import { VhostUserSocket } from '../../lib/node/files/vhost-user-socket.js';
 import { retryOnChange, withDeadline } from '../../lib/node/process/wait.js';
 import { FrontendSession } from '../../lib/vhost-user/frontend-session.js';

@@ -183,7 +183,7 @@ export class VirtioLink {
     await claimed.registers.settled();
     this.#state = { ...claimed, at: 'claimed' };
     try {
-      await this.#server.session?.frontend.stop();
+      await this.#server.session?.frontend.reset();
     } catch (error) {
       this.#refused('stop', error);
     }
@@ -252,7 +252,7 @@ export class VirtioLink {
     if (!runs && !this.#id.memory.pinned) return undefined;
     return (async () => {
       try {
-        if (runs) await session.frontend.stop();
+        if (runs) await session.frontend.reset();
       } catch (error) {
         this.#refused('reset', error); // the driver is resetting it already
       }

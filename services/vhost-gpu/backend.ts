@@ -1,32 +1,39 @@
 // A GPU device as its vhost-user connection drives it: maps memory, opens the ends of kicks and calls, starts and stops
 // queues. What a handle is (a doorbell, a file of the run directory, a descriptor) only the transport knows, so that the
 // bus and a unix socket share this. Leaves which message may come when to lib/vhost-user/backend-session.ts.
+import type { Clock, Timer } from '../../lib/core/clock.js';
 import { DMA_NOWHERE, dmaAddressOf, GRANT_DMA_BASE, GRANT_SPACE } from '../../lib/core/dma-address.js';
 import { ErrnoError, ProtocolError } from '../../lib/core/errors.js';
 import { GrantMemory } from '../../lib/core/grant-memory.js';
 import { GPU_MEMORY_REGIONS_MAX } from '../../lib/core/limits.js';
-import { type GuestMemory, type MemoryRegion, RegionMemory } from '../../lib/core/memory.js';
+import { type GuestMemory, RegionMemory } from '../../lib/core/memory.js';
+import { type MappedPart, mapInWindows } from '../../lib/core/memory-windows.js';
 import type { Notifier } from '../../lib/core/notify.js';
 import type { Mapping } from '../../lib/core/shared.js';
 import { VHOST_USER_PROTOCOL_F } from '../../lib/layout/vhost-user.js';
-import { VIRTIO_GPU_QUEUE_COUNT } from '../../lib/layout/virtio-gpu.js';
+import { VIRTIO_GPU_QUEUE_CONTROL, VIRTIO_GPU_QUEUE_COUNT } from '../../lib/layout/virtio-gpu.js';
 import { featureBits } from '../../lib/layout/virtio-ring.js';
-import type { RingSetup, VhostUserDevice } from '../../lib/vhost-user/device.js';
+import type { HandleUse, RingSetup, VhostUserDevice } from '../../lib/vhost-user/device.js';
 import type { MappedRegion } from '../../lib/vhost-user/memory-map.js';
+import type { QueueLayout } from '../../lib/virtio/device-queue.js';
 import { GPU_FEATURES, type GpuDevice } from './device.js';
 
 /** What QEMU shows of a queue behind virtio-mmio, and the largest that Linux then makes. */
 export const GPU_QUEUE_SIZE_MAX = 1024;
 
-/** What handles mean on one connection. What throws ErrnoError is answered as a failure of the message. */
+/** What handles mean on one connection. What throws ErrnoError or ProtocolError is answered as a failure of the message. */
 export interface BackendTransport<H> {
-  /** Maps the first `size` bytes of a region's file. */
-  map(handle: H, size: number): Mapping;
+  /** Throws unless the handle is fit for that. */
+  check(use: HandleUse, handle: H): void;
+  /** Makes sure that a region's file has `size` bytes. */
+  checkMemory(handle: H, size: number): void;
+  /** Maps `size` bytes of a region's file from `offset` on, a multiple of the page size. */
+  map(handle: H, offset: number, size: number): Mapping;
   /** What stands behind a region of granted pages; undefined: the region is a file. Absent: there are no such regions. */
   grants?(handle: H): GrantMapping | undefined;
   /** The sending end of a call or error handle. */
   notifier(handle: H): Notifier;
-  /** Runs `onKick` when a kick handle is signalled. */
+  /** Runs `onKick` when a kick handle, which was checked, is signalled. */
   listen(handle: H, onKick: () => void): { close(): void };
   /** The connection does not need the handle any more. */
   release(handle: H): void;
@@ -46,10 +53,20 @@ export interface GrantMapping {
   close(): void;
 }
 
-interface Ring {
-  readonly kick: { close(): void };
-  call: Notifier | undefined;
-  readonly err: Notifier | undefined;
+/** How often the queue of a ring without a kick is looked at. */
+const POLL_MS = 1;
+
+/** Runs `action` every POLL_MS. */
+function poll(clock: Clock, action: () => void): { close(): void } {
+  let timer: Timer;
+  const again = (): void => {
+    timer = clock.after(POLL_MS, () => {
+      again();
+      action();
+    });
+  };
+  again();
+  return { close: () => timer.cancel() };
 }
 
 export class GpuBackend<H> implements VhostUserDevice<H> {
@@ -60,14 +77,23 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
   readonly memorySlotsMax = GPU_MEMORY_REGIONS_MAX;
   readonly #device: GpuDevice;
   readonly #transport: BackendTransport<H>;
-  readonly #rings: (Ring | undefined)[] = [];
-  #mappings = new Map<H, Mapping>();
+  readonly #clock: Clock;
+  readonly #kicks: ({ close(): void } | undefined)[] = [];
+  /** Where the control queue's last run stopped; 0 also when it never ran. */
+  #stoppedAt = 0;
+  #mappings = new Map<MappedRegion<H>, MappedPart>();
   #granted: { readonly handle: H; readonly mapping: GrantMapping } | undefined;
 
   /** `more`: features and protocol features that the transport can do beside those of the device. */
-  constructor(device: GpuDevice, transport: BackendTransport<H>, more = { features: 0n, protocolFeatures: 0n }) {
+  constructor(
+    device: GpuDevice,
+    transport: BackendTransport<H>,
+    clock: Clock,
+    more = { features: 0n, protocolFeatures: 0n },
+  ) {
     this.#device = device;
     this.#transport = transport;
+    this.#clock = clock;
     this.features = GPU_FEATURES | more.features;
     this.protocolFeatures =
       featureBits(VHOST_USER_PROTOCOL_F.CONFIGURE_MEM_SLOTS, VHOST_USER_PROTOCOL_F.RESET_DEVICE) |
@@ -78,27 +104,42 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
     return this.#mappings.size + (this.#granted === undefined ? 0 : 1);
   }
 
+  check(use: HandleUse, handle: H): void {
+    this.#transport.check(use, handle);
+  }
+
+  openNotifier(handle: H): Notifier {
+    return this.#transport.notifier(handle);
+  }
+
   setFeatures(features: bigint): void {
     this.#device.setFeatures(features);
   }
 
   setMemory(regions: readonly MappedRegion<H>[]): void {
     const granted = this.#openGrants(regions);
-    const fresh = new Map<H, Mapping>();
+    const fresh = new Map<MappedRegion<H>, MappedPart>();
     let memory: GuestMemory | undefined = granted?.memory;
     try {
-      const parts = granted === undefined ? regions.map((region) => this.#mapRegion(region, fresh)) : [];
-      if (parts.length > 0) memory = new RegionMemory(parts);
+      if (granted === undefined && regions.length > 0) {
+        for (const region of regions) if (!this.#mappings.has(region)) fresh.set(region, this.#mapRegion(region));
+        memory = new RegionMemory(
+          regions.flatMap((region) => (this.#mappings.get(region) ?? fresh.get(region)!).regions),
+        );
+      }
     } catch (error) {
       for (const mapping of fresh.values()) mapping.close();
+      granted?.held.mapping.close();
       throw error;
     }
     this.#device.setMemory(memory);
     this.#granted?.mapping.close();
     this.#granted = granted?.held;
-    const kept = new Set(regions.map(({ handle }) => handle));
-    for (const [handle, mapping] of this.#mappings) if (!kept.has(handle)) mapping.close();
-    this.#mappings = new Map([...[...this.#mappings].filter(([handle]) => kept.has(handle)), ...fresh]);
+    for (const [region, mapping] of this.#mappings) {
+      if (regions.includes(region)) fresh.set(region, mapping);
+      else mapping.close();
+    }
+    this.#mappings = fresh;
   }
 
   /** Granted pages are one region, from the first granted address on (XEN_MMAP, GRANT); a guest's memory is of one kind. */
@@ -118,71 +159,54 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
     }
   }
 
-  /** A handle that is mapped already stays as it is; others are mapped and noted in `fresh`. */
-  #mapRegion(region: MappedRegion<H>, fresh: Map<H, Mapping>): MemoryRegion {
-    const { handle, guestAddr, size, mmapOffset } = region;
-    const end = mmapOffset + size;
+  #mapRegion({ handle, guestAddr, size, mmapOffset }: MappedRegion<H>): MappedPart {
     // Above GRANT_SPACE numbers mean granted pages.
-    if (guestAddr + size > BigInt(GRANT_SPACE) || end > BigInt(Number.MAX_SAFE_INTEGER) || size === 0n) {
+    if (guestAddr + size > BigInt(GRANT_SPACE) || mmapOffset + size > BigInt(Number.MAX_SAFE_INTEGER) || size === 0n) {
       throw new ErrnoError('EINVAL', `memory region at 0x${guestAddr.toString(16)} of ${size} bytes`);
     }
-    let mapping = this.#mappings.get(handle) ?? fresh.get(handle);
-    if (mapping === undefined) {
-      mapping = this.#transport.map(handle, Number(end));
-      fresh.set(handle, mapping);
-    }
-    if (mapping.bytes.length < Number(end)) throw new ErrnoError('EINVAL', 'memory region passes the end of its file');
-    return { base: Number(guestAddr), bytes: mapping.bytes.subarray(Number(mmapOffset), Number(end)) };
+    this.#transport.checkMemory(handle, Number(mmapOffset + size));
+    const part = { base: Number(guestAddr), offset: Number(mmapOffset), size: Number(size) };
+    return mapInWindows(part, (offset, bytes) => this.#transport.map(handle, offset, bytes));
   }
 
   startRing(index: number, setup: RingSetup<H>): void {
-    const { size, base } = setup;
+    const { size, base, kick, call } = setup;
     const layout = { size, base, desc: address(setup.desc), avail: address(setup.avail), used: address(setup.used) };
-    const opened: { close(): void }[] = [];
-    const open = <T extends { close(): void }>(end: T): T => {
-      opened.push(end);
-      return end;
+    if (index === VIRTIO_GPU_QUEUE_CONTROL && this.#isNewDriver(layout)) this.#device.reset();
+    const error = (): void => {
+      setup.error();
+      this.#transport.ringFailed(index);
     };
+    const kicked = (): void => this.#device.kick(index);
+    const listener = kick === undefined ? poll(this.#clock, kicked) : this.#transport.listen(kick, kicked);
     try {
-      const notifier = (handle: H | undefined): Notifier | undefined =>
-        handle === undefined ? undefined : open(this.#transport.notifier(handle));
-      const ring: Ring = {
-        call: notifier(setup.call),
-        err: notifier(setup.err),
-        kick: open(this.#transport.listen(setup.kick, () => this.#device.kick(index))),
-      };
-      const ends = {
-        call: () => ring.call?.signal(),
-        error: () => {
-          ring.err?.signal();
-          this.#transport.ringFailed(index);
-        },
-      };
-      this.#device.startQueue(index, layout, ends);
-      this.#rings[index] = ring;
-    } catch (error) {
-      for (const end of opened) end.close();
-      throw error;
+      this.#device.startQueue(index, layout, { call, error });
+    } catch (cause) {
+      listener.close();
+      throw cause;
     }
+    this.#kicks[index] = listener;
+  }
+
+  /**
+   * Whether a ring that starts belongs to another driver than the one that made what the device has: the ring begins at 0,
+   * unused, and not where it stopped. A front-end that stops a device for a while, or migrates it, starts it again where it
+   * stopped; one whose guest was reset may say so by nothing else (QEMU's sends no RESET_DEVICE).
+   */
+  #isNewDriver({ base, used }: QueueLayout): boolean {
+    return base === 0 && this.#stoppedAt !== 0 && this.#device.usedIndex(used) === 0;
   }
 
   stopRing(index: number): number {
-    const ring = this.#rings[index];
-    this.#rings[index] = undefined;
+    this.#kicks[index]?.close();
+    this.#kicks[index] = undefined;
     const base = this.#device.stopQueue(index);
-    for (const end of [ring?.kick, ring?.call, ring?.err]) end?.close();
+    if (index === VIRTIO_GPU_QUEUE_CONTROL) this.#stoppedAt = base;
     return base;
   }
 
-  setCall(index: number, call: H | undefined): void {
-    const ring = this.#rings[index];
-    if (ring === undefined) return;
-    const old = ring.call;
-    ring.call = call === undefined ? undefined : this.#transport.notifier(call);
-    old?.close();
-  }
-
   reset(): void {
+    this.#stoppedAt = 0;
     this.#device.reset();
   }
 

@@ -49,19 +49,27 @@ export class BusSession {
     const bound = setup.doorbell.bind((index) => this.#kicks[index]?.(), setup.queueCount);
     this.firstKick = bound.handle;
     this.#releaseKicks = () => bound.release();
-    this.#backend = new GpuBackend(this.device, this.#transport());
+    this.#backend = new GpuBackend(this.device, this.#transport(), setup.clock);
     this.#session = new BackendSession(this.#backend);
     setup.probe.at(POINT['session.take'], setup.name, setup.session);
   }
 
   #transport(): BackendTransport<VhostUserHandle> {
     const { shared, doorbell, session, probe } = this.#setup;
+    const kickIndex = (bell: NotifyHandle | null | undefined): number | undefined => {
+      const index = bell?.bell === this.firstKick.bell ? bell.bit - this.firstKick.bit : -1;
+      return index >= 0 && index < this.#setup.queueCount ? index : undefined;
+    };
     return {
-      map: ({ file }, size) => {
+      check: (use, { bell }) => {
+        if (use === 'kick' && kickIndex(bell) === undefined)
+          throw new ErrnoError('EINVAL', 'kick is none of this session');
+      },
+      checkMemory: ({ file }, size) => {
         if (file == null || file.size < size)
           throw new ErrnoError('EINVAL', 'memory region without a file as long as it');
-        return shared.map(file);
       },
+      map: ({ file }, offset, size) => shared.map(file!, { offset, size }),
       grants: ({ grants }) => {
         if (grants == null) return undefined;
         if (grants.ram == null || grants.table == null) throw new ErrnoError('EINVAL', 'grants without their files');
@@ -91,9 +99,7 @@ export class BusSession {
         };
       },
       listen: ({ bell }, onKick) => {
-        const index = bell?.bell === this.firstKick.bell ? bell.bit - this.firstKick.bit : -1;
-        if (index < 0 || index >= this.#setup.queueCount)
-          throw new ErrnoError('EINVAL', 'kick is none of this session');
+        const index = kickIndex(bell)!;
         const kicked = (): void => {
           probe.at(HOP.serverKick.point, '', index, session);
           onKick();

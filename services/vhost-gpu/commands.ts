@@ -145,11 +145,12 @@ const CURSOR: { readonly [N in CursorName]: Handler<N> } = {
     return changed({ kind: 'cursor', scanout, image: true });
   },
 
-  // By the specification a position only; QEMU's devices hide the cursor when the id is 0, and Linux repeats the id.
+  // By the specification a position only; QEMU's devices show the cursor when the id is not 0 and hide it when it is, and
+  // Linux repeats the id.
   MOVE_CURSOR: (gpu, { pos, resource_id }) => {
     const scanout = gpu.scanouts.get(pos.scanout_id);
     if (scanout === undefined) return fail('ERR_INVALID_SCANOUT_ID');
-    scanout.cursor = { ...scanout.cursor, x: pos.x, y: pos.y, visible: scanout.cursor.visible && resource_id !== 0 };
+    scanout.cursor = { ...scanout.cursor, x: pos.x, y: pos.y, visible: resource_id !== 0 };
     return changed({ kind: 'cursor', scanout, image: false });
   },
 };

@@ -16,6 +16,7 @@ import {
   VIRTIO_F_EVENT_IDX,
   VIRTIO_F_INDIRECT_DESC,
   VIRTIO_F_VERSION_1,
+  VIRTQ_USED,
 } from '../../lib/layout/virtio-ring.js';
 import { POINT } from '../../lib/trace/points.js';
 import { type Chain, VirtqError } from '../../lib/virtio/chain.js';
@@ -112,6 +113,12 @@ export class GpuDevice implements GpuState {
     this.#memory = memory;
   }
 
+  /** The used index of a ring at that address, as it is in memory; undefined when it lies in none. */
+  usedIndex(used: number): number | undefined {
+    const at = used + VIRTQ_USED.offset.idx;
+    return this.#memory?.contains(at, 2) === true ? this.#memory.readU16(at) : undefined;
+  }
+
   /** Serves a queue from now on, what is in it already included. Throws VirtqError when it does not lie in memory. */
   startQueue(index: number, layout: QueueLayout, ends: QueueEnds): void {
     if (this.#memory === undefined) throw new VirtqError('QUEUE_LAYOUT', `queue ${index} starts without memory`);
@@ -148,6 +155,7 @@ export class GpuDevice implements GpuState {
   setViewer(viewer: Viewer | undefined): void {
     this.#viewer = viewer;
     for (const scanout of this.scanouts.all()) {
+      if (scanout.cursor.visible) viewer?.cursor(scanout, true);
       if (scanout.shown === undefined) continue;
       viewer?.scanout(scanout);
       viewer?.flush(scanout, scanout.shown.rect);

@@ -2,9 +2,13 @@
 // guest asks about its displays is asked of the viewer. Bytes in, bytes out; the socket is node/display-socket.ts.
 //
 // One question is open at a time, and its answer must be exactly as expected, else the link is broken: the viewer is then
-// given up, and questions get no answer (the device falls back on its own displays); a viewer that does not answer in time
-// is broken too, since the guest's control queue waits for it. Nothing else waits: while the viewer is behind, it is noted
-// what changed of each scanout, and its newest state is sent when it has caught up, so what is queued is bounded.
+// given up, and questions get no answer (the device falls back on its own displays). The guest's control queue waits for an
+// answer, so one that does not come in time is not waited for any longer: the question gets none, and the link is kept. Its
+// reply may still come (the viewer was stopped) or never (QEMU leaves GET_EDID of a scanout that it does not have
+// unanswered); viewers answer in order, so that the reply to a later question tells. Until then no question of the same
+// request is asked, since its reply could not be told from the late one.
+// Nothing else waits: while the viewer is behind, it is noted what changed of each scanout, and its newest state is sent
+// when it has caught up, so what is queued is bounded.
 import type { Clock, Timer } from '../../lib/core/clock.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { VHOST_USER_HDR, VHOST_USER_U64 } from '../../lib/layout/vhost-user.js';
@@ -31,6 +35,7 @@ import { writeBgrx } from './pixels.js';
 import type { Scanout } from './scanouts.js';
 
 const REQUEST = VHOST_USER_GPU_REQUEST;
+const isGreeting = ({ request }: Question): boolean => request === REQUEST.VHOST_USER_GPU_GET_PROTOCOL_FEATURES;
 const EMPTY = new Uint8Array(0);
 
 export interface DisplayLinkSetup {
@@ -38,6 +43,8 @@ export interface DisplayLinkSetup {
   readonly send: (bytes: Uint8Array) => boolean;
   /** The viewer broke the protocol: its socket is to be closed. */
   readonly broken: (reason: string) => void;
+  /** The viewer did not answer in time; the guest was answered from this device's own displays. */
+  readonly slow?: (what: string) => void;
   readonly clock: Clock;
 }
 
@@ -52,8 +59,12 @@ interface Question {
   readonly request: number;
   readonly payload: Uint8Array;
   readonly replySize: number;
-  /** Undefined: the link ended. May ask more. */
+  /** Undefined: no answer came in time, or the link ended. May ask more. */
   readonly done: (payload: Uint8Array | undefined) => void;
+  /** The answer came after all; absent: it is of no use any more. */
+  readonly late?: (payload: Uint8Array) => void;
+  /** No answer ever came, but one to a later question. */
+  readonly never?: () => void;
 }
 
 export class DisplayLink implements Viewer {
@@ -63,6 +74,11 @@ export class DisplayLink implements Viewer {
   #asked = false;
   readonly #reply = new Uint8Array(VHOST_USER_HDR.size + VIRTIO_GPU_RESP_EDID.size);
   #received = 0;
+  /** Questions that were given up, in the order in which they were asked; each of another request. */
+  readonly #late: Question[] = [];
+  /** Scanouts whose EDID the viewer does not know: it left the question unanswered. */
+  readonly #withoutEdid = new Set<number>();
+  #greeted = false;
   #features = 0n;
   #behind = false;
   #closed = false;
@@ -75,33 +91,57 @@ export class DisplayLink implements Viewer {
 
   /** Greets the viewer. */
   start(): void {
-    this.#question(REQUEST.VHOST_USER_GPU_GET_PROTOCOL_FEATURES, EMPTY, VHOST_USER_U64.size, (payload) => {
-      if (payload === undefined) return;
+    const greeted = (payload: Uint8Array): void => {
+      this.#greeted = true;
       const offered = VHOST_USER_U64.decode(payload).u64;
       this.#features = offered & (1n << BigInt(VHOST_USER_GPU_PROTOCOL_F_EDID));
       const chosen = VHOST_USER_U64.bytes({ u64: this.#features });
       this.#send(REQUEST.VHOST_USER_GPU_SET_PROTOCOL_FEATURES, chosen);
+    };
+    this.#question({
+      request: REQUEST.VHOST_USER_GPU_GET_PROTOCOL_FEATURES,
+      payload: EMPTY,
+      replySize: VHOST_USER_U64.size,
+      done: (payload) => payload !== undefined && greeted(payload),
+      late: greeted,
     });
   }
 
   ask(command: DisplayQuestion, done: (answer: GpuResponse | undefined) => void): void {
     if (command.name === 'GET_DISPLAY_INFO') {
-      this.#question(REQUEST.VHOST_USER_GPU_GET_DISPLAY_INFO, EMPTY, VIRTIO_GPU_RESP_DISPLAY_INFO.size, (payload) => {
-        if (payload === undefined) return done(undefined);
-        const { pmodes } = VIRTIO_GPU_RESP_DISPLAY_INFO.decode(payload);
-        return done({ name: 'OK_DISPLAY_INFO', pmodes });
+      this.#question({
+        request: REQUEST.VHOST_USER_GPU_GET_DISPLAY_INFO,
+        payload: EMPTY,
+        replySize: VIRTIO_GPU_RESP_DISPLAY_INFO.size,
+        done: (payload) => {
+          if (payload === undefined) return done(undefined);
+          const { pmodes } = VIRTIO_GPU_RESP_DISPLAY_INFO.decode(payload);
+          return done({ name: 'OK_DISPLAY_INFO', pmodes });
+        },
       });
       return;
     }
-    // Known only once the greeting is answered, which is asked before this.
-    this.#afterGreeting(() => {
-      if (!hasFeature(this.#features, VHOST_USER_GPU_PROTOCOL_F_EDID)) return done(undefined);
-      const payload = VHOST_USER_GPU_EDID_REQUEST.bytes({ scanout_id: command.scanout });
-      this.#question(REQUEST.VHOST_USER_GPU_GET_EDID, payload, VIRTIO_GPU_RESP_EDID.size, (reply) => {
-        if (reply === undefined) return done(undefined);
-        const { size, edid } = VIRTIO_GPU_RESP_EDID.decode(reply);
+    // Whether it knows EDIDs is known only once the greeting is answered, which is asked before this.
+    if (!this.#greeted && !this.#late.some(isGreeting)) this.#afterGreeting(() => this.#askEdid(command.scanout, done));
+    else this.#askEdid(command.scanout, done);
+  }
+
+  #askEdid(scanout: number, done: (answer: GpuResponse | undefined) => void): void {
+    const knows = hasFeature(this.#features, VHOST_USER_GPU_PROTOCOL_F_EDID) && !this.#withoutEdid.has(scanout);
+    if (!knows) {
+      done(undefined);
+      return;
+    }
+    this.#question({
+      request: REQUEST.VHOST_USER_GPU_GET_EDID,
+      payload: VHOST_USER_GPU_EDID_REQUEST.bytes({ scanout_id: scanout }),
+      replySize: VIRTIO_GPU_RESP_EDID.size,
+      done: (payload) => {
+        if (payload === undefined) return done(undefined);
+        const { size, edid } = VIRTIO_GPU_RESP_EDID.decode(payload);
         return done({ name: 'OK_EDID', edid: edid.slice(0, Math.min(size, VIRTIO_GPU_EDID_BYTES)) });
-      });
+      },
+      never: () => this.#withoutEdid.add(scanout),
     });
   }
 
@@ -134,41 +174,65 @@ export class DisplayLink implements Viewer {
   receive(bytes: Uint8Array): void {
     let rest = bytes;
     while (rest.length > 0 && !this.#closed) {
-      const question = this.#questions[0];
-      if (question === undefined) {
+      if (!this.#asked && this.#late.length === 0) {
         this.#break('an answer to no question');
         return;
       }
-      const size = VHOST_USER_HDR.size + question.replySize;
-      const take = Math.min(rest.length, size - this.#received);
-      this.#reply.set(rest.subarray(0, take), this.#received);
+      const have = this.#received;
+      const question = have < VHOST_USER_HDR.size ? undefined : this.#answered();
+      const size = VHOST_USER_HDR.size + (question?.replySize ?? 0);
+      const take = Math.min(rest.length, size - have);
+      this.#reply.set(rest.subarray(0, take), have);
       this.#received += take;
       rest = rest.subarray(take);
-      if (this.#received >= VHOST_USER_HDR.size && !this.#checkReply(question)) return;
       if (this.#received < size) return;
+      if (question === undefined) {
+        // The header is whole: it must be the one of a question's reply, and more must be to come.
+        if (this.#answered() !== undefined) continue;
+        this.#break(`an answer to no question: ${this.#headerText()}`);
+        return;
+      }
       this.#received = 0;
-      this.#deadline?.cancel();
-      this.#questions.shift();
-      this.#asked = false;
-      question.done(this.#reply.slice(VHOST_USER_HDR.size, size));
-      this.#sendQuestion();
+      this.#take(question, this.#reply.slice(VHOST_USER_HDR.size, size));
     }
+  }
+
+  /** The question that the header in #reply answers: the open one, or one that was given up. */
+  #answered(): Question | undefined {
+    const { request, flags, size } = VHOST_USER_HDR.decode(this.#reply);
+    if (flags !== VHOST_USER_GPU_MSG_FLAG_REPLY) return undefined;
+    const open = this.#asked ? this.#questions.slice(0, 1) : [];
+    return [...this.#late, ...open].find((one) => one.request === request && one.replySize === size);
+  }
+
+  #headerText(): string {
+    const { request, flags, size } = VHOST_USER_HDR.decode(this.#reply);
+    return `request ${request}, flags ${flags}, ${size} bytes`;
+  }
+
+  #take(question: Question, payload: Uint8Array): void {
+    const place = this.#late.indexOf(question);
+    // Answers come in order: what was asked before this one is never answered.
+    for (const { never } of this.#late.splice(0, place < 0 ? this.#late.length : place)) never?.();
+    if (place >= 0) {
+      this.#late.shift();
+      question.late?.(payload);
+      return;
+    }
+    this.#deadline?.cancel();
+    this.#questions.shift();
+    this.#asked = false;
+    question.done(payload);
+    this.#sendQuestion();
   }
 
   /** The socket ended. Every question that is open ends without an answer. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#asked = false;
     this.#deadline?.cancel();
     for (const question of this.#questions.splice(0)) question.done(undefined);
-  }
-
-  #checkReply({ request, replySize }: Question): boolean {
-    const header = VHOST_USER_HDR.decode(this.#reply);
-    const right = header.request === request && header.size === replySize;
-    if (right && header.flags === VHOST_USER_GPU_MSG_FLAG_REPLY) return true;
-    this.#break(`request ${request} was answered by ${header.request}, flags ${header.flags}, ${header.size} bytes`);
-    return false;
   }
 
   #break(reason: string): void {
@@ -176,12 +240,8 @@ export class DisplayLink implements Viewer {
     this.#setup.broken(reason);
   }
 
-  #question(request: number, payload: Uint8Array, replySize: number, done: Question['done']): void {
-    if (this.#closed) {
-      done(undefined);
-      return;
-    }
-    this.#questions.push({ request, payload, replySize, done });
+  #question(question: Question): void {
+    this.#questions.push(question);
     this.#sendQuestion();
   }
 
@@ -202,11 +262,31 @@ export class DisplayLink implements Viewer {
   }
 
   #sendQuestion(): void {
-    const question = this.#questions[0];
-    if (question === undefined || this.#asked) return;
-    this.#asked = true;
-    this.#deadline = this.#setup.clock.after(DEADLINE_MS.viewerAnswer, () => this.#break('the viewer does not answer'));
-    this.#send(question.request, question.payload);
+    while (!this.#asked) {
+      const question = this.#questions[0];
+      if (question === undefined) return;
+      // Its reply could not be told from the one that is late.
+      const unclear = this.#late.some(({ request }) => request === question.request);
+      if (this.#closed || unclear) {
+        this.#questions.shift();
+        question.done(undefined);
+        continue;
+      }
+      this.#asked = true;
+      this.#deadline = this.#setup.clock.after(DEADLINE_MS.viewerAnswer, () => this.#giveUp());
+      this.#send(question.request, question.payload);
+    }
+  }
+
+  /** The open question is not waited for any longer. */
+  #giveUp(): void {
+    const question = this.#questions.shift();
+    if (question === undefined) return;
+    this.#asked = false;
+    this.#late.push(question);
+    this.#setup.slow?.(`request ${question.request} was not answered within ${DEADLINE_MS.viewerAnswer} ms`);
+    question.done(undefined);
+    this.#sendQuestion();
   }
 
   #change(scanout: Scanout): Change {

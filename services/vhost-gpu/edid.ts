@@ -24,15 +24,15 @@ const MONITOR_NAME = 'xenwire';
 const DOTS_PER_INCH = 96;
 const REFRESH_HZ = 60;
 /** Modes offered beside the preferred one, in EDID's order of aspect classes. */
-const STANDARD_MODES: readonly [width: number, aspect: keyof typeof EDID_STANDARD_ASPECT][] = [
-  [1920, '16:9'],
-  [1680, '16:10'],
-  [1600, '16:9'],
-  [1440, '16:10'],
-  [1280, '16:10'],
-  [1280, '5:4'],
-  [1280, '16:9'],
-  [1024, '4:3'],
+const STANDARD_MODES: readonly [width: number, height: number, aspect: keyof typeof EDID_STANDARD_ASPECT][] = [
+  [1920, 1080, '16:9'],
+  [1680, 1050, '16:10'],
+  [1600, 900, '16:9'],
+  [1440, 900, '16:10'],
+  [1280, 800, '16:10'],
+  [1280, 1024, '5:4'],
+  [1280, 720, '16:9'],
+  [1024, 768, '4:3'],
 ];
 /** x and y of sRGB's red, green, blue and its white point (IEC 61966-2-1). */
 const SRGB = [0.64, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.329] as const;
@@ -55,8 +55,8 @@ export function makeEdid(width: number, height: number, index = 0): Uint8Array {
     gamma: 120, // 2.2
     features: EDID_FEATURES_SRGB_PREFERRED,
     chromaticity: chromaticity(SRGB),
-    established_timings: EDID_ESTABLISHED_60HZ,
-    standard_timings: standardTimings(),
+    established_timings: establishedTimings(width, height),
+    standard_timings: standardTimings(width, height),
     preferred_timing: detailedTiming(width, height, mm),
     descriptors: descriptors(),
     extension_count: 0,
@@ -84,11 +84,18 @@ function chromaticity(points: readonly number[]): Uint8Array {
   return Uint8Array.of(low(0), low(4), ...fixed.map((value) => value >> 2));
 }
 
-function standardTimings(): Uint8Array {
-  const slots = STANDARD_MODES.map(([width, aspect]) => [
-    width / 8 - 31,
-    EDID_STANDARD_ASPECT[aspect] | (REFRESH_HZ - 60),
-  ]);
+/** Modes larger than the display are not offered: the guest would set one, and show a part of its picture. */
+function establishedTimings(width: number, height: number): Uint8Array {
+  const timings = new Uint8Array(3);
+  for (const mode of EDID_ESTABLISHED_60HZ)
+    if (mode.width <= width && mode.height <= height) timings[mode.byte]! |= mode.bit;
+  return timings;
+}
+
+function standardTimings(width: number, height: number): Uint8Array {
+  const slots = STANDARD_MODES.filter(([across, down]) => across <= width && down <= height).map(
+    ([across, , aspect]) => [across / 8 - 31, EDID_STANDARD_ASPECT[aspect] | (REFRESH_HZ - 60)],
+  );
   while (slots.length < 8) slots.push([...EDID_STANDARD_UNUSED]);
   return Uint8Array.from(slots.flat());
 }

@@ -1,9 +1,11 @@
 // The vhost-gpu process: its command line. What it does is in server.ts.
 
+import { GPU_FRONT_ENDS_MAX } from '../../lib/core/limits.js';
 import { VIRTIO_GPU_MAX_SCANOUTS } from '../../lib/layout/virtio-gpu.js';
 import { InvalidArgumentError, integerBetween, Option } from '../../lib/node/process/cli.js';
 import { runService } from '../../lib/node/process/service.js';
 import { DISPLAY_PIXELS_MAX, DISPLAY_SIZE_DEFAULT, type DisplaySize, validSize } from './display.js';
+import { frontEndProcess } from './node/front-ends.js';
 import { start, type VhostGpuOptions } from './server.js';
 
 /** "1280x800,1024x768": one size a scanout. */
@@ -47,9 +49,17 @@ if (process.argv.includes('--print-capabilities')) {
             .argParser(integerBetween(3, 65535))
             .conflicts('socketPath'),
         )
+        .addOption(
+          new Option('--front-end <slot>', 'what the process that listens calls this connection')
+            .argParser(integerBetween(1, GPU_FRONT_ENDS_MAX))
+            .hideHelp(),
+        )
         .option('--print-capabilities', 'print what a front-end may want to know, and end'),
     // One for each virtual machine may run beside the lab's.
-    name: ({ socketPath, fd }) => ((socketPath ?? fd) === undefined ? 'vhost-gpu' : `vhost-gpu-${process.pid}`),
+    name: ({ socketPath, fd, frontEnd }) => {
+      if (frontEnd !== undefined) return frontEndProcess(process.ppid, frontEnd);
+      return (socketPath ?? fd) === undefined ? 'vhost-gpu' : `vhost-gpu-${process.pid}`;
+    },
     start,
   });
 }

@@ -9,14 +9,16 @@ import type { Held, VhostUserOpen } from '../../lib/core/proto-types.js';
 import type { ServiceContext } from '../../lib/core/service.js';
 import { VIRTIO_GPU_QUEUE_COUNT } from '../../lib/layout/virtio-gpu.js';
 import { pageAlignedBytes } from '../../lib/node/files/libc.js';
+import type { OwnedFd } from '../../lib/node/files/owned-fd.js';
 import { writePng } from '../../lib/node/files/png.js';
-import type { OwnedFd } from '../../lib/node/files/unix-fds.js';
 import { runPaths } from '../../lib/node/process/run-dir.js';
+import type { CommonOptions } from '../../lib/node/process/service.js';
 import { POINT } from '../../lib/trace/points.js';
 import { requestName } from '../../lib/vhost-user/names.js';
 import { BusSession } from './bus-session.js';
 import type { GpuDevice, GpuDeviceSetup } from './device.js';
 import { DISPLAY_PIXELS_MAX, type DisplaySize, validSize } from './display.js';
+import { FrontEnds } from './node/front-ends.js';
 import { inheritedConnection, listenOn } from './node/unix-server.js';
 import { UnixSession } from './node/unix-session.js';
 import { pictureOf } from './pixels.js';
@@ -27,10 +29,12 @@ export interface VhostGpuOptions {
   readonly displays: readonly DisplaySize[];
   /** Host memory for the resources of one device, in MiB. */
   readonly maxHostmem: number;
-  /** Listen there too, for front-ends that are no part of the lab. */
+  /** Listen there too, for front-ends that are no part of the lab; each gets a process of its own. */
   readonly socketPath?: string;
   /** Serve this one connection too, and end with it. */
   readonly fd?: number;
+  /** That connection came to a process that listens, whose child this is: its slot there. */
+  readonly frontEnd?: number;
 }
 
 /** A device and the session that a front-end has with it, over the bus or a unix socket. */
@@ -43,9 +47,19 @@ interface DeviceSession {
   close(reason: string): void;
 }
 
+type StartOptions = VhostGpuOptions & CommonOptions;
+
 const DEVICE_NAME = /^[\x21-\x7e]{1,64}$/;
 
-export async function start(context: ServiceContext, options: VhostGpuOptions): Promise<void> {
+/** What the processes of front-ends are started with. */
+function commandLine({ runDir }: ServiceContext, { displays, maxHostmem, ...common }: StartOptions): string[] {
+  const sizes = displays.map(({ width, height }) => `${width}x${height}`).join();
+  const { notify, logLevel, pollUs, history } = common;
+  const own = ['--run-dir', runDir, '--displays', sizes, '--max-hostmem', String(maxHostmem)];
+  return [...own, '--notify', notify, '--log-level', logLevel, '--poll-us', String(pollUs), '--history', history];
+}
+
+export async function start(context: ServiceContext, options: StartOptions): Promise<void> {
   const { log, probe, clock, doorbell, shared } = context;
   const devices = new Map<string, DeviceSession>();
   const sessions = new Map<number, BusSession>();
@@ -78,8 +92,8 @@ export async function start(context: ServiceContext, options: VhostGpuOptions): 
     log.info({ device: name, peer: peer.name }, 'session opened');
     return session;
   };
-  const accept = (fd: OwnedFd, onClose = () => {}): void => {
-    const name = `socket-${++lastSession}`;
+  const serveSocket = (fd: OwnedFd, onClose: () => void): void => {
+    const name = `socket-${options.frontEnd ?? 1}`;
     const session = new UnixSession(setupOf(name), fd, (reason) => {
       devices.delete(name);
       log.info({ device: name }, `session closed: ${reason}`);
@@ -153,16 +167,30 @@ export async function start(context: ServiceContext, options: VhostGpuOptions): 
       return {};
     },
   });
-  server.handle('Control', { audit: () => ({ held: [...devices.values()].flatMap((device) => device.held()) }) });
+  let heldElsewhere = (): Held[] => [];
+  server.handle('Control', {
+    audit: () => ({ held: [...[...devices.values()].flatMap((device) => device.held()), ...heldElsewhere()] }),
+  });
   context.own('sessions', () => {
     for (const device of [...devices.values()]) device.close('the server ends');
   });
   if (options.socketPath !== undefined) {
-    const listener = await listenOn(options.socketPath, (fd) => accept(fd));
+    const frontEnds = new FrontEnds({ runDir: context.runDir, options: commandLine(context, options), log });
+    heldElsewhere = () => frontEnds.held();
+    context.own('front-ends', () => frontEnds.close());
+    const listener = await listenOn(options.socketPath, {
+      onConnection: (fd) => frontEnds.take(fd),
+      onRefused: (error) => frontEnds.refused(error.message),
+    });
     context.own('vhost-user socket', () => listener.close());
     log.info({ socket: options.socketPath }, 'listening for vhost-user front-ends');
   }
-  if (options.fd !== undefined) accept(inheritedConnection(options.fd), () => void context.stop());
+  if (options.fd !== undefined) serveSocket(inheritedConnection(options.fd), () => void context.stop());
+  if (options.frontEnd !== undefined) {
+    // The pipe of the process that listens: it ends with that process.
+    process.stdin.on('end', () => void context.stop('the process that listens ended')).on('error', () => {});
+    process.stdin.resume();
+  }
   context.ready();
 }
 

@@ -1,131 +1,64 @@
 // vhost-user on a unix socket: a front-end of no lab brings memory and eventfds as descriptors, and a display socket.
 import { execFile } from 'node:child_process';
-import { existsSync, openSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, openSync, readdirSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import t, { type Test } from 'tap';
-import { NO_LOG } from '../../lib/core/log.js';
-import { RegionMemory } from '../../lib/core/memory.js';
-import { NO_PROBE } from '../../lib/core/probe.js';
+import t from 'tap';
 import { VHOST_USER_REQUEST } from '../../lib/layout/vhost-user.js';
-import { ZmqBusClient } from '../../lib/node/bus/client.js';
-import { mapFile } from '../../lib/node/files/libc.js';
-import {
-  connectUnix,
-  listenEventFd,
-  makeEventFd,
-  OwnedFd,
-  signalEventFd,
-  socketPair,
-} from '../../lib/node/files/unix-fds.js';
-import { VhostUserSocket } from '../../lib/node/files/vhost-user-socket.js';
+import { OwnedFd } from '../../lib/node/files/owned-fd.js';
+import { connectUnix, socketPair } from '../../lib/node/files/unix-fds.js';
 import { withDeadline } from '../../lib/node/process/wait.js';
-import type { RawMessage } from '../../lib/vhost-user/messages.js';
-import { GpuFrontEnd } from '../../testkit/gpu-front-end.js';
 import { mismatches, picture } from '../../testkit/gpu-pictures.js';
-import { startNode, type TestProcess, temporaryRunDir } from '../../testkit/processes.js';
+import { startNode, temporaryRunDir } from '../../testkit/processes.js';
+import {
+  busOf,
+  DEADLINE_MS,
+  socketFrontEnd as frontEnd,
+  GPU_SERVER as SERVER,
+  startGpuServer as startServer,
+} from '../fixtures/socket-front-end.js';
 
-const SERVER = new URL('../../services/vhost-gpu/main.js', import.meta.url);
 const RAM = 4 << 20;
-const DEADLINE_MS = 10_000;
-
-async function startServer(t: Test): Promise<{ server: TestProcess; runDir: string; path: string }> {
-  const runDir = temporaryRunDir(t);
-  const path = join(temporaryRunDir(t), 'gpu.sock');
-  const server = startNode(t, SERVER, ['--run-dir', runDir, '--socket-path', path]);
-  await server.logged(/ready/);
-  return { server, runDir, path };
-}
-
-/** Takes over a connection to the server as a front-end. */
-function frontEnd(t: Test, connection: OwnedFd) {
-  const ramPath = join(temporaryRunDir(t), 'ram');
-  writeFileSync(ramPath, '');
-  truncateSync(ramPath, RAM);
-  const ram = new OwnedFd(openSync(ramPath, 'r+'));
-  const mapping = mapFile(ram.fd, RAM, true);
-  const kicks = [makeEventFd(), makeEventFd()];
-  const calls = [makeEventFd(), makeEventFd()];
-  const answers: ((message: RawMessage<OwnedFd> | Error) => void)[] = [];
-  let onEnd = (): void => {};
-  const ended = new Promise<void>((resolve) => (onEnd = resolve));
-  const socket = new VhostUserSocket(connection, {
-    onMessage: (message) => answers.shift()?.(message),
-    onEnd: (reason) => {
-      for (const answer of answers.splice(0)) answer(new Error(reason));
-      onEnd();
-    },
-  });
-  const front: GpuFrontEnd<OwnedFd> = new GpuFrontEnd({
-    memory: new RegionMemory([{ base: 0, bytes: new Uint8Array(mapping.buffer) }]),
-    file: { handle: ram, size: RAM },
-    channel: {
-      exchange: (message, answered) => {
-        socket.send(message);
-        if (!answered) return Promise.resolve(undefined);
-        const answer = new Promise<RawMessage<OwnedFd>>((resolve, reject) =>
-          answers.push((got) => (got instanceof Error ? reject(got) : resolve(got))),
-        );
-        return withDeadline(answer, DEADLINE_MS, 'answer');
-      },
-    },
-    kicks,
-    calls,
-    kick: (index) => signalEventFd(kicks[index]!.fd),
-  });
-  const listeners = calls.map(({ fd }, index) => listenEventFd(fd, () => front.onCall(index)));
-  t.teardown(() => {
-    for (const listener of listeners) listener.close();
-    socket.close();
-    for (const fd of [...kicks, ...calls, ram]) fd.close();
-    mapping.unmap();
-  });
-  return { front, socket, ended: () => withDeadline(ended, DEADLINE_MS, 'end of the connection') };
-}
-
-async function display(t: Test, runDir: string, server: TestProcess) {
-  const client = await ZmqBusClient.connect({
-    runDir,
-    server: `vhost-gpu-${server.pid}`,
-    name: 'viewer',
-    incarnation: Date.now() * 4096,
-    token: async () => '',
-    log: NO_LOG,
-    probe: NO_PROBE,
-    onActivity: () => {},
-  });
-  t.teardown(() => client!.close());
-  return client!;
-}
 
 t.test('a front-end with descriptors draws, stops, starts again and leaves nothing', async (t) => {
-  const { server, runDir, path } = await startServer(t);
+  const { server, runDir, path, frontEndPid } = await startServer(t);
+  const descriptors = (pid: number) => readdirSync(`/proc/${pid}/fd`).length;
+  const before = descriptors(server.pid);
   const { front, socket } = frontEnd(t, await connectUnix(path));
   await front.connect();
   await front.start();
   const pixels = picture(200, 100, 3);
   await front.draw(1, 200, 100, pixels);
-  const client = await display(t, runDir, server);
+  const pid = await frontEndPid(1);
+  const client = await busOf(t, runDir, `gpu-${server.pid}-1`);
   const shot = join(runDir, 'shot.png');
-  await client.remote('Display').screenshot({ name: 'socket-1', scanout: 0, path: shot });
+  const shoot = () => client.remote('Display').screenshot({ name: 'socket-1', scanout: 0, path: shot });
+  await shoot();
   t.equal(mismatches(shot, 200, 100, pixels), 0);
   await front.frontend.stop();
-  await t.rejects(client.remote('Display').screenshot({ name: 'socket-1', scanout: 0, path: shot }), {
-    code: 'ENODATA',
-  });
+  const stopped = descriptors(pid);
+  await shoot();
+  t.equal(mismatches(shot, 200, 100, pixels), 0, 'a stopped device shows what it showed');
+  await front.start();
+  t.equal(descriptors(pid), stopped + 6, 'two kicks, what listens to them, and two calls come with the rings');
+  await front.frontend.reset();
+  await t.rejects(shoot(), { code: 'ENODATA' });
+  const { held } = await client.remote('Control').audit({});
+  t.same(held.map(({ kind }) => kind).sort(), ['descriptor', 'descriptor', 'mapping', 'session']);
   await front.start();
   await front.draw(1, 200, 100, pixels);
-  const descriptors = () => readdirSync(`/proc/${server.pid}/fd`).length;
-  const during = descriptors();
+  const parent = await busOf(t, runDir, `vhost-gpu-${server.pid}`);
+  t.match((await parent.remote('Control').audit({})).held, [{ kind: 'process', name: `gpu-${server.pid}-1` }]);
   socket.close();
-  await server.logged(/session closed/);
-  t.same(await client.remote('Control').audit({}), { held: [] });
-  t.ok(descriptors() <= during - 7, 'the connection, a memory file, kicks and calls are closed');
+  await server.logged(/front-end gone: its process ended with status 0/);
+  t.same(await parent.remote('Control').audit({}), { held: [] });
+  parent.close();
   server.child.kill('SIGTERM');
   t.equal(await server.ended(), 0);
   t.notOk(existsSync(path), 'the socket goes with the server');
+  t.ok(before > 0);
 });
 
 t.test('two front-ends at once; one that breaks the protocol loses its connection only', async (t) => {

@@ -52,7 +52,7 @@ t.test(
     }
     const client = await ZmqBusClient.connect({
       runDir,
-      server: `vhost-gpu-${server.pid}`,
+      server: `gpu-${server.pid}-1`,
       name: 'viewer',
       incarnation: Date.now() * 4096,
       token: async () => '',
@@ -69,7 +69,6 @@ t.test(
     t.notMatch(server.stderr, /"level":[45]0/, 'nor does the server');
     await guest.command('quit');
     await guest.process.ended();
-    await server.logged(/session closed/);
-    t.same(await client!.remote('Control').audit({}), { held: [] });
+    await server.logged(/front-end gone: its process ended with status 0/);
   },
 );

@@ -1,5 +1,6 @@
 // The few C library calls that Node lacks, through koffi: mapping files, making FIFOs, locks that the kernel releases.
 // Nothing else loads koffi. Errors carry the C errno in the message.
+import { constants } from 'node:os';
 import koffi from 'koffi';
 
 const libc = koffi.load(null);
@@ -33,9 +34,7 @@ const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const LOCK_UN = 8;
-const EWOULDBLOCK = 11;
-const EEXIST = 17;
-const EPIPE = 32;
+const { EEXIST, EPIPE, EWOULDBLOCK } = constants.errno;
 
 /** A C call that failed; `errno` positive. */
 export class LibcError extends Error {

@@ -16,13 +16,13 @@ function resolveInside(runDir: string, path: string): string {
   return join(runDir, clean);
 }
 
-function mapOpen(fd: number, size: number, writable: boolean): Mapping {
-  const raw = mapFile(fd, size, writable);
+function mapOpen(fd: number, size: number, writable: boolean, offset = 0): Mapping {
+  const raw = mapFile(fd, size, writable, offset);
   return { bytes: new Uint8Array(raw.buffer), close: () => raw.unmap() };
 }
 
-/** Maps a whole existing file by absolute path. `size` 0 takes the file's own. */
-export function mapPath(path: string, size: number, writable: boolean): Mapping {
+/** Maps `size` bytes of an existing file by absolute path, from `offset` on. `size` 0 takes the whole file. */
+export function mapPath(path: string, size: number, writable: boolean, offset = 0): Mapping {
   let fd: number;
   try {
     fd = openSync(path, (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW);
@@ -31,8 +31,9 @@ export function mapPath(path: string, size: number, writable: boolean): Mapping 
   }
   try {
     const actual = fstatSync(fd).size;
-    if (actual === 0 || actual < size) throw new ErrnoError('EINVAL', `${path} has ${actual} bytes, ${size} expected`);
-    return mapOpen(fd, size === 0 ? actual : size, writable);
+    if (actual === 0 || actual < offset + size)
+      throw new ErrnoError('EINVAL', `${path} has ${actual} bytes, ${offset + size} expected`);
+    return mapOpen(fd, size === 0 ? actual : size, writable, offset);
   } finally {
     closeSync(fd);
   }
@@ -71,9 +72,10 @@ export function sharedFiles(runDir: string): SharedFiles {
         },
       };
     },
-    map: (handle) => {
-      if (handle.offset !== 0 || handle.size <= 0) throw new ErrnoError('EINVAL', `bad file handle ${handle.path}`);
-      return mapPath(resolveInside(runDir, handle.path), handle.size, true);
+    map: (handle, { offset, size } = { offset: 0, size: handle.size }) => {
+      const inside = size > 0 && offset >= 0 && offset + size <= handle.size;
+      if (handle.offset !== 0 || !inside) throw new ErrnoError('EINVAL', `bad file handle ${handle.path}`);
+      return mapPath(resolveInside(runDir, handle.path), size, true, offset);
     },
   };
 }

@@ -1,29 +1,21 @@
 // Unix stream sockets that carry file descriptors (SCM_RIGHTS), which Node's own sockets lose. Reads never wait: the kernel
-// says by SIGIO (O_ASYNC) that a socket may be read or written again, so that no thread blocks on one. Also eventfds, made
-// and listened to. Leaves what the bytes mean to vhost-user-socket.ts.
-import { closeSync, fstatSync, writeSync } from 'node:fs';
-import { createServer, Socket, type SocketConstructorOpts } from 'node:net';
+// says by SIGIO (O_ASYNC) that a socket may be read or written again, so that no thread blocks on one. Leaves eventfds to
+// event-fds.ts, what the bytes mean to vhost-user-socket.ts.
+import { createServer, Socket } from 'node:net';
+import { constants } from 'node:os';
 import koffi from 'koffi';
 import { bytes, pad, struct, u32, u64 } from '../../layout/struct.js';
 import { LibcError } from './libc.js';
+import { addFileFlags, O_ASYNC, O_CLOEXEC, O_NONBLOCK, OwnedFd, removeFileFlags } from './owned-fd.js';
 
 const libc = koffi.load(null);
 const fcntlFn = libc.func('int fcntl(int fd, int command, long argument)');
-const dupFn = libc.func('int dup(int fd)');
-const dup3Fn = libc.func('int dup3(int from, int to, int flags)');
 const recvmsgFn = libc.func('int64_t recvmsg(int fd, void *message, int flags)');
 const sendmsgFn = libc.func('int64_t sendmsg(int fd, void *message, int flags)');
-const pipeFn = libc.func('int pipe2(_Out_ int *ends, int flags)');
 const socketpairFn = libc.func('int socketpair(int domain, int type, int protocol, _Out_ int *ends)');
-const eventfdFn = libc.func('int eventfd(unsigned int initial, int flags)');
 
 // asm-generic/fcntl.h, sys/socket.h; the same on x86-64 and arm64.
-const F_GETFL = 3;
-const F_SETFL = 4;
 const F_SETOWN = 8;
-const O_NONBLOCK = 0o4000;
-const O_ASYNC = 0o20000;
-const O_CLOEXEC = 0o2000000;
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
 const SOL_SOCKET = 1;
@@ -32,8 +24,7 @@ const MSG_CTRUNC = 0x8;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const MSG_CMSG_CLOEXEC = 0x40000000;
-const EINTR = 4;
-const EAGAIN = 11;
+const { EAGAIN, EINTR } = constants.errno;
 
 /** struct msghdr, iovec and cmsghdr of the LP64 ABIs. */
 const MSGHDR = struct(
@@ -69,90 +60,11 @@ const check = (call: string, result: number): number => {
   return result;
 };
 
-/** A descriptor and the duty to close it, which is done once. */
-export class OwnedFd {
-  readonly fd: number;
-  #open = true;
-  constructor(fd: number) {
-    this.fd = fd;
-  }
-  get open(): boolean {
-    return this.#open;
-  }
-  /** Bytes of the file behind it, 0 for what has no size. */
-  get size(): number {
-    return fstatSync(this.fd).size;
-  }
-  /** Another descriptor of the same file. */
-  duplicate(): OwnedFd {
-    return new OwnedFd(check('dup', dupFn(this.fd) as number));
-  }
-  close(): void {
-    if (!this.#open) return;
-    this.#open = false;
-    closeSync(this.fd);
-  }
-}
-
-function addFlags(fd: number, flags: number): void {
-  check('fcntl', fcntlFn(fd, F_SETFL, check('fcntl', fcntlFn(fd, F_GETFL, 0) as number) | flags) as number);
-}
-function removeFlags(fd: number, flags: number): void {
-  check('fcntl', fcntlFn(fd, F_SETFL, check('fcntl', fcntlFn(fd, F_GETFL, 0) as number) & ~flags) as number);
-}
-
 /** Two connected stream sockets. */
 export function socketPair(): [OwnedFd, OwnedFd] {
   const ends = [0, 0];
   check('socketpair', socketpairFn(AF_UNIX, SOCK_STREAM | O_CLOEXEC, 0, ends) as number);
   return [new OwnedFd(ends[0]!), new OwnedFd(ends[1]!)];
-}
-
-/** A fresh eventfd. */
-export function makeEventFd(): OwnedFd {
-  return new OwnedFd(check('eventfd', eventfdFn(0, O_CLOEXEC | O_NONBLOCK) as number));
-}
-
-const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
-
-/** Adds 1 to an eventfd (or writes 8 bytes to the pipe that stands for one). Does not wait. */
-export function signalEventFd(fd: number): void {
-  try {
-    writeSync(fd, ONE);
-  } catch (error) {
-    // EAGAIN: it is full, so its reader has plenty to wake for; EPIPE: its reader is gone, which its connection tells.
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'EAGAIN' && code !== 'EPIPE') throw error;
-  }
-}
-
-/** Signals must not block: the other side chose the file. */
-export function setNonBlocking(fd: number): void {
-  addFlags(fd, O_NONBLOCK);
-}
-
-/**
- * Runs `onSignal` from the event loop whenever the eventfd was written to; signals coalesce. The descriptor stays the
- * caller's. Node can listen to sockets and pipes only, so a copy of the eventfd takes the place of a pipe's descriptor
- * before the event loop first looks at it; from then on it is read like the pipe.
- */
-export function listenEventFd(fd: number, onSignal: () => void): { close(): void } {
-  setNonBlocking(fd);
-  const ends = [0, 0];
-  check('pipe2', pipeFn(ends, O_CLOEXEC | O_NONBLOCK) as number);
-  closeSync(ends[1]!);
-  const onread = {
-    buffer: Buffer.alloc(8),
-    callback: () => {
-      onSignal();
-      return true;
-    },
-  };
-  const socket = new Socket({ fd: ends[0], readable: true, writable: false, onread } as SocketConstructorOpts);
-  socket.on('error', () => {});
-  check('dup3', dup3Fn(fd, ends[0]!, O_CLOEXEC) as number);
-  socket.resume();
-  return { close: () => void socket.destroy() };
 }
 
 /** One socket that may be read again, or written. */
@@ -191,7 +103,7 @@ export class FdSocket {
     listenToSigio();
     watched.add(this.#ready);
     check('fcntl', fcntlFn(owned.fd, F_SETOWN, process.pid) as number);
-    addFlags(owned.fd, O_ASYNC | O_NONBLOCK);
+    addFileFlags(owned.fd, O_ASYNC | O_NONBLOCK);
     // What came before the signal was asked for makes none.
     setImmediate(this.#ready);
   }
@@ -253,7 +165,7 @@ export class FdSocket {
   close(): void {
     if (!this.#owned.open) return;
     // The file may live on in other processes: no more signals to us for it.
-    removeFlags(this.#owned.fd, O_ASYNC);
+    removeFileFlags(this.#owned.fd, O_ASYNC);
     watched.delete(this.#ready);
     this.#owned.close();
   }
@@ -269,18 +181,36 @@ function call(action: () => number): number {
   }
 }
 
-/** Listens on a unix socket path; every connection is handed over as a descriptor that Node has not read from. */
-export async function listenUnix(
-  path: string,
-  onConnection: (fd: OwnedFd) => void,
-): Promise<{ close(): Promise<void> }> {
+/** What a listener hands over. */
+export interface ConnectionEvents {
+  /** A connection that Node has not read from; it is the receiver's to close. */
+  onConnection(fd: OwnedFd): void;
+  /** A connection could not be taken (no descriptors left, say); it is closed, and the listener goes on. */
+  onRefused(error: Error): void;
+}
+
+/** Listens on a unix socket path. Rejects with Node's error. */
+export async function listenUnix(path: string, events: ConnectionEvents): Promise<{ close(): Promise<void> }> {
   const server = createServer({ pauseOnConnect: true }, (socket) => {
-    onConnection(takeDescriptor(socket));
+    socket.on('error', () => {});
+    let fd: OwnedFd;
+    try {
+      fd = takeDescriptor(socket);
+    } catch (error) {
+      socket.destroy();
+      events.onRefused(error as Error);
+      return;
+    }
+    events.onConnection(fd);
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(path, resolve);
+    server.listen(path, () => {
+      server.off('error', reject);
+      resolve();
+    });
   });
+  server.on('error', (error) => events.onRefused(error));
   return { close: () => new Promise((resolve) => server.close(() => resolve())) };
 }
 
@@ -295,9 +225,12 @@ export async function connectUnix(path: string): Promise<OwnedFd> {
   return takeDescriptor(socket);
 }
 
+/** Throws LibcError EMFILE. */
 function takeDescriptor(socket: Socket): OwnedFd {
   const { fd } = (socket as unknown as { _handle: { fd: number } })._handle;
-  const owned = new OwnedFd(fd).duplicate();
-  socket.destroy();
-  return owned;
+  try {
+    return new OwnedFd(fd).duplicate();
+  } finally {
+    socket.destroy();
+  }
 }

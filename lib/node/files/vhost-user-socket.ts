@@ -2,9 +2,11 @@
 // (vhost-user.rst, "Communication"). One end of a connection, front-end or back-end. Leaves what messages mean to
 // lib/vhost-user, and what descriptors are for to the device.
 import { ProtocolError } from '../../core/errors.js';
+import { VHOST_USER_MESSAGES_PER_TURN } from '../../core/limits.js';
 import { VHOST_USER_HDR } from '../../layout/vhost-user.js';
 import { checkHeader, type RawMessage } from '../../vhost-user/messages.js';
-import { FdSocket, type OwnedFd } from './unix-fds.js';
+import type { OwnedFd } from './owned-fd.js';
+import { FdSocket } from './unix-fds.js';
 
 export interface VhostUserSocketEvents {
   /** One message, in order. Its descriptors belong to the receiver. A ProtocolError ends the connection. */
@@ -23,6 +25,9 @@ interface Outgoing {
 /** Messages that wait for the peer to read; replies are small, so a peer that does not read them is stuck or hostile. */
 const OUTGOING_MAX = 64;
 
+/** A message is a header and its payload. */
+const READS_PER_TURN = 2 * VHOST_USER_MESSAGES_PER_TURN;
+
 export class VhostUserSocket {
   readonly #socket: FdSocket;
   readonly #events: VhostUserSocketEvents;
@@ -32,6 +37,7 @@ export class VhostUserSocket {
   #fds: OwnedFd[] = [];
   readonly #outgoing: Outgoing[] = [];
   #closed = false;
+  #later: NodeJS.Immediate | undefined;
 
   /** Takes over `fd`. */
   constructor(fd: OwnedFd, events: VhostUserSocketEvents) {
@@ -56,6 +62,7 @@ export class VhostUserSocket {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    clearImmediate(this.#later);
     for (const fd of this.#fds.splice(0)) fd.close();
     for (const { fds } of this.#outgoing.splice(0)) for (const fd of fds) fd.close();
     this.#socket.close();
@@ -88,11 +95,23 @@ export class VhostUserSocket {
     if (this.#closed) return;
     this.#flush();
     try {
-      while (!this.#closed && this.#readSome()) {}
+      for (let count = 0; !this.#closed && this.#readSome(); count++) {
+        if (count < READS_PER_TURN) continue;
+        this.#readLater();
+        return;
+      }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.#end(error.message);
     }
+  }
+
+  /** The sender does not rest; others have their turn first. */
+  #readLater(): void {
+    this.#later ??= setImmediate(() => {
+      this.#later = undefined;
+      this.#onReady();
+    });
   }
 
   /** One read of what the message still lacks, never of the next one: its descriptors would be taken for ours. */

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { errorMessage, ProtocolError } from '../../../lib/core/errors.js';
 import type { Log } from '../../../lib/core/log.js';
 import type { Picture } from '../../../lib/core/picture.js';
+import type { OwnedFd } from '../../../lib/node/files/owned-fd.js';
 import { writePng } from '../../../lib/node/files/png.js';
-import { type OwnedFd, socketPair } from '../../../lib/node/files/unix-fds.js';
+import { socketPair } from '../../../lib/node/files/unix-fds.js';
 import { GpuViewer, type ViewedScanout } from '../../../lib/vhost-user/gpu-viewer.js';
 
 /** What a guest is offered to show on: QEMU's own default. */
@@ -26,9 +27,13 @@ export function openDisplay(files: { dir: string; name: string } | undefined, lo
   const socket = new Socket({ fd: own.fd, readable: true, writable: true });
   const writer = files === undefined ? undefined : new FrameWriter(files.dir, files.name, log);
   const viewer = new GpuViewer(DISPLAYS, {
-    send: (bytes) => void socket.write(bytes),
+    // A server that asks without reading the answers is not read either, until it has read them.
+    send: (bytes) => {
+      if (!socket.write(bytes)) socket.pause();
+    },
     onFrame: (index, shown) => writer?.write(index, shown),
   });
+  socket.on('drain', () => socket.resume());
   socket.on('data', (bytes: Buffer) => {
     try {
       viewer.receive(bytes);

@@ -1,7 +1,7 @@
 // The socket of a display link: bytes between it and the viewer. Leaves the protocol to display-link.ts.
 import { Socket } from 'node:net';
 import type { Clock } from '../../../lib/core/clock.js';
-import type { OwnedFd } from '../../../lib/node/files/unix-fds.js';
+import type { OwnedFd } from '../../../lib/node/files/owned-fd.js';
 import { DisplayLink } from '../display-link.js';
 
 export interface DisplaySocket {
@@ -9,8 +9,15 @@ export interface DisplaySocket {
   close(): void;
 }
 
-/** Speaks to the viewer at the other end of `fd`, which it takes over. `onEnd` runs once, not after close(). */
-export function openDisplaySocket(fd: OwnedFd, clock: Clock, onEnd: (reason: string) => void): DisplaySocket {
+export interface DisplaySocketEvents {
+  /** Runs once, not after close(). */
+  onEnd(reason: string): void;
+  /** The viewer left a question unanswered. */
+  onSlow(what: string): void;
+}
+
+/** Speaks to the viewer at the other end of `fd`, which it takes over. Throws LibcError EMFILE, and leaves `fd` alone then. */
+export function openDisplaySocket(fd: OwnedFd, clock: Clock, events: DisplaySocketEvents): DisplaySocket {
   const own = fd.duplicate(); // Node closes what it is given
   fd.close();
   const socket = new Socket({ fd: own.fd, readable: true, writable: true });
@@ -23,11 +30,12 @@ export function openDisplaySocket(fd: OwnedFd, clock: Clock, onEnd: (reason: str
   const end = (reason: string): void => {
     if (!open) return;
     close();
-    onEnd(reason);
+    events.onEnd(reason);
   };
   const link = new DisplayLink({
     send: (bytes) => open && (bytes.length === 0 || socket.write(bytes)),
     broken: end,
+    slow: (what) => events.onSlow(what),
     clock,
   });
   socket.on('data', (bytes: Buffer) => link.receive(bytes));

@@ -3,10 +3,11 @@
 import { lstatSync, unlinkSync } from 'node:fs';
 import { errorMessage, UserError } from '../../../lib/core/errors.js';
 import { SOCKET_PATH_BYTES_MAX } from '../../../lib/core/limits.js';
-import { connectUnix, listenUnix, OwnedFd } from '../../../lib/node/files/unix-fds.js';
+import { OwnedFd } from '../../../lib/node/files/owned-fd.js';
+import { type ConnectionEvents, connectUnix, listenUnix } from '../../../lib/node/files/unix-fds.js';
 
 /** Throws UserError when the path cannot be listened on. A socket file whose listener ended is replaced. */
-export async function listenOn(path: string, onConnection: (fd: OwnedFd) => void): Promise<{ close(): Promise<void> }> {
+export async function listenOn(path: string, events: ConnectionEvents): Promise<{ close(): Promise<void> }> {
   if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) {
     throw new UserError(`the socket path ${path} is longer than ${SOCKET_PATH_BYTES_MAX} bytes`);
   }
@@ -19,7 +20,7 @@ export async function listenOn(path: string, onConnection: (fd: OwnedFd) => void
     unlinkSync(path);
   }
   try {
-    return await listenUnix(path, onConnection);
+    return await listenUnix(path, events);
   } catch (error) {
     throw new UserError(`cannot listen on ${path}: ${errorMessage(error)}`, { cause: error });
   }

@@ -1,11 +1,13 @@
 // One vhost-user connection over a unix socket: a device, its backend state machine, and what handles are here (file
 // descriptors: memory files, eventfds, the display socket). Leaves listening to unix-server.ts.
+import { errnoName } from '../../../lib/core/errno.js';
 import { ErrnoError, errorMessage, ProtocolError } from '../../../lib/core/errors.js';
 import type { Held } from '../../../lib/core/proto-types.js';
-import { VIRTIO_GPU_MAX_SCANOUTS } from '../../../lib/layout/virtio-gpu.js';
 import { featureBits, VIRTIO_F_RING_RESET } from '../../../lib/layout/virtio-ring.js';
+import { listenEventFd, setNonBlocking, signalEventFd } from '../../../lib/node/files/event-fds.js';
 import { LibcError, mapFile } from '../../../lib/node/files/libc.js';
-import { listenEventFd, type OwnedFd, setNonBlocking, signalEventFd } from '../../../lib/node/files/unix-fds.js';
+import type { OwnedFd } from '../../../lib/node/files/owned-fd.js';
+import { checkKick, checkMemory, checkSignal, checkStream } from '../../../lib/node/files/peer-fds.js';
 import { VhostUserSocket } from '../../../lib/node/files/vhost-user-socket.js';
 import { POINT } from '../../../lib/trace/points.js';
 import { BackendSession } from '../../../lib/vhost-user/backend-session.js';
@@ -37,11 +39,9 @@ export class UnixSession {
     this.name = setup.name;
     this.#setup = setup;
     this.#onClose = onClose;
-    // How many scanouts there are is the front-end's to say: QEMU puts its own number into the config space.
-    const displays = Array.from({ length: VIRTIO_GPU_MAX_SCANOUTS }, (_, index) => setup.displays[index]);
-    this.device = new GpuDevice({ ...setup, displays });
+    this.device = new GpuDevice(setup);
     const more = { features: TRANSPORT_FEATURES, protocolFeatures: 0n };
-    this.#backend = new GpuBackend(this.device, this.#transport(), more);
+    this.#backend = new GpuBackend(this.device, this.#transport(), setup.clock, more);
     this.#session = new BackendSession(this.#backend);
     this.#socket = new VhostUserSocket(fd, {
       onMessage: (message) => this.#onMessage(message),
@@ -52,23 +52,24 @@ export class UnixSession {
 
   #transport(): BackendTransport<OwnedFd> {
     return {
-      map: (handle, size) => {
-        // A file shorter than its region would be a SIGBUS at the first access past its end.
-        if (handle.size < size)
-          throw new ErrnoError('EINVAL', `memory file has ${handle.size} bytes, ${size} announced`);
-        try {
-          const raw = mapFile(handle.fd, size, true);
-          return { bytes: new Uint8Array(raw.buffer), close: () => raw.unmap() };
-        } catch (error) {
-          throw new ErrnoError('EINVAL', `memory file: ${errorMessage(error)}`, { cause: error });
-        }
+      check: (use, handle) => {
+        if (use === 'kick') checkKick(handle);
+        else if (use === 'call' || use === 'error') checkSignal(handle, use);
+        else checkStream(handle, use);
+      },
+      // A file shorter than its region would be a SIGBUS at the first access past its end. One that shrinks later still
+      // is: of this process, which serves no other front-end (docs/gpu-server.md).
+      checkMemory,
+      map: (handle, offset, size) => {
+        const raw = ofPeer(() => mapFile(handle.fd, size, true, offset));
+        return { bytes: new Uint8Array(raw.buffer), close: () => raw.unmap() };
       },
       notifier: (handle) => {
-        setNonBlocking(handle.fd);
-        const own = handle.duplicate();
-        return { signal: () => signalEventFd(own.fd), close: () => own.close() };
+        checkSignal(handle, 'a call');
+        ofPeer(() => setNonBlocking(handle.fd));
+        return { signal: () => this.#signal(handle), close: () => {} };
       },
-      listen: (handle, onKick) => listenEventFd(handle.fd, onKick),
+      listen: (handle, onKick) => ofPeer(() => listenEventFd(handle.fd, onKick)),
       release: (handle) => handle.close(),
       setBackendChannel: (handle) => handle.close(),
       setDisplay: (handle) => this.#setDisplay(handle),
@@ -76,15 +77,32 @@ export class UnixSession {
     };
   }
 
+  /** Whatever fails on a descriptor of the front-end ends its session, and nothing else. */
+  #signal(handle: OwnedFd): void {
+    try {
+      signalEventFd(handle.fd);
+    } catch (error) {
+      // Not at once: a queue is in the middle of its work.
+      setImmediate(() => this.close(`its call descriptor: ${errorMessage(error)}`));
+    }
+  }
+
   /** Another display takes the place of the old one, which a front-end that resets its device does not close first. */
   #setDisplay(fd: OwnedFd): void {
-    this.#display?.close();
     const { log, clock } = this.#setup;
-    this.#display = openDisplaySocket(fd, clock, (reason) => {
-      log.info({ device: this.name }, `display gone: ${reason}`);
-      this.device.setViewer(undefined);
-    });
-    this.device.setViewer(this.#display.link);
+    const display = ofPeer(() =>
+      openDisplaySocket(fd, clock, {
+        onEnd: (reason) => {
+          log.info({ device: this.name }, `display gone: ${reason}`);
+          this.#display = undefined;
+          this.device.setViewer(undefined);
+        },
+        onSlow: (what) => log.debug({ device: this.name }, `display: ${what}`),
+      }),
+    );
+    this.#display?.close();
+    this.#display = display;
+    this.device.setViewer(display.link);
   }
 
   #onMessage(message: RawMessage<OwnedFd>): void {
@@ -96,7 +114,7 @@ export class UnixSession {
       probe.at(POINT['vhost-user.answer'], requestName(message.request));
       this.#socket.send(reply);
     } catch (error) {
-      if (!(error instanceof ProtocolError || error instanceof ErrnoError || error instanceof LibcError)) throw error;
+      if (!(error instanceof ProtocolError || error instanceof ErrnoError)) throw error;
       log.error({ device: this.name, request: message.request }, `vhost-user: ${error.message}`);
       this.close(error.message);
     }
@@ -108,9 +126,12 @@ export class UnixSession {
   }
 
   held(): Held[] {
+    const several = (kind: string, count: number) => Array.from({ length: count }, () => ({ kind, name: this.name }));
+    const descriptors = 1 + this.#session.handleCount + (this.#display === undefined ? 0 : 1);
     return [
       { kind: 'session', name: this.name },
-      ...Array.from({ length: this.#backend.mappingCount }, () => ({ kind: 'mapping', name: this.name })),
+      ...several('mapping', this.#backend.mappingCount),
+      ...several('descriptor', descriptors),
       ...[...this.device.resources.all()].map(({ id }) => ({ kind: 'resource', name: `${this.name} ${id}` })),
     ];
   }
@@ -124,5 +145,15 @@ export class UnixSession {
     this.#display?.close();
     this.#setup.probe.at(POINT['session.give'], this.name);
     this.#onClose(reason);
+  }
+}
+
+/** What the C library refuses to do with a descriptor of the peer, or for lack of descriptors, is that peer's failure. */
+function ofPeer<T>(action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    if (!(error instanceof LibcError)) throw error;
+    throw new ErrnoError(errnoName(error.errno), error.message, { cause: error });
   }
 }

@@ -1,4 +1,5 @@
 import t from 'tap';
+import type { Notifier } from '../../../lib/core/notify.js';
 import { BackendSession } from '../../../lib/vhost-user/backend-session.js';
 import type { RingSetup, VhostUserDevice } from '../../../lib/vhost-user/device.js';
 import { type FrontendChannel, FrontendSession } from '../../../lib/vhost-user/frontend-session.js';
@@ -14,6 +15,8 @@ class Device implements VhostUserDevice<string> {
   readonly memorySlotsMax = 8;
   readonly running = new Map<number, RingSetup<string>>();
   readonly config = Uint8Array.from({ length: 16 }, (_, i) => i);
+  readonly signals: string[] = [];
+  resets = 0;
   accepted = 0n;
   memory: readonly MappedRegion<string>[] = [];
   readonly queueCount: number;
@@ -21,6 +24,10 @@ class Device implements VhostUserDevice<string> {
   constructor(queueCount: number, protocolFeatures: bigint) {
     this.queueCount = queueCount;
     this.protocolFeatures = protocolFeatures;
+  }
+  check(): void {}
+  openNotifier(handle: string): Notifier {
+    return { signal: () => this.signals.push(handle), close: () => {} };
   }
   setFeatures(features: bigint): void {
     this.accepted = features;
@@ -35,8 +42,9 @@ class Device implements VhostUserDevice<string> {
     this.running.delete(index);
     return 40 + index;
   }
-  setCall(): void {}
-  reset(): void {}
+  reset(): void {
+    this.resets++;
+  }
   readConfig(offset: number, size: number): Uint8Array | undefined {
     return offset + size <= this.config.length ? this.config.slice(offset, offset + size) : undefined;
   }
@@ -49,8 +57,9 @@ class Device implements VhostUserDevice<string> {
 }
 
 /** Both sessions back to back. */
-function pair(options: { queueCount?: number; slots?: boolean } = {}) {
-  const device = new Device(options.queueCount ?? 2, options.slots ? 1n << 15n : 0n);
+function pair(options: { queueCount?: number; slots?: boolean; reset?: boolean } = {}) {
+  const features = (options.slots ? 1n << 15n : 0n) | (options.reset ? 1n << 13n : 0n);
+  const device = new Device(options.queueCount ?? 2, features);
   const backend = new BackendSession<string>(device);
   const sent: string[] = [];
   const channel: FrontendChannel<string> = {
@@ -99,7 +108,6 @@ t.test('a device starts, stops and starts again in the order that back-ends take
     avail: 0x2000n,
     used: 0x3000n,
     kick: 'kick 1',
-    call: 'call',
   });
   t.same([...front.running], [0, 1]);
   t.equal(await front.stopRing(1), 41);
@@ -108,6 +116,21 @@ t.test('a device starts, stops and starts again in the order that back-ends take
   t.equal(front.running.size, 0);
   await front.start(start);
   t.equal(device.running.size, 2);
+});
+
+t.test('a reset stops the rings and is told where the back-end knows of it', async (t) => {
+  for (const reset of [true, false]) {
+    const { device, sent, front } = pair({ reset });
+    await front.connect(2);
+    await front.start(start);
+    sent.length = 0;
+    await front.reset();
+    t.equal(device.running.size, 0);
+    t.equal(device.resets, reset ? 1 : 0);
+    t.equal(sent.includes('RESET_DEVICE'), reset);
+    await front.start(start);
+    t.equal(device.running.size, 2);
+  }
 });
 
 t.test('with memory slots, a region is told once', async (t) => {

@@ -3,20 +3,14 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { ProtocolError } from '../../../../lib/core/errors.js';
 import { VHOST_USER_HDR } from '../../../../lib/layout/vhost-user.js';
-import {
-  connectUnix,
-  FdSocket,
-  listenEventFd,
-  listenUnix,
-  makeEventFd,
-  OwnedFd,
-  signalEventFd,
-  socketPair,
-} from '../../../../lib/node/files/unix-fds.js';
+import { listenEventFd, makeEventFd, signalEventFd } from '../../../../lib/node/files/event-fds.js';
+import { OwnedFd } from '../../../../lib/node/files/owned-fd.js';
+import { connectUnix, FdSocket, listenUnix, socketPair } from '../../../../lib/node/files/unix-fds.js';
 import { VhostUserSocket } from '../../../../lib/node/files/vhost-user-socket.js';
 import { withDeadline } from '../../../../lib/node/process/wait.js';
 import type { RawMessage } from '../../../../lib/vhost-user/messages.js';
 import { temporaryRunDir } from '../../../../testkit/processes.js';
+import { semaphore } from '../../../fixtures/descriptors.js';
 
 const DEADLINE_MS = 5000;
 
@@ -205,9 +199,12 @@ t.test('a listener hands over connections unread; a path without a listener is r
   await t.rejects(connectUnix(path), { code: 'ENOENT' });
   const accepted: OwnedFd[] = [];
   let wake = (): void => {};
-  const listener = await listenUnix(path, (fd) => {
-    accepted.push(fd);
-    wake();
+  const listener = await listenUnix(path, {
+    onConnection: (fd) => {
+      accepted.push(fd);
+      wake();
+    },
+    onRefused: (error) => t.fail(error.message),
   });
   const came = new Promise<void>((resolve) => (wake = resolve));
   const client = receiver(t, await connectUnix(path));
@@ -220,4 +217,65 @@ t.test('a listener hands over connections unread; a path without a listener is r
   await client.end();
   await listener.close();
   await t.rejects(connectUnix(path), { code: 'ENOENT' }, 'the path goes with it');
+});
+
+t.test(
+  'an eventfd that is never empty takes little of the processor, and every signal of another is heard',
+  async (t) => {
+    const endless = semaphore(0xffffffff);
+    let heard = 0;
+    const cpuBefore = process.cpuUsage();
+    const began = process.hrtime.bigint();
+    const enough = new Promise<void>((resolve) => {
+      const listener = listenEventFd(endless.fd, () => {
+        if (++heard === 400) resolve();
+      });
+      t.teardown(() => listener.close());
+    });
+    await withDeadline(enough, DEADLINE_MS, 'signals');
+    const { user, system } = process.cpuUsage(cpuBefore);
+    const wallUs = Number(process.hrtime.bigint() - began) / 1000;
+    t.ok(user + system < wallUs / 2, `${user + system} us of ${Math.round(wallUs)}`);
+    endless.close();
+    const plain = makeEventFd();
+    let count = 0;
+    let wake = (): void => {};
+    const listener = listenEventFd(plain.fd, () => {
+      count++;
+      wake();
+    });
+    for (let sent = 1; sent <= 100; sent++) {
+      const came = new Promise<void>((resolve) => (wake = resolve));
+      signalEventFd(plain.fd);
+      await withDeadline(came, DEADLINE_MS, 'signal');
+    }
+    t.equal(count, 100);
+    listener.close();
+    plain.close();
+  },
+);
+
+t.test('while one connection is flooded, the others are read', async (t) => {
+  const [ours, theirs] = socketPair();
+  const [quiet, quietEnd] = socketPair();
+  const FLOOD = 600;
+  let flooded = 0;
+  let floodedWhenHeard = -1;
+  let wake = (): void => {};
+  const flood = new VhostUserSocket(theirs, { onMessage: () => void flooded++, onEnd: () => {} });
+  const bystander = new VhostUserSocket(quietEnd, {
+    onMessage: () => {
+      floodedWhenHeard = flooded;
+      wake();
+    },
+    onEnd: () => {},
+  });
+  const sender = new FdSocket(ours, { onReady: () => {} });
+  const one = VHOST_USER_HDR.bytes({ request: 3, flags: 1, size: 0 });
+  for (let count = 0; count < FLOOD; count++) sender.write(one);
+  const other = new FdSocket(quiet, { onReady: () => {} });
+  other.write(one);
+  await withDeadline(new Promise<void>((resolve) => (wake = resolve)), DEADLINE_MS, 'message');
+  t.ok(floodedWhenHeard < FLOOD / 2, `${floodedWhenHeard} of ${FLOOD} before it`);
+  for (const socket of [flood, bystander, sender, other]) socket.close();
 });

@@ -144,16 +144,38 @@ t.test('a front-end brings up the device, and its driver draws', async (t) => {
   ]);
 });
 
-t.test('stopping all rings takes the resources; the next start begins anew on the same memory', async (t) => {
-  const { host, session, front, pixels } = await drawing(t);
+t.test('a device that is stopped goes on with what its driver made', async (t) => {
+  const { host, session, front } = await drawing(t);
   await front.frontend.stop();
-  t.equal(session.device.resources.count, 0);
   t.equal(host.notifiers, 0);
   t.equal(host.mapped, 1, 'the memory stays until it is replaced');
   await front.start();
   host.run();
+  t.equal(session.device.resources.count, 1);
+  const again = await front.send('RESOURCE_FLUSH', { resource_id: 1, r: { x: 0, y: 0, width: 8, height: 4 } });
+  t.equal(again.name, 'OK_NODATA');
+  t.equal(session.device.scanouts.get(0)?.flushCount, 2);
+});
+
+t.test('a reset takes the resources; the next start begins anew on the same memory', async (t) => {
+  const { host, session, front, pixels } = await drawing(t);
+  await front.frontend.reset();
+  t.equal(session.device.resources.count, 0);
+  t.equal(host.notifiers, 0, 'calls of stopped rings are given back');
+  await front.start();
+  host.run();
   await front.draw(1, 8, 4, pixels);
   t.equal(host.mapped, 1);
+});
+
+t.test('rings that begin at 0 and unused after they ran are those of another driver', async (t) => {
+  const { host, session, front, pixels } = await drawing(t);
+  await front.frontend.stop();
+  for (const ring of front.rings) ring.clear();
+  await front.start();
+  host.run();
+  t.equal(session.device.resources.count, 0);
+  await front.draw(1, 8, 4, pixels);
 });
 
 t.test('closing gives back memory, kicks, calls and resources, whatever ran', async (t) => {

@@ -234,4 +234,10 @@ t.test('the cursor queue answers where there is room for it, and nothing it does
   t.equal(cursor().image[100], 0x5a, 'the image is a copy');
   gpu.onCursor('UPDATE_CURSOR', { pos, resource_id: 0, hot_x: 0, hot_y: 0 });
   t.equal(cursor().visible, false);
+  gpu.onCursor('MOVE_CURSOR', { pos, resource_id: 5, hot_x: 0, hot_y: 0 });
+  t.equal(cursor().visible, true, 'the id of the command decides');
+  gpu.onCursor('MOVE_CURSOR', { pos, resource_id: 0, hot_x: 0, hot_y: 0 });
+  t.equal(cursor().visible, false);
+  gpu.onCursor('MOVE_CURSOR', { pos, resource_id: 5, hot_x: 0, hot_y: 0 });
+  t.equal(cursor().visible, true, 'also after one that hid it');
 });

@@ -62,6 +62,11 @@ class TestViewer {
     });
   }
 
+  /** The deadline of the open question passes. */
+  late(): void {
+    [...this.timers.keys()][0]!();
+  }
+
   /** Greets as a viewer with EDID does. */
   greet(features = 3): this {
     this.link.start();
@@ -117,12 +122,67 @@ t.test('a question asked before the greeting is answered waits for it', async (t
   }
 });
 
-t.test('a viewer that answers wrongly, unasked or not at all is given up, and questions end', async (t) => {
+t.test(
+  'a viewer that does not answer in time is kept, its late reply skipped, and the guest not kept waiting',
+  async (t) => {
+    const viewer = new TestViewer().greet();
+    const answers: unknown[] = [];
+    const info = () => viewer.link.ask({ name: 'GET_DISPLAY_INFO', hdr: HDR }, (answer) => answers.push(answer?.name));
+    const edid = (scanout: number) =>
+      viewer.link.ask({ name: 'GET_EDID', hdr: HDR, scanout }, (answer) => answers.push(answer?.name));
+    viewer.seen();
+    edid(3);
+    viewer.late();
+    t.same(answers.splice(0), [undefined]);
+    edid(0);
+    t.same(answers.splice(0), [undefined], 'its reply could not be told from the late one');
+    info();
+    t.same(viewer.seen(1), [[11, 3], [3]]);
+    viewer.link.receive(viewer.reply(11, EDID));
+    t.same(answers.splice(0), [], 'the late reply is skipped');
+    viewer.link.receive(viewer.reply(3, INFO));
+    t.same(answers.splice(0), ['OK_DISPLAY_INFO']);
+    edid(3);
+    viewer.link.receive(viewer.reply(11, EDID));
+    t.same(answers.splice(0), ['OK_EDID'], 'and it is asked again');
+    t.equal(viewer.broken, undefined);
+  },
+);
+
+t.test('a viewer that leaves the EDID of one scanout unanswered is asked for the others only', async (t) => {
+  const viewer = new TestViewer().greet();
+  const answers: unknown[] = [];
+  viewer.link.ask({ name: 'GET_EDID', hdr: HDR, scanout: 1 }, (answer) => answers.push(answer?.name));
+  viewer.late();
+  viewer.link.ask({ name: 'GET_DISPLAY_INFO', hdr: HDR }, (answer) => answers.push(answer?.name));
+  viewer.link.receive(viewer.reply(3, INFO));
+  viewer.seen();
+  viewer.link.ask({ name: 'GET_EDID', hdr: HDR, scanout: 1 }, (answer) => answers.push(answer?.name));
+  viewer.link.ask({ name: 'GET_EDID', hdr: HDR, scanout: 0 }, (answer) => answers.push(answer?.name));
+  viewer.link.receive(viewer.reply(11, EDID));
+  t.same(answers, [undefined, 'OK_DISPLAY_INFO', undefined, 'OK_EDID']);
+  t.same(viewer.seen(1), [[11, 0]]);
+});
+
+t.test('a greeting that is answered late still says what the viewer knows', async (t) => {
+  const viewer = new TestViewer();
+  const answers: unknown[] = [];
+  viewer.link.start();
+  viewer.link.ask({ name: 'GET_EDID', hdr: HDR, scanout: 0 }, (answer) => answers.push(answer?.name));
+  viewer.late();
+  t.same(answers.splice(0), [undefined]);
+  viewer.link.receive(viewer.reply(1, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0)));
+  t.same(viewer.seen(), [[1], [2, 1, 0]]);
+  viewer.link.ask({ name: 'GET_EDID', hdr: HDR, scanout: 0 }, (answer) => answers.push(answer?.name));
+  viewer.link.receive(viewer.reply(11, EDID));
+  t.same(answers, ['OK_EDID']);
+});
+
+t.test('a viewer that answers wrongly or unasked is given up, and questions end', async (t) => {
   const breaks: [string, (viewer: TestViewer) => void][] = [
     ['another request', (viewer) => viewer.link.receive(viewer.reply(11, EDID))],
     ['another size', (viewer) => viewer.link.receive(viewer.reply(3, EDID))],
     ['no reply flag', (viewer) => viewer.link.receive(viewer.reply(3, INFO, 0))],
-    ['nothing', (viewer) => [...viewer.timers.keys()][0]!()],
   ];
   for (const [title, act] of breaks) {
     const viewer = new TestViewer().greet();
