@@ -1,7 +1,7 @@
 // The guest kernel put together: boot in Linux's order (store, shutdown watch, xenbus, devices), its one user that shows a
 // picture on each display that comes up, and shutdown. Pure: pages, calls and the store are given to it.
 import type { Clock } from '../../lib/core/clock.js';
-import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
+import { ErrnoError, errorMessage, isOurBug } from '../../lib/core/errors.js';
 import type { Log } from '../../lib/core/log.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
 import type { Probe } from '../../lib/core/probe.js';
@@ -214,6 +214,7 @@ export class Kernel {
     try {
       await showPicture({ gpu, memory, clock, probe, picture });
     } catch (error) {
+      if (isOurBug(error)) throw error;
       if (gpu.removed || this.#shuttingDown) return;
       await this.#reportFailure(`the picture is not shown: ${errorMessage(error)}`);
       return;
@@ -233,7 +234,7 @@ export class Kernel {
     await this.#load.start(this.#xenbus.newToken());
   }
 
-  /** For whoever waits for the picture. */
+  /** For the toolstack, which waits for the picture. */
   async #reportFailure(text: string): Promise<void> {
     this.#parts.log.error(text);
     await this.#store.write(DATA_KEY.failure, text.slice(0, 1024)).catch(none);

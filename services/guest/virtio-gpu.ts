@@ -5,7 +5,7 @@
 import type { Clock } from '../../lib/core/clock.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { dmaAddressOf } from '../../lib/core/dma-address.js';
-import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
+import { ErrnoError, errorMessage, isOurBug } from '../../lib/core/errors.js';
 import type { Log } from '../../lib/core/log.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
 import type { Probe } from '../../lib/core/probe.js';
@@ -209,6 +209,7 @@ export class VirtioGpu implements VirtioDriver {
     this.#parts.vcpu.run(() => {
       this.#configWork = false;
       this.#exclusive(() => this.#configChangedWork()).catch((error) => {
+        if (isOurBug(error)) throw error;
         this.#parts.log.error(`display change: ${errorMessage(error)}`);
       });
     });
@@ -298,6 +299,7 @@ export class VirtioGpu implements VirtioDriver {
       for (const reply of replies)
         await reply.wait({ clock: this.#parts.clock, ms: DEADLINE_MS.removalReplies, what: 'RESOURCE_UNREF' });
     } catch (error) {
+      if (isOurBug(error)) throw error;
       this.#parts.log.warn(`removal: ${errorMessage(error)}`);
     }
   }
