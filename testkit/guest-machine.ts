@@ -1,9 +1,11 @@
 // A whole guest in one process, for tests of its kernel: RAM, shared_info and exit page as plain buffers, the project's own
 // store, GPU device and register file behind them, event channels that deliver as Xen does, and a backend that can be told
 // to misbehave. Everything happens from setImmediate, so that the guest is outside while its exits are under way.
+
 import { dmaAddressOf } from '../lib/core/dma-address.js';
 import { ErrnoError } from '../lib/core/errors.js';
 import { GrantMemory } from '../lib/core/grant-memory.js';
+import { DomId, EvtchnPort } from '../lib/core/ids.js';
 import { NO_LOG } from '../lib/core/log.js';
 import { RegionMemory } from '../lib/core/memory.js';
 import { NO_PROBE, type Probe } from '../lib/core/probe.js';
@@ -27,7 +29,7 @@ import { GPU_FEATURES, GpuDevice } from '../services/vhost-gpu/device.js';
 import { StoreLab } from './store-lab.js';
 import { TestClock } from './test-clock.js';
 
-export const DOMID = 5;
+export const DOMID = DomId(5);
 export const FRONT = 'device/virtio-mmio/0';
 export const FRONT_PATH = `/local/domain/${DOMID}/${FRONT}`;
 export const BACK_PATH = `/local/domain/0/backend/virtio-mmio/${DOMID}/0`;
@@ -95,10 +97,17 @@ export class GuestMachine {
       probe,
     });
     this.kernel = new Kernel({
-      ...{ domid: DOMID, vcpu: this.vcpu, memory: this.memory, sharedInfo: this.sharedInfo, storePort: 1, probe },
+      ...{
+        domid: DOMID,
+        vcpu: this.vcpu,
+        memory: this.memory,
+        sharedInfo: this.sharedInfo,
+        storePort: EvtchnPort(1),
+        probe,
+      },
       store: this.#storeClient(),
       calls: {
-        allocUnbound: () => this.vcpu.hypercall(() => this.#soon(() => this.#allocUnbound())),
+        allocUnbound: () => this.vcpu.hypercall(() => this.#soon(() => EvtchnPort(this.#allocUnbound()))),
         close: (port) => this.vcpu.hypercall(() => this.#soon(() => this.#close(port))),
         shutdown: (reason) =>
           this.vcpu.hypercall(() =>

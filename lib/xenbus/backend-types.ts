@@ -109,7 +109,7 @@ export type BackEffect =
   | { readonly type: 'unwire' }
   | { readonly type: 'unclaimRange'; readonly base: number }
   /** And those of the queues. */
-  | { readonly type: 'unbindPort'; readonly port: number }
+  | { readonly type: 'unbindPort'; readonly port: EvtchnPort }
   | { readonly type: 'closeSession' };
 
 export interface BackStep {

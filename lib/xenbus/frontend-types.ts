@@ -54,7 +54,7 @@ export interface FrontState {
   readonly queues?: number;
   /** Set from a failure on: no further connection until the device is made anew. */
   readonly failure?: Failure;
-  /** The driver could not probe; that does not end it yet. */
+  /** Why the driver could not probe the last connection; that does not end it yet. */
   readonly setback?: Failure;
   /** Where `releasing` goes. */
   readonly after?: 'closing' | 'failed' | 'gone' | 'lookingAgain';

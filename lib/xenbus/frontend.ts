@@ -169,7 +169,10 @@ export const WORK: FrontTables['work'] = {
   },
   confirming: {
     effect: () => ({ type: 'switchState', state: S.Connected }),
-    done: (state, value) => ({ ...switched(S.Connected, () => 'connected')(state, value), attempts: 0 }),
+    done: ({ setback: _passed, ...state }, value) => ({
+      ...switched(S.Connected, () => 'connected')(state, value),
+      attempts: 0,
+    }),
   },
   // State 5 first: the backend is to serve registers until 6, and `releasing` may still use them.
   reporting: {
@@ -214,9 +217,9 @@ export const WORK: FrontTables['work'] = {
     failed: (state, failure) => ({ ...state, phase: 'closed', failure }),
   },
   givingUp: {
-    effect: () => ({ type: 'error', errno: EIO, text: `${FRONT_ATTEMPTS_MAX} connections in a row came to nothing` }),
-    done: (state) => ({ ...state, phase: 'closed', failure: { errno: EIO, text: 'gave up' } }),
-    failed: (state) => ({ ...state, phase: 'closed', failure: { errno: EIO, text: 'gave up' } }),
+    effect: (state) => ({ type: 'error', ...gaveUp(state) }),
+    done: (state) => ({ ...state, phase: 'closed', failure: gaveUp(state) }),
+    failed: (state) => ({ ...state, phase: 'closed', failure: gaveUp(state) }),
   },
 };
 
@@ -233,8 +236,14 @@ function lookAgain(state: FrontState, failure: Failure): FrontState {
     : fail(state, failure);
 }
 
-function explained({ setback: _told, ...state }: FrontState): FrontState {
+function explained(state: FrontState): FrontState {
   return { ...state, phase: 'releasing' };
+}
+
+/** Why no further connection is begun: with what the driver said of the last one. */
+function gaveUp({ setback }: FrontState): Failure {
+  const why = setback === undefined ? '' : `: ${setback.text}`;
+  return { errno: EIO, text: `${FRONT_ATTEMPTS_MAX} connections in a row came to nothing${why}` };
 }
 
 /** Without what `releasing` gave back last. */

@@ -1,6 +1,6 @@
 // The store's client over any channel: one promise a request, watches told apart by token, transactions repeated on
 // EAGAIN. Leaves bytes to the channel and points' labels to labels.ts.
-import { ErrnoError, PeerDiedError, ProtocolError } from '../core/errors.js';
+import { ErrnoError, PeerDiedError, ProtocolError, passOver } from '../core/errors.js';
 import { NO_PROBE, type Probe } from '../core/probe.js';
 import { XS, type XsMessage, xsdError, xsName } from '../layout/xs-wire.js';
 import { POINT } from '../trace/points.js';
@@ -176,7 +176,7 @@ export class ChannelStoreClient implements StoreClient {
       result = await body(this.#ops(txId));
     } catch (error) {
       // The abort's own outcome adds nothing: the transaction ends with the connection at the latest.
-      await this.request(XS.XS_TRANSACTION_END, 'F\0', txId).catch(() => {});
+      await this.request(XS.XS_TRANSACTION_END, 'F\0', txId).catch(passOver);
       throw error;
     }
     await this.request(XS.XS_TRANSACTION_END, 'T\0', txId);

@@ -8,7 +8,7 @@ import { DirectKicks } from '../../lib/events/direct.js';
 export class DirectWrites {
   readonly #doorbell: Doorbell;
   readonly #kicks: DirectKicks;
-  /** Sending ends, opened at the first kick; undefined for a doorbell that is gone: its owner died, and nobody is to hear. */
+  /** Sending ends, opened at the first kick; undefined for a doorbell that is gone: the process that it would have woken has died. */
   readonly #ends = new Map<NotifyHandle, Notifier | undefined>();
 
   /** `table`: the page, mapped. */

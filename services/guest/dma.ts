@@ -6,6 +6,7 @@
 
 import { grantDmaAddress } from '../../lib/core/dma-address.js';
 import { assert, ErrnoError } from '../../lib/core/errors.js';
+import type { DomId } from '../../lib/core/ids.js';
 import type { Probe } from '../../lib/core/probe.js';
 import type { TableAllocator } from '../../lib/virtio/driver-queue.js';
 import { GrantTable } from './grant-table.js';
@@ -26,7 +27,7 @@ export interface DmaMemory {
 export interface DmaSpaces {
   readonly plain: DmaMemory;
   /** Granted to that domain. Rejects with ErrnoError where there is no grant table. */
-  granted(backendDomid: number): Promise<DmaMemory>;
+  granted(backendDomid: DomId): Promise<DmaMemory>;
 }
 
 /** The kernel's: plain pages, and a pool of granted ones for each domain that a backend is in. */
@@ -51,7 +52,7 @@ export class DmaPools implements DmaSpaces {
     return this.#table?.taken ?? 0;
   }
 
-  async granted(backendDomid: number): Promise<DmaMemory> {
+  async granted(backendDomid: DomId): Promise<DmaMemory> {
     this.#table ??= new GrantTable(await this.#setUp(), this.#probe);
     let memory = this.#granted.get(backendDomid);
     if (memory === undefined) {
@@ -67,13 +68,13 @@ export class DmaPools implements DmaSpaces {
 export class GrantedPages implements PageSource {
   readonly #pages: PageSource;
   readonly #table: GrantTable;
-  readonly #domid: number;
+  readonly #domid: DomId;
   /** Reference of each page that is out, by its number. */
   readonly #refs = new Map<number, number>();
   /** Given back while the backend still had them mapped: kept until it has not. */
   readonly #stuck = new Set<PageRun>();
 
-  constructor(pages: PageSource, table: GrantTable, domid: number) {
+  constructor(pages: PageSource, table: GrantTable, domid: DomId) {
     this.#pages = pages;
     this.#table = table;
     this.#domid = domid;
@@ -87,7 +88,7 @@ export class GrantedPages implements PageSource {
     return this.#grant(this.#pages.scattered(count));
   }
 
-  /** The grant goes first: a page is never somebody else's while the backend may touch it. */
+  /** The grant goes first: a page is given to no other user while the backend may touch it. */
   release(run: PageRun): void {
     this.#stuck.add(run);
     for (const each of this.#stuck) if (this.#revoke(each)) this.#stuck.delete(each);

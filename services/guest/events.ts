@@ -1,7 +1,9 @@
 // Event channels as a guest kernel uses them: ports bound to interrupts, masks, handlers run at upcalls
 // (drivers/xen/events/events_base.c is what it follows). Unmasking clears the mask before it looks at pending.
 // Leaves the words and the order of an upcall to lib/events, how a port comes to be, and the exits, to vCPU and hypervisor.
+
 import { ErrnoError } from '../../lib/core/errors.js';
+import type { DomId, EvtchnPort } from '../../lib/core/ids.js';
 import type { Probe } from '../../lib/core/probe.js';
 import { TwoLevelWords } from '../../lib/events/two-level.js';
 import { NO_PORT, UpcallScan } from '../../lib/events/upcall-scan.js';
@@ -17,13 +19,13 @@ const VCPU = 0;
 
 export interface EventCalls {
   /** EVTCHNOP_alloc_unbound for ourselves. */
-  allocUnbound(remoteDomid: number): Promise<number>;
-  close(port: number): Promise<void>;
+  allocUnbound(remoteDomid: DomId): Promise<EvtchnPort>;
+  close(port: EvtchnPort): Promise<void>;
 }
 
 interface Binding {
   readonly irq: number;
-  readonly port: number;
+  readonly port: EvtchnPort;
   handler: (() => Promise<void>) | undefined;
 }
 
@@ -55,7 +57,7 @@ export class Events {
   }
 
   /** xenbus_alloc_evtchn and bind_evtchn_to_irq: a port for that domain, masked, with an interrupt and no handler yet. */
-  async allocate(remoteDomid: number): Promise<{ port: number; irq: number }> {
+  async allocate(remoteDomid: DomId): Promise<{ port: EvtchnPort; irq: number }> {
     const port = await this.#calls.allocUnbound(remoteDomid);
     if (port <= 0 || port >= EVTCHN_2L_NR_CHANNELS) throw new ErrnoError('EINVAL', `port ${port}`);
     this.#probe.at(POINT['port.take'], '', port, remoteDomid);
@@ -66,8 +68,8 @@ export class Events {
     return { port, irq };
   }
 
-  /** bind_evtchn_to_irq: an interrupt for a port that somebody else made. It is ours to the end, and no leak. */
-  bind(port: number): number {
+  /** bind_evtchn_to_irq: an interrupt for a port that the toolstack made (the store's). It stays to the end, and is no leak. */
+  bind(port: EvtchnPort): number {
     const irq = this.#freeIrq();
     const binding: Binding = { irq, port, handler: undefined };
     this.#byPort.set(port, binding);
@@ -76,7 +78,7 @@ export class Events {
     return irq;
   }
 
-  portOf(irq: number): number | undefined {
+  portOf(irq: number): EvtchnPort | undefined {
     return this.#byIrq.get(irq)?.port;
   }
 
@@ -107,11 +109,11 @@ export class Events {
     await this.#calls.close(binding.port);
   }
 
-  mask(port: number): void {
+  mask(port: EvtchnPort): void {
     this.#words.setMask(port);
   }
 
-  async unmask(port: number): Promise<void> {
+  async unmask(port: EvtchnPort): Promise<void> {
     this.#words.clearMask(port);
     if (!this.#words.isPending(port)) return;
     // Pending meanwhile: only Xen can raise the upcall of a PVH guest.
@@ -134,7 +136,7 @@ export class Events {
 
   async #handle(port: number): Promise<void> {
     const handler = this.#byPort.get(port)?.handler;
-    // Without a handler the event stays pending, as Linux leaves it: it is delivered when somebody asks for the interrupt.
+    // Without a handler the event stays pending, as Linux leaves it: it is delivered once request() gives the interrupt a handler.
     if (handler === undefined) return;
     this.#probe.at(HOP.guestUpcall.point, '', port);
     this.#words.clearPending(port);

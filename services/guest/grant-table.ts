@@ -1,6 +1,8 @@
 // The guest's own grant table: references handed out in runs, entries published and revoked in the order that lets another
 // domain never see half of one (xen/include/public/grant_table.h). Leaves pages to dma.ts.
+
 import { assert, ErrnoError } from '../../lib/core/errors.js';
+import type { DomId } from '../../lib/core/ids.js';
 import type { Probe } from '../../lib/core/probe.js';
 import {
   GNTTAB_NR_RESERVED_ENTRIES,
@@ -35,7 +37,7 @@ export class GrantTable {
   }
 
   /** Lets `domid` read and write `count` pages from frame `gfn` on; the first of as many references in a row. Throws ENOMEM. */
-  grant(gfn: number, count: number, domid: number): number {
+  grant(gfn: number, count: number, domid: DomId): number {
     const first = this.#findRun(count);
     for (let index = 0; index < count; index++) {
       const word = this.#word(first + index);

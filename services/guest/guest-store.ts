@@ -1,4 +1,4 @@
-// The store as the guest's kernel reaches it: answers and watch events enter through the vCPU's gate, as the interrupt of the
+// The store as the guest's kernel reaches it: answers and watch events enter by Vcpu.enter, as the interrupt of the
 // store's port would bring them. Messages are points of the client (lib/xenstore/client.ts).
 import type { Probe } from '../../lib/core/probe.js';
 import { POINT } from '../../lib/trace/points.js';
@@ -39,14 +39,14 @@ export class GuestStore extends GuestStoreOps {
   /** Like StoreClient.transaction: the body is repeated on EAGAIN; what it throws aborts. */
   transaction<T>(body: (tx: GuestStoreOps) => Promise<T>): Promise<T> {
     const inside = async (tx: StoreOps): Promise<T> => {
-      // The start was answered outside the gate.
+      // The start was answered outside the vCPU.
       await this.vcpu.enter(Promise.resolve());
       return body(new GuestStoreOps(tx, this.vcpu));
     };
     return this.vcpu.enter(this.#client.transaction(inside));
   }
 
-  /** Events come one by one through the gate, in the store's order. */
+  /** Events enter the vCPU one by one, in the store's order. */
   async watch(path: string, token: string, onEvent: (path: string) => void): Promise<void> {
     await this.vcpu.enter(this.#client.watch(path, token, (changed) => this.vcpu.run(() => onEvent(changed))));
     this.#probe.at(POINT['watch.take'], path);

@@ -1,7 +1,9 @@
 // The guest kernel put together: boot in Linux's order (store, shutdown watch, xenbus, devices), its one user that shows a
 // picture on each display that comes up, and shutdown. Pure: pages, calls and the store are given to it.
+
 import type { Clock } from '../../lib/core/clock.js';
 import { ErrnoError, errorMessage, isOurBug } from '../../lib/core/errors.js';
+import type { DomId, EvtchnPort } from '../../lib/core/ids.js';
 import type { Log } from '../../lib/core/log.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
 import type { Probe } from '../../lib/core/probe.js';
@@ -35,7 +37,7 @@ export interface HyperCalls extends EventCalls {
 }
 
 export interface KernelParts {
-  readonly domid: number;
+  readonly domid: DomId;
   readonly vcpu: Vcpu;
   readonly memory: GuestMemory;
   readonly sharedInfo: Uint8Array;
@@ -43,10 +45,10 @@ export interface KernelParts {
   readonly store?: StoreClient;
   /** The ring page cannot be used any more. */
   readonly onStoreLost?: (error: Error) => void;
-  /** Already behind the vCPU's gate. */
+  /** Each enters the vCPU by itself (Vcpu.hypercall). */
   readonly calls: HyperCalls;
   /** The store's own port, unmasked first of all. */
-  readonly storePort: number;
+  readonly storePort: EvtchnPort;
   readonly rules: CoreRules;
   readonly personality: GpuPersonality;
   readonly picture: Picture;
@@ -145,7 +147,7 @@ export class Kernel {
     this.#parts.log.error({ held }, 'not everything was given back');
   }
 
-  /** Runs behind the vCPU's gate; resolves when the kernel is up and lives by its watches. */
+  /** Runs on the vCPU; resolves when the kernel is up and lives by its watches. */
   async boot(): Promise<void> {
     if (this.#ring === undefined) await this.#unmaskStorePort();
     else await this.#ring.open();

@@ -1,6 +1,6 @@
 // The load that `xenwire latency` measures: cheap commands on the cursor queue, one after the other (closed loop) or each at
 // its own time (open loop), asked for and answered through the store. Every request leaves a record before it is published
-// and one when its used buffer is seen; everything between is recorded by whoever the notification passes.
+// and one when its used buffer is seen; everything between is recorded by the processes that the notification passes.
 //
 // In the open loop a request that starts late, because the guest was outside or its processor busy, keeps its intended time:
 // its delay counts as latency (no coordinated omission). Leaves the queue to cursor-queue.ts.
@@ -40,7 +40,7 @@ export function intendedNs(index: number, rate: number): number {
   return Math.round((index * 1e9) / rate);
 }
 
-/** Watches for runs and performs them, one at a time. Behind the vCPU's gate. */
+/** Watches for runs and performs them, one at a time. Runs on the vCPU. */
 export class LatencyLoad {
   readonly #parts: LoadParts;
   #lastId: number | undefined;
@@ -66,7 +66,7 @@ export class LatencyLoad {
       this.#lastId = run.id;
       await this.#parts.store.write(LATENCY_KEY.done, formatAnswer(await this.#perform(run)));
     } catch (error) {
-      if (!(error instanceof ErrnoError)) throw error; // the store refused: nobody measures any more
+      if (!(error instanceof ErrnoError)) throw error; // the store refused: the measuring process is gone
     } finally {
       this.#running = false;
     }

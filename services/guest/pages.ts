@@ -6,7 +6,7 @@ import type { Probe } from '../../lib/core/probe.js';
 import { POINT } from '../../lib/trace/points.js';
 
 export const PAGE_SIZE = 4096;
-/** Below 1 MiB a PC keeps firmware, and the kernel its own image above; nobody gets those pages. */
+/** Below 1 MiB a PC keeps firmware, and the kernel its own image above; take() gives none of those pages. */
 const RESERVED_PAGES = 512;
 /** Pages of the runs of a scattered allocation, in turn. Odd lengths, so that pixel rows cross their borders. */
 const RUN_LENGTHS = [7, 1, 13, 3, 29, 5, 61, 2];

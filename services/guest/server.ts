@@ -1,8 +1,8 @@
 // The guest as a process: finds its token, takes its domain's pages, and lets the kernel run on them. What comes from sockets
 // and doorbells is handed to the vCPU; everything else is in the pure files beside this one.
 import { readFile } from 'node:fs/promises';
-import { ErrnoError, UserError } from '../../lib/core/errors.js';
-import { DOMID_SELF } from '../../lib/core/ids.js';
+import { ErrnoError, passOver, UserError } from '../../lib/core/errors.js';
+import { DOMID_SELF, domIdFrom, evtchnPortFrom } from '../../lib/core/ids.js';
 import { RegionMemory } from '../../lib/core/memory.js';
 import { type Probe, probeOfDomain } from '../../lib/core/probe.js';
 import type { GuestPages } from '../../lib/core/proto-types.js';
@@ -54,8 +54,8 @@ export async function start(context: ServiceContext, options: GuestOptions): Pro
   checkMemory(picture, memory.size, options.image, context);
   const kernel = new Kernel({
     ...{ vcpu, memory, sharedInfo, picture },
-    domid: pages.domid,
-    storePort: pages.store_port,
+    domid: domIdFrom(pages.domid),
+    storePort: evtchnPortFrom(pages.store_port),
     ...(options.storeTransport === 'ring'
       ? {}
       : { store: lastingStoreClient(() => context.connect('xenstored', { token, onLost: 'keep' }), probe) }),
@@ -85,7 +85,7 @@ async function findToken(context: ServiceContext, name: string): Promise<string 
   context.own('wait for the token', () => abort.abort());
   context.ready(`waiting for domain ${name}`);
   const read = async (): Promise<string | undefined> => {
-    const text = (await readFile(path, 'utf8').catch(() => '')).trim();
+    const text = ((await readFile(path, 'utf8').catch(passOver)) ?? '').trim();
     return text === '' ? undefined : text;
   };
   return retryOnChange(path, read, abort.signal);
@@ -163,7 +163,7 @@ function hypercalls(hypervisor: BusClient, vcpu: Vcpu, mapGrants: Attached['mapG
       const { port } = await vcpu.hypercall(() =>
         remote.evtchn_alloc_unbound({ dom: DOMID_SELF, remote_dom: remoteDomid }),
       );
-      return port;
+      return evtchnPortFrom(port);
     },
     close: async (port) => {
       await vcpu.hypercall(() => remote.evtchn_close({ port }));

@@ -1,7 +1,9 @@
 // The guest's store on its ring page, as a real guest has it: the page that the toolstack set aside is granted to dom0 under
 // the reference reserved for it, the store's port is an interrupt, and what is sent is told by an event. Leaves the ring's
 // bytes to lib/xenstore; nothing here is used when the store is reached over the bus.
+
 import { ErrnoError } from '../../lib/core/errors.js';
+import type { EvtchnPort } from '../../lib/core/ids.js';
 import { DOM0 } from '../../lib/core/ids.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
 import type { Probe } from '../../lib/core/probe.js';
@@ -22,7 +24,7 @@ export interface StoreRingParts {
   readonly memory: GuestMemory;
   readonly probe: Probe;
   /** The store's port. */
-  readonly port: number;
+  readonly port: EvtchnPort;
   /** HVM_PARAM_STORE_PFN: the frame of the page. */
   readonly frame: () => Promise<number>;
   /** The grant table, mapped. */
@@ -44,7 +46,7 @@ export class StoreRing implements StoreChannel {
     this.#parts = parts;
   }
 
-  /** Once, at boot, behind the vCPU's gate. Rejects with ErrnoError when the domain was built without a store. */
+  /** Once, at boot, on the vCPU. Rejects with ErrnoError when the domain was built without a store. */
   async open(): Promise<void> {
     const { events, memory, probe, port } = this.#parts;
     const frame = await this.#parts.frame();

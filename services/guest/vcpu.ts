@@ -1,4 +1,4 @@
-// The guest's one vCPU: a gate through which every piece of guest code runs, and the exits that close it.
+// The guest's one vCPU: the one way in for every piece of guest code, and the exits during which nothing comes in.
 //
 // On hardware nothing runs on a vCPU that has left the guest. Here guest code is asynchronous functions, so the same must be
 // arranged: whatever comes from outside (store replies and events, timers, doorbells) enters by run() or enter(), one at a
@@ -6,8 +6,10 @@
 // completed, a wanted upcall goes first, as an interrupt injected at entry, and runs to its end before the interrupted code.
 // Upcall handlers therefore await nothing but exits and hypercalls.
 // Leaves event-channel words to events.ts and what is mapped at an address to the hypervisor.
+
 import { errnoName } from '../../lib/core/errno.js';
 import { assert, ErrnoError, PeerDiedError } from '../../lib/core/errors.js';
+import type { EvtchnPort } from '../../lib/core/ids.js';
 import type { Probe } from '../../lib/core/probe.js';
 import { EXIT_DIR, EXIT_REASON, VCPU_EXIT, VCPU_STATE } from '../../lib/layout/ours/vcpu-exit.js';
 import { POINT } from '../../lib/trace/points.js';
@@ -114,12 +116,12 @@ export class Vcpu {
   }
 
   /** EVTCHNOP_send as the hypercall that it is. Throws what Xen answers. */
-  async send(port: number): Promise<void> {
+  async send(port: EvtchnPort): Promise<void> {
     check(await this.#exit({ reason: EXIT_REASON.EVTCHN_SEND, data: BigInt(port) }), 'EVTCHNOP_send');
   }
 
   /** EVTCHNOP_unmask. */
-  async unmask(port: number): Promise<void> {
+  async unmask(port: EvtchnPort): Promise<void> {
     check(await this.#exit({ reason: EXIT_REASON.EVTCHN_UNMASK, data: BigInt(port) }), 'EVTCHNOP_unmask');
   }
 

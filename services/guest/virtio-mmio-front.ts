@@ -1,6 +1,8 @@
 // The xenbus driver of virtio-mmio devices: performs what the frontend machine of lib/xenbus/frontend.ts asks for, one effect
 // after another inside the xenwatch callback, with the guest's ranges, ports and virtio transport.
+
 import { assert } from '../../lib/core/errors.js';
+import type { DomId } from '../../lib/core/ids.js';
 import type { Log } from '../../lib/core/log.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
 import type { Probe } from '../../lib/core/probe.js';
@@ -28,7 +30,7 @@ export interface FrontParts {
   readonly dma: DmaSpaces;
   readonly probe: Probe;
   readonly log: Log;
-  readonly domid: number;
+  readonly domid: DomId;
   /** Fresh virtio drivers for one device. */
   readonly makeDrivers: () => readonly VirtioDriver[];
   /** The device reached Connected with this driver. */

@@ -1,7 +1,9 @@
 // The guest's virtio-mmio transport and virtio core: finds the device, negotiates, sets up queues, hands out interrupts, and
 // takes everything down again, with the register accesses of Linux's virtio_mmio.c and virtio.c in their order.
 // Leaves what the device is to its driver (virtio-gpu.ts) and how an access leaves the guest to the vCPU.
+
 import { assert, ErrnoError } from '../../lib/core/errors.js';
+import type { DomId, EvtchnPort } from '../../lib/core/ids.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
 import type { Probe } from '../../lib/core/probe.js';
 import {
@@ -89,12 +91,12 @@ export interface TransportParts {
   readonly memory: GuestMemory;
   readonly dma: DmaSpaces;
   /** Whom granted pages are granted to: the domain that the backend is in. */
-  readonly backendDomid: number;
+  readonly backendDomid: DomId;
   readonly probe: Probe;
   readonly base: number;
   readonly irq: number;
   /** Event channels that are sent on instead of QueueNotify, index = queue. */
-  readonly queuePorts: readonly number[];
+  readonly queuePorts: readonly EvtchnPort[];
 }
 
 interface Queue {

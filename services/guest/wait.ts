@@ -1,9 +1,9 @@
-// How guest code sleeps: completions and deadlines whose wake-ups pass the vCPU's gate, as a scheduler would have it.
+// How guest code sleeps: completions and deadlines whose wake-ups enter the vCPU by Vcpu.run, as a scheduler would have it.
 import type { Clock, Timer } from '../../lib/core/clock.js';
 import { DeadlineError } from '../../lib/core/errors.js';
 import type { Vcpu } from './vcpu.js';
 
-/** Something that happens once; whoever waits goes on then, whoever comes later at once. */
+/** Something that happens once: wait() before it resolves then, and after it at once. */
 export class Completion<T = void> {
   readonly #vcpu: Vcpu;
   readonly #waiters: { resolve: (value: T) => void; reject: (error: Error) => void }[] = [];

@@ -6,6 +6,7 @@ import type { Clock } from '../../lib/core/clock.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { ERRNO } from '../../lib/core/errno.js';
 import { DeadlineError, ErrnoError, errorMessage } from '../../lib/core/errors.js';
+import type { DomId } from '../../lib/core/ids.js';
 import type { Log } from '../../lib/core/log.js';
 import type { Probe } from '../../lib/core/probe.js';
 import { XEN_BUS_ID_SIZE, XENBUS_KEY, XenbusState } from '../../lib/layout/xenbus.js';
@@ -34,7 +35,7 @@ export interface XenbusParts {
   readonly clock: Clock;
   readonly probe: Probe;
   readonly log: Log;
-  readonly domid: number;
+  readonly domid: DomId;
 }
 
 interface Entry {

@@ -1,7 +1,9 @@
 // One device of the guest's xenbus and what drivers do with it: its own state and the other end's, switching states, reporting
 // errors (drivers/xen/xenbus/xenbus_client.c). Every state and key that the guest writes for a device passes here, and is held
 // to the protocol's tables at the write (lib/xenbus/rules.ts). Leaves which devices there are to xenbus-core.ts.
+
 import { ErrnoError } from '../../lib/core/errors.js';
+import { DOMID_INVALID, type DomId } from '../../lib/core/ids.js';
 import type { Log } from '../../lib/core/log.js';
 import type { Probe } from '../../lib/core/probe.js';
 import { errorKey, XENBUS_KEY, XenbusState } from '../../lib/layout/xenbus.js';
@@ -41,7 +43,7 @@ export interface DeviceParts {
   readonly rules: CoreRules;
   readonly probe: Probe;
   readonly log: Log;
-  readonly domid: number;
+  readonly domid: DomId;
 }
 
 /** `device/virtio-mmio/0` is device 0; NaN for a directory that is named otherwise. */
@@ -58,7 +60,8 @@ export class XenbusDevice {
   down: Completion;
   driver: XenbusDriver | undefined;
   otherend = '';
-  otherendId = -1;
+  /** Set before the driver's probe. */
+  otherendId: DomId = DOMID_INVALID;
   /** Set by a core that notices it: nothing is written for this device any more. */
   vanished = false;
   readonly #parts: DeviceParts;

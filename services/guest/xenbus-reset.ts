@@ -4,6 +4,7 @@
 import type { Clock } from '../../lib/core/clock.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { DeadlineError } from '../../lib/core/errors.js';
+import type { DomId } from '../../lib/core/ids.js';
 import type { Log } from '../../lib/core/log.js';
 import type { Probe } from '../../lib/core/probe.js';
 import { XENBUS_KEY, XenbusState } from '../../lib/layout/xenbus.js';
@@ -40,7 +41,7 @@ export interface ResetParts {
   readonly clock: Clock;
   readonly probe: Probe;
   readonly log: Log;
-  readonly domid: number;
+  readonly domid: DomId;
   readonly newToken: () => string;
 }
 

@@ -11,7 +11,7 @@ export class Xenwatch {
     this.#log = log;
   }
 
-  /** Called from guest code, behind the vCPU's gate. `of` is the watch it belongs to. */
+  /** Called from guest code, on the vCPU. `of` is the watch it belongs to. */
   add(of: object, run: () => Promise<void>): void {
     this.#queue.push({ of, run });
     if (!this.#running) void this.#work();

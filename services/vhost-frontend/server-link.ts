@@ -5,6 +5,7 @@
 import type { Clock } from '../../lib/core/clock.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { assert, DeadlineError, ErrnoError, isOurBug, PeerDiedError, passOver } from '../../lib/core/errors.js';
+import type { DomId } from '../../lib/core/ids.js';
 import type { BackendRequest } from '../../lib/vhost-user/messages.js';
 import type { DeviceServer, ServerHandle, ServerSession } from './device-server.js';
 import type { DeviceType } from './device-types.js';
@@ -42,7 +43,7 @@ type LinkState =
 
 export class ServerLink {
   readonly #name: string;
-  readonly #domid: number;
+  readonly #domid: DomId;
   readonly #type: DeviceType;
   readonly #deps: ServerLinkDeps;
   readonly #events: ServerLinkEvents;
@@ -51,7 +52,7 @@ export class ServerLink {
   #config: Uint8Array = new Uint8Array(0);
 
   /** `name`: of the device at the server. */
-  constructor(id: { name: string; domid: number; type: DeviceType }, deps: ServerLinkDeps, events: ServerLinkEvents) {
+  constructor(id: { name: string; domid: DomId; type: DeviceType }, deps: ServerLinkDeps, events: ServerLinkEvents) {
     this.#name = id.name;
     this.#domid = id.domid;
     this.#type = id.type;

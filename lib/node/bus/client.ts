@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import * as zmq from 'zeromq';
 import type { EventBody, EventServiceName, Remote, ServiceName } from '../../core/bus.js';
 import { errnoName } from '../../core/errno.js';
-import { ErrnoError, errorMessage, PeerDiedError } from '../../core/errors.js';
+import { ErrnoError, errorMessage, PeerDiedError, passOver } from '../../core/errors.js';
 import type { Log } from '../../core/log.js';
 import type { Point, Probe } from '../../core/probe.js';
 import type { Envelope, Services, Welcome } from '../../core/proto-types.js';
@@ -83,7 +83,7 @@ export class ZmqBusClient implements BusClient {
         path,
         async () => {
           if (!existsSync(path)) return undefined;
-          return connectLive(path, client.#id, () => client.#onLost(), setup.signal).catch(() => undefined);
+          return connectLive(path, client.#id, () => client.#onLost(), setup.signal).catch(passOver);
         },
         setup.signal,
       );

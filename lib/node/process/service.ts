@@ -4,7 +4,7 @@
 import { existsSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { DEADLINE_MS } from '../../core/deadlines.js';
-import { DeadlineError, ErrnoError, errorMessage, PeerDiedError, UserError } from '../../core/errors.js';
+import { DeadlineError, ErrnoError, errorMessage, PeerDiedError, passOver, UserError } from '../../core/errors.js';
 import { POLL_US_MAX } from '../../core/limits.js';
 import { LOG_LEVELS, type LogLevel } from '../../core/log.js';
 import { type Doorbell, NOTIFY_MODES, type NotifyMode } from '../../core/notify.js';
@@ -269,9 +269,7 @@ class RunningService<Options> {
     const path = runPaths.live(runDir, HOST);
     const id = `${name}.${incarnation.toString(36)}.host`;
     const attempt = (): Promise<LiveConnection | undefined> | undefined =>
-      existsSync(path)
-        ? connectLive(path, id, () => void this.#stop(`${HOST} ended`)).catch(() => undefined)
-        : undefined;
+      existsSync(path) ? connectLive(path, id, () => void this.#stop(`${HOST} ended`)).catch(passOver) : undefined;
     const live = await retryOnChange(path, attempt, this.#abort.signal);
     if (live === undefined) return;
     if (this.#abort.signal.aborted) live.close();
@@ -281,7 +279,7 @@ class RunningService<Options> {
   async #dom0Token(runDir: string): Promise<string> {
     const path = runPaths.dom0Token(runDir);
     const read = async (): Promise<string | undefined> => {
-      const text = await readFile(path, 'utf8').catch(() => '');
+      const text = (await readFile(path, 'utf8').catch(passOver)) ?? '';
       return text === '' ? undefined : text;
     };
     return (await retryOnChange(path, read, this.#abort.signal)) ?? '';

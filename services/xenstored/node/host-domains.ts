@@ -1,7 +1,7 @@
 // What xenstored asks the hypervisor: who a peer is, whether a domain exists, and which domains changed when VIRQ_DOM_EXC
 // says that some did. Leaves what follows from that to the store.
 
-import { ErrnoError } from '../../../lib/core/errors.js';
+import { ErrnoError, passOver } from '../../../lib/core/errors.js';
 import { DOMID_INVALID } from '../../../lib/core/ids.js';
 import type { DomainState } from '../../../lib/core/proto-types.js';
 import type { BusClient, ServiceContext } from '../../../lib/core/service.js';
@@ -51,7 +51,7 @@ export class HostDomains {
     context.own('VIRQ_DOM_EXC bell', () => bell.release());
     const { fd } = await this.#hypervisor.dev_evtchn_open({ readable: bell.handle });
     context.own('event channels', async () => {
-      await this.#hypervisor.dev_evtchn_close({ fd }).catch(() => {});
+      await this.#hypervisor.dev_evtchn_close({ fd }).catch(passOver);
     });
     const { local_port: port } = await this.#hypervisor.dev_evtchn_bind_virq({ fd, virq: VIRQ.DOM_EXC });
     // An event descriptor needs no write-back: each event is a ring of our doorbell, and rings coalesce as events do.

@@ -307,7 +307,10 @@ t.test('a driver that could not probe is worth another connection, and five of t
   books.fails = (effect) => effect.type === 'register';
   for (let round = 0; round < FRONT_ATTEMPTS_MAX; round++) books.see(InitWait, Connected, Closing, Closed);
   t.equal(books.log.filter((step) => step === 'register').length, FRONT_ATTEMPTS_MAX);
-  t.same([books.own, books.state.failure?.text, books.held()], [Closed, 'gave up', 0]);
+  t.same(
+    [books.own, books.state.failure?.text, books.held()],
+    [Closed, '5 connections in a row came to nothing: register', 0],
+  );
 });
 
 t.test(

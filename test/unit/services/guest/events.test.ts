@@ -1,5 +1,7 @@
 // Event channels of the guest over shared_info: what is delivered, when, and in which order.
+
 import t from 'tap';
+import { DOM0, EvtchnPort } from '../../../../lib/core/ids.js';
 import { NO_PROBE } from '../../../../lib/core/probe.js';
 import { SHARED_INFO, VCPU_INFO } from '../../../../lib/layout/evtchn.js';
 import { VCPU_EXIT, VCPU_STATE } from '../../../../lib/layout/ours/vcpu-exit.js';
@@ -42,7 +44,7 @@ function rig(ports: number[]) {
     vcpu,
     probe: NO_PROBE,
     calls: {
-      allocUnbound: async () => ports.shift() ?? 0,
+      allocUnbound: async () => EvtchnPort(ports.shift() ?? 0),
       close: async (port) => void closed.push(port),
     },
   });
@@ -54,9 +56,9 @@ function rig(ports: number[]) {
   return { events, raise, bit, closed, unmasked, vcpu };
 }
 
-t.test('a port is masked until somebody asks for its interrupt; what came before is delivered then', async (t) => {
+t.test('a port is masked until its interrupt is asked for; what came before is delivered then', async (t) => {
   const { events, raise, bit, unmasked } = rig([5]);
-  const { port, irq } = await events.allocate(0);
+  const { port, irq } = await events.allocate(DOM0);
   t.equal(bit('evtchn_mask', 5), true);
   raise(port);
   await turns();
@@ -75,7 +77,7 @@ t.test('a port is masked until somebody asks for its interrupt; what came before
 
 t.test('an event during its handler runs the handler again', async (t) => {
   const { events, raise } = rig([5]);
-  const { irq } = await events.allocate(0);
+  const { irq } = await events.allocate(DOM0);
   let count = 0;
   await events.request(irq, async () => {
     if (count++ === 0) raise(5);
@@ -91,7 +93,7 @@ t.test('ports of all words are found; a scan goes on where the last one stopped'
   const { events, raise, vcpu } = rig([...numbers]);
   const order: number[] = [];
   for (const _ of numbers) {
-    const { irq, port } = await events.allocate(0);
+    const { irq, port } = await events.allocate(DOM0);
     await events.request(irq, async () => void order.push(port));
   }
   for (const port of [...numbers].reverse()) raise(port);
@@ -115,7 +117,7 @@ t.test('ports of all words are found; a scan goes on where the last one stopped'
 
 t.test('unbinding masks, closes once, and is a no-op the second time', async (t) => {
   const { events, raise, bit, closed } = rig([5]);
-  const { irq } = await events.allocate(0);
+  const { irq } = await events.allocate(DOM0);
   let count = 0;
   await events.request(irq, async () => void count++);
   await events.unbind(irq);
@@ -131,8 +133,8 @@ t.test('unbinding masks, closes once, and is a no-op the second time', async (t)
 
 t.test('an interrupt has one handler, and numbers begin where Linux begins', async (t) => {
   const { events } = rig([5, 6]);
-  const first = await events.allocate(0);
-  const second = await events.allocate(0);
+  const first = await events.allocate(DOM0);
+  const second = await events.allocate(DOM0);
   t.same([first.irq, second.irq], [16, 17]);
   await events.request(first.irq, async () => {});
   await t.rejects(
@@ -148,7 +150,7 @@ t.test('an interrupt has one handler, and numbers begin where Linux begins', asy
 
 t.test('a port that cannot be one is refused', async (t) => {
   const { events } = rig([0, 4096]);
-  await t.rejects(events.allocate(0), { code: 'EINVAL' });
-  await t.rejects(events.allocate(0), { code: 'EINVAL' });
+  await t.rejects(events.allocate(DOM0), { code: 'EINVAL' });
+  await t.rejects(events.allocate(DOM0), { code: 'EINVAL' });
   t.end();
 });

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
+import { DOM0, DomId } from '../../../../lib/core/ids.js';
 import { NO_PROBE } from '../../../../lib/core/probe.js';
 import {
   GNTTAB_NR_RESERVED_ENTRIES,
@@ -30,7 +31,7 @@ const valid = (bytes: Uint8Array): number[] =>
 t.test('references are in a row, past the reserved ones, and name the frames', async (t) => {
   const bytes = new Uint8Array(PAGE);
   const table = new GrantTable(bytes, NO_PROBE);
-  const first = table.grant(0x123, 3, 4);
+  const first = table.grant(0x123, 3, DomId(4));
   t.equal(first, GNTTAB_NR_RESERVED_ENTRIES);
   t.same(entry(bytes, first + 2), { flags: GTF_permit_access, domid: 4, frame: 0x125 });
   t.equal(table.taken, 3);
@@ -38,15 +39,15 @@ t.test('references are in a row, past the reserved ones, and name the frames', a
   t.equal(entry(bytes, first).flags, 0);
   t.equal(table.taken, 0);
   t.throws(() => table.revoke(first, 1), /not out/);
-  t.throws(() => table.grant(0, ENTRIES, 0), { code: 'ENOMEM' });
-  t.equal(table.grant(0, ENTRIES - GNTTAB_NR_RESERVED_ENTRIES, 0), first, 'to the last one');
-  t.throws(() => table.grant(0, 1, 0), { code: 'ENOMEM' });
+  t.throws(() => table.grant(0, ENTRIES, DOM0), { code: 'ENOMEM' });
+  t.equal(table.grant(0, ENTRIES - GNTTAB_NR_RESERVED_ENTRIES, DOM0), first, 'to the last one');
+  t.throws(() => table.grant(0, 1, DOM0), { code: 'ENOMEM' });
 });
 
 t.test('what the other domain has mapped stays granted as a whole', async (t) => {
   const bytes = new Uint8Array(PAGE);
   const table = new GrantTable(bytes, NO_PROBE);
-  const first = table.grant(1, 3, 0);
+  const first = table.grant(1, 3, DOM0);
   setFlags(bytes, first + 2, GTF_permit_access | GTF_reading | GTF_writing);
   t.notOk(table.revoke(first, 3));
   t.same(valid(bytes), [first, first + 1, first + 2]);
@@ -60,7 +61,7 @@ t.test("a page given back while it is mapped is nobody else's until it is not", 
   const bytes = new Uint8Array(PAGE);
   const all = new Pages(4 << 20, NO_PROBE);
   const pools = new DmaPools(all, async () => bytes, NO_PROBE);
-  const { pages, address } = await pools.granted(0);
+  const { pages, address } = await pools.granted(DOM0);
   const [one, other] = [pages.contiguous(1), pages.contiguous(1)];
   t.equal(address(one.addr + 5), (1n << 63n) | (BigInt(GNTTAB_NR_RESERVED_ENTRIES) << 12n) | 5n);
   t.throws(() => address(0x300000), /not granted/);
@@ -77,7 +78,7 @@ t.test("a page given back while it is mapped is nobody else's until it is not", 
 t.test('grants that do not suffice take no page', async (t) => {
   const all = new Pages(8 << 20, NO_PROBE);
   const pools = new DmaPools(all, async () => new Uint8Array(PAGE), NO_PROBE);
-  const { pages } = await pools.granted(0);
+  const { pages } = await pools.granted(DOM0);
   t.throws(() => pages.scattered(ENTRIES), { code: 'ENOMEM' });
   t.equal(all.taken, 0);
   t.equal(pools.grantsTaken, 0);
@@ -96,7 +97,7 @@ t.test('references are never handed out twice, and all come back', async () => {
       for (const each of steps) {
         if (each.op === 'grant') {
           try {
-            out.push({ first: table.grant(out.length, each.count, 0), count: each.count });
+            out.push({ first: table.grant(out.length, each.count, DOM0), count: each.count });
           } catch (error) {
             if ((error as { code?: string }).code !== 'ENOMEM') throw error;
           }

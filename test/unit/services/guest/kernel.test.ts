@@ -163,36 +163,39 @@ t.test('what the guest cannot use is reported where people and toolstacks look',
   t.end();
 });
 
-t.test('a device that is none, or refuses, fails the connection and everything comes back', async (t) => {
-  const cases: [string, MachineOptions, (machine: GuestMachine) => void][] = [
-    ['no registers answer', {}, (machine) => (machine.registers = undefined)],
-    ['no VERSION_1', { features: 2n }, () => {}],
-    [
-      'queues larger than memory',
-      { queueSize: 32768, ramMib: 8 },
-      (machine) => machine.kernel.pages.scattered(machine.kernel.pages.free),
-    ],
-    ['queues of no size', { queueSize: 0 }, () => {}],
-  ];
-  for (const [name, options, spoil] of cases) {
-    const machine = new GuestMachine(options);
-    machine.provision();
-    machine.boot();
-    await machine.settle();
-    machine.backendOffers();
-    await machine.settle();
-    machine.backendConnects();
-    spoil(machine);
-    const pages = machine.kernel.pages.taken;
-    await machine.settle();
-    t.equal(machine.front, 5, name);
-    t.equal(machine.ports.size, 0);
-    t.equal(machine.kernel.ranges.count, 0);
-    t.equal(machine.kernel.pages.taken, pages);
-    t.match(machine.read(`${HOME}/error/${FRONT}/error`), /registering the device/);
-  }
-  t.end();
-});
+t.test(
+  'a device that is none, or refuses, closes the connection with a reason, and everything comes back',
+  async (t) => {
+    const cases: [string, MachineOptions, (machine: GuestMachine) => void][] = [
+      ['no registers answer', {}, (machine) => (machine.registers = undefined)],
+      ['no VERSION_1', { features: 2n }, () => {}],
+      [
+        'queues larger than memory',
+        { queueSize: 32768, ramMib: 8 },
+        (machine) => machine.kernel.pages.scattered(machine.kernel.pages.free),
+      ],
+      ['queues of no size', { queueSize: 0 }, () => {}],
+    ];
+    for (const [name, options, spoil] of cases) {
+      const machine = new GuestMachine(options);
+      machine.provision();
+      machine.boot();
+      await machine.settle();
+      machine.backendOffers();
+      await machine.settle();
+      machine.backendConnects();
+      spoil(machine);
+      const pages = machine.kernel.pages.taken;
+      await machine.settle();
+      t.equal(machine.front, 6, name);
+      t.equal(machine.ports.size, 0);
+      t.equal(machine.kernel.ranges.count, 0);
+      t.equal(machine.kernel.pages.taken, pages);
+      t.match(machine.read(`${HOME}/error/${FRONT}/error`), /registering the device/);
+    }
+    t.end();
+  },
+);
 
 t.test('a state that conflicts in the store is written again, without limit', async (t) => {
   const { machine } = machineOf();

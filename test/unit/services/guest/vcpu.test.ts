@@ -1,6 +1,8 @@
 // One vCPU: what runs when, while it is outside and after.
+
 import t from 'tap';
 import { ErrnoError, PeerDiedError } from '../../../../lib/core/errors.js';
+import { EvtchnPort } from '../../../../lib/core/ids.js';
 import { NO_PROBE } from '../../../../lib/core/probe.js';
 import { EXIT_DIR, EXIT_REASON, VCPU_EXIT, VCPU_STATE } from '../../../../lib/layout/ours/vcpu-exit.js';
 import { Vcpu } from '../../../../services/guest/vcpu.js';
@@ -180,7 +182,7 @@ t.test('rings without an answer, and answers that nobody waits for, are ignored'
 
 t.test('EVTCHNOP_send and unmask leave as such and throw what Xen answers', async (t) => {
   const { vcpu, log, answer, request } = rig();
-  vcpu.run(() => void vcpu.send(7).catch((error) => log.push(error.code)));
+  vcpu.run(() => void vcpu.send(EvtchnPort(7)).catch((error) => log.push(error.code)));
   t.match(request(), { reason: EXIT_REASON.EVTCHN_SEND, data: 7n });
   answer(0n, -22);
   await turns();

@@ -1,8 +1,10 @@
 // A guest that names pages which it has not granted, or not any more, or for reading only: the device server's queue or
 // command fails, and no byte of such a page goes in or out.
+
 import t from 'tap';
 import { dmaAddressOf, dmaWire, grantDmaAddress, grantRefOf } from '../../../../lib/core/dma-address.js';
 import { GrantMemory } from '../../../../lib/core/grant-memory.js';
+import { DOM0 } from '../../../../lib/core/ids.js';
 import { NO_LOG } from '../../../../lib/core/log.js';
 import { RegionMemory } from '../../../../lib/core/memory.js';
 import { NO_PROBE } from '../../../../lib/core/probe.js';
@@ -26,7 +28,7 @@ async function stage() {
   const ram = new Uint8Array(8 << 20).fill(SECRET);
   const table = new Uint8Array(PAGE);
   const memory = new RegionMemory([{ base: 0, bytes: ram }]);
-  const dma = await new DmaPools(new Pages(ram.length, NO_PROBE), async () => table, NO_PROBE).granted(0);
+  const dma = await new DmaPools(new Pages(ram.length, NO_PROBE), async () => table, NO_PROBE).granted(DOM0);
   const granted = new GrantMemory({ ram, table, domid: 0 });
   const deferred: (() => void)[] = [];
   const errors: number[] = [];
