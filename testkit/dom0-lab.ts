@@ -173,7 +173,7 @@ export class RecordingServer implements DeviceServer {
     return this.#held.length;
   }
 
-  /** Its front-end ended: nobody is told. */
+  /** Its front-end ended: no handler is told. */
   forget(): void {
     for (const end of [...this.#sessions.values()]) end();
   }

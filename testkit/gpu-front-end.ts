@@ -1,4 +1,4 @@
-// A vhost-user front-end with a virtio-gpu driver behind it, over whatever carries messages to vhost-gpu: for tests of the
+// A vhost-user front-end with a virtio-gpu driver behind it, over any transport to vhost-gpu: for tests of the
 // device server without guest, hypervisor or xenbus.
 import type { GuestMemory } from '../lib/core/memory.js';
 import { VIRTIO_GPU_QUEUE_COUNT } from '../lib/layout/virtio-gpu.js';

@@ -136,7 +136,7 @@ export class FakeGuest {
     return this.#read().state;
   }
 
-  /** Leaves with whatever is given, hostile values included. The answer, or undefined while none came. */
+  /** Leaves with what is given, hostile values included. The answer, or undefined while none came. */
   exit(fields: Partial<ReturnType<typeof VCPU_EXIT.decode>>): { data: bigint; rc: number } | undefined {
     const blank = { state: VCPU_STATE.EXIT, reason: 0, addr: 0n, data: 0n, size: 0, dir: 0, rc: 0, count: 0 };
     VCPU_EXIT.encode({ ...blank, ...fields }, this.#page);

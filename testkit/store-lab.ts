@@ -28,7 +28,7 @@ export class StoreLab {
   readonly #dropped = new Set<string>();
   #reqId = 0;
 
-  /** `planted` false: whoever fills the store plants it. Without time nothing takes time. */
+  /** `planted` false: the test that fills the store plants it. Without time nothing takes time. */
   constructor(compat?: Compat, planted = true, time?: HostTime, probe?: Probe) {
     this.store = new Store(
       {

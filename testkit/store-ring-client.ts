@@ -1,5 +1,5 @@
 // A guest's end of its ring page, as a wire for store-wire-client.ts: the page is a file of the daemon's folder, and a byte in the
-// FIFO beside it makes the daemon look at its rings (xenstored-shim.c, ring-daemon.ts). Nobody tells this end of what comes,
+// FIFO beside it makes the daemon look at its rings (xenstored-shim.c, ring-daemon.ts). No event tells this end of what comes,
 // so it looks. Made before the domain is introduced; leaves that, and its release, to the user.
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';

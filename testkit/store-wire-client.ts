@@ -9,7 +9,7 @@ import { withDeadline } from '../lib/node/process/wait.js';
 const HEADER = XSD_SOCKMSG.size;
 const AT = XSD_SOCKMSG.offset;
 const ANSWER_MS = 20_000;
-/** Marks a barrier's request; nobody else uses it. */
+/** Marks a barrier's request; no test uses it. */
 export const BARRIER_ID = 0xffff_fffe;
 
 /** A message as it travelled; the payload's char codes are its bytes. */

@@ -44,7 +44,7 @@ function folder(t: Owner): string {
   return dir;
 }
 
-/** Resolves once somebody accepts on the socket; rejects when the daemon ended instead or nobody did in time. */
+/** Resolves once the daemon accepts on the socket; rejects when it ended instead or did not in time. */
 async function accepting(daemon: Daemon): Promise<Daemon> {
   const deadline = Date.now() + READY_MS;
   for (;;) {

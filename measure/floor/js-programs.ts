@@ -49,7 +49,7 @@ export async function zeromqJsFloor(socketPath: string, rounds: number): Promise
   }
 }
 
-/** One-way nanoseconds between two spinning processes: what shared memory costs when nobody sleeps. */
+/** One-way nanoseconds between two spinning processes: what shared memory costs while both look. */
 export async function spinFloor(file: string, rounds: number): Promise<Figures> {
   const page = createPath(file, 4096);
   const echo = await child('spin', file);

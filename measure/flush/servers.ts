@@ -110,7 +110,7 @@ class Server {
   static async start(dir: string, name: string, program: string, args: readonly string[]): Promise<Server> {
     const path = join(dir, `${name}.sock`);
     const child = spawn(program, [...args, `--socket-path=${path}`], { stdio: 'ignore' });
-    // The path is there a moment before anybody listens on it.
+    // The path is there a moment before the server listens on it.
     const listening = retryOnChange(path, () => connectUnix(path).catch(() => undefined));
     const connection = await withDeadline(listening, DEADLINE_MS.measuredStart, `start of ${program}`);
     const answers: ((message: RawMessage<OwnedFd>) => void)[] = [];

@@ -178,7 +178,7 @@ function bySequence(
   const missing = found.filter((record) => record === undefined).length;
   if (missing > 0) faults.push(`${missing} of ${trail.count} requests were never ${what}`);
   if (doubled > 0) faults.push(`${doubled} requests were ${what} twice`);
-  if (strange > 0) faults.push(`${strange} requests were ${what} that nobody asked for`);
+  if (strange > 0) faults.push(`${strange} requests were ${what} that the guest did not make`);
   return found;
 }
 

@@ -151,7 +151,7 @@ export class MeasuredLab {
 
   /** Has the guest issue requests and hands over what was recorded. Throws LabError when records were overwritten. */
   async run(load: LoadChoice): Promise<Batch> {
-    this.#feed.read(); // what came before is nobody's
+    this.#feed.read(); // what came before belongs to no measurement
     const lostBefore = new Map(this.#feed.lost);
     const first = this.#nextSequence;
     const answer = await this.load(load);

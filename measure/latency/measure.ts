@@ -1,5 +1,5 @@
 // One measurement in a running lab: batches of requests until there are samples enough, each batch followed and checked.
-// Batches are so small that no history ring goes round within one: what is drained between them costs nobody a core.
+// Batches are so small that no history ring goes round within one: draining runs between them, and takes no core from a process that is measured.
 
 import { HISTORY_RECORDS } from '../../lib/core/limits.js';
 import type { Load } from '../../lib/trace/latency-run.js';

@@ -89,7 +89,7 @@ export function reportText(result: LatencyResult): string[] {
   ];
 }
 
-/** Everything that anybody recorded around one notification, in microseconds from the request's intended start. */
+/** Everything that any process recorded around one notification, in microseconds from the request's intended start. */
 export function timeline({ request, direction, ns, records }: Exceeded): string[] {
   const rows = records.map(({ ns: at, process, point, label, a, b }) => [
     `${(Number(at - request.intendedNs) / 1000).toFixed(1)} us`.padStart(12),

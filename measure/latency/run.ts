@@ -221,7 +221,7 @@ class Run {
     this.#curves[resultKey(of)] ??= curves;
     const missed = tally.unkicked + tally.uncalled;
     if (missed > tally.samples / 2) {
-      this.#warn(`${resultKey(of)}: ${missed} of ${2 * tally.samples} times nobody needed to be notified`);
+      this.#warn(`${resultKey(of)}: ${missed} of ${2 * tally.samples} times no notification was needed`);
     }
     return { ...of, ...(of.load === 'open' ? { ratePerSecond: rate } : {}), ...figures };
   }

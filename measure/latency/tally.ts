@@ -35,7 +35,7 @@ export class Tally {
   readonly #roundTrip = nsHistogram();
   readonly #hops = new Map<string, { from: string; to: string; histogram: Histogram }>();
   #samples = 0;
-  /** Requests that the device found by itself, or whose completion the guest did: nobody was notified. */
+  /** Requests that the device found by itself, or whose completion the guest did: without a notification. */
   unkicked = 0;
   uncalled = 0;
   coalesced = 0;

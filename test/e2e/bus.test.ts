@@ -39,7 +39,7 @@ t.test('a call is answered, an error keeps its number, an unknown method is ENOS
 });
 
 t.test(
-  "a bug in a handler ends the server with its reason and answers nobody; the world's failure is EIO",
+  "a bug in a handler ends the server with its reason and answers no client; the world's failure is EIO",
   async (t) => {
     for (const verb of ['bug', 'later']) {
       const runDir = temporaryRunDir(t);
@@ -132,7 +132,7 @@ for (const others of [0, 2]) {
   );
 }
 
-t.test('a paused client holds up nobody; awake again it is still served', async (t) => {
+t.test('a paused client holds up no other; awake again it is still served', async (t) => {
   const runDir = temporaryRunDir(t);
   const host = await server(t, runDir);
   const sleeper = await client(t, runDir, '--as', 'sleeper');

@@ -201,5 +201,5 @@ t.test('a run directory in use is refused, to a second lab and to a second proce
   const destroyed = await xenwire(t, ['destroy', 'nobody', '--run-dir', runDir]);
   t.same([destroyed.status, destroyed.stderr], [2, 'xenwire: there is no guest "nobody"; there is gpu-guest\n']);
   lab.child.kill('SIGINT');
-  t.equal(await lab.ended(), 0, 'nobody disturbed it');
+  t.equal(await lab.ended(), 0, 'undisturbed');
 });

@@ -24,7 +24,7 @@ interface Lab {
   until(path: string, value: string): Promise<void>;
 }
 
-/** The four servers and dom0's connections. Nobody supervises them. */
+/** The four servers, without a supervisor, and dom0's connections. */
 async function startLab(t: Test): Promise<Lab> {
   const runDir = temporaryLabDir(t);
   for (const name of SERVICES) startXenwire(t, [name, '--run-dir', runDir]);

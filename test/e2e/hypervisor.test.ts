@@ -74,7 +74,7 @@ t.test('an access, a kick and a call cross three processes', async (t) => {
   t.notOk(existsSync(join(runDir, 'dom0.token')));
 });
 
-t.test('direct: a kick and a call pass nobody, and end with their owner', async (t) => {
+t.test('direct: a kick and a call pass no other process, and end with their owner', async (t) => {
   const { dm, guest, domid } = await host(t);
   await ask(dm, `serve ${domid}`);
   await ask(dm, `unpause ${domid}`);
@@ -129,7 +129,7 @@ t.test("a killed guest is a crash: VIRQ_DOM_EXC, its domain's memory freed at de
 });
 
 t.test(
-  'a crashed domain keeps its memory for a dump until it is destroyed, and its domid until nobody maps it',
+  'a crashed domain keeps its memory for a dump until it is destroyed, and its domid until no process maps it',
   async (t) => {
     const { runDir, dm, guest, domid } = await host(t);
     await ask(dm, 'virq');

@@ -161,7 +161,7 @@ t.test('what a lab cannot do is one sentence and status 2', async (t) => {
   );
   const relay = await create('relay');
   t.equal(relay.status, 0, relay.stderr);
-  t.match(relay.stdout, /picture equal/, 'what was refused is in nobody’s way');
+  t.match(relay.stdout, /picture equal/, 'what was refused has left nothing behind');
   lab.child.kill('SIGINT');
   t.equal(await lab.ended(), 0, lab.stderr);
 });

@@ -93,7 +93,7 @@ t.test('two devices of one front-end draw beside each other, and the screenshots
   await t.rejects(display.screenshot({ name: '1/0', scanout: 0, path: join(runDir, 'no', 'x.png') }), { code: 'EIO' });
 });
 
-t.test('a guest that breaks its ring loses its queue, and nobody else anything', async (t) => {
+t.test('a guest that breaks its ring loses its queue, and no other guest loses anything', async (t) => {
   const runDir = temporaryRunDir(t);
   await startServer(t, runDir);
   const client = await connect(t, runDir);

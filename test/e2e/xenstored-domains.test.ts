@@ -38,7 +38,7 @@ async function connect(t: Owner, runDir: string, server: string, name: string, t
   return client as ZmqBusClient;
 }
 
-/** Counts events on a path, for whoever waits for the next. */
+/** Counts events on a path; a test waits for the next. */
 function listener(): { onEvent: () => void; next: () => Promise<void>; count: () => number } {
   let count = 0;
   let wake: () => void = () => {};
@@ -90,7 +90,7 @@ t.test('a guest is known by its token, served once introduced, and gone with its
   // The server has the guest's request before it answers this one, and does not serve it.
   await dom0.read('/tool');
   order.push('introduced');
-  await t.rejects(dom0.introduce(domid, 1, 1), { code: 'EINVAL' }, 'nobody allocated port 1');
+  await t.rejects(dom0.introduce(domid, 1, 1), { code: 'EINVAL' }, 'port 1 is not allocated');
   const { port } = await hypervisor.evtchn_alloc_unbound({ dom: domid, remote_dom: 0 });
   await dom0.introduce(domid, 1, port);
   await early;

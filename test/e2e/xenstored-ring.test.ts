@@ -102,7 +102,7 @@ t.test('our client on its ring goes on with the next xenstored, and the one afte
     heard();
   });
   for (let life = 0; life < LIVES; life++) {
-    // Some asked before the kill, some while nobody is there; large enough to be cut by it.
+    // Some asked before the kill, some while no xenstored is there; large enough to be cut by it.
     const writes = Array.from({ length: 40 }, (_, index) => store.write(`data/${index}`, `${life}`.repeat(300)));
     let runs = 0;
     const counted = store.transaction(async (tx) => {
@@ -177,7 +177,7 @@ t.test('a client that does not look, and had nothing under way, is served on wit
   );
 });
 
-t.test('a guest waits for one that takes no events, nobody else does, and it goes on by itself', async (t) => {
+t.test('a guest waits for one that takes no events, other guests do not, and it goes on by itself', async (t) => {
   const lab = new Lab(t);
   const writer = await lab.guest('writer', lastingRingChannel);
   let asleep = false;

@@ -1,5 +1,5 @@
-// Doorbell pages that somebody fills with ones, in a running lab: every bit rings, whoever it belongs to, again and again;
-// nobody ends, and guests come, draw and go as before.
+// Doorbell pages that a test fills with ones, in a running lab: every bit of every process rings, again and again;
+// no process ends, and guests come, draw and go as before.
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
@@ -9,7 +9,7 @@ import { leftovers, startLab, temporaryLabDir, xenwire } from '../fixtures/lab.j
 
 const ROUNDS = 8;
 
-t.test('pages full of ones ring everybody for nothing, and that is all', async (t) => {
+t.test('pages full of ones ring every process for nothing, and that is all', async (t) => {
   const runDir = temporaryLabDir(t);
   const bells = join(runDir, 'bell');
   const lab = await startLab(t, runDir, ['--guests', '2', '--path', 'direct,dmop']);

@@ -25,7 +25,7 @@ function blocks(heading: string): string[] {
 
 const alive = (runDir: string): ProcessEntry[] => listProcesses(runDir).filter(({ state }) => state !== 'dead');
 
-/** A shell as a terminal has it, with jobs and aliases; it reads what it is told. Whatever it started ends with the test. */
+/** A shell as a terminal has it, with jobs and aliases; it reads what it is told. Processes of the run directory end with the test. */
 function shell(t: Test, runDir: string): TestProcess {
   const child = spawn('bash', ['--norc'], {
     cwd: PACKAGE_ROOT,

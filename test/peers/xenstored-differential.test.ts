@@ -102,7 +102,7 @@ t.test('ours answers what scripts never ask, because the daemon cannot', async (
   t.match(
     await other.request(XS.XS_READ, '/t\0'),
     { payload: 'ENOENT\0' },
-    'nobody waits for a payload that is not there',
+    'no client waits for a payload that is not there',
   );
   await client.barrier(late.subarray(XSD_SOCKMSG.size));
   t.match(client.take(), [{ type: XS.XS_WRITE, reqId: 5, payload: 'OK\0' }]);

@@ -100,7 +100,7 @@ export class ScriptWriter {
     return this.#of([payload.slice(0, -1), `${payload}\0`, `${payload}x`, `${payload}x\0`, '', '\0']);
   }
 
-  /** Exactly one string: 4.17 answers some operations with whatever errno was left from before when it is not. */
+  /** Exactly one string: 4.17 answers some operations with the errno that was left from before when it is not. */
   #one(path: string): string {
     return `${path}\0`;
   }

@@ -9,10 +9,11 @@
 // another sender has found it, and owes the byte). When it looks, the receiver (L1) exchanges the summary with 0, then
 // (L2) each named word with 0: a bit set after L2 has its S2 after L1, so it is found by the next look. `sleeping`
 // changes from 1 to 0 once a sleep, so there is one byte a sleep at most. A sender that is killed between S1 and S3 leaves
-// a bit without a wake-up, which the next ring of anybody repairs. One that is killed between S3 and S4 leaves a sleeper
+// a bit without a wake-up, which the next ring of any process repairs. One that is killed between S3 and S4 leaves a sleeper
 // that seems awake, whom no ring wakes: a receiver that learns of a peer's death looks by itself (the closing connection
-// wakes it, rescan() finds the bits), and where the receiver has no connection to the sender, whoever learns of the death
-// in its place insists: it rings and writes the byte whatever `sleeping` says. A byte too many is a look too many.
+// wakes it, rescan() finds the bits), and where the receiver has no connection to the sender, the process that
+// learns of the death in its place insists: it rings, and writes the byte without looking at `sleeping`. A byte too many is
+// a look too many.
 import { closeSync, constants, existsSync, openSync, unlinkSync } from 'node:fs';
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import { join } from 'node:path';
@@ -66,7 +67,7 @@ export class BellBits {
     this.#actions.fill(undefined, first, first + count);
   }
 
-  /** A ring on a bit that nobody holds any more is dropped: its sender had not heard of the release yet. */
+  /** A ring on a bit that was given back is dropped: its sender had not heard of the release yet. */
   run(bit: number): void {
     this.#actions[bit]?.(this.#indexes[bit]!);
   }
@@ -139,7 +140,7 @@ export class SharedBell implements PollSource {
     return false;
   }
 
-  /** Looks at every word whatever the summary says: a sender may have died between the two. */
+  /** Looks at every word, also at those that the summary does not name: a sender may have died between the two. */
   rescan(): void {
     if (!this.#open) return;
     for (let word = 0; word < BELL_PENDING_WORDS; word++) this.#runWord(word);
@@ -168,11 +169,11 @@ export class BellSender {
     this.#mapping = mapPath(page, BELL_PAGE_SIZE, true);
     this.#words = new Uint32Array(this.#mapping.bytes.buffer, 0, BELL_PAGE_SIZE / 4);
     try {
-      // ENXIO when no process reads it: the receiver died. What stands in the page proves nothing: anybody may have written it.
+      // ENXIO when no process reads it: the receiver died. What stands in the page proves nothing: any process may have written it.
       this.#fifo = openSync(fifo, O_WRONLY | O_NONBLOCK);
     } catch (error) {
       this.#mapping.close();
-      throw new ErrnoError('ENOENT', `nobody listens to doorbell ${bell}`, { cause: error });
+      throw new ErrnoError('ENOENT', `no process listens to doorbell ${bell}`, { cause: error });
     }
   }
 
@@ -186,7 +187,7 @@ export class BellSender {
     this.#wake(); // S4
   }
 
-  /** A ring that wakes whatever `sleeping` says. */
+  /** A ring that writes the wake-up byte without looking at `sleeping`. */
   insist(bit: number): void {
     if (!this.#open) return;
     this.ring(bit);

@@ -1,4 +1,4 @@
-// Handles of the path `direct`: whoever signals one runs the delivery steps on the guest's own pages and rings the guest,
+// Handles of the path `direct`: the process that signals one runs the delivery steps on the guest's own pages and rings the guest,
 // with no other process in between. To its holder it is a handle as any other.
 import { join } from 'node:path';
 import { ErrnoError } from '../../core/errors.js';

@@ -1,8 +1,8 @@
-// Adaptive polling of the event loop (docs/doorbells.md): after each activity the process looks at its shared pages for a while, a
-// few times a turn of the event loop, so that timers, sockets and ZeroMQ do not starve; then it says that it sleeps, looks
-// once more, and blocks. Leaves what is polled, and the wake-up, to its sources (bell.ts).
+// Adaptive polling of the event loop (docs/doorbells.md): after each activity the process looks at its shared pages for a
+// while, a few times a turn of the event loop, so that timers, sockets and ZeroMQ do not starve; then it says that it
+// sleeps, looks once more, and blocks. Leaves what is polled, and the wake-up, to its sources (bell.ts).
 //
-// Each empty look gives the core away: with more processes polling than there are cores, whoever has something to do gets
+// Each empty look gives the core away: with more processes polling than there are cores, one that has something to do gets
 // it, and alone on a core a yield costs 0.2 us, less than a turn of the event loop (0.8 us).
 import { schedYield } from '../files/libc.js';
 
@@ -18,9 +18,9 @@ export const POLL_US_DEFAULT = 150;
 /** Looks between two turns of the event loop. */
 const LOOKS = 8;
 /**
- * A yield that took longer had somebody run who does not yield, as the processes of a lab do, and who needs the core more
- * than we do. They run for up to some 100 us before they look again: a shorter bound takes them for strangers, and all
- * of a lab ends up blocking (measured: round trips twice as long).
+ * In a yield that took longer a process ran that does not yield, as those of a lab do, and that needs the core more than
+ * this one. Processes of a lab run for up to some 100 us before they look again: a shorter bound takes them for strangers,
+ * and all of a lab ends up blocking (measured: round trips twice as long).
  */
 const YIELD_LONG_MS = 0.5;
 /** How long to block without polling after such a yield. */

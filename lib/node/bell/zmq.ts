@@ -36,7 +36,7 @@ class MessageSender {
     if (!this.#sending) void this.#pump();
   }
 
-  /** A message arrives or does not, whoever sent others before it. */
+  /** A message arrives or does not; those that other processes sent before it change nothing. */
   insist(bit: number): void {
     this.ring(bit);
   }

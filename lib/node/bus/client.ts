@@ -1,6 +1,6 @@
 // The calling end of the bus: one DEALER to one server, its calls under way, and its events.
 // Leaves framing and pitfalls to wire.ts, death to live.ts. A connection is for one life of the server: when that
-// ends, so does this client; whoever wants the next server makes the next client.
+// ends, so does this client; for the next server its user makes the next client.
 import { existsSync } from 'node:fs';
 import * as zmq from 'zeromq';
 import type { EventBody, EventServiceName, Remote, ServiceName } from '../../core/bus.js';

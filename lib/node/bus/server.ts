@@ -178,7 +178,7 @@ export class ZmqBusServer implements BusServer {
       return;
     }
     const peer = this.#byId.get(key);
-    // Of an earlier life, or never accepted: nobody waits for an answer to it.
+    // Of an earlier life, or never accepted: no client waits for an answer to it.
     if (peer === undefined || peer.incarnation !== message.incarnation) return;
     if (message.kind === KIND.REQUEST) this.#serve(id, peer, message);
     else if (message.kind === KIND.EVENT) this.#event(peer, message);

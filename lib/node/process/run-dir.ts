@@ -143,7 +143,7 @@ export function inheritName(runDir: string, name: string, fd: number): NameLock 
   return { fd, release: () => closeSync(fd) };
 }
 
-/** Takes the name of a process as lockName does, but is not put off by somebody who only looks. */
+/** Takes the name of a process as lockName does, but waits for a process that only looks at the lock (`ps`). */
 export async function takeName(runDir: string, name: string): Promise<NameLock | undefined> {
   const path = runPaths.lock(runDir, name);
   return retryOnChange(path, () => lockName(runDir, name), AbortSignal.timeout(DEADLINE_MS.nameLook));
@@ -178,7 +178,7 @@ export function removeStalePages(runDir: string, name: string): void {
 
 /**
  * Removes what a hypervisor that was killed left behind: the shared files of its host, dom0's token and those of its
- * guests. The caller holds the hypervisor's name, and has not served anybody yet: a client that is early waits for the new
+ * guests. The caller holds the hypervisor's name, and has not served a client yet: one that is early waits for the new
  * token instead of proving itself by the old one. The dead host's processes may have these files mapped still; they keep
  * the memory, and nothing of it reaches the new host.
  */
@@ -188,7 +188,7 @@ export function removeStaleHost(runDir: string): void {
     for (const name of readdirSync(join(runDir, folder))) rmSync(join(runDir, folder, name), { force: true });
 }
 
-/** Whether a living process holds the name: its lock says so, in whatever pid namespace it lives. */
+/** Whether a living process holds the name: its lock says so, also from another pid namespace. */
 export function isRunning(runDir: string, name: string): boolean {
   if (!existsSync(runPaths.lock(runDir, name))) return false;
   const lock = lockName(runDir, name);

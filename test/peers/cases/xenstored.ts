@@ -135,7 +135,7 @@ export const CASES: readonly Case[] = [
     ],
   },
   {
-    name: 'a child that has gone and is made again inside is listed twice there; nobody can commit that',
+    name: 'a child that has gone and is made again inside is listed twice there; no transaction can commit that',
     steps: [
       open(0),
       to(0, write('/t/l/c', 'v')),

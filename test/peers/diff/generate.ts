@@ -143,7 +143,7 @@ class Generator {
 
   /**
    * Anywhere but between header and payload: there the C daemon of 4.17 waits for the rest in a blocking read and serves
-   * nobody else meanwhile (xenstored-differential.test.ts proves that ours does not).
+   * no other client meanwhile (xenstored-differential.test.ts proves that ours does not).
    */
   #cuts(request: Request): number[] {
     const size = HEADER_BYTES + request.payload.length;

@@ -97,7 +97,7 @@ function flushRings(): void {
   }
 }
 
-/** All rings, as the daemon does it whatever woke it. */
+/** All rings, as the daemon looks at them after any wake-up. */
 function lookAtRings(): void {
   let moved = false;
   for (const { session } of rings.values()) moved = session.turn() || moved;

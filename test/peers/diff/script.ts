@@ -44,7 +44,7 @@ export interface Script {
 /** Domains that exist beside dom0, in every daemon's host, and that scripts may introduce. */
 export const DOMIDS = [1, 2, 3] as const;
 
-/** How a transaction whose start failed, or was left out, is named on the wire: nobody's id. */
+/** How a transaction whose start failed, or was left out, is named on the wire: an id that no transaction has. */
 export const NO_TRANSACTION = 0x7fff_fff0;
 
 /** How many requests a script makes. */

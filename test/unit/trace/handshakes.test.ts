@@ -36,7 +36,7 @@ t.test('records of both ends become the states that a device went through', asyn
   t.ok(lines.every((line) => line !== undefined));
   const [device] = handshakes.devices;
   t.same(device?.frontend, [1, 3, 4, 6]);
-  t.same(device?.backend, [1, 2, 4, 5, 6], 'a state that somebody else wrote shows in what follows it');
+  t.same(device?.backend, [1, 2, 4, 5, 6], 'a state that another process wrote shows in what follows it');
   t.equal(handshakeMs(device!), 9.5);
   t.equal(showLine(lines[3]!, 10_000_000n), `     2.0 ms  guest-a           Initialised   ${FRONT}`);
   t.equal(

@@ -187,7 +187,7 @@ t.test('no interleaving of driver and device loses a chain or a needed notificat
           const kick = eventIdx
             ? vringNeedEvent(driver.availEvent, driver.availIdx, old)
             : (driver.usedFlags & VIRTQ_USED_F_NO_NOTIFY) === 0;
-          if (asleep && !kick) throw new Error('the device sleeps and nobody will wake it');
+          if (asleep && !kick) throw new Error('the device sleeps and no kick will wake it');
           asleep = false;
         } else if (step === 'serve' && !asleep && popped()) {
           queue.pushUsed(chain.head, added);
@@ -196,7 +196,7 @@ t.test('no interleaving of driver and device loses a chain or a needed notificat
           if (!queue.enableKicks()) asleep = true;
         } else if (step === 'collect') {
           const got = driver.collect();
-          if (got.length > 0 && !called) throw new Error('used entries that nobody told of');
+          if (got.length > 0 && !called) throw new Error('used entries without a call');
           called = false;
           collected += got.length;
           driver.usedEvent = driver.usedSeen;

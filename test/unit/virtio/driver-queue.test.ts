@@ -236,7 +236,7 @@ t.test(
   },
 );
 
-t.test('no wake-up is lost: whoever sleeps by the rules is told, over random interleavings', async (t) => {
+t.test('no wake-up is lost: the end that sleeps by the rules is told, over random interleavings', async (t) => {
   // Both sides sleep only after asking for the next event and looking once more; each step runs whole.
   const turns = fc.array(fc.constantFrom('driver', 'device'), { minLength: 50, maxLength: 200 });
   fc.assert(

@@ -44,7 +44,7 @@ t.test('bytes come out in order, whatever the sizes and wherever the indexes sta
   );
 });
 
-t.test('an index too far ahead is refused by whoever meets it', async (t) => {
+t.test('an index too far ahead is refused by the end that meets it', async (t) => {
   const { offset } = XENSTORE_DOMAIN_INTERFACE;
   const { server, guest, set } = pair();
   set(offset.req_prod, 1024);

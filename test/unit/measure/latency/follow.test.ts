@@ -84,7 +84,7 @@ t.test('every request of a sound run is followed, on every path, with the time b
   t.end();
 });
 
-t.test('what other guests, queues, registers and ports write is nobody of ours', (t) => {
+t.test('what other guests, queues, registers and ports write is left out', (t) => {
   const strangers = inOrder([
     ...run(),
     recordAt(15_050, HOP.exitMmio, { a: NOTIFY + 0x10 }),
@@ -109,13 +109,13 @@ t.test('a notification that is lost at the end, or arrives twice, is noticed wit
   t.end();
 });
 
-t.test('requests that are never executed, executed twice, never used, or nobody asked for are noticed', (t) => {
+t.test('requests that are never executed, executed twice, never used, or never made are noticed', (t) => {
   t.match(follow(without(run(), COMMAND_RECORD), TRAIL).faults, [/1 of 20 requests were never executed/]);
   t.match(follow(without(run(), LOAD_RECORD.used), TRAIL).faults, [/1 of 20 requests were never seen as used/]);
   const again = inOrder([...run(), recordAt(3 * APART + 5000, COMMAND_RECORD, { b: 12 })]);
   t.match(follow(again, TRAIL).faults, [/1 requests were executed twice/]);
   const strange = inOrder([...run(), recordAt(3 * APART + 5000, LOAD_RECORD.used, { a: 4711 })]);
-  t.match(follow(strange, TRAIL).faults, [/seen as used that nobody asked for/]);
+  t.match(follow(strange, TRAIL).faults, [/seen as used that the guest did not make/]);
   t.end();
 });
 
@@ -168,7 +168,7 @@ t.test('the delay of a request moves its intended time, not its record', (t) => 
   t.end();
 });
 
-t.test('receivers answer all that was sent before them; nobody is answered twice or from the past', (t) => {
+t.test('receivers answer all that was sent before them; no ring is answered twice or from the past', (t) => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat(3)), { maxLength: 60 }), (steps) => {
       const sent: bigint[] = [];

@@ -132,7 +132,7 @@ t.test('what breaks the framing ends the connection, and its descriptors are clo
       /first byte/,
     ],
     [
-      'more descriptors than anybody takes',
+      'more descriptors than a message may bring',
       (sender, extra) => sender.write(raw(1, new Uint8Array(0)), new Array(33).fill(extra.fd)),
       /ended/,
     ],
@@ -191,7 +191,7 @@ t.test('an eventfd rings, coalesced, until it is let go', async (t) => {
   signalEventFd(event.fd);
   const left = Buffer.alloc(8);
   readSync(event.fd, left);
-  t.equal(left.readBigUInt64LE(), 1n, 'nobody takes it any more');
+  t.equal(left.readBigUInt64LE(), 1n, 'the closed end takes none');
 });
 
 t.test('a listener hands over connections unread; a path without a listener is refused', async (t) => {

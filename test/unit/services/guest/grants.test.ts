@@ -57,7 +57,7 @@ t.test('what the other domain has mapped stays granted as a whole', async (t) =>
   t.same(valid(bytes), []);
 });
 
-t.test("a page given back while it is mapped is nobody else's until it is not", async (t) => {
+t.test('a page given back while it is mapped is not given out again until it is unmapped', async (t) => {
   const bytes = new Uint8Array(PAGE);
   const all = new Pages(4 << 20, NO_PROBE);
   const pools = new DmaPools(all, async () => bytes, NO_PROBE);

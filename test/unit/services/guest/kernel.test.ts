@@ -112,7 +112,7 @@ for (const core of CORE_VERSIONS) {
     machine.write(`${BACK_PATH}/state`, '1');
     machine.write(`${FRONT_PATH}/state`, '1');
     await machine.settle();
-    // Nobody answers the driver's last commands: a moment later it goes on without.
+    // No device answers the driver's last commands: a moment later it goes on without.
     machine.clock.advance(250);
     await machine.settle();
     machine.setBack(2);

@@ -166,7 +166,7 @@ t.test('what a lost server will never answer is waited for for ever', async (t) 
   t.end();
 });
 
-t.test('rings without an answer, and answers that nobody waits for, are ignored', async (t) => {
+t.test('rings without an answer, and answers that no exit waits for, are ignored', async (t) => {
   const { vcpu, log, answer } = rig();
   answer(5n);
   vcpu.run(() => void vcpu.read(0xf0000000, 4).then(() => log.push('back')));

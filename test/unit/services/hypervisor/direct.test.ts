@@ -201,7 +201,7 @@ t.test('entries run out with ENOSPC, and a scribbled table makes no wild access'
   t.equal(next.index, 5);
   entries[5]!.release();
   const calls = new DirectCalls(bytes, new Uint8Array(4096), () => {});
-  t.ok(calls.generation(5) > 0, 'a second release ends nobody else’s');
+  t.ok(calls.generation(5) > 0, 'a second release ends no other call');
   t.equal(calls.generation(-1), 0);
   t.equal(calls.generation(64), 0);
   for (const fill of [0xfe, 0xaa, 0x02]) {

@@ -66,7 +66,7 @@ t.test('parameters tell a guest its ports', async (t) => {
 
 t.test('a state change is told once, through VIRQ_DOM_EXC, to who bound it', async (t) => {
   const lab = makeLab();
-  t.equal(lab.call(0, 'domctl.get_domain_state', { domid: 0x7ff4 }), -EACCES, 'nobody bound it');
+  t.equal(lab.call(0, 'domctl.get_domain_state', { domid: 0x7ff4 }), -EACCES, 'the caller has not bound it');
   const user = new FakeUser(lab);
   const port = lab.kernel.bindVirq(user.process, user.file.fd, 3);
   const next = () => lab.call(0, 'domctl.get_domain_state', { domid: 0x7ff4 });
@@ -102,7 +102,7 @@ t.test("a guest's process: one at a time; its end is a crash unless the domain h
   new FakeGuest(lab, a, process);
   t.throws(() => new FakeGuest(lab, a, {}), { code: 'EBUSY' });
   lab.host.processEnded({});
-  t.equal(a.shutdownReason, undefined, 'somebody else');
+  t.equal(a.shutdownReason, undefined, 'another domain');
   lab.host.processEnded(process);
   t.equal(a.shutdownReason, 3);
   t.equal(a.holders, 0);

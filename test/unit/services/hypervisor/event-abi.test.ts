@@ -131,7 +131,7 @@ t.test('FIFO: an event for a vCPU without a control block is dropped before anyt
   t.ok(domain.vcpus[1]!.upcallPending);
 });
 
-t.test('FIFO: a guest that scribbles on its words and blocks harms nobody but itself', async (t) => {
+t.test('FIFO: a guest that scribbles on its words and blocks harms itself alone', async (t) => {
   const lab = makeLab();
   const domain = lab.domain();
   const guest = new FifoGuest(lab, domain);

@@ -26,7 +26,7 @@ t.test('port numbers: lowest free first, port 0 reserved, buckets of 64, the lim
   t.equal(alloc(), -ENOSPC);
 });
 
-t.test('the 2-level limit is 4096 ports whatever the toolstack permits', async (t) => {
+t.test('the 2-level limit is 4096 ports, also where the toolstack permits more', async (t) => {
   const lab = makeLab();
   const { domid } = lab.domain({ maxPort: -1 });
   let last = 0;
@@ -79,32 +79,35 @@ t.test('bind_interdomain makes both ends interdomain and the binder pending at o
   t.same(guest.shared.take(), [local]);
 });
 
-t.test('close drops the other end to unbound for whoever closed, silently; both ends need a close', async (t) => {
-  const lab = makeLab();
-  const a = lab.domain();
-  const b = lab.domain();
-  const remote = lab.number(a.domid, 'evtchn.alloc_unbound', { dom: SELF, remote_dom: b.domid });
-  const local = lab.number(b.domid, 'evtchn.bind_interdomain', { remote_dom: a.domid, remote_port: remote });
-  lab.call(b.domid, 'evtchn.send', { port: local });
-  const shared = new SharedInfo(a.sharedInfo);
-  t.ok(shared.pending(remote));
-  t.equal(lab.number(b.domid, 'evtchn.close', { port: local }), 0);
-  t.ok(shared.pending(remote), 'pending bits of the survivor stay');
-  t.notOk(new SharedInfo(b.sharedInfo).pending(local), 'those of the closer are cleared');
-  t.same(lab.call(a.domid, 'evtchn.status', { dom: SELF, port: remote }), {
-    status: 1,
-    vcpu: 0,
-    unbound_dom: b.domid,
-  });
-  t.equal(lab.number(a.domid, 'evtchn.send', { port: remote }), 0, 'sends vanish');
-  t.equal(
-    lab.number(b.domid, 'evtchn.bind_interdomain', { remote_dom: a.domid, remote_port: remote }),
-    local,
-    'the same domain may bind it again',
-  );
-  t.equal(lab.number(a.domid, 'evtchn.close', { port: remote }), 0);
-  t.equal(lab.number(b.domid, 'evtchn.close', { port: local }), 0);
-});
+t.test(
+  'close drops the other end to unbound for the domain that closed, silently; both ends need a close',
+  async (t) => {
+    const lab = makeLab();
+    const a = lab.domain();
+    const b = lab.domain();
+    const remote = lab.number(a.domid, 'evtchn.alloc_unbound', { dom: SELF, remote_dom: b.domid });
+    const local = lab.number(b.domid, 'evtchn.bind_interdomain', { remote_dom: a.domid, remote_port: remote });
+    lab.call(b.domid, 'evtchn.send', { port: local });
+    const shared = new SharedInfo(a.sharedInfo);
+    t.ok(shared.pending(remote));
+    t.equal(lab.number(b.domid, 'evtchn.close', { port: local }), 0);
+    t.ok(shared.pending(remote), 'pending bits of the survivor stay');
+    t.notOk(new SharedInfo(b.sharedInfo).pending(local), 'those of the closer are cleared');
+    t.same(lab.call(a.domid, 'evtchn.status', { dom: SELF, port: remote }), {
+      status: 1,
+      vcpu: 0,
+      unbound_dom: b.domid,
+    });
+    t.equal(lab.number(a.domid, 'evtchn.send', { port: remote }), 0, 'sends vanish');
+    t.equal(
+      lab.number(b.domid, 'evtchn.bind_interdomain', { remote_dom: a.domid, remote_port: remote }),
+      local,
+      'the same domain may bind it again',
+    );
+    t.equal(lab.number(a.domid, 'evtchn.close', { port: remote }), 0);
+    t.equal(lab.number(b.domid, 'evtchn.close', { port: local }), 0);
+  },
+);
 
 t.test("a domain's end frees its ports, and leaves its peers' ports unbound for it", async (t) => {
   const lab = makeLab();
@@ -133,7 +136,7 @@ t.test('virtual interrupts: class, order of checks, once each, moved only where 
   const argo = bind(domid, 11, 0);
   t.equal(lab.number(domid, 'evtchn.bind_vcpu', { port: timer1, vcpu: 0 }), -EINVAL);
   t.equal(lab.number(domid, 'evtchn.bind_vcpu', { port: argo, vcpu: 1 }), 0);
-  t.equal(lab.number(domid, 'evtchn.send', { port: argo }), -EINVAL, 'nobody sends on a virtual interrupt');
+  t.equal(lab.number(domid, 'evtchn.send', { port: argo }), -EINVAL, 'no domain sends on a virtual interrupt');
   t.equal(lab.number(domid, 'evtchn.close', { port: timer1 }), 0);
   t.equal(bind(domid, 0, 1), timer1, 'free again');
   t.equal(lab.number(domid, 'evtchn.bind_pirq', { pirq: 1 }), -EINVAL);
@@ -230,7 +233,7 @@ t.test('poll: at once when something is pending or an upcall waits, else until a
   t.equal(lab.call(domid, 'sched.poll', { ports: new Array(129).fill(other) }), -EINVAL);
 });
 
-t.test('arguments that no field holds are refused, whoever calls', async (t) => {
+t.test('arguments that no field holds are refused to every caller', async (t) => {
   const lab = makeLab();
   const { domid } = lab.domain();
   for (const port of [-1, 2 ** 32, 1.5, Number.NaN, '1', null, [], {}]) {

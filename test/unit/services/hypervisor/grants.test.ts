@@ -55,7 +55,7 @@ t.test('statuses of what may not be mapped, in order', async (t) => {
   t.equal(map(512).status, GNTST.bad_gntref, 'past the table');
   t.equal(map(8).status, GNTST.general_error, 'no grant');
   grant(8, GTF_permit_access, 1, 7);
-  t.equal(map(8).status, GNTST.general_error, 'for somebody else');
+  t.equal(map(8).status, GNTST.general_error, 'granted to another domain');
   grant(8, GTF_permit_access | GTF_readonly, 1);
   t.equal(map(8).status, GNTST.general_error, 'not for writing');
   t.equal(map(8, HOST | READONLY).status, 0);

@@ -35,15 +35,18 @@ t.test('a claimed access goes through the slot and comes back with the answer', 
   t.equal(emulator.slot().state, 0, 'Xen took the response');
 });
 
-t.test('what nobody claims: reads see all ones, writes vanish; straddling is nobody’s', async (t) => {
-  const { guest } = stage();
-  t.same(guest.read(BASE + 0x200), { data: ALL_ONES_32, rc: 0 });
-  t.same(guest.read(BASE + 0x1fe), { data: ALL_ONES_32, rc: 0 });
-  t.same(guest.read(0x1000, 1), { data: 0xffn, rc: 0 });
-  t.same(guest.write(BASE + 0x200, 1), { data: 0n, rc: 0 });
-  const high = guest.exit({ reason: EXIT_REASON.MMIO, addr: 2n ** 64n - 1n, size: 8, dir: 1 });
-  t.same(high, { data: 2n ** 64n - 1n, rc: 0 });
-});
+t.test(
+  'what no server claims: reads see all ones, writes vanish; a straddling access is claimed by none',
+  async (t) => {
+    const { guest } = stage();
+    t.same(guest.read(BASE + 0x200), { data: ALL_ONES_32, rc: 0 });
+    t.same(guest.read(BASE + 0x1fe), { data: ALL_ONES_32, rc: 0 });
+    t.same(guest.read(0x1000, 1), { data: 0xffn, rc: 0 });
+    t.same(guest.write(BASE + 0x200, 1), { data: 0n, rc: 0 });
+    const high = guest.exit({ reason: EXIT_REASON.MMIO, addr: 2n ** 64n - 1n, size: 8, dir: 1 });
+    t.same(high, { data: 2n ** 64n - 1n, rc: 0 });
+  },
+);
 
 t.test('overlapping claims: the highest id that is enabled wins', async (t) => {
   const { lab, domain, guest, emulator } = stage();
@@ -60,7 +63,7 @@ t.test('overlapping claims: the highest id that is enabled wins', async (t) => {
   t.equal(guest.read(BASE)?.data, 1n);
 });
 
-t.test('the vCPU waits as long as nobody answers, through disable and spurious events', async (t) => {
+t.test('the vCPU waits as long as no server answers, through disable and spurious events', async (t) => {
   const { lab, domain, guest, emulator } = stage();
   emulator.onRequest = () => undefined;
   t.equal(guest.read(BASE), undefined);
@@ -110,7 +113,7 @@ for (const [title, states] of [
   });
 }
 
-t.test('a slot that the emulator scribbled on before the access is answered by nobody', async (t) => {
+t.test('a slot that the emulator scribbled on before the access is never answered', async (t) => {
   const { guest, emulator } = stage();
   emulator.setState(1);
   t.equal(guest.read(BASE)?.data, ALL_ONES_32, 'not NONE');

@@ -114,7 +114,7 @@ t.test('a read ring that its user pretends full overflows, and RESET takes it ba
   t.same(user.readPorts(), [port]);
 });
 
-t.test('a command ring full of nonsense harms nobody', async (t) => {
+t.test('a command ring full of nonsense harms no other process', async (t) => {
   const lab = makeLab();
   const { domid } = lab.domain();
   const user = new FakeUser(lab);

@@ -20,12 +20,12 @@ t.test('a killed backend: the next one answers what waits in its slots, and take
       vcpu.write(BASE + M.VIRTIO_MMIO_STATUS, 0);
       await lab.until('the slot to be claimed', () => lab.server.heldCount === 2);
       lab.crash();
-      // What is dead here still runs: it stores its answer, and nobody hears of it.
+      // What is dead here still runs: it stores its answer, and no event tells of it.
       if (died === 'before saying that it has answered') lab.server.release();
       lab.server.holding = undefined;
     } else {
       lab.crash();
-      t.equal(vcpu.read(BASE + M.VIRTIO_MMIO_STATUS), undefined, 'nobody answers');
+      t.equal(vcpu.read(BASE + M.VIRTIO_MMIO_STATUS), undefined, 'unanswered');
     }
     await lab.start();
     let answer = vcpu.answer();

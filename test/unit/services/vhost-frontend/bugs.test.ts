@@ -7,7 +7,7 @@ import { Dom0Lab } from '../../../../testkit/dom0-lab.js';
 
 const NAME = '1/0';
 
-t.test('a bug of ours is no answer to anybody: it is a failure of this process', async (t) => {
+t.test('a bug of ours is no answer to a peer: it is a failure of this process', async (t) => {
   const bug = new TypeError('a bug');
   const broken = (): never => {
     throw bug;

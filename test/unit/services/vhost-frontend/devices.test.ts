@@ -86,7 +86,7 @@ t.test('every access is answered, whatever it is', async (t) => {
     }
   }
   t.equal(await access(lab, vcpu, { offset: 0 }), M.VIRTIO_MMIO_MAGIC);
-  t.equal(await access(lab, vcpu, { offset: 0x200 }), 0xffffffff, 'past the range nobody answers');
+  t.equal(await access(lab, vcpu, { offset: 0x200 }), 0xffffffff, 'past the range no register answers');
 });
 
 t.test('bad frontends are told so and closed; their neighbours go on', async (t) => {
@@ -99,7 +99,7 @@ t.test('bad frontends are told so and closed; their neighbours go on', async (t)
     ['base that meets another device', { base: '0xf0000000', 'event-channel': good }, /meets another/],
     ['base in RAM', { base: '0x100000', 'event-channel': good }, /base/],
     ['base outside the window', { base: '0xfc000000', 'event-channel': good }, /base/],
-    ['a port that nobody has', { base: '0xf0001000', 'event-channel': 900 }, /^22 /],
+    ['a port that the guest does not have', { base: '0xf0001000', 'event-channel': 900 }, /^22 /],
     ["another guest's port", { base: '0xf0001000', 'event-channel': lab.port(other.domain) + 3 }, /^22 /],
     ['no keys', {}, /base/],
   ];

@@ -62,7 +62,7 @@ t.test('only READY is taken', async (t) => {
   t.equal(stateOf(page(0, { flags: STATE_IOREQ_NONE }), 0), STATE_IOREQ_NONE);
 });
 
-t.test('a write leaves the data alone; a read that nobody answers gives all ones', async (t) => {
+t.test('a write leaves the data alone; a read that no register answers gives all ones', async (t) => {
   const written = page(0);
   const writer = new IoreqSlots(written, 1);
   writer.answer(writer.take(0)!, 77);

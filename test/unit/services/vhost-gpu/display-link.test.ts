@@ -117,7 +117,7 @@ t.test('a question asked before the greeting is answered waits for it', async (t
     t.same(viewer.seen(), [[1]]);
     viewer.link.receive(viewer.reply(1, Uint8Array.of(features, 0, 0, 0, 0, 0, 0, 0)));
     if (features === 1) viewer.link.receive(viewer.reply(11, EDID));
-    t.same(answers, [features === 1 ? 'OK_EDID' : undefined], 'without the feature nobody is asked');
+    t.same(answers, [features === 1 ? 'OK_EDID' : undefined], 'without the feature the viewer is not asked');
     t.equal(viewer.broken, undefined);
   }
 });

@@ -21,7 +21,7 @@ import { Pages } from '../../../../services/guest/pages.js';
 import { GPU_FEATURES, GpuDevice } from '../../../../services/vhost-gpu/device.js';
 
 const PAGE = 4096;
-/** Bytes of the guest that nobody may see. */
+/** Bytes of the guest that the device may not see. */
 const SECRET = 0x5e;
 
 async function stage() {

@@ -96,7 +96,7 @@ t.test('a rate is shared; who does not use its share fills a reserve', async (t)
   t.ok(rate.waitMs(1, later) > 0);
 });
 
-t.test('a writer waits for those who do not take what it caused, and for nobody longer than they live', async (t) => {
+t.test('a writer waits for those who do not take what it caused, and for none longer than it lives', async (t) => {
   for (const compat of [undefined, COMPAT['4.17']] as const) {
     const { lab, clock } = timed(compat as (typeof COMPAT)['4.17']);
     lab.expectOk('dom0', 'SET_PERMS', '/local/domain/6|n6|r5|');

@@ -62,7 +62,7 @@ class Client {
   }
 }
 
-t.test('replies and events leave in one order, whoever caused them', async (t) => {
+t.test('replies and events leave in one order, whichever client caused them', async (t) => {
   const client = new Client();
   client.ask(XS.XS_WATCH, '/a|t|');
   client.ask(XS.XS_WRITE, '/a/b|1');

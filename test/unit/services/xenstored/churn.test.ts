@@ -85,7 +85,7 @@ class Churn {
     if (connection === undefined) return;
     this.requests++;
     this.store.receive(connection, message);
-    // Nobody but the asker reads: the others are as slow as they may be, and some time passes.
+    // Only the asker reads: the others are as slow as they may be, and some time passes.
     this.outboxMost = Math.max(this.outboxMost, connection.outbox.bytes);
     const reply = connection.outbox.take().find(({ type }) => type !== XS.XS_WATCH_EVENT);
     if (label !== undefined && reply?.type === XS.XS_TRANSACTION_START) {

@@ -78,7 +78,7 @@ t.test('a domain that was only named is forgotten silently', async (t) => {
 t.test('a reused domid inherits no rights from entries of its forerunner', async (t) => {
   const lab = new StoreLab();
   lab.expectOk('dom0', 'WRITE', '/x|');
-  // Written while no domain 5 exists: it means nobody, and stays so.
+  // Written while no domain 5 exists: it means no domain, and stays so.
   lab.expectOk('dom0', 'SET_PERMS', '/x|n0|r5|');
   lab.guest(5);
   t.equal(lab.reply('dom5', 'READ', '/x|'), 'EACCES');
@@ -120,26 +120,29 @@ t.test('a transaction cannot leave rights to a domain that died meanwhile', asyn
   t.same(checkStore(lab.store), []);
 });
 
-t.test('a request that needs the host waits, the others of its connection behind it, nobody else', async (t) => {
-  const lab = new StoreLab();
-  lab.answersAtOnce = false;
-  lab.expectOk('dom0', 'WRITE', '/x|1');
-  lab.send('dom0', 'SET_PERMS', '/x|n5|');
-  lab.send('dom0', 'GET_PERMS', '/x|');
-  t.same(lab.heard('dom0'), []);
-  t.same(lab.questions, [{ kind: 'domain', domid: 5 }]);
-  t.same(lab.ask('dom0-b', 'READ', '/x|'), ['READ 1']);
-  lab.hostDomains.set(5, '500');
-  // Asked before it existed: the answer is that of the time of asking.
-  lab.answerAll();
-  t.same(lab.heard('dom0'), ['ERROR ENOENT|', 'GET_PERMS n0|']);
-  lab.send('dom0', 'SET_PERMS', '/x|n5|r6|');
-  lab.answerAll();
-  t.same(lab.heard('dom0'), [], 'the second domain is asked for next');
-  lab.answerAll();
-  t.same(lab.heard('dom0'), ['SET_PERMS OK|']);
-  lab.send('dom0', 'GET_FEATURE', '9|');
-  lab.close('dom0');
-  lab.answerAll();
-  t.same(checkStore(lab.store), [], 'an answer for who is gone harms nothing');
-});
+t.test(
+  'a request that needs the host waits, the others of its connection behind it, no other connection',
+  async (t) => {
+    const lab = new StoreLab();
+    lab.answersAtOnce = false;
+    lab.expectOk('dom0', 'WRITE', '/x|1');
+    lab.send('dom0', 'SET_PERMS', '/x|n5|');
+    lab.send('dom0', 'GET_PERMS', '/x|');
+    t.same(lab.heard('dom0'), []);
+    t.same(lab.questions, [{ kind: 'domain', domid: 5 }]);
+    t.same(lab.ask('dom0-b', 'READ', '/x|'), ['READ 1']);
+    lab.hostDomains.set(5, '500');
+    // Asked before it existed: the answer is that of the time of asking.
+    lab.answerAll();
+    t.same(lab.heard('dom0'), ['ERROR ENOENT|', 'GET_PERMS n0|']);
+    lab.send('dom0', 'SET_PERMS', '/x|n5|r6|');
+    lab.answerAll();
+    t.same(lab.heard('dom0'), [], 'the second domain is asked for next');
+    lab.answerAll();
+    t.same(lab.heard('dom0'), ['SET_PERMS OK|']);
+    lab.send('dom0', 'GET_FEATURE', '9|');
+    lab.close('dom0');
+    lab.answerAll();
+    t.same(checkStore(lab.store), [], 'an answer for who is gone harms nothing');
+  },
+);

@@ -1,4 +1,4 @@
-// Events that nobody takes: a guest's are dropped in time, dom0's and all replies stay.
+// Events that their client does not take: a guest's are dropped in time, dom0's and all replies stay.
 import t from 'tap';
 import { XS } from '../../../../lib/layout/xs-wire.js';
 import type { Connection } from '../../../../services/xenstored/connection.js';

@@ -1,6 +1,6 @@
 // Random operations against a store that is as simple as can be. Outside transactions every reply is the model's. A
 // transaction that commits must be one that could have run at the moment of its commit, in one piece, with the same
-// replies; one that nobody disturbed must commit.
+// replies; one that no write disturbed must commit.
 import fc from 'fast-check';
 import t from 'tap';
 import { checkStore } from '../../../../services/xenstored/check.js';
@@ -146,11 +146,11 @@ function run(steps: readonly Step[]): void {
         const next = model.copy();
         for (const { op, reply } of transaction.done) same(next.apply(op), reply, `replayed ${op.kind} ${op.path}`);
         model = next;
-        // A write disturbs whoever touched the node, also one of the same value.
+        // A write disturbs every transaction that touched the node, also one of the same value.
         if (transaction.done.some(({ op }) => op.kind !== 'READ' && op.kind !== 'DIRECTORY')) changed(step.who);
       } else {
         same(reply, 'EAGAIN', 'a commit that failed');
-        if (transaction.undisturbed) throw new Error('a transaction that nobody disturbed did not commit');
+        if (transaction.undisturbed) throw new Error('an undisturbed transaction did not commit');
       }
     } else if (transaction !== undefined) {
       transaction.done.push({ op: step.op, reply: send(step.who, step.op, transaction.id) });

@@ -95,7 +95,7 @@ t.test('pipelined requests are answered in order, however slowly the guest reads
       ]);
       for (const request of requests) guest.exchange(encodeMessage(request), false);
       guest.exchange(new Uint8Array(0));
-      // What found no room while nobody read was never sent; all that was is answered in order.
+      // What found no room while the guest did not read was never sent; all that was is answered in order.
       const ids = guest.heard.map(({ reqId }) => reqId);
       return ids.every((id, index) => id === index);
     }),
