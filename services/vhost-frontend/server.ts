@@ -25,7 +25,13 @@ export async function start(
   options: VhostFrontendOptions & { readonly notify: NotifyMode },
 ): Promise<void> {
   checkOptions(options);
-  const hypervisorClient = await context.connect('hypervisor');
+  const hypervisorClient = await context.connect('hypervisor', { onLost: 'keep' });
+  let lost = false;
+  // Noted before the process begins to end: with the host gone there is no device left to take through its states.
+  hypervisorClient.onLost(() => {
+    lost = true;
+    void context.stop('hypervisor ended');
+  });
   const hypervisor = hypervisorClient.remote('Hypervisor');
   // The store may be replaced by its next program, or killed and started anew, under running devices.
   const store = lastingStoreClient(() => context.connect('xenstored', { onLost: 'keep' }), context.probe);
@@ -56,8 +62,6 @@ export async function start(
     sharedBells: options.notify === 'doorbell',
     onFailure,
   });
-  let lost = false;
-  hypervisorClient.onLost(() => (lost = true));
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     if (lost) return;

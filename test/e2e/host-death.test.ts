@@ -23,9 +23,14 @@ async function startHost(t: Parameters<typeof startNode>[0], runDir: string): Pr
       runDir,
       ...args,
     ]);
-  const host = new Map<string, TestProcess>(SERVICES.map((name) => [name, service(name)]));
+  // A guest that is there before the new hypervisor may still read the token of its dead domain, and is refused then.
+  const hypervisor = service('hypervisor');
+  await hypervisor.logged(/ready/);
+  const others = SERVICES.filter((name) => name !== 'hypervisor');
+  const host = new Map<string, TestProcess>([['hypervisor', hypervisor]]);
+  for (const name of others) host.set(name, service(name));
   host.set('guest', service('guest', ['--name', 'gpu-guest', '--image', IMAGE]));
-  for (const name of SERVICES) await registered(runDir, name, /ready/);
+  for (const name of others) await registered(runDir, name, /ready/);
   return host;
 }
 
@@ -35,30 +40,36 @@ async function picture(t: Parameters<typeof startNode>[0], runDir: string): Prom
   return { status, said: create.lines.join('\n') + create.stderr };
 }
 
-t.test('a killed hypervisor takes its host along, and the next one starts in the same directory', async (t) => {
-  const runDir = temporaryRunDir(t);
-  const first = await startHost(t, runDir);
-  const before = await picture(t, runDir);
-  t.equal(before.status, 0, before.said);
-  t.ok(
-    readdirSync(join(runDir, 'shm')).some((name) => name.startsWith('evtchn')),
-    'files that will be in the way',
-  );
+t.setTimeout(90_000);
 
-  first.get('hypervisor')!.child.kill('SIGKILL');
-  const killed = process.hrtime.bigint();
-  for (const [name, running] of first) {
-    if (name === 'hypervisor') continue;
-    t.equal(await running.ended(END_MS), 1, `${name} ends`);
-    t.match(running.stderr, /hypervisor ended/, `${name} says why`);
-  }
-  t.comment(`all ended within ${Number(process.hrtime.bigint() - killed) / 1e6} ms`);
+t.test(
+  'a killed hypervisor takes its host along, and the next one starts in the same directory',
+  { timeout: 80_000 },
+  async (t) => {
+    const runDir = temporaryRunDir(t);
+    const first = await startHost(t, runDir);
+    const before = await picture(t, runDir);
+    t.equal(before.status, 0, before.said);
+    t.ok(
+      readdirSync(join(runDir, 'shm')).some((name) => name.startsWith('evtchn')),
+      'files that will be in the way',
+    );
 
-  await startHost(t, runDir);
-  const after = await picture(t, runDir);
-  t.equal(after.status, 0, after.said);
-  t.match(after.said, /domain 1/, 'a new host counts from the beginning');
-});
+    first.get('hypervisor')!.child.kill('SIGKILL');
+    const killed = process.hrtime.bigint();
+    for (const [name, running] of first) {
+      if (name === 'hypervisor') continue;
+      t.equal(await running.ended(END_MS), 1, `${name} ends`);
+      t.match(running.stderr, /hypervisor ended/, `${name} says why`);
+    }
+    t.comment(`all ended within ${Number(process.hrtime.bigint() - killed) / 1e6} ms`);
+
+    await startHost(t, runDir);
+    const after = await picture(t, runDir);
+    t.equal(after.status, 0, after.said);
+    t.match(after.said, /domain 1/, 'a new host counts from the beginning');
+  },
+);
 
 t.test('a hypervisor that starts beside a living one touches nothing of it', async (t) => {
   const runDir = temporaryRunDir(t);
