@@ -23,6 +23,11 @@ export const DEV_EVTCHN_FILES_MAX = 64;
 export const GRANT_HANDLES_MAX = 65536;
 /** Longest that a process may be told to look at its pages after an activity: more would be looking for ever. */
 export const POLL_US_MAX = 1_000_000;
+/** Frames a second that a guest is asked to draw. */
+export const ANIMATION_FPS_MAX = 240;
+/** Of a scanout's row, what a client that watches it may ask to be told; and how many may watch. */
+export const DISPLAY_ROW_BYTES_MAX = 4096;
+export const DISPLAY_WATCHES_MAX = 1024;
 /** Records of a history ring; a power of two. */
 export const HISTORY_RECORDS = 32768;
 /** Points with a label that a process tells apart and counts by themselves; clients name paths without end. */

@@ -346,6 +346,21 @@ export interface DisplayResize {
   width: number;
   height: number;
 }
+export interface DisplayWatch {
+  name: string;
+  scanout: number;
+  row_bytes: number;
+}
+export interface DisplayFrame {
+  name: string;
+  scanout: number;
+  flush_count: number;
+  ns: number;
+  width: number;
+  height: number;
+  top: Uint8Array;
+  bottom: Uint8Array;
+}
 export interface StoreMessage {
   type: number;
   req_id: number;
@@ -430,9 +445,13 @@ export interface Services {
   VhostUserEvents: {
     backend_message: { req: VhostUserMessage; res: Empty };
   };
+  DisplayEvents: {
+    flushed: { req: DisplayFrame; res: Empty };
+  };
   Display: {
     screenshot: { req: ScreenshotRequest; res: Screenshot };
     resize: { req: DisplayResize; res: Empty };
+    watch: { req: DisplayWatch; res: Empty };
   };
   XenstoreEvents: {
     message: { req: StoreMessage; res: Empty };

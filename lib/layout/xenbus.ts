@@ -105,6 +105,8 @@ export const DATA_KEY = {
   frame: 'data/xenwire/frame',
   /** One sentence: why this guest cannot show its picture. */
   failure: 'data/xenwire/failure',
+  /** Written by the toolstack: frames a second that the guest shall draw, with a number in each; 0 or absent: none. */
+  animate: 'data/xenwire/animate',
 } as const;
 
 /** Keys that the guest's core watches or reads (drivers/xen/manage.c, drivers/xen/xenbus/xenbus_xs.c). */

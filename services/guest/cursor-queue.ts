@@ -1,7 +1,7 @@
 // The GPU's cursor queue: commands of one readable buffer each, no responses (as Linux drives it). Positions only: what
 // carries a number through the device for the measuring load. Leaves when to send to its user and kicks to the transport.
 import type { GuestMemory } from '../../lib/core/memory.js';
-import { VIRTIO_GPU_UPDATE_CURSOR } from '../../lib/layout/virtio-gpu.js';
+import { VIRTIO_GPU_CURSOR_POS, VIRTIO_GPU_UPDATE_CURSOR } from '../../lib/layout/virtio-gpu.js';
 import type { DriverQueue } from '../../lib/virtio/driver-queue.js';
 import { encodeCommand } from '../../lib/virtio/gpu-codec.js';
 import type { Block, Heap } from './heap.js';
@@ -18,7 +18,7 @@ export interface CursorQueueParts {
   readonly heap: Heap;
 }
 
-const NOWHERE = { scanout_id: 0, x: 0, y: 0 };
+const ORIGIN = { x: 0, y: 0 };
 
 export class CursorQueue {
   readonly #parts: CursorQueueParts;
@@ -43,11 +43,14 @@ export class CursorQueue {
     this.#onLost = onLost;
   }
 
-  /** Publishes a MOVE_CURSOR with that resource id. Throws ErrnoError: ENOSPC, ENOMEM, EIO. */
-  move(resourceId: number): void {
+  /** Publishes a MOVE_CURSOR with that resource id, to a place of scanout 0. Throws ErrnoError: ENOSPC, ENOMEM, EIO. */
+  move(resourceId: number, { x, y } = ORIGIN): void {
     const { memory, queue } = this.#parts;
     const block = this.#spare.pop() ?? this.#newBlock();
-    memory.writeU32(block.addr + VIRTIO_GPU_UPDATE_CURSOR.offset.resource_id, resourceId);
+    const { offset } = VIRTIO_GPU_UPDATE_CURSOR;
+    memory.writeU32(block.addr + offset.resource_id, resourceId);
+    memory.writeU32(block.addr + offset.pos + VIRTIO_GPU_CURSOR_POS.offset.x, x);
+    memory.writeU32(block.addr + offset.pos + VIRTIO_GPU_CURSOR_POS.offset.y, y);
     queue.add([block], [], { block, resourceId });
   }
 
@@ -80,7 +83,10 @@ export class CursorQueue {
   #newBlock(): Block {
     const { heap, memory } = this.#parts;
     const block = heap.alloc(VIRTIO_GPU_UPDATE_CURSOR.size);
-    memory.write(block.addr, encodeCommand('MOVE_CURSOR', { pos: NOWHERE, resource_id: 0, hot_x: 0, hot_y: 0 }));
+    memory.write(
+      block.addr,
+      encodeCommand('MOVE_CURSOR', { pos: { scanout_id: 0, ...ORIGIN }, resource_id: 0, hot_x: 0, hot_y: 0 }),
+    );
     return block;
   }
 }

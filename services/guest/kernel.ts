@@ -13,9 +13,11 @@ import { POINT } from '../../lib/trace/points.js';
 import { REVIEW } from '../../lib/xenbus/protocol.js';
 import type { StoreClient } from '../../lib/xenstore/api.js';
 import { ChannelStoreClient } from '../../lib/xenstore/client.js';
+import { Animation } from './animation.js';
 import type { CoreRules } from './core-rules.js';
 import { DmaPools } from './dma.js';
 import { type EventCalls, Events } from './events.js';
+import type { Framebuffer } from './framebuffer.js';
 import { GuestStore } from './guest-store.js';
 import { LatencyLoad } from './latency-load.js';
 import { MmioRanges } from './mmio-ranges.js';
@@ -84,6 +86,7 @@ export class Kernel {
   readonly #front: VirtioMmioFront;
   readonly #xenbus: XenbusCore;
   #load: LatencyLoad | undefined;
+  #animation: Animation | undefined;
   #measuredGpu: VirtioGpu | undefined;
   #shuttingDown = false;
 
@@ -213,8 +216,9 @@ export class Kernel {
   /** The user of the display: one picture, and the word that it is shown. */
   async #useDisplay(gpu: VirtioGpu): Promise<void> {
     const { memory, clock, probe, picture, log } = this.#parts;
+    let framebuffer: Framebuffer;
     try {
-      await showPicture({ gpu, memory, clock, probe, picture });
+      framebuffer = await showPicture({ gpu, memory, clock, probe, picture });
     } catch (error) {
       if (isOurBug(error)) throw error;
       if (gpu.removed || this.#shuttingDown) return;
@@ -225,7 +229,21 @@ export class Kernel {
     probe.at(POINT['guest.frame']);
     await this.#store.write(DATA_KEY.frame, '1').catch(none);
     this.#parts.onState('shown');
+    await this.#animate(gpu, framebuffer);
     if (this.#parts.measured) await this.#beMeasured(gpu);
+  }
+
+  /** Frames are drawn on this display whenever the toolstack asks for them. */
+  async #animate(gpu: VirtioGpu, framebuffer: Framebuffer): Promise<void> {
+    if (this.#animation === undefined) {
+      this.#animation = new Animation({
+        ...this.#parts,
+        store: this.#store,
+        onFailure: (reason) => void this.#reportFailure(reason),
+      });
+      await this.#animation.start(this.#xenbus.newToken());
+    }
+    this.#animation.use(gpu, framebuffer);
   }
 
   async #beMeasured(gpu: VirtioGpu): Promise<void> {

@@ -16,7 +16,8 @@ export interface Picture {
   readonly rgba: Uint8Array;
 }
 
-const SCANOUT = 0;
+/** The one that pictures are shown on. */
+export const SCANOUT = 0;
 /** Resets in a row that a frame survives; a device that is reset more often than that cannot be shown anything. */
 const RESETS_MAX = 16;
 
@@ -50,8 +51,8 @@ export interface WorkloadParts {
   readonly picture: Picture;
 }
 
-/** Sets a mode of the picture's size and shows it; again after each reset until it is shown. Throws why it cannot be. */
-export async function showPicture({ gpu, memory, clock, probe, picture }: WorkloadParts): Promise<void> {
+/** Sets a mode of the picture's size and shows it; again after each reset until it is shown. Gives the buffer; throws why not. */
+export async function showPicture({ gpu, memory, clock, probe, picture }: WorkloadParts): Promise<Framebuffer> {
   const framebuffer = gpu.allocateFramebuffer(picture.width, picture.height);
   draw(memory, framebuffer, picture);
   // A device that is reset meanwhile is restored with whatever buffers there are: only the update is repeated then.
@@ -62,7 +63,7 @@ export async function showPicture({ gpu, memory, clock, probe, picture }: Worklo
       const fence = await gpu.update(SCANOUT, framebuffer);
       await fence.done.wait({ clock, ms: DEADLINE_MS.frameFence, what: 'the frame' });
       probe.at(POINT['gpu.shown'], '', SCANOUT, framebuffer.resourceId);
-      return;
+      return framebuffer;
     } catch (error) {
       if (!(error instanceof ErrnoError) || error.code !== 'ESTALE' || resets === RESETS_MAX) throw error;
       await gpu.whenRestored();

@@ -54,6 +54,8 @@ export interface GpuDeviceSetup {
   readonly hostBytesMax?: number;
   /** Zeroed bytes for pixels; throws RangeError when there is no room. */
   readonly allocate?: (bytes: number) => Uint8Array;
+  /** Something that the scanout shows was flushed. */
+  readonly onFlush?: (scanout: Scanout) => void;
 }
 
 /** What shows the picture as it comes, and may know the displays better than this device does. */
@@ -75,6 +77,7 @@ export class GpuDevice implements GpuState {
   readonly #probe: Probe;
   readonly #clock: Clock;
   readonly #defer: (action: () => void) => void;
+  readonly #onFlush: (scanout: Scanout) => void;
   readonly #queues: (QueuePump | undefined)[] = new Array(VIRTIO_GPU_QUEUE_COUNT).fill(undefined);
   #viewer: Viewer | undefined;
   #memory: GuestMemory | undefined;
@@ -87,6 +90,7 @@ export class GpuDevice implements GpuState {
     this.#probe = setup.probe;
     this.#clock = setup.clock;
     this.#defer = setup.defer;
+    this.#onFlush = setup.onFlush ?? (() => {});
     this.displays = new Displays(setup.displays);
     this.scanouts = new Scanouts(this.displays.count);
     const allocate = setup.allocate ?? ((bytes) => new Uint8Array(bytes));
@@ -176,6 +180,7 @@ export class GpuDevice implements GpuState {
         if (scanout.firstFlushNs === 0n) scanout.firstFlushNs = this.#clock.nowNs();
         this.#probe.at(POINT['gpu.flush'], this.name, scanout.index, change.resourceId);
         this.#viewer?.flush(scanout, change.rect);
+        this.#onFlush(scanout);
     }
   }
 

@@ -23,6 +23,7 @@ import { inheritedConnection, listenOn } from './node/unix-server.js';
 import { UnixSession } from './node/unix-session.js';
 import { pictureOf } from './pixels.js';
 import type { Scanout } from './scanouts.js';
+import { Watchers } from './watchers.js';
 
 export interface VhostGpuOptions {
   /** Of each device, one a scanout. */
@@ -64,6 +65,7 @@ export async function start(context: ServiceContext, options: StartOptions): Pro
   const devices = new Map<string, DeviceSession>();
   const sessions = new Map<number, BusSession>();
   let lastSession = 0;
+  const watchers = new Watchers(clock, setImmediate);
 
   const setupOf = (name: string): GpuDeviceSetup => ({
     name,
@@ -74,6 +76,7 @@ export async function start(context: ServiceContext, options: StartOptions): Pro
     displays: options.displays,
     hostBytesMax: options.maxHostmem << 20,
     allocate: pageAlignedBytes,
+    onFlush: (scanout) => watchers.flushed(name, scanout),
   });
   const open = ({ name, queue_count }: VhostUserOpen, peer: Peer): BusSession => {
     if (!DEVICE_NAME.test(name)) throw new ErrnoError('EINVAL', 'bad device name');
@@ -120,6 +123,7 @@ export async function start(context: ServiceContext, options: StartOptions): Pro
   const server = await context.serve({ authenticate: ({ token }) => dom0Only(context.runDir, token) });
   server.onPeer((peer) =>
     peer.onClose(() => {
+      watchers.drop(peer);
       for (const session of [...sessions.values()]) if (session.peer === peer) session.close(`${peer.name} ended`);
     }),
   );
@@ -156,6 +160,10 @@ export async function start(context: ServiceContext, options: StartOptions): Pro
       const counted = { flush_count: scanout.flushCount, first_flush_ns: Number(scanout.firstFlushNs) };
       await writePng(path, picture);
       return { width, height, ...counted };
+    },
+    watch: (wanted, peer) => {
+      watchers.add(wanted, peer);
+      return {};
     },
     resize: ({ name, scanout: index, width, height }) => {
       const { session } = scanoutOf(name, index);

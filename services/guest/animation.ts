@@ -1,0 +1,160 @@
+// A load for the display: frames with a number in them (lib/core/frame-stamp.ts), transferred and flushed at a rate that
+// the toolstack asks for in the store, the cursor moving beside them. At rate 0 the picture stands alone again. Leaves how
+// a frame reaches the screen to virtio-gpu.ts, and checking the numbers to the viewer (lab/frame-watch.ts).
+import type { Clock } from '../../lib/core/clock.js';
+import { DEADLINE_MS } from '../../lib/core/deadlines.js';
+import { ErrnoError } from '../../lib/core/errors.js';
+import { drawStamp, FRAME_NUMBERS, stampBlock } from '../../lib/core/frame-stamp.js';
+import { ANIMATION_FPS_MAX } from '../../lib/core/limits.js';
+import type { Log } from '../../lib/core/log.js';
+import type { GuestMemory } from '../../lib/core/memory.js';
+import { DATA_KEY } from '../../lib/layout/xenbus.js';
+import { eachPiece, type Framebuffer } from './framebuffer.js';
+import type { GuestStore } from './guest-store.js';
+import type { Vcpu } from './vcpu.js';
+import type { VirtioGpu } from './virtio-gpu.js';
+import { draw, type Picture, SCANOUT } from './workload.js';
+
+const WHITE = 0xffffff;
+/** The cursor goes round on this square, a step a frame. */
+const CURSOR_ROUND = 256;
+
+export interface AnimationParts {
+  readonly vcpu: Vcpu;
+  readonly clock: Clock;
+  readonly memory: GuestMemory;
+  readonly store: GuestStore;
+  readonly picture: Picture;
+  readonly log: Log;
+  /** The display cannot be drawn on, and why. */
+  readonly onFailure: (reason: string) => void;
+}
+
+export class Animation {
+  readonly #parts: AnimationParts;
+  /** Frames a second; 0: none. */
+  #fps = 0;
+  /** Of the last frame; goes on over displays that come and go. */
+  #number = 0;
+  #shown: { readonly gpu: VirtioGpu; readonly framebuffer: Framebuffer } | undefined;
+  #drawing = false;
+
+  constructor(parts: AnimationParts) {
+    this.#parts = parts;
+  }
+
+  /** Listens to the toolstack. */
+  async start(token: string): Promise<void> {
+    await this.#parts.store.watch(DATA_KEY.animate, token, () => {
+      this.#asked().catch((error: unknown) => {
+        if (!(error instanceof ErrnoError)) throw error; // the store refused: the rate stays
+      });
+    });
+  }
+
+  /** A display shows the picture in this buffer: frames are drawn there from now on. */
+  use(gpu: VirtioGpu, framebuffer: Framebuffer): void {
+    this.#shown = { gpu, framebuffer };
+    this.#draw();
+  }
+
+  async #asked(): Promise<void> {
+    const text = await this.#parts.store.read(DATA_KEY.animate).catch((error: unknown) => {
+      if (error instanceof ErrnoError && error.code === 'ENOENT') return '0';
+      throw error;
+    });
+    const fps = Number(text);
+    if (!Number.isInteger(fps) || fps < 0 || fps > ANIMATION_FPS_MAX) {
+      this.#parts.log.warn({ fps: text.slice(0, 20) }, `no rate from 0 to ${ANIMATION_FPS_MAX}`);
+      return;
+    }
+    this.#fps = fps;
+    this.#draw();
+  }
+
+  #draw(): void {
+    const shown = this.#shown;
+    if (this.#drawing || this.#fps === 0 || shown === undefined) return;
+    this.#drawing = true;
+    this.#frames(shown.gpu, shown.framebuffer)
+      .catch((error: unknown) => {
+        if (!(error instanceof Error) || shown.gpu.removed) return;
+        if (!(error instanceof ErrnoError) && error.name !== 'DeadlineError') throw error;
+        this.#parts.onFailure(`frames are not shown: ${error.message}`);
+      })
+      .finally(() => {
+        this.#drawing = false;
+        // Another display, or another rate, came meanwhile.
+        if (this.#shown !== shown) this.#draw();
+      });
+  }
+
+  async #frames(gpu: VirtioGpu, framebuffer: Framebuffer): Promise<void> {
+    const { clock, memory, picture } = this.#parts;
+    const stamp = stampOn(memory, framebuffer);
+    if (stamp === undefined) throw new ErrnoError('EINVAL', 'the picture is too small for a number');
+    let nextNs = clock.nowNs();
+    while (this.#fps > 0 && !gpu.removed && this.#shown?.gpu === gpu) {
+      this.#number = (this.#number + 1) % FRAME_NUMBERS;
+      stamp(this.#number);
+      await this.#show(gpu, framebuffer);
+      this.#moveCursor(gpu);
+      // What came late is not made up for: the next frame is due a period from now at the most.
+      const now = clock.nowNs();
+      nextNs += BigInt(Math.round(1e9 / Math.max(this.#fps, 1)));
+      if (nextNs < now) nextNs = now;
+      else await this.#until(nextNs - now);
+    }
+    if (gpu.removed) return;
+    draw(memory, framebuffer, picture);
+    await this.#show(gpu, framebuffer);
+  }
+
+  /** Until it is shown; again after each reset of the device. */
+  async #show(gpu: VirtioGpu, framebuffer: Framebuffer): Promise<void> {
+    const { clock } = this.#parts;
+    for (;;) {
+      try {
+        const fence = await gpu.update(SCANOUT, framebuffer);
+        await fence.done.wait({ clock, ms: DEADLINE_MS.frameFence, what: 'the frame' });
+        return;
+      } catch (error) {
+        if (!(error instanceof ErrnoError) || error.code !== 'ESTALE') throw error;
+        await gpu.whenRestored();
+      }
+    }
+  }
+
+  #moveCursor(gpu: VirtioGpu): void {
+    const { cursor } = gpu;
+    if (cursor === undefined || cursor.room === 0) return;
+    const at = this.#number % CURSOR_ROUND;
+    cursor.move(0, { x: at, y: at });
+    cursor.notify().catch((error: unknown) => {
+      if (!(error instanceof ErrnoError)) throw error; // the device went away meanwhile
+    });
+  }
+
+  #until(delayNs: bigint): Promise<void> {
+    const { clock, vcpu } = this.#parts;
+    return new Promise((resolve) => clock.after(Number(delayNs) / 1e6, () => vcpu.run(resolve)));
+  }
+}
+
+/** Draws numbers into the buffer; undefined when it is too small for them. */
+function stampOn(memory: GuestMemory, framebuffer: Framebuffer): ((number: number) => void) | undefined {
+  const { width, height } = framebuffer;
+  const block = stampBlock(width, height);
+  if (block === undefined) return undefined;
+  const pieces: { readonly words: Uint32Array; readonly first: number }[] = [];
+  eachPiece(memory, framebuffer, (words, first) => pieces.push({ words, first }));
+  return (number) => {
+    let at = 0;
+    drawStamp(number, { width, height, block }, (firstPixel, count, white) => {
+      for (let pixel = firstPixel; pixel < firstPixel + count; pixel++) {
+        while (pixel >= pieces[at]!.first + pieces[at]!.words.length) at++;
+        pieces[at]!.words[pixel - pieces[at]!.first] = white ? WHITE : 0;
+      }
+    });
+  };
+}
