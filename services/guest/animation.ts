@@ -98,7 +98,7 @@ export class Animation {
       this.#number = (this.#number + 1) % FRAME_NUMBERS;
       stamp(this.#number);
       await this.#show(gpu, framebuffer);
-      this.#moveCursor(gpu);
+      await this.#moveCursor(gpu);
       // What came late is not made up for: the next frame is due a period from now at the most.
       const now = clock.nowNs();
       nextNs += BigInt(Math.round(1e9 / Math.max(this.#fps, 1)));
@@ -125,14 +125,16 @@ export class Animation {
     }
   }
 
-  #moveCursor(gpu: VirtioGpu): void {
+  async #moveCursor(gpu: VirtioGpu): Promise<void> {
     const { cursor } = gpu;
     if (cursor === undefined || cursor.room === 0) return;
     const at = this.#number % CURSOR_ROUND;
     cursor.move(0, { x: at, y: at });
-    cursor.notify().catch((error: unknown) => {
-      if (!(error instanceof ErrnoError)) throw error; // the device went away meanwhile
-    });
+    try {
+      await cursor.notify();
+    } catch (error) {
+      if (!(error instanceof ErrnoError)) throw error; // the device was reset or removed: the frame will tell
+    }
   }
 
   #until(delayNs: bigint): Promise<void> {
