@@ -138,6 +138,9 @@ function* perform(setting: BackSetting, effect: BackEffect, seen: number): Task<
           const inside = tx === undefined ? {} : { tx };
           const found = parseState((yield* readNode(paths.backState, undefined, tx)) ?? '');
           if (found !== effect.from) return { end: 'commit', value: String(found) };
+          const online = `${paths.back}/${XENBUS_KEY.online}`;
+          if (effect.ifOnline && !parseOnline(yield* readNode(online, undefined, tx)))
+            return { end: 'commit', value: String(found) };
           yield* ask({ op: 'write', path: paths.backState, value: String(effect.to), ...inside });
           return { end: 'commit', value: String(effect.to) };
         },

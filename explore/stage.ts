@@ -1,5 +1,6 @@
 // One step under way: the world as it becomes, what is wrong with it, and what happened, for people. Performs the requests of
 // tasks on the store, on Xen's half and on the device's registers. Leaves which steps there are to model.ts.
+import { XenbusState } from '../lib/layout/xenbus.js';
 import { MMIO_WINDOW } from '../lib/xenbus/keys.js';
 import type { Protocol, Writer } from '../lib/xenbus/protocol.js';
 import { judgeRead, judgeWrite } from './rules.js';
@@ -130,6 +131,7 @@ export class Stage {
       for (const [path, { before: found, now, modified }] of Object.entries(before.transactions[request.tx]!.touched)) {
         if (!modified || now === undefined) continue;
         this.#judged(judgeWrite(protocol, paths, { by, path, before: found, now, nodes: before.nodes, seen }));
+        if (by === 'core' && path === paths.frontState && now === CLOSING) this.#coreGaveUp();
       }
     }
     if (this.notes !== undefined) this.#tell(client, request, answer);
@@ -142,6 +144,13 @@ export class Stage {
     const answer: StoreAnswer = { error: 'EACCES' };
     if (this.notes !== undefined) this.#tell('guest', request, answer);
     return answer;
+  }
+
+  /** The core closes what it cannot read, into a directory that may have been made anew since. */
+  #coreGaveUp(): void {
+    const { done } = this.world.doings;
+    if (!done.includes('core'))
+      this.change({ doings: { ...this.world.doings, done: [...done, 'core' as const].sort() } });
   }
 
   #judged(violation: Violation | undefined): void {
@@ -235,7 +244,7 @@ export class Stage {
         this.#set({ server: xen.server === 'left' || xen.server === 'adopted' ? 'adopted' : 'open' });
         return DONE;
       case 'closeSession': {
-        const { registers: _gone, ...rest } = this.world.xen;
+        const { registers: _gone, mapped: _too, ...rest } = this.world.xen;
         this.change({ xen: { ...rest, server: 'none' } });
         return DONE;
       }
@@ -252,10 +261,10 @@ export class Stage {
       case 'serveBroken':
         if (!alive) return { error: 'ESRCH' };
         if (xen.registers !== undefined) this.broken('conservation', 'the range is claimed twice');
-        this.#set({ server: 'open', registers: op === 'serve' ? 'fresh' : 'lost' });
+        this.#set({ server: 'open', mapped: true, registers: op === 'serve' ? 'fresh' : 'lost' });
         return DONE;
       case 'unserve': {
-        const { registers, ...rest } = xen;
+        const { registers, mapped: _gone, ...rest } = xen;
         if (registers === undefined && alive) this.broken('conservation', 'a range that is not claimed is given back');
         this.change({ xen: rest });
         return DONE;
@@ -272,7 +281,7 @@ export class Stage {
   /** A driver resets and sets up the device at probe, and uses its registers once more at removal. */
   #device(op: 'reset' | 'setup' | 'remove'): Outcome {
     const { xen } = this.world;
-    if (xen.registers === undefined && (xen.server === 'left' || xen.server === 'adopted')) return 'blocked';
+    if (xen.registers === undefined && xen.mapped) return 'blocked';
     const say = (text: string): void => this.note('frontend', 'device', text);
     if (xen.registers === undefined) {
       // Whoever cuts a frontend off takes its registers away under its driver.
@@ -311,6 +320,7 @@ export class Stage {
   }
 }
 
+const CLOSING = String(XenbusState.Closing);
 const DONE: Answer = { ok: true };
 const DEVICE_OPS = { reset: 'probed', setup: 'probed', remove: 'removed' } as const;
 const GUEST_OPS: ReadonlySet<XenOp> = new Set(['allocPort', 'closePort', 'claimRange', 'freeRange']);

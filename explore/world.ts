@@ -89,6 +89,8 @@ export interface Xen {
    * has not claimed the range again.
    */
   readonly server: 'none' | 'open' | 'left' | 'adopted';
+  /** The server has claimed the range: accesses wait for whoever has it, or will have it. Others read all ones. */
+  readonly mapped?: true;
   /** The register file behind the range; `lost`: Status reads 0x40. Absent: the range is not answered. */
   readonly registers?: 'fresh' | 'lost' | 'begun' | 'running';
   /** A driver of the guest is at work on the registers. */
@@ -97,8 +99,11 @@ export interface Xen {
   readonly dead?: true;
 }
 
-/** Something was refused; the device was taken away; its frontend was cut off without being asked. */
-export type Excuse = 'refused' | 'removed' | 'forced';
+/**
+ * Something was refused; the device was taken away; its frontend was cut off without being asked; Linux's core has closed a
+ * directory by itself, because one that it was looking at had been removed.
+ */
+export type Excuse = 'refused' | 'removed' | 'forced' | 'core';
 
 /** What was done to the world so far, for those who judge a state at rest. */
 export interface Doings {

@@ -49,8 +49,11 @@ export interface FrontendPorts {
   readonly queuePorts: readonly (EvtchnPort | undefined)[];
 }
 
-/** Why a connection is made: from the beginning, or found half-way at 4 or 5 after the loss of an earlier backend. */
-export type BackGoal = 'begin' | 'adopt';
+/**
+ * What a session is opened for: a connection from the beginning; one found half-way at 4 or 5 after the loss of an earlier
+ * backend; or only to give back what that one left in Xen, where a driver's access may wait.
+ */
+export type BackGoal = 'begin' | 'adopt' | 'sweep';
 
 export interface BackState {
   readonly phase: BackPhase;
@@ -99,10 +102,10 @@ export type BackEffect =
   /** Kicks and calls past this process. */
   | { readonly type: 'wire' }
   /**
-   * In one transaction: unless the own state still reads `from`, nothing is written. value: the state that stands
-   * afterwards (0: the directory is gone). Never fails for the machine.
+   * In one transaction: unless the own state still reads `from`, and `online` still 1 where `ifOnline` says so, nothing is
+   * written. value: the state that stands afterwards (0: the directory is gone). Never fails for the machine.
    */
-  | { readonly type: 'switchState'; readonly from: number; readonly to: XenbusState }
+  | { readonly type: 'switchState'; readonly from: number; readonly to: XenbusState; readonly ifOnline?: true }
   /** Error key; the state is another step. */
   | { readonly type: 'error'; readonly errno: number; readonly text: string }
   /** These never fail for the machine: what is given back is gone. */
@@ -122,6 +125,7 @@ export type BackMove =
   | 'stay'
   | 'begin'
   | 'adopt'
+  | 'sweep'
   | 'connect'
   | 'close'
   | 'reject'

@@ -77,9 +77,9 @@ export const REST: BackTables['rest'] = {
   // published: there is nothing to adopt.
   found: row(
     {
-      [S.Unknown]: 'finish',
-      [S.Initialising]: 'finish',
-      [S.Closed]: 'finish',
+      [S.Unknown]: 'sweep',
+      [S.Initialising]: 'sweep',
+      [S.Closed]: 'sweep',
       [S.Initialised]: 'adopt',
       [S.Connected]: 'adopt',
       [S.Closing]: 'adopt',
@@ -120,6 +120,8 @@ const switched =
 const switchTo = (to: XenbusState) => (state: BackState) =>
   state.back === to ? undefined : ({ type: 'switchState', from: state.back, to } as const);
 
+const AFTER_OPENING = { begin: 'publishing', adopt: 'readingFrontend', sweep: 'releasing' } as const;
+
 export const WORK: BackTables['work'] = {
   readingSetup: {
     effect: () => ({ type: 'readSetup' }),
@@ -128,7 +130,7 @@ export const WORK: BackTables['work'] = {
   },
   opening: {
     effect: ({ held }) => (held.session ? undefined : { type: 'openSession' }),
-    done: (state) => hold({ session: true }, state.goal === 'begin' ? 'publishing' : 'readingFrontend')(state),
+    done: (state) => hold({ session: true }, AFTER_OPENING[state.goal])(state),
     failed: refuse,
   },
   // Found at 2: an earlier life has published its keys, and the frontend may be reading them.
@@ -144,7 +146,14 @@ export const WORK: BackTables['work'] = {
         : undefined,
     done: to('announcing'),
   },
-  announcing: { effect: switchTo(S.InitWait), done: keepBack('waiting') },
+  // A toolstack that finds a closed device has only to write `online`: from then on it must stay closed.
+  announcing: {
+    effect: (state) => {
+      const effect = switchTo(S.InitWait)(state);
+      return effect !== undefined && state.back === S.Closed ? { ...effect, ifOnline: true } : effect;
+    },
+    done: keepBack('waiting'),
+  },
   readingFrontend: {
     effect: ({ queues }) => ({ type: 'readFrontend', queues: queues ?? 0 }),
     done: (state, value) => {
@@ -268,6 +277,7 @@ export const BACK_REVIEW: BackTables = { protocol: REVIEW, own: OWN, rest: REST,
 const MOVES: Readonly<Record<Exclude<BackMove, 'stay' | 'follow' | 'rest'>, (state: BackState) => BackState>> = {
   begin: (state) => (state.refused || state.stopping ? state : { ...state, phase: 'readingSetup', goal: 'begin' }),
   adopt: (state) => ({ ...state, phase: 'readingSetup', goal: 'adopt' }),
+  sweep: (state) => ({ ...state, phase: 'readingSetup', goal: 'sweep' }),
   connect: (state) => ({ ...state, phase: 'readingFrontend', goal: 'begin' }),
   close: to('saying'),
   reject: (state) => fail(state, { errno: EINVAL, text: `frontend state ${state.front}` }),

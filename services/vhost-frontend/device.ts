@@ -245,7 +245,7 @@ export class Device {
         await this.#link!.wire();
         return undefined;
       case 'switchState':
-        return this.#switchState(effect.from, effect.to);
+        return this.#switchState(effect);
       case 'error':
         await this.#writeError(effect.errno, effect.text);
         return undefined;
@@ -351,13 +351,14 @@ export class Device {
     });
   }
 
-  async #switchState(from: number, to: XenbusState): Promise<number> {
+  async #switchState({ from, to, ifOnline }: Extract<BackEffect, { type: 'switchState' }>): Promise<number> {
     const { store, probe, log } = this.#deps;
     const path = `${this.#node}/${XENBUS_KEY.state}`;
     probe.at(POINT['back.state'], path, this.devid, edge(from, to), this.domid);
     const stands = await store.transaction(async (tx: StoreOps) => {
       const found = parseState(await orMissing(tx.read(path)));
       if (found !== from) return found;
+      if (ifOnline && !parseOnline(await orMissing(tx.read(`${this.#node}/${XENBUS_KEY.online}`)))) return found;
       await tx.write(path, String(to));
       return to;
     });

@@ -2,6 +2,7 @@ import t from 'tap';
 import { EvtchnPort } from '../../../lib/core/ids.js';
 import { XenbusState } from '../../../lib/layout/xenbus.js';
 import {
+  BACK_REVIEW,
   BACK_START,
   type BackEffect,
   type BackEvent,
@@ -425,4 +426,30 @@ t.test('events out of turn are our bug', async (t) => {
 t.test('the tables name every state', async (t) => {
   for (const table of [OWN, REST])
     for (const row of Object.values(table)) t.same(Object.keys(row).map(Number), Object.values(S));
+});
+
+t.test(
+  'found at 4 or 5 with nothing to adopt: what an earlier life left in Xen is taken over and given back',
+  async (t) => {
+    for (const back of [S.Connected, S.Closing]) {
+      for (const front of [S.Unknown, S.Initialising, S.Closed]) {
+        let step = backStep(BACK_START, { type: 'look', front, back, online: true });
+        const effects: string[] = [];
+        while (step.effect !== undefined) {
+          effects.push(step.effect.type);
+          const value = step.effect.type === 'switchState' ? { value: step.effect.to } : {};
+          step = backStep(step.state, { type: 'done', ...value });
+        }
+        t.same(effects, ['readSetup', 'openSession', 'closeSession', 'switchState'], `${back}/${front}`);
+        t.same([step.state.phase, step.state.held], ['closed', {}]);
+      }
+    }
+  },
+);
+
+t.test('from Closed to InitWait only while the device is wanted in the same transaction', async (t) => {
+  const closed: BackState = { ...BACK_START, phase: 'announcing', back: S.Closed, front: S.Initialising };
+  t.equal(BACK_REVIEW.work.announcing.effect(closed)?.type, 'switchState');
+  t.match(BACK_REVIEW.work.announcing.effect(closed), { from: S.Closed, to: S.InitWait, ifOnline: true });
+  t.notOk('ifOnline' in BACK_REVIEW.work.announcing.effect({ ...closed, back: S.Initialising })!);
 });
