@@ -38,6 +38,7 @@ export const PROTOCOL_CODES = {
   'unexpected-reply': { means: 'a reply to no request, or of another type than its request' },
   'empty-part': { means: 'a part of a directory without an entry' },
   'ring-error': { means: "the server set the ring page's error word" },
+  'ring-index': { means: 'an index of the ring page is further ahead than the ring is long' },
   'live-state': { means: 'the state that one xenstored hands to the next cannot be read' },
   // vhost-user: the message.
   version: { means: 'header flags without version 1' },

@@ -1,5 +1,5 @@
 // Byte stream to xenstore messages and back. Chunks may be of any size and cut anywhere; a length is checked before any
-// byte of its payload is kept. Leaves sockets and rings to those who feed it, and what a message means to its receiver.
+// byte of its payload is kept. Leaves sockets and rings to the transports, and what a message means to its receiver.
 import { concatBytes, latin1Bytes, latin1Text } from '../core/bytes.js';
 import { ProtocolError } from '../core/errors.js';
 import { XENSTORE_PAYLOAD_MAX, XSD_SOCKMSG, type XsMessage } from '../layout/xs-wire.js';

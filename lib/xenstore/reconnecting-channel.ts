@@ -5,13 +5,14 @@
 // Asking again is sound because acknowledged writes survive and the operations are repeatable: a WRITE, MKDIR, RM,
 // SET_PERMS or INTRODUCE that was done and not acknowledged has the same outcome the second time. RELEASE alone has not:
 // a domain that is gone counts as released.
+import { passOver } from '../core/errors.js';
 import { XS, type XsMessage } from '../layout/xs-wire.js';
 import type { StoreChannel } from './channel.js';
 import { ACK, splitStrings } from './payload.js';
 
 interface Asked {
   readonly request: XsMessage;
-  /** Not our user's: a watch that is registered anew; its answer is kept from him. */
+  /** This channel's own: a watch that is registered anew; the user of the channel does not see its answer. */
   readonly internal: boolean;
   /** Asked of an earlier server too. */
   repeated: boolean;
@@ -80,6 +81,7 @@ export class ReconnectingChannel implements StoreChannel {
       if (this.#closed) channel.close();
       else this.#attach(channel);
     } catch (failure) {
+      passOver(failure);
       if (!this.#closed) this.#lost(failure as Error);
     }
   }

@@ -1,12 +1,12 @@
 // The store's client on a guest's ring page: a channel whose other end is xenstored's. Leaves the page and the event
 // channel to the guest, which calls `poll` when that channel fires.
 import { concatBytes } from '../core/bytes.js';
-import { errorMessage, ProtocolError } from '../core/errors.js';
+import { ProtocolError } from '../core/errors.js';
 import { XENSTORE_ERROR_NONE } from '../layout/xs-ring.js';
 import type { XsMessage } from '../layout/xs-wire.js';
 import type { StoreChannel } from './channel.js';
 import { encodeMessage, MessageReader } from './framing.js';
-import type { RingEnd } from './ring-stream.js';
+import { type RingEnd, RingIndexError } from './ring-stream.js';
 
 export interface RingStoreChannel extends StoreChannel {
   /** Looks at the ring: takes what came, sends what waits for room. Call it at every event of the store's port. */
@@ -26,7 +26,7 @@ export function ringStoreChannel(ring: RingEnd, notify: () => void): RingStoreCh
     open = false;
     lost(error);
   };
-  /** A server that breaks the transport, or says that we did, ends the channel. */
+  /** A server that breaks the transport, or says that this end did, ends the channel. What else is thrown is a bug here. */
   const guarded = (action: () => void): void => {
     try {
       if (open) action();
@@ -34,7 +34,9 @@ export function ringStoreChannel(ring: RingEnd, notify: () => void): RingStoreCh
         fail(new ProtocolError('ring-error', `xenstored ended the ring with error ${ring.error}`));
       }
     } catch (error) {
-      fail(error instanceof ProtocolError ? error : new ProtocolError('ring', errorMessage(error), { cause: error }));
+      if (error instanceof ProtocolError) fail(error);
+      else if (error instanceof RingIndexError) fail(new ProtocolError('ring-index', error.message, { cause: error }));
+      else throw error;
     }
   };
   const write = (): void => {

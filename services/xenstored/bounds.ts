@@ -76,7 +76,7 @@ export class Bounds {
     this.#wake = { atMs, cancel };
   }
 
-  // --- who waits -----------------------------------------------------------------------------------------------------
+  // --- guests that wait ----------------------------------------------------------------------------------------------
 
   hold(connection: Connection): void {
     this.#held.add(connection);

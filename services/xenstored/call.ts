@@ -56,7 +56,7 @@ function grantedByAncestors(call: Call, path: string): number {
 
 /**
  * The node if it exists and `needed` rights on it are granted, undefined if it does not exist and the nearest existing
- * ancestor grants one of them; EACCES in all other cases, so that nobody learns what is there without a right to it.
+ * ancestor grants one of them; EACCES in all other cases, so that a client learns nothing of nodes that it has no right to.
  */
 export function findNode(call: Call, path: string, needed: number): StoreNode | undefined {
   const node = call.view.read(path);

@@ -14,11 +14,11 @@ export interface Compat {
   readonly quotaCountsNewNodes: boolean;
   /** Bytes that a node counts for its size quota beyond node.ts's. */
   readonly nodeExtraBytes: number;
-  /** Quotas are everybody's, and hold from the moment they are set; otherwise a domain keeps those of its beginning. */
+  /** Quotas are those of all domains together, and hold from the moment they are set; otherwise a domain keeps those of its beginning. */
   readonly quotasAreGlobal: boolean;
   /** What one watch too many answers. */
   readonly watchQuotaError: XsdError;
-  /** May everybody watch @releaseDomain? */
+  /** May every domain watch @releaseDomain? */
   readonly releaseDomainReadable: boolean;
   /** Domids are read by atoi, junk counting as 0; otherwise the whole string must be a number up to 65535. */
   readonly looseDomids: boolean;

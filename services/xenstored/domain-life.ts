@@ -11,7 +11,7 @@ export interface DomainChange {
   /** Decimal u64; '' when the domain does not exist any more. */
   readonly uniqueId: string;
   readonly shutdown: boolean;
-  /** It ends, once nobody holds any of its memory. */
+  /** It ends once no process maps any of its memory. */
   readonly dying?: boolean;
   readonly dead: boolean;
 }

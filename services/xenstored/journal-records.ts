@@ -58,7 +58,7 @@ export class Restorer {
   #limits: string | undefined;
   #seq = 0;
 
-  /** False for a record that none of ours could be: whoever reads the file stops there. */
+  /** False for a record that none of ours could be: node/journal-file.ts stops reading there. */
   take(record: string): boolean {
     this.#seq++;
     const kind = record.charAt(0);

@@ -1,4 +1,4 @@
-// What the store tells whoever keeps it beyond the life of the process. Every record is absolute (the state after the
+// What the store tells its journal, which outlives the process. Every record is absolute (the state after the
 // change), so that records may be repeated. Leaves files to the server.
 import type { Domain } from './domains.js';
 import type { StoreNode } from './node.js';

@@ -196,7 +196,7 @@ export const setPerms: Handler = (call) => {
   return ACK;
 };
 
-/** Where special nodes are no nodes: outside of any transaction, and nobody is told. */
+/** Where special nodes are no nodes: outside of any transaction, and no watch fires. */
 function setSpecialPerms(call: Call, name: string, perms: readonly Perm[]): string {
   const { connection, store } = call;
   const node = store.tree.get(name);

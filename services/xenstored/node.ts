@@ -23,7 +23,7 @@ export class ChildSet {
     return this.#listing;
   }
 
-  /** The set to change for the next version: this one, or a copy of it when somebody holds it. */
+  /** The set to change for the next version: this one, or a copy of it when a transaction holds it. */
   forChange(): ChildSet {
     if (this.holds > 0) return new ChildSet(this.names);
     this.#listing = undefined;

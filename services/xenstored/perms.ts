@@ -9,7 +9,7 @@ export const PERM_WRITE = 2;
 export const PERM_OWNER = 4;
 const ALL = PERM_READ | PERM_WRITE | PERM_OWNER;
 
-/** One entry. Entry 0 of a list names the owner, and its letter is everybody else's default. */
+/** One entry. Entry 0 of a list names the owner, and its letter is the default of domains that no entry names. */
 export interface Perm {
   readonly domid: number;
   /** PERM_READ | PERM_WRITE. */

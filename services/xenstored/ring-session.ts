@@ -137,7 +137,7 @@ export class RingSession {
     this.#options.ring.features = this.#offersReconnect ? features | reconnection : features;
   }
 
-  /** The domain is introduced anew, or gone: the streams begin at 0 for whoever comes next. */
+  /** The domain is introduced anew, or gone: the streams begin at 0 for the guest's next connection. */
   end(): void {
     this.#drop();
     this.#options.ring.reset();

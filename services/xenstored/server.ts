@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { errorMessage } from '../../lib/core/errors.js';
+import { errorMessage, PeerDiedError } from '../../lib/core/errors.js';
 import type { ServiceContext } from '../../lib/core/service.js';
 import type { XsdError } from '../../lib/layout/xs-wire.js';
 import { runPaths } from '../../lib/node/process/run-dir.js';
@@ -67,7 +67,10 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
     onQuota: (hit) => context.log.warn({ ...hit }, 'a guest met its quota'),
     time: liveUpdate,
     ask: (connection, question) => {
-      answer(connection, question).catch((error) => void context.stop(errorMessage(error)));
+      answer(connection, question).catch((error) => {
+        // The connection to the hypervisor ends this process by itself; all else is a bug here, and ends it too.
+        if (!(error instanceof PeerDiedError)) throw error;
+      });
     },
     probe: context.probe,
     onRemoved: (domid) => rings?.drop(domid),
@@ -153,7 +156,7 @@ function bootId(runDir: string, withHypervisor: boolean): string {
   return createHash('sha256').update(secret).digest('hex');
 }
 
-/** Ends domains that died while nobody looked. */
+/** Ends domains that died while no xenstored ran. */
 async function dropTheDead(store: Store, domains: HostDomains): Promise<void> {
   const known = [...store.domains.all()].filter(({ domid }) => domid !== 0);
   const changes = await Promise.all(

@@ -80,7 +80,7 @@ export class Store extends StoreState {
     call.after?.();
   }
 
-  /** A guest's request counts until its reply and its events are consumed; nobody else's does. */
+  /** A guest's request counts until its reply and its events are consumed; requests of dom0 do not count. */
   #countOutstanding(connection: Connection): Outstanding | undefined {
     if (connection.privileged) return undefined;
     const { domain } = connection;

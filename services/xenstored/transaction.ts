@@ -129,7 +129,7 @@ export class Transaction implements View {
     return false;
   }
 
-  /** Makes its changes everybody's. Only after `conflicts()` said no; close() comes after it in any case. */
+  /** Puts its changes into the tree. Only after `conflicts()` said no; close() comes after it in any case. */
   commit(): void {
     const { tree, watches, account } = this.#host;
     for (const [path, { before, now, modified, fires }] of this.#touched) {

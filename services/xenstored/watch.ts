@@ -5,7 +5,7 @@ import type { Outbox, Outstanding } from './outbox.js';
 import { levelsBelow, parentPath } from './path.js';
 import { grantedTo, PERM_READ, type Perm, type Subject } from './perms.js';
 
-/** Whose watches they are: whose rights count, who is told before whom, and where its events wait. */
+/** The holder of watches: its rights decide what it is told, its number when, and its events wait in its outbox. */
 export interface Watcher extends Subject {
   readonly seq: number;
   readonly watches: Map<string, Watch>;

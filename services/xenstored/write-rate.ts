@@ -1,7 +1,7 @@
 // How often guests may change the store while others have transactions open, which every change may make fail: the C
-// daemon's credits. All domains share one rate; who does not use its share fills a common reserve, and who writes faster
-// than its share and the reserve allow is not heard until its credit is back. Pure arithmetic on milliseconds; who is
-// charged, and when, is bounds.ts's business.
+// daemon's credits. All domains share one rate. A domain that does not use its share fills a common reserve; one that writes faster than its
+// share and the reserve allow is not heard until its credit is back. Pure arithmetic on milliseconds: bounds.ts says which
+// domain is charged, and when.
 
 /** Credits are counted in thousandths of a write, as rates and waits are in milliseconds. */
 const WRITE = 1000;

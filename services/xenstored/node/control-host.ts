@@ -22,7 +22,7 @@ const OPENED = '\n***\n';
 function openPlain(path: string): number {
   let fd: number;
   try {
-    // Without O_NONBLOCK a FIFO would be waited for, and everybody with it.
+    // Without O_NONBLOCK xenstored, and all its clients with it, would wait for the other end of a FIFO.
     fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
   } catch {
     return fail('EINVAL');

@@ -9,6 +9,9 @@ import { DOMSTATE_DEAD, DOMSTATE_DYING, DOMSTATE_EXIST, DOMSTATE_SHUTDOWN, VIRQ 
 import { EVENTFD_DIRECTION } from '../../../lib/layout/ours/dev-evtchn.js';
 import type { DomainChange } from '../domain-life.js';
 
+/** What the hypervisor says of a number that is no domain's, or cannot be one's. */
+const NO_DOMAIN_ERRORS: ReadonlySet<string> = new Set(['ESRCH', 'ENOENT', 'EINVAL']);
+
 export class HostDomains {
   readonly #hypervisor;
 
@@ -27,7 +30,7 @@ export class HostDomains {
       const state = await this.#hypervisor.domctl_get_domain_state({ domid });
       return exists(state) ? { uniqueId: state.unique_id } : null;
     } catch (error) {
-      if (error instanceof ErrnoError) return null;
+      if (error instanceof ErrnoError && NO_DOMAIN_ERRORS.has(error.code)) return null;
       throw error;
     }
   }

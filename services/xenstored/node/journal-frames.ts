@@ -13,7 +13,7 @@ const WORD = 4;
 const roundUp = (value: number, to: number): number => Math.ceil(value / to) * to;
 
 /**
- * FNV-1a over words: finds a frame that was cut or damaged; nobody forges files of the run directory. Any change within
+ * FNV-1a over words: finds a frame that was cut or damaged; the run directory is its owner's alone, so no frame is forged. Any change within
  * one word changes it.
  */
 function checksum(words: Int32Array, from: number, to: number): number {

@@ -92,11 +92,13 @@ function replace(parts: LiveUpdaterParts, next: NextProgram, requester: Connecti
   // In the order in which they are told of events.
   held.sort((a, b) => a.connection.seq - b.connection.seq);
   const connections = held.map(({ connection, state }) => liveConnection(connection, state, connection === requester));
+  const state: LiveState = { listeningFd: sockets.fd, connections };
+  const bytes = encodeLiveState(state);
   try {
     rmSync(path, { force: true });
-    const state: LiveState = { listeningFd: sockets.fd, connections };
-    writeFileSync(path, encodeLiveState(state), { mode: 0o600, flag: 'wx' });
+    writeFileSync(path, bytes, { mode: 0o600, flag: 'wx' });
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === undefined) throw error;
     context.log.error({ error: errorMessage(error) }, 'live update: cannot write the state');
     return 'Dump write error';
   }

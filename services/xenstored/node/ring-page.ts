@@ -1,7 +1,7 @@
 // A guest's ring page in this process: mapped by the grant that is reserved for the store, given back with it. Leaves what
 // stands in the page to ring-session.ts.
 import type { Remote } from '../../../lib/core/bus.js';
-import { ErrnoError, PeerDiedError } from '../../../lib/core/errors.js';
+import { ErrnoError, PeerDiedError, passOver } from '../../../lib/core/errors.js';
 import type { Mapping, SharedFiles } from '../../../lib/core/shared.js';
 import { GNTST, GNTTAB_RESERVED_XENSTORE } from '../../../lib/layout/grant-table.js';
 import { PAGE_SIZE } from '../../../lib/layout/page.js';
@@ -12,16 +12,6 @@ export interface RingPage {
   readonly bytes: Uint8Array;
   /** Unmaps the page and gives the grant back: before that, a dying domain cannot go. */
   close(): void;
-}
-
-/** Runs a call that gives something back: a refusal says that it is gone already. Other failures are ours, and thrown. */
-export function giveBack(call: Promise<unknown>): Promise<void> {
-  return call.then(
-    () => {},
-    (error) => {
-      if (!(error instanceof ErrnoError) && !(error instanceof PeerDiedError)) throw error;
-    },
-  );
 }
 
 /**
@@ -43,7 +33,7 @@ export async function mapRingPage(
   }
   if (granted === undefined || granted.status !== GNTST.okay) return undefined;
   const { handle, gfn } = granted;
-  const unmapGrant = (): Promise<void> => giveBack(hypervisor.gntdev_unmap({ handles: [handle] }));
+  const unmapGrant = (): Promise<void> => hypervisor.gntdev_unmap({ handles: [handle] }).then(() => {}, passOver);
   const at = gfn * PAGE_SIZE;
   let mapping: Mapping;
   try {

@@ -2,7 +2,7 @@
 // the domain grants under the reference that is reserved for it, is mapped when that channel first fires, so that a
 // guest which uses another transport needs none. Leaves the ring's rules to ring-session.ts.
 
-import { ErrnoError } from '../../../lib/core/errors.js';
+import { ErrnoError, passOver } from '../../../lib/core/errors.js';
 import { STORE_REQUESTS_PER_TURN } from '../../../lib/core/limits.js';
 import type { BoundBell, Notifier, NotifyHandle } from '../../../lib/core/notify.js';
 import type { BusClient, ServiceContext } from '../../../lib/core/service.js';
@@ -14,7 +14,7 @@ import type { Connection } from '../connection.js';
 import type { LiveConnection } from '../live-state.js';
 import { type CarriedRing, RingSession } from '../ring-session.js';
 import type { Store } from '../store.js';
-import { giveBack, mapRingPage, type RingPage } from './ring-page.js';
+import { mapRingPage, type RingPage } from './ring-page.js';
 
 interface Ring {
   readonly domid: number;
@@ -64,7 +64,7 @@ export class RingTransport {
     const transport = new RingTransport(options, fd);
     context.own('ring event channels', async () => {
       for (const domid of [...transport.#rings.keys()]) transport.drop(domid);
-      await giveBack(hypervisor.dev_evtchn_close({ fd }));
+      await hypervisor.dev_evtchn_close({ fd }).catch(passOver);
     });
     return transport;
   }
@@ -117,7 +117,7 @@ export class RingTransport {
   }
 
   #unbind(port: number): Promise<void> {
-    return giveBack(this.#hypervisor.dev_evtchn_unbind({ fd: this.#fd, port }));
+    return this.#hypervisor.dev_evtchn_unbind({ fd: this.#fd, port }).then(() => {}, passOver);
   }
 
   /** A domain that an earlier server had introduced: one that has a ring may be on it, waiting. */
@@ -194,7 +194,7 @@ export class RingTransport {
     });
   }
 
-  /** Sends what waits, and hears those who had to wait. */
+  /** Sends what waits, and serves guests whose requests had to wait. */
   flush(): void {
     this.#options.store.resume();
     for (const ring of this.#dirty) {

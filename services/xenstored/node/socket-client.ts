@@ -46,7 +46,7 @@ export function descriptorOf(socket: Socket | Server): number {
   return typeof fd === 'number' ? fd : -1;
 }
 
-/** What a client needs of those who listen. */
+/** What a client needs of the transport that accepted it. */
 export interface SocketHost {
   readonly store: Store;
   readonly log: Log;
@@ -225,7 +225,8 @@ export class SocketClient implements SpinClient {
     if (read !== null) {
       try {
         this.#reader.push(read, (message) => this.#requests.push(message));
-      } catch {
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error;
         this.end();
       }
     }
@@ -261,7 +262,7 @@ export class SocketClient implements SpinClient {
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    // The number may soon be somebody else's.
+    // The number may soon be that of another file.
     this.fd = -1;
     this.#host.forget(this);
     this.#host.store.close(this.#connection);

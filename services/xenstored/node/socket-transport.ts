@@ -27,7 +27,7 @@ export interface SocketTransportOptions {
   readonly afterRequests: () => void;
 }
 
-/** Removes the socket that a dead process left; throws UserError for one that somebody serves, and for anything else. */
+/** Removes the socket that a dead process left; throws UserError for one that a living process serves, and for anything else. */
 async function makeWay(path: string): Promise<void> {
   const there = lstatSync(path, { throwIfNoEntry: false });
   if (there === undefined) return;

@@ -72,7 +72,7 @@ t.test('what is read costs nothing, what is made costs its parent too, a commit 
   lab.expectOk('dom0', 'TRANSACTION_END', 'F|', id);
 });
 
-t.test('a rate is shared; who does not use its share fills a reserve', async (t) => {
+t.test('a rate is shared; a domain that does not use its share fills a reserve', async (t) => {
   const rate = new WriteRate();
   rate.begin(1, 0);
   rate.begin(2, 0);

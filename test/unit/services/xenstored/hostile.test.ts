@@ -1,4 +1,4 @@
-// Whatever clients send, the store answers each request once, stays sound, and keeps nothing for those who left.
+// Whatever clients send, the store answers each request once, stays sound, and keeps nothing of clients that left.
 // XENWIRE_XS_FUZZ sets how many requests.
 import t from 'tap';
 import { XENSTORE_PAYLOAD_MAX, XS } from '../../../../lib/layout/xs-wire.js';
