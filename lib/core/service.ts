@@ -61,10 +61,14 @@ export interface ServiceContext {
   readonly doorbell: Doorbell;
   readonly shared: SharedFiles;
   /**
-   * Connects to a server, waiting until it is there (and, without `token`, for the hypervisor's dom0 token). By default
+   * Connects to a server, waiting until it is there (and, without `token`, for the hypervisor's dom0 token). A function
+   * gives the token once the server is there, and again for the next one if that ends meanwhile. By default
    * the process ends with a clear message when that server is lost; `onLost: 'keep'` leaves it to client.onLost.
    */
-  connect(server: ServerName, options?: { token?: string; onLost?: 'end' | 'keep' }): Promise<BusClient>;
+  connect(
+    server: ServerName,
+    options?: { token?: string | (() => Promise<string>); onLost?: 'end' | 'keep' },
+  ): Promise<BusClient>;
   /**
    * This process ends with the host, that is with the hypervisor, from the moment that one is there; it does not wait for
    * it. For a server that has no business with the hypervisor; connect() includes this.

@@ -43,9 +43,14 @@ const OVERHEAD_PAGES = 64;
 
 export async function start(context: ServiceContext, options: GuestOptions): Promise<void> {
   const picture = readPng(options.image);
-  const token = options.token ?? (await findToken(context, options.name));
-  if (token === undefined) return; // stopped meanwhile
-  const hypervisor = await context.connect('hypervisor', { token });
+  context.ready(`waiting for domain ${options.name}`);
+  // Looked for once the hypervisor is there: it has removed the tokens of a host that died before it.
+  let token = options.token ?? '';
+  const proof = async (): Promise<string> => {
+    token = options.token ?? (await findToken(context, options.name)) ?? '';
+    return token;
+  };
+  const hypervisor = await context.connect('hypervisor', { token: proof });
   hypervisor.on('HypervisorEvents', 'domain_gone', () => {
     context.log.info('the domain is gone');
     void context.stop();
@@ -79,11 +84,11 @@ export async function start(context: ServiceContext, options: GuestOptions): Pro
   });
 }
 
+/** Waits until the toolstack has written it; undefined when this process is stopped first. */
 async function findToken(context: ServiceContext, name: string): Promise<string | undefined> {
   const path = runPaths.guestToken(context.runDir, name);
   const abort = new AbortController();
   context.own('wait for the token', () => abort.abort());
-  context.ready(`waiting for domain ${name}`);
   const read = async (): Promise<string | undefined> => {
     const text = ((await readFile(path, 'utf8').catch(passOver)) ?? '').trim();
     return text === '' ? undefined : text;

@@ -23,14 +23,12 @@ async function startHost(t: Parameters<typeof startNode>[0], runDir: string): Pr
       runDir,
       ...args,
     ]);
-  // A guest that is there before the new hypervisor may still read the token of its dead domain, and is refused then.
-  const hypervisor = service('hypervisor');
-  await hypervisor.logged(/ready/);
-  const others = SERVICES.filter((name) => name !== 'hypervisor');
-  const host = new Map<string, TestProcess>([['hypervisor', hypervisor]]);
-  for (const name of others) host.set(name, service(name));
-  host.set('guest', service('guest', ['--name', 'gpu-guest', '--image', IMAGE]));
-  for (const name of others) await registered(runDir, name, /ready/);
+  // The guest waits first, beside what a dead hypervisor left: its token is of no use any more.
+  const guest = service('guest', ['--name', 'gpu-guest', '--image', IMAGE]);
+  await guest.logged(/waiting for domain/);
+  const host = new Map<string, TestProcess>(SERVICES.map((name) => [name, service(name)]));
+  host.set('guest', guest);
+  for (const name of SERVICES) await registered(runDir, name, /ready/);
   return host;
 }
 

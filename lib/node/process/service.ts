@@ -243,12 +243,13 @@ class RunningService<Options> {
 
   async #connect(
     server: string,
-    token: string | undefined,
+    token: string | (() => Promise<string>) | undefined,
     onLost: 'end' | 'keep',
     shared: Shared,
   ): Promise<ZmqBusClient> {
     const { signal } = this.#abort;
-    const proof = async (): Promise<string> => token ?? (await this.#dom0Token(shared.runDir));
+    const proof = async (): Promise<string> =>
+      (typeof token === 'function' ? await token() : token) ?? (await this.#dom0Token(shared.runDir));
     const client = await ZmqBusClient.connect({ ...shared, server, token: proof, signal });
     if (client === undefined) throw new PeerDiedError(server);
     // Given back after all that the service owns, whenever it was made: a server that was replaced is connected to anew
