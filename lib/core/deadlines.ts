@@ -38,6 +38,8 @@ export const DEADLINE_MS = {
   devicesAbandon: 1000,
   /** services/vhost-frontend/server-link.ts: DRIVER_OK waits for a lost device server; then NEEDS_RESET. */
   deviceServerBack: 1000,
+  /** services/vhost-frontend/node/unix-device-server.ts: a foreign server's answer; then its connection is given up. */
+  foreignServerAnswer: 2000,
   /** services/vhost-frontend: the event ring of /dev/xen/evtchn was full; the write is tried again. */
   evtchnRetry: 1,
   /** services/vhost-gpu/display-link.ts: a viewer's answer; a guest's control queue waits for it. */
@@ -99,6 +101,11 @@ export const FITS: readonly Fit[] = [
     whole: 'backendClosed',
     parts: ['deviceShutdown'],
     why: 'the toolstack gives up later than a guest that shuts down',
+  },
+  {
+    whole: 'backendClosed',
+    parts: ['foreignServerAnswer'],
+    why: 'a foreign server that stands still must not hold up the removal of its device',
   },
   { whole: 'frameFence', parts: ['viewerAnswer'], why: 'a viewer that does not answer must not fail a fence' },
 ];

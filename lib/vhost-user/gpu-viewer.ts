@@ -13,11 +13,19 @@ import {
 import { VIRTIO_GPU_MAX_SCANOUTS, VIRTIO_GPU_RESP, VIRTIO_GPU_RESP_DISPLAY_INFO } from '../layout/virtio-gpu.js';
 
 const R = VHOST_USER_GPU_REQUEST;
-/** Pixels of a scanout, and of one update: what a 4096 x 4096 display has. */
+/** Pixels of all scanouts together, and of one update: what a 4096 x 4096 display has. */
 export const VIEWER_PIXELS_MAX = 1 << 24;
 const BYTES_PER_PIXEL = 4;
 /** Everything but an update fits into a cursor's 64 x 64 pixels and its header. */
 const SMALL_MAX = 20 + 64 * 64 * BYTES_PER_PIXEL;
+
+/** Bytes of a message's payload. Throws ProtocolError when it announces more than such a message has. */
+function payloadRoom(request: number, size: number): number {
+  const most =
+    request === R.VHOST_USER_GPU_UPDATE ? VIEWER_PIXELS_MAX * BYTES_PER_PIXEL + VHOST_USER_GPU_UPDATE.size : SMALL_MAX;
+  if (size > most) throw new ProtocolError('size', `display request ${request} of ${size} bytes`);
+  return size;
+}
 
 export interface ViewedScanout {
   readonly width: number;
@@ -37,10 +45,10 @@ export class GpuViewer {
   readonly #hooks: GpuViewerHooks;
   readonly #displays: readonly { readonly width: number; readonly height: number }[];
   readonly #scanouts = new Map<number, ViewedScanout>();
-  /** Bytes of the message that is not whole yet. */
-  #chunks: Uint8Array[] = [];
+  /** What is there of the message: its header, then its payload, which has its room once the header said how much. */
+  readonly #header = new Uint8Array(VHOST_USER_HDR.size);
+  #payload: Uint8Array | undefined;
   #have = 0;
-  #need = VHOST_USER_HDR.size;
 
   /** `displays`: what there is to show on; the server tells its guest. */
   constructor(displays: readonly { readonly width: number; readonly height: number }[], hooks: GpuViewerHooks) {
@@ -56,32 +64,26 @@ export class GpuViewer {
   receive(bytes: Uint8Array): void {
     let rest = bytes;
     while (rest.length > 0) {
-      const take = Math.min(rest.length, this.#need - this.#have);
-      this.#chunks.push(rest.slice(0, take));
+      const target = this.#payload ?? this.#header;
+      const take = Math.min(rest.length, target.length - this.#have);
+      target.set(rest.subarray(0, take), this.#have);
       this.#have += take;
       rest = rest.subarray(take);
-      if (this.#have === this.#need) this.#advance();
+      if (this.#have === target.length) this.#advance();
     }
   }
 
-  /** What is needed is there: a header, which says how much more; or a whole message. */
+  /** What was needed is there: a header, which says how much more; or a whole message. */
   #advance(): void {
-    const whole = concatBytes(this.#chunks);
-    const { request, size } = VHOST_USER_HDR.decode(whole);
-    if (this.#need === VHOST_USER_HDR.size && size > 0) {
-      const most =
-        request === R.VHOST_USER_GPU_UPDATE
-          ? VIEWER_PIXELS_MAX * BYTES_PER_PIXEL + VHOST_USER_GPU_UPDATE.size
-          : SMALL_MAX;
-      if (size > most) throw new ProtocolError('size', `display request ${request} of ${size} bytes`);
-      this.#chunks = [whole];
-      this.#need += size;
+    this.#have = 0;
+    const { request, size } = VHOST_USER_HDR.decode(this.#header);
+    const payload = this.#payload ?? new Uint8Array(payloadRoom(request, size));
+    if (this.#payload === undefined && size > 0) {
+      this.#payload = payload;
       return;
     }
-    this.#chunks = [];
-    this.#have = 0;
-    this.#need = VHOST_USER_HDR.size;
-    this.#message(request, whole.subarray(VHOST_USER_HDR.size));
+    this.#payload = undefined;
+    this.#message(request, payload);
   }
 
   #message(request: number, payload: Uint8Array): void {
@@ -115,7 +117,9 @@ export class GpuViewer {
   }
 
   #setScanout({ scanout_id: index, width, height }: { scanout_id: number; width: number; height: number }): void {
-    if (index >= VIRTIO_GPU_MAX_SCANOUTS || width * height > VIEWER_PIXELS_MAX)
+    let others = 0;
+    for (const [other, shown] of this.#scanouts) if (other !== index) others += shown.width * shown.height;
+    if (index >= VIRTIO_GPU_MAX_SCANOUTS || width * height + others > VIEWER_PIXELS_MAX)
       throw new ProtocolError('scanout', `scanout ${index} of ${width} x ${height}`);
     if (width === 0 || height === 0) {
       this.#scanouts.delete(index);

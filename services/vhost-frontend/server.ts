@@ -78,8 +78,8 @@ export async function start(
 function unixServer(context: ServiceContext, socketPath: string, frames: string | undefined): UnixDeviceServer {
   const abort = new AbortController();
   context.own('waiting for device servers', () => abort.abort());
-  const { runDir, doorbell, log, probe } = context;
-  return new UnixDeviceServer({ socketPath, runDir, frames, doorbell, log, probe, signal: abort.signal });
+  const { runDir, doorbell, log, probe, clock } = context;
+  return new UnixDeviceServer({ socketPath, runDir, frames, doorbell, log, probe, clock, signal: abort.signal });
 }
 
 function checkOptions({ deviceSocket, frames }: VhostFrontendOptions): void {

@@ -3,6 +3,8 @@
 // rings the event channel's handle. Leaves framing to lib/node/files/vhost-user-socket.ts.
 import { openSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Clock, Timer } from '../../../lib/core/clock.js';
+import { DEADLINE_MS } from '../../../lib/core/deadlines.js';
 import { PeerDiedError } from '../../../lib/core/errors.js';
 import type { Log } from '../../../lib/core/log.js';
 import type { Doorbell, NotifyHandle } from '../../../lib/core/notify.js';
@@ -29,12 +31,61 @@ export interface UnixDeviceServerSetup {
   readonly doorbell: Doorbell;
   readonly log: Log;
   readonly probe: Probe;
+  readonly clock: Clock;
   /** Aborts when the process ends. */
   readonly signal: AbortSignal;
 }
 
+/** A server that ends each connection soon after it was made is dialled again after twice the time each time. */
+const BACK_OFF_MS_MIN = 50;
+const BACK_OFF_MS_MAX = 5000;
+/** A connection that lasted so long was none of those. */
+const BACK_OFF_OVER_MS = 10_000;
+
+/** The connections to one path: how long to wait before the next, and whether to speak of its end. */
+class Dialling {
+  #waitMs = 0;
+  #startedNs = 0n;
+  #shortCount = 0;
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Resolves when the next connection may be made, or `signal` aborts. */
+  async turn(signal: AbortSignal): Promise<void> {
+    if (this.#waitMs > 0 && !signal.aborted) {
+      await new Promise<void>((resolve) => {
+        const end = (): void => {
+          timer.cancel();
+          signal.removeEventListener('abort', end);
+          resolve();
+        };
+        const timer = this.#clock.after(this.#waitMs, end);
+        signal.addEventListener('abort', end);
+      });
+    }
+    this.#startedNs = this.#clock.nowNs();
+  }
+
+  /** The server ended a connection: whether that is worth a line. The second one in a row says that no more lines follow. */
+  lost(): 'once' | 'again' | 'silent' {
+    const lastedMs = Number((this.#clock.nowNs() - this.#startedNs) / 1_000_000n);
+    if (lastedMs >= BACK_OFF_OVER_MS) {
+      this.#waitMs = 0;
+      this.#shortCount = 0;
+    } else {
+      this.#waitMs = Math.min(BACK_OFF_MS_MAX, Math.max(BACK_OFF_MS_MIN, this.#waitMs * 2));
+    }
+    this.#shortCount++;
+    return this.#shortCount === 1 ? 'once' : this.#shortCount === 2 ? 'again' : 'silent';
+  }
+}
+
 export class UnixDeviceServer implements DeviceServer {
   readonly #setup: UnixDeviceServerSetup;
+  readonly #dialling = new Map<string, Dialling>();
 
   constructor(setup: UnixDeviceServerSetup) {
     this.#setup = setup;
@@ -44,10 +95,17 @@ export class UnixDeviceServer implements DeviceServer {
   async open(name: string, queueCount: number, events: SessionEvents): Promise<ServerSession> {
     const device = name.replace('/', '-');
     const path = this.#setup.socketPath.replaceAll('{device}', device);
+    const { signal, clock } = this.#setup;
+    let dialling = this.#dialling.get(path);
+    if (dialling === undefined) {
+      dialling = new Dialling(clock);
+      this.#dialling.set(path, dialling);
+    }
+    await dialling.turn(signal);
     const attempt = () => connectUnix(path).catch(() => undefined);
-    const connection = await retryOnChange(path, attempt, this.#setup.signal);
+    const connection = await retryOnChange(path, attempt, signal);
     if (connection === undefined) throw new PeerDiedError(path);
-    const session = new UnixSession(connection, queueCount, events, this.#setup, { path, device });
+    const session = new UnixSession(connection, queueCount, events, this.#setup, { path, device, dialling });
     try {
       await session.frontend.connect(queueCount);
       await session.showDisplay();
@@ -64,6 +122,12 @@ interface Waiting {
   reject(error: Error): void;
 }
 
+interface SessionNames {
+  readonly path: string;
+  readonly device: string;
+  readonly dialling: Dialling;
+}
+
 /** Something to give back with the session. */
 type Release = () => void;
 
@@ -71,7 +135,8 @@ class UnixSession implements ServerSession {
   readonly frontend: FrontendSession<ServerHandle>;
   readonly kicks: readonly NotifyHandle[];
   readonly #setup: UnixDeviceServerSetup;
-  readonly #names: { path: string; device: string };
+  readonly #names: SessionNames;
+  readonly #events: SessionEvents;
   readonly #socket: VhostUserSocket;
   readonly #waiting: Waiting[] = [];
   readonly #kickFds: OwnedFd[] = [];
@@ -80,16 +145,19 @@ class UnixSession implements ServerSession {
   readonly #memory = new Map<string, OwnedFd>();
   readonly #releases: Release[] = [];
   #open = true;
+  /** Of the oldest question that waits. */
+  #deadline: Timer | undefined;
 
   constructor(
     connection: OwnedFd,
     queueCount: number,
     events: SessionEvents,
     setup: UnixDeviceServerSetup,
-    names: { path: string; device: string },
+    names: SessionNames,
   ) {
     this.#setup = setup;
     this.#names = names;
+    this.#events = events;
     for (let index = 0; index < queueCount; index++) this.#kickFds.push(this.#own(makeEventFd()));
     const bound = setup.doorbell.bind((index) => this.#open && signalEventFd(this.#kickFds[index]!.fd), queueCount);
     this.#releases.push(() => bound.release());
@@ -100,13 +168,14 @@ class UnixSession implements ServerSession {
       onMessage: (message) => {
         setup.probe.at(POINT['vhost-user.reply'], requestName(message.request));
         for (const handle of message.handles) handle.close();
-        this.#waiting.shift()?.resolve({ ...message, handles: [] });
+        const waiting = this.#waiting.shift();
+        this.#deadline?.cancel();
+        this.#deadline = undefined;
+        if (waiting === undefined) return this.#lose('an answer to no question');
+        this.#watchAnswer();
+        return waiting.resolve({ ...message, handles: [] });
       },
-      onEnd: (reason) => {
-        setup.log.warn({ socket: names.path }, `the device server's connection ended: ${reason}`);
-        this.#end();
-        events.onLost();
-      },
+      onEnd: (reason) => this.#lose(reason),
     });
     const channel: FrontendChannel<OwnedFd> = { exchange: (message, answered) => this.#exchange(message, answered) };
     this.frontend = new FrontendSession(channel) as FrontendSession<ServerHandle>;
@@ -167,13 +236,36 @@ class UnixSession implements ServerSession {
       : Promise.resolve(undefined);
     const name = requestName(message.request);
     this.#setup.probe.at(POINT['vhost-user.request'], name);
+    this.#watchAnswer();
     this.#socket.send(message);
     return answer;
+  }
+
+  /** A server that stands still holds up the guest's accesses and its device's removal: it is waited for so long. */
+  #watchAnswer(): void {
+    if (this.#waiting.length === 0) return;
+    this.#deadline ??= this.#setup.clock.after(DEADLINE_MS.foreignServerAnswer, () =>
+      this.#lose(`no answer within ${DEADLINE_MS.foreignServerAnswer} ms`),
+    );
+  }
+
+  /** The server ended, or is given up. */
+  #lose(reason: string): void {
+    if (!this.#open) return;
+    const { path, dialling } = this.#names;
+    const more = dialling.lost();
+    const { log } = this.#setup;
+    if (more !== 'silent') log.warn({ socket: path }, `the device server's connection ended: ${reason}`);
+    if (more === 'again') log.warn({ socket: path }, 'it is tried again, less and less often, without another word');
+    this.#socket.close();
+    this.#end();
+    this.#events.onLost();
   }
 
   #end(): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#deadline?.cancel();
     for (const { reject } of this.#waiting.splice(0)) reject(new PeerDiedError(this.#names.path));
     for (const release of this.#releases.splice(0).reverse()) release();
   }
