@@ -1,4 +1,6 @@
 // The result of a run for a terminal: tables, the bars beside the figures, and the timeline of one notification. Pure.
+
+import { fieldsOf } from '../../lib/trace/record.js';
 import type { Figures } from '../floor/figures.js';
 import type { Floors } from '../floor/floors.js';
 import { floorNs, verdicts } from './bars.js';
@@ -91,12 +93,13 @@ export function reportText(result: LatencyResult): string[] {
 
 /** Everything that any process recorded around one notification, in microseconds from the request's intended start. */
 export function timeline({ request, direction, ns, records }: Exceeded): string[] {
-  const rows = records.map(({ ns: at, process, point, label, a, b }) => [
-    `${(Number(at - request.intendedNs) / 1000).toFixed(1)} us`.padStart(12),
-    process.padEnd(16),
-    `${point.name} ${label}`.padEnd(28),
-    String(a),
-    String(b),
+  const rows = records.map((record) => [
+    `${(Number(record.ns - request.intendedNs) / 1000).toFixed(1)} us`.padStart(12),
+    record.process.padEnd(16),
+    `${record.point.name} ${record.label}`.trim().padEnd(28),
+    Object.entries(fieldsOf(record))
+      .map(([name, value]) => `${name}=${value}`)
+      .join(' '),
   ]);
   return [`request ${request.sequence}, ${direction}: ${showNs(ns)}`, ...table(rows)];
 }

@@ -41,9 +41,9 @@ t.test('the first notification above a threshold ends the run with its timeline'
   ]);
   t.equal(status, 1);
   // A request that the device finds by itself, while it still looks, needs no kick: what every request has is looked for.
-  t.match(stdout, /guest-gpu-guest +command latency request/);
-  t.match(stdout, /guest-gpu-guest +upcall port/);
-  t.match(stdout, /vhost-gpu +command MOVE_CURSOR/);
+  t.match(stdout, /guest-gpu-guest +load\.request +sequence=\d+ late-ns=0/);
+  t.match(stdout, /guest-gpu-guest +event\.taken +port=\d+/);
+  t.match(stdout, /vhost-gpu +gpu\.executed MOVE_CURSOR +type=0x301 resource=\d+/);
 });
 
 t.test('what cannot be measured is a mistake of the user', async (t) => {
