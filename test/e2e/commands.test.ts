@@ -4,6 +4,7 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
+import { longTest } from '../../testkit/tier.js';
 import {
   examplesOf,
   leftovers,
@@ -25,8 +26,10 @@ const SERVICES: Readonly<Record<string, readonly string[]>> = {
 };
 const NAMES = Object.keys(SERVICES);
 
-for (const order of [NAMES, [...NAMES].reverse(), [2, 4, 1, 3, 0].map((index) => NAMES[index]!)]) {
-  t.test(`processes started alone find each other: ${order.join(', ')}`, async (t) => {
+// Each before what it needs; in the second tier also after it, and mixed.
+const ORDERS = [[...NAMES].reverse(), NAMES, [2, 4, 1, 3, 0].map((index) => NAMES[index]!)];
+for (const [index, order] of ORDERS.entries()) {
+  t.test(`processes started alone find each other: ${order.join(', ')}`, index > 0 ? longTest : {}, async (t) => {
     const runDir = temporaryLabDir(t);
     const running = [];
     for (const name of order) {
@@ -58,7 +61,7 @@ t.test('up --attach uses the processes that run, and leaves them running', async
   t.equal((JSON.parse(stdout) as unknown[]).length, 4, 'the others stay');
 });
 
-t.test('guests come and go in a running lab, and ps and list show it', async (t) => {
+t.test('guests come and go in a running lab, and ps and list show it', longTest, async (t) => {
   const runDir = temporaryLabDir(t);
   // A guest that is added wakes and is woken as the lab it joins.
   const lab = await startLab(t, runDir, ['--notify', 'zmq']);
@@ -89,7 +92,7 @@ t.test('guests come and go in a running lab, and ps and list show it', async (t)
   t.same(leftovers(runDir), [], 'the lab took along what others had added');
 });
 
-t.test('the examples of --help do what they say', async (t) => {
+t.test('the examples of --help do what they say', longTest, async (t) => {
   const runDir = temporaryLabDir(t);
   const env = { XENWIRE_RUN_DIR: runDir };
   const verbs = ['up', 'ps', 'list', 'trace', 'destroy', 'create'];

@@ -11,6 +11,7 @@ import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { runPaths } from '../../lib/node/process/run-dir.js';
 import { retryOnChange, withDeadline } from '../../lib/node/process/wait.js';
 import { TestProcess } from '../../testkit/processes.js';
+import { longTest } from '../../testkit/tier.js';
 import { readNode, whenStore } from '../../toolstack/toolstack.js';
 import {
   leftovers,
@@ -52,7 +53,8 @@ t.test('Ctrl-C takes an idle lab through Closing and Closed to nothing', async (
 });
 
 for (const name of ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend', 'guest-gpu-guest']) {
-  t.test(`killing ${name} of an idle lab ends it within 5 s with a message that names it`, async (t) => {
+  const tier = name === 'xenstored' ? {} : longTest;
+  t.test(`killing ${name} of an idle lab ends it within 5 s with a message that names it`, tier, async (t) => {
     const runDir = temporaryLabDir(t);
     const lab = await startLab(t, runDir);
     const { pid } = processNamed(runDir, name);
@@ -103,7 +105,7 @@ t.test('a guest that cannot show its picture ends the lab at once, with its reas
   t.same(leftovers(runDir), []);
 });
 
-t.test('SIGTERM to all processes of a terminal is an end in order', async (t) => {
+t.test('SIGTERM to all processes of a terminal is an end in order', longTest, async (t) => {
   const runDir = temporaryLabDir(t);
   const args = [fileURLToPath(XENWIRE), 'up', '--run-dir', runDir];
   const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
@@ -116,18 +118,22 @@ t.test('SIGTERM to all processes of a terminal is an end in order', async (t) =>
   t.same(leftovers(runDir), []);
 });
 
-t.test('a full disk behind standard output is a sentence and status 1, and the lab goes in order', async (t) => {
-  const runDir = temporaryLabDir(t);
-  const full = openSync('/dev/full', 'w');
-  const args = [fileURLToPath(XENWIRE), 'up', '--once', '--run-dir', runDir];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', full, 'pipe'] });
-  closeSync(full);
-  const lab = new TestProcess(child);
-  t.teardown(() => child.kill('SIGKILL'));
-  t.equal(await lab.ended(20_000), 1);
-  t.equal(lab.stderr, 'xenwire up: cannot write to standard output: ENOSPC: no space left on device, write\n');
-  t.same(leftovers(runDir), []);
-});
+t.test(
+  'a full disk behind standard output is a sentence and status 1, and the lab goes in order',
+  longTest,
+  async (t) => {
+    const runDir = temporaryLabDir(t);
+    const full = openSync('/dev/full', 'w');
+    const args = [fileURLToPath(XENWIRE), 'up', '--once', '--run-dir', runDir];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', full, 'pipe'] });
+    closeSync(full);
+    const lab = new TestProcess(child);
+    t.teardown(() => child.kill('SIGKILL'));
+    t.equal(await lab.ended(20_000), 1);
+    t.equal(lab.stderr, 'xenwire up: cannot write to standard output: ENOSPC: no space left on device, write\n');
+    t.same(leftovers(runDir), []);
+  },
+);
 
 t.test('a second Ctrl-C ends a lab whose processes do not', async (t) => {
   const runDir = temporaryLabDir(t);
@@ -165,7 +171,8 @@ t.test('a session that waits for a paused server is given up at once', async (t)
 });
 
 for (const moment of ['before', 'during'] as const) {
-  t.test(`destroy of a guest that dies ${moment} it takes no deadline, and leaves nothing of it`, async (t) => {
+  const tier = moment === 'during' ? {} : longTest;
+  t.test(`destroy of a guest that dies ${moment} it takes no deadline, and leaves nothing of it`, tier, async (t) => {
     const runDir = temporaryLabDir(t);
     for (const name of ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend']) {
       startXenwire(t, [name, '--run-dir', runDir]);

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { type Owner, startNode, type TestProcess, temporaryRunDir } from '../../testkit/processes.js';
+import { longTest } from '../../testkit/tier.js';
 
 const HYPERVISOR = new URL('../../services/hypervisor/main.js', import.meta.url);
 const GUEST = new URL('../fixtures/hv-guest.js', import.meta.url);
@@ -194,35 +195,42 @@ t.test('a guest that slept over the end of its domain harms neither the next one
   t.notOk((await held()).includes(`domain ${domid}`), 'its end frees the domid');
 });
 
-t.test('after many deaths of guests and device models the host holds what it held, descriptors included', async (t) => {
-  const { runDir, dm, start } = await host(t);
-  type Usage = { descriptors: number; resident_bytes: number };
-  const round = async (n: number): Promise<void> => {
-    const { domid, token } = await ask<{ domid: number; token: string }>(dm, 'create');
-    const model = await start(`model-${n}`);
-    const guest = startNode(t, GUEST, ['--run-dir', runDir, '--as', `victim-${n}`, '--token', token]);
-    await guest.line(/^ready/);
-    await ask(model, `serve ${domid}`);
-    await ask(model, 'assign 1');
-    await ask(model, `map ${domid}`);
-    await ask(model, `unpause ${domid}`);
-    for (const victim of [guest, model]) {
-      victim.child.kill('SIGKILL');
-      await victim.ended();
-    }
-    await ask(dm, `destroy ${domid}`);
-  };
-  await round(0); // what is made at its first use is made now
-  const before = { held: await ask<Audit>(dm, 'audit'), usage: await ask<Usage>(dm, 'usage') };
-  const DEATHS = 16;
-  for (let n = 1; n <= DEATHS / 2; n++) await round(n);
-  const after = await ask<Usage>(dm, 'usage');
-  t.same(await ask<Audit>(dm, 'audit'), before.held);
-  t.equal(after.descriptors, before.usage.descriptors);
-  const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-  t.comment(`${DEATHS} deaths: resident ${mib(before.usage.resident_bytes)}, then ${mib(after.resident_bytes)}`);
-  t.ok(after.resident_bytes < before.usage.resident_bytes + (16 << 20), 'a leak of one guest a round would be 64 MiB');
-});
+t.test(
+  'after many deaths of guests and device models the host holds what it held, descriptors included',
+  longTest,
+  async (t) => {
+    const { runDir, dm, start } = await host(t);
+    type Usage = { descriptors: number; resident_bytes: number };
+    const round = async (n: number): Promise<void> => {
+      const { domid, token } = await ask<{ domid: number; token: string }>(dm, 'create');
+      const model = await start(`model-${n}`);
+      const guest = startNode(t, GUEST, ['--run-dir', runDir, '--as', `victim-${n}`, '--token', token]);
+      await guest.line(/^ready/);
+      await ask(model, `serve ${domid}`);
+      await ask(model, 'assign 1');
+      await ask(model, `map ${domid}`);
+      await ask(model, `unpause ${domid}`);
+      for (const victim of [guest, model]) {
+        victim.child.kill('SIGKILL');
+        await victim.ended();
+      }
+      await ask(dm, `destroy ${domid}`);
+    };
+    await round(0); // what is made at its first use is made now
+    const before = { held: await ask<Audit>(dm, 'audit'), usage: await ask<Usage>(dm, 'usage') };
+    const DEATHS = 16;
+    for (let n = 1; n <= DEATHS / 2; n++) await round(n);
+    const after = await ask<Usage>(dm, 'usage');
+    t.same(await ask<Audit>(dm, 'audit'), before.held);
+    t.equal(after.descriptors, before.usage.descriptors);
+    const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+    t.comment(`${DEATHS} deaths: resident ${mib(before.usage.resident_bytes)}, then ${mib(after.resident_bytes)}`);
+    t.ok(
+      after.resident_bytes < before.usage.resident_bytes + (16 << 20),
+      'a leak of one guest a round would be 64 MiB',
+    );
+  },
+);
 
 t.test('a guest that leaves with nonsense is told that its domain is gone', async (t) => {
   const { dm, guest, domid } = await host(t);

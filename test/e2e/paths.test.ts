@@ -10,6 +10,7 @@ import { HistoryReader, historyFiles } from '../../lib/node/files/history-reader
 import { HOP, type HopPoint, PATH_HOPS } from '../../lib/trace/hops.js';
 import { POINT } from '../../lib/trace/points.js';
 import type { TraceRecord } from '../../lib/trace/record.js';
+import { longTest } from '../../testkit/tier.js';
 import { startLab, temporaryLabDir, xenwire } from '../fixtures/lab.js';
 
 /** Registers lie on a page of their own. */
@@ -123,7 +124,7 @@ async function drawOn(t: Test, notify: NotifyMode, paths: readonly NotificationP
 
 t.test('all six at once in one lab, woken by doorbells', async (t) => drawOn(t, 'doorbell', NOTIFICATION_PATHS));
 
-t.test('five at once in one lab, woken by messages', async (t) => {
+t.test('five at once in one lab, woken by messages', longTest, async (t) => {
   await drawOn(
     t,
     'zmq',

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { longTest } from '../../testkit/tier.js';
 import { leftovers, temporaryLabDir, xenwire } from '../fixtures/lab.js';
 
 interface UpResult {
@@ -31,7 +32,7 @@ t.test('one guest: handshake in order, picture equal, nothing left, all in one J
   t.same(Object.keys(run), ['result', 'handshakeMs', 'firstFrameMs', 'frame', 'guests', 'leaks']);
 });
 
-t.test('eight guests with a picture each', async (t) => {
+t.test('eight guests with a picture each', longTest, async (t) => {
   const run = await once(t, ['--guests', '8']);
   t.equal(run.frame.mismatchedPixels, 0);
   t.same(
@@ -52,7 +53,7 @@ t.test('four guests whose stores are on their ring pages', async (t) => {
   for (const { frontend } of run.guests) t.same(frontend, [1, 3, 4, 6]);
 });
 
-t.test('wake-ups as messages instead of doorbells', async (t) => {
+t.test('wake-ups as messages instead of doorbells', longTest, async (t) => {
   t.equal((await once(t, ['--notify', 'zmq'])).frame.mismatchedPixels, 0);
 });
 

@@ -4,8 +4,9 @@
 import t from 'tap';
 import { OPERATIONS } from '../../../../services/hypervisor/operations.js';
 import { FakeEmulator, FakeGuest, makeLab } from '../../../../testkit/host-lab.js';
+import { tries } from '../../../../testkit/tier.js';
 
-const CALLS = Number(process.env['XENWIRE_FUZZ_CALLS'] ?? 30_000);
+const CALLS = Number(process.env['XENWIRE_FUZZ_CALLS'] ?? tries(10_000, 30_000));
 const SEED = Number(process.env['XENWIRE_FUZZ_SEED'] ?? 1);
 
 /** mulberry32: small, seeded, good enough to reach corners. */

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { DOMID_SELF } from '../../../../lib/core/ids.js';
 import { makeLab } from '../../../../testkit/host-lab.js';
+import { tries } from '../../../../testkit/tier.js';
 
 const SELF = DOMID_SELF;
 const LIMIT = 70;
@@ -133,7 +134,7 @@ t.test('any sequence of calls answers as the model does', async () => {
         }
       }
     }),
-    { numRuns: 300 },
+    { numRuns: tries(100, 300) },
   );
 });
 

@@ -11,6 +11,7 @@ import { COMPAT, type Compat } from '../../../../services/xenstored/compat.js';
 import { JournalFile } from '../../../../services/xenstored/node/journal-file.js';
 import type { Store } from '../../../../services/xenstored/store.js';
 import { type OpName, StoreLab } from '../../../../testkit/store-lab.js';
+import { tries } from '../../../../testkit/tier.js';
 
 /** All that must survive, as text; generations are counted anew and accounts follow from the nodes. */
 function picture(store: Store): string {
@@ -108,7 +109,7 @@ t.test('a store comes back from its file as it was', async (t) => {
       const wrong = checkStore(second.lab.store);
       if (before !== after || wrong.length > 0) throw new Error(`${before}\n--- came back as\n${after}\n${wrong}`);
     }),
-    { numRuns: 100 },
+    { numRuns: tries(30, 100) },
   );
 });
 

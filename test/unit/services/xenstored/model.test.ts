@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { checkStore } from '../../../../services/xenstored/check.js';
 import { type OpName, StoreLab } from '../../../../testkit/store-lab.js';
+import { tries } from '../../../../testkit/tier.js';
 
 /** Values by path; children in creation order come from the order of keys. */
 class Model {
@@ -167,5 +168,5 @@ function run(steps: readonly Step[]): void {
 }
 
 t.test('the store is the simple one, transactions included', async () => {
-  fc.assert(fc.property(fc.array(step, { maxLength: 60, size: 'max' }), run), { numRuns: 1000 });
+  fc.assert(fc.property(fc.array(step, { maxLength: 60, size: 'max' }), run), { numRuns: tries(300, 1000) });
 });
