@@ -132,7 +132,7 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
     beforeSend,
     afterRequests: () => socket.flush(),
   });
-  server.handle('Control', { audit: () => ({ held: store.audit() }) });
+  server.handle('Control', { audit: () => ({ held: [...store.audit(), ...(rings?.held() ?? [])] }) });
   await socket.listen(before?.listeningFd);
   context.own('xenstore socket', () => socket.close());
   flush = () => socket.flush();

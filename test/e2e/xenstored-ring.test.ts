@@ -123,7 +123,7 @@ t.test('our client on its ring goes on with the next xenstored, and the one afte
     t.equal(ring.error, XENSTORE_ERROR_NONE);
     const dom0Bus = await lab.connect('xenstored');
     const { held } = await dom0Bus.remote('Control').audit({});
-    const own = held.filter(({ kind }) => kind !== 'domain-node').map(({ name }) => name);
+    const own = held.filter(({ kind }) => kind === 'watch' || kind === 'transaction').map(({ name }) => name);
     t.same(own, [`ring-${domid} /local/domain/${domid}/data w`], 'its watch is there, once, and nothing else');
     const before = events;
     const next = new Promise<void>((resolve) => {
@@ -325,6 +325,8 @@ t.test(`${KILLS} kills amid messages: every guest on its ring has each of its re
   }
   t.equal(await dom0.control('check'), 'OK');
   const held = (await (await lab.connect('xenstored')).remote('Control').audit({})).held;
+  t.equal(held.filter(({ kind }) => kind === 'store-page').length, 2, 'a page of each guest');
+  t.equal(held.filter(({ kind }) => kind === 'store-port').length, 2, 'a port of each guest');
   t.equal(held.filter(({ kind }) => kind === 'watch').length, 2, 'a watch each, and no more');
   t.equal(held.filter(({ kind }) => kind === 'transaction').length, 0);
 });

@@ -5,6 +5,7 @@
 import { ErrnoError, passOver } from '../../../lib/core/errors.js';
 import { STORE_REQUESTS_PER_TURN } from '../../../lib/core/limits.js';
 import type { BoundBell, Notifier, NotifyHandle } from '../../../lib/core/notify.js';
+import type { Held } from '../../../lib/core/proto-types.js';
 import type { BusClient, ServiceContext } from '../../../lib/core/service.js';
 import { EVENTFD_DIRECTION } from '../../../lib/layout/ours/dev-evtchn.js';
 import { type XsdError, xsdError } from '../../../lib/layout/xs-wire.js';
@@ -192,6 +193,14 @@ export class RingTransport {
       } as const;
       return [{ connection, state: { wire, ...session.state } }];
     });
+  }
+
+  /** Ports that are bound for guests, and pages of them that are mapped. */
+  held(): Held[] {
+    return [...this.#rings.values()].flatMap(({ domid, port, page }) => [
+      { kind: 'store-port', name: `${domid} ${port}` },
+      ...(page === undefined ? [] : [{ kind: 'store-page', name: String(domid) }]),
+    ]);
   }
 
   /** Sends what waits, and serves guests whose requests had to wait. */
