@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 // The command line: one verb a file in verbs/, and the services by their own names. Each verb checks what it was told
 // before it starts anything; what a user got wrong is one sentence and exit status 2.
 import { readFileSync } from 'node:fs';
@@ -51,16 +50,19 @@ for (const verb of program.commands) verb.exitOverride().configureOutput({ write
 
 guardOutput();
 const EXPECTED = [UserError, ErrnoError, PeerDiedError, DeadlineError, GuestFailedError, InterruptedError];
-const argv = process.argv.slice(2);
-try {
-  // A service reads its command line by itself, --help included.
-  if (!(await runServiceVerb(argv))) {
-    const status = await runCommand(program, argv);
-    if (status !== EXIT.OK) process.exitCode = status;
+async function main(argv: readonly string[]): Promise<void> {
+  try {
+    // A service reads its command line by itself, --help included.
+    if (!(await runServiceVerb(argv))) {
+      const status = await runCommand(program, argv);
+      if (status !== EXIT.OK) process.exitCode = status;
+    }
+  } catch (error) {
+    // A bug of ours shows its stack; what the lab refused, who ended and what did not come is a sentence.
+    if (!EXPECTED.some((kind) => error instanceof kind)) throw error;
+    process.stderr.write(`xenwire: ${errorMessage(error)}\n`);
+    process.exitCode = error instanceof UserError ? EXIT.USAGE : EXIT.FAILED;
   }
-} catch (error) {
-  // A bug of ours shows its stack; what the lab refused, who ended and what did not come is a sentence.
-  if (!EXPECTED.some((kind) => error instanceof kind)) throw error;
-  process.stderr.write(`xenwire: ${errorMessage(error)}\n`);
-  process.exitCode = error instanceof UserError ? EXIT.USAGE : EXIT.FAILED;
 }
+
+void main(process.argv.slice(2));

@@ -1,8 +1,19 @@
-// Builds what runs: dist/ (one bundle a process, which start five at once in a quarter of a second) and, with --tests,
+// Builds what runs: dist/ (a bundle a program, with V8's code cache of it: docs/start.md) and, with --tests,
 // build/ (every source transpiled file by file, for tap). Also derives lib/core/proto-types.ts from proto/.
 // --out DIR names another folder than build/. Skips what is newer than its sources, so that `npm start` costs nothing after `npm ci`.
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -29,21 +40,25 @@ const protos = walk('proto', (path) => path.endsWith('.proto'));
 await deriveProtoTypes();
 const sources = SOURCE_DIRS.flatMap((dir) => walk(dir, isTs));
 const runtime = sources.filter((path) => !path.startsWith('test/'));
-const inputs = ['scripts/build.mjs', 'package-lock.json', ...protos];
+const inputs = ['scripts/build.mjs', 'scripts/run-bundle.cjs', 'package-lock.json', ...protos];
 
 const stale = (stamp, files) => force || !existsSync(stamp) || newest([...inputs, ...files]) > statSync(stamp).mtimeMs;
 
-if (stale('dist/.stamp', runtime)) await bundle();
-if (tests && stale(`${testsDir}/.stamp`, sources)) await transpile();
-
-async function bundle() {
-  const { build } = await import('esbuild');
-  const entryPoints = runtime.filter(
-    (path) => /^services\/[^/]+\/main\.ts$/.test(path) || /^(bin|bench|measure)\/[^/]+\.ts$/.test(path),
-  );
-  if (entryPoints.length === 0) return;
+if (stale('dist/.stamp', runtime)) {
   // Built beside and moved into place, so that a process that starts meanwhile finds a whole folder.
   const fresh = `dist.${process.pid}`;
+  try {
+    await bundle(fresh);
+  } finally {
+    rmSync(fresh, { recursive: true, force: true });
+  }
+}
+if (tests && stale(`${testsDir}/.stamp`, sources)) await transpile();
+
+async function bundle(fresh) {
+  const { build } = await import('esbuild');
+  const programs = runtime.filter((path) => /^services\/[^/]+\/main\.ts$|^bin\/[^/]+\.ts$/.test(path));
+  const entryPoints = runtime.filter((path) => /^(bench|measure)\/[^/]+\.ts$/.test(path));
   await build({
     entryPoints,
     outdir: fresh,
@@ -60,9 +75,50 @@ async function bundle() {
     banner: { js: "import { createRequire as __cr } from 'node:module'; const require = __cr(import.meta.url);" },
     logLevel: 'warning',
   });
+  await bundlePrograms(build, programs, fresh);
   writeFileSync(join(fresh, '.stamp'), '');
   rmSync('dist', { recursive: true, force: true });
   renameSync(fresh, 'dist');
+}
+
+/**
+ * What starts often, as one script each with V8's code cache beside it (docs/start.md): dist/X/main.js is a few lines that
+ * load main.bundle.cjs with main.bundle.cache. A cache that this Node cannot use is passed over by V8.
+ */
+async function bundlePrograms(build, programs, fresh) {
+  await build({
+    entryPoints: programs,
+    outdir: fresh,
+    outbase: '.',
+    outExtension: { '.js': '.bundle.cjs' },
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'cjs',
+    loader: { '.proto': 'text' },
+    external: ['zeromq', 'koffi', 'pino-pretty', 'playwright-core'],
+    define: { 'import.meta.url': '__bundle_url' },
+    banner: { js: "const __bundle_url = require('node:url').pathToFileURL(__filename).href;" },
+    logLevel: 'warning',
+  });
+  for (const program of programs) {
+    const target = join(fresh, program.replace(/\.ts$/, '.js'));
+    const bundle = basename(program, '.ts');
+    writeFileSync(join(dirname(target), 'package.json'), '{ "type": "commonjs" }\n');
+    writeFileSync(
+      target,
+      `#!/usr/bin/env node\nrequire('${relative(dirname(target), join(fresh, 'run.cjs'))}')(__dirname + '/${bundle}.bundle');\n`,
+      { mode: 0o755 },
+    );
+  }
+  copyFileSync('scripts/run-bundle.cjs', join(fresh, 'run.cjs'));
+  // Each program runs once to its --help: what it compiles on the way is what it compiles at each start.
+  for (const program of programs) {
+    execFileSync(process.execPath, [join(fresh, program.replace(/\.ts$/, '.js')), '--help'], {
+      env: { ...process.env, XENWIRE_CODE_CACHE: 'write' },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+  }
 }
 
 async function transpile() {

@@ -7,7 +7,7 @@ import { STORE_TRANSPORTS } from '../../lib/xenstore/channel.js';
 import { CORE_VERSIONS } from './core-rules.js';
 import { type GuestOptions, start } from './server.js';
 
-await runService<GuestOptions>({
+void runService<GuestOptions>({
   program: 'guest',
   describe: "One guest: its kernel's xenbus, the virtio-mmio frontend, the virtio-gpu driver, and a picture to show",
   // Names of domains may hold more than those of processes.

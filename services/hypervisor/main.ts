@@ -3,7 +3,7 @@ import { Option } from '../../lib/node/process/cli.js';
 import { runService } from '../../lib/node/process/service.js';
 import { type HypervisorOptions, start } from './server.js';
 
-await runService<HypervisorOptions>({
+void runService<HypervisorOptions>({
   program: 'hypervisor',
   describe:
     'Stands for Xen (domains, event channels, ioreq servers) and for the half of dom0’s kernel that serves\n' +

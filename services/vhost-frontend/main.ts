@@ -2,7 +2,7 @@
 import { runService } from '../../lib/node/process/service.js';
 import { start, type VhostFrontendOptions } from './server.js';
 
-await runService<VhostFrontendOptions>({
+void runService<VhostFrontendOptions>({
   program: 'vhost-frontend',
   describe: "dom0's user of the ioreq server: xenbus backend, virtio-mmio registers, vhost-user front-end",
   options: (command) => {

@@ -31,7 +31,7 @@ const CAPABILITIES = { type: 'gpu', features: [] };
 if (process.argv.includes('--print-capabilities')) {
   process.stdout.write(`${JSON.stringify(CAPABILITIES, null, 2)}\n`);
 } else {
-  await runService<VhostGpuOptions>({
+  void runService<VhostGpuOptions>({
     program: 'vhost-gpu',
     describe:
       'A virtio-gpu device server over vhost-user. It knows no hypervisor: memory, kicks and calls are handed to it.',

@@ -4,7 +4,7 @@ import { runService } from '../../lib/node/process/service.js';
 import { COMPAT } from './compat.js';
 import { start, type XenstoredOptions } from './server.js';
 
-await runService<XenstoredOptions>({
+void runService<XenstoredOptions>({
   program: 'xenstored',
   describe: 'The configuration database: xenstore, as the C daemon of Xen serves it.',
   options: (command) =>
