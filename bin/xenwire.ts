@@ -16,6 +16,7 @@ import { guardOutput } from '../lib/node/process/output.js';
 import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
 import { register as registerCreate } from './verbs/create.js';
 import { register as registerDestroy } from './verbs/destroy.js';
+import { register as registerExplore } from './verbs/explore.js';
 import { register as registerHypercall } from './verbs/hypercall.js';
 import { register as registerLatency } from './verbs/latency.js';
 import { register as registerList } from './verbs/list.js';
@@ -41,6 +42,7 @@ for (const register of [
   registerPs,
   registerTrace,
   registerHypercall,
+  registerExplore,
   registerLatency,
   registerServices,
 ]) {

@@ -3,10 +3,12 @@
 import { ERRNO } from '../lib/core/errno.js';
 import { errorKey, queueEventChannelKey, VIRTIO_MMIO_KEY, XENBUS_KEY, XenbusState } from '../lib/layout/xenbus.js';
 import {
+  BACK_REVIEW,
   BACK_START,
   type BackEffect,
   type BackEvent,
   type BackState,
+  type BackTables,
   backStep,
   type FrontendKeys,
 } from '../lib/xenbus/backend.js';
@@ -43,7 +45,8 @@ function root({ paths }: BackSetting): string {
   return paths.back.split('/').slice(0, -2).join('/');
 }
 
-export const REVIEW_BACKEND: Backend = {
+/** The backend over these tables; searches of wrong tables bring their own. */
+export const reviewBackend = (tables: BackTables = BACK_REVIEW): Backend => ({
   start: BACK_START,
 
   *boot(setting) {
@@ -64,19 +67,19 @@ export const REVIEW_BACKEND: Backend = {
     // A directory made anew is for a domain that lives.
     const over = ended && back !== XenbusState.Initialising;
     const seen = over ? XenbusState.Unknown : front;
-    let step = backStep(before as BackState, { type: 'look', front: seen, back, online });
+    let step = backStep(before as BackState, { type: 'look', front: seen, back, online }, tables);
     const again = step.effect !== undefined;
     let errorWritten = (before as { errorWritten?: true }).errorWritten;
     while (step.effect !== undefined) {
       if (step.effect.type === 'error') errorWritten = true;
-      step = backStep(step.state, eventOf(yield* perform(setting, step.effect, seen), step.effect));
+      step = backStep(step.state, eventOf(yield* perform(setting, step.effect, seen), step.effect), tables);
     }
     const gone = step.state.phase === 'gone';
     if (gone) yield* ask({ op: 'unwatch', path: paths.frontState, token: 'front' });
     if (gone && errorWritten) yield* ask({ op: 'rm', path: errorOf(paths) });
     return { machine: { ...step.state, ...(errorWritten ? { errorWritten } : {}) }, again, gone };
   },
-};
+});
 
 function eventOf(answer: Answer | FrontendKeys, effect: BackEffect): BackEvent {
   if ('base' in answer) return { type: 'done', value: answer };

@@ -2,23 +2,34 @@
 // services/guest/virtio-mmio-front.ts does.
 import { ERRNO, errnoName } from '../lib/core/errno.js';
 import { KIND_VIRTIO_MMIO, XenbusState } from '../lib/layout/xenbus.js';
-import { FRONT_START, type FrontEffect, type FrontEvent, type FrontState, frontStep } from '../lib/xenbus/frontend.js';
+import {
+  FRONT_REVIEW,
+  FRONT_START,
+  type FrontEffect,
+  type FrontEvent,
+  type FrontState,
+  type FrontTables,
+  frontStep,
+} from '../lib/xenbus/frontend.js';
 import type { Core, Device, FrontDriver } from './guest.js';
 import type { Answer, Task } from './task.js';
 
-export const REVIEW_DRIVER: FrontDriver = {
-  kind: KIND_VIRTIO_MMIO,
-  // biome-ignore lint/correctness/useYield: nothing is asked for before the backend has published
-  *probe(_core, device) {
-    device.driver = FRONT_START;
-    return undefined;
-  },
-  otherendChanged: (core, device, state) => drive(core, device, { type: 'backend', state }),
-  remove: (core, device) => drive(core, device, { type: 'remove' }),
-};
+/** The driver over these tables; searches of wrong tables bring their own. */
+export function reviewDriver(tables: FrontTables = FRONT_REVIEW): FrontDriver {
+  return {
+    kind: KIND_VIRTIO_MMIO,
+    // biome-ignore lint/correctness/useYield: nothing is asked for before the backend has published
+    *probe(_core, device) {
+      device.driver = FRONT_START;
+      return undefined;
+    },
+    otherendChanged: (core, device, state) => drive(core, device, { type: 'backend', state }, tables),
+    remove: (core, device) => drive(core, device, { type: 'remove' }, tables),
+  };
+}
 
-function* drive(core: Core, device: Device, first: FrontEvent): Task<void> {
-  let step = frontStep(device.driver as FrontState, first);
+function* drive(core: Core, device: Device, first: FrontEvent, tables: FrontTables): Task<void> {
+  let step = frontStep(device.driver as FrontState, first, tables);
   while (step.effect !== undefined) {
     const answer = yield* perform(core, device, step.state.backend, step.effect);
     const event: FrontEvent =
@@ -27,7 +38,7 @@ function* drive(core: Core, device: Device, first: FrontEvent): Task<void> {
         : answer.ok === true
           ? { type: 'done' }
           : { type: 'done', value: answer.ok };
-    step = frontStep(step.state, event);
+    step = frontStep(step.state, event, tables);
   }
   device.driver = step.state;
 }

@@ -16,6 +16,7 @@ export function judgeRest(world: World, paths: Paths): Violation[] {
   const front = parseState(store.nodes[paths.frontState] ?? '');
   const backState = parseState(store.nodes[paths.backState] ?? '');
   if (guest.orphans !== undefined) say('conservation', `a driver that is gone still holds ${heldOf(guest.orphans[0])}`);
+  else keepsBooks(world, say);
   if (store.nodes[paths.back] === undefined) {
     gone(world, say);
     return wrong;
@@ -39,7 +40,7 @@ export function judgeRest(world: World, paths: Paths): Violation[] {
   const reason = driver?.failure ?? backMachine(back)?.failure ?? (doings.done.includes('core') || undefined);
   const closed = front === XenbusState.Closed || front === XenbusState.Closing || front === XenbusState.Initialising;
   if (!closed || reason === undefined) say('rest', `${at} without a reason`);
-  held(world, say);
+  if (driver !== undefined && heldOf(driver) !== '') say('conservation', `${at} and still holds ${heldOf(driver)}`);
   return wrong;
 }
 
@@ -50,16 +51,19 @@ function gone(world: World, say: (property: string, text: string) => void): void
     say('recovery', 'the device is wanted, and its directories are gone');
   if (guest.device !== undefined) say('rest', 'the guest still has a device whose directory is gone');
   if (back.device !== undefined) say('rest', 'the backend still has a device whose directory is gone');
-  held(world, say);
   // One that a killed backend left is given back by the next, if the device is still there for it to find; else with the domain.
   if (world.xen.server !== 'none' && world.xen.server !== 'left') say('conservation', 'an ioreq server is left');
 }
 
-function held({ xen }: World, say: (property: string, text: string) => void): void {
-  const ports = Object.keys(xen.ports);
-  if (ports.length > 0) say('conservation', `event channel ${ports.join(', ')} is left`);
-  if (xen.ranges.length > 0) say('conservation', 'a range of the guest is left');
-  if (xen.registers !== undefined) say('conservation', 'the range is still answered');
+/** What Xen and the guest's resource tree have given out is what the machines say that they hold, and nothing else. */
+function keepsBooks({ guest, back, xen }: World, say: (property: string, text: string) => void): void {
+  const { port, queuePorts = [], base } = (guest.device?.driver as Partial<FrontState> | undefined)?.held ?? {};
+  const mine = new Set([port, ...queuePorts].map(String));
+  for (const given of Object.keys(xen.ports))
+    if (!mine.has(given)) say('conservation', `event channel ${given} is left`);
+  if (xen.ranges.some((range) => range !== base)) say('conservation', 'a range of the guest is left');
+  const served = (backMachine(back)?.held ?? {}).base !== undefined;
+  if (xen.registers !== undefined && !served) say('conservation', 'the range is answered, and no backend says so');
 }
 
 function heldOf(driver: unknown): string {
