@@ -36,6 +36,7 @@ const DATA = field('data', 'hex');
 const ERRNO = field('errno', 'errno');
 const SESSION = field('session');
 const BYTES = field('bytes');
+const VALUE = field('value', 'hex');
 
 const CATALOGUE = {
   // A process's own life.
@@ -83,19 +84,32 @@ const CATALOGUE = {
   'vhost-user.answer': before('send', 'request', SESSION),
   'vhost-user.ask': before('send', 'request', SESSION),
 
+  // The GPU's display socket (vhost-user-gpu.rst): the device server asks and shows, its front-end's viewer answers.
+  'display.request': before('send', 'request', BYTES),
+  'display.reply': after('receive', 'request', BYTES),
+  'display.serve': after('receive', 'request', BYTES),
+  'display.answer': before('send', 'request', BYTES),
+
   // A vCPU leaves its guest and goes back in: in the guest's process, then in the hypervisor's.
   'exit.leave': before('exit', undefined, ADDR, DATA),
   'exit.enter': after('entry', undefined, ADDR, DATA),
   'exit.mmio': after('exit', undefined, ADDR, DATA),
   'exit.hypercall': after('exit', undefined, field('reason'), PORT),
   'exit.complete': before('entry', undefined, DATA, RC),
-  // ioreq slots, in vhost-frontend.
-  'ioreq.read': after('receive', undefined, ADDR, field('value', 'hex')),
-  'ioreq.write': after('receive', undefined, ADDR, field('value', 'hex')),
-  'ioreq.answer': before('send', undefined, ADDR, field('value', 'hex')),
+  // ioreq slots, in the hypervisor: before a slot is READY, before the buffered page has it, after its answer was taken.
+  'ioreq.fill': before('send', undefined, ADDR, VALUE),
+  'ioreq.buffer': before('send', undefined, ADDR, VALUE),
+  'ioreq.done': after('receive', undefined, field('vcpu'), VALUE),
+  // And in vhost-frontend.
+  'ioreq.read': after('receive', undefined, ADDR, VALUE),
+  'ioreq.write': after('receive', undefined, ADDR, VALUE),
+  'ioreq.answer': before('send', undefined, ADDR, VALUE),
   'ioreq.passed-by': after('receive', undefined, PORT),
   'ioreq.write-back': after('receive', undefined, PORT),
 
+  // The wake-up of a process that sleeps at its doorbell: the byte in its FIFO (under notify=zmq the message that is the ring).
+  'bell.wake': before('notify', undefined, BIT, field('rings')),
+  'bell.woken': after('receive', undefined, field('count')),
   // Doorbells and event channels on their way. `bit`: of the receiver's doorbell.
   'kick.guest': before('notify', undefined, QUEUE, field('count')),
   'kick.hypervisor': before('notify', undefined, QUEUE, BIT),
@@ -141,6 +155,8 @@ const CATALOGUE = {
   'transaction.give': after('release', undefined, field('tx')),
   'map.take': after('acquire', 'what', BYTES),
   'map.give': after('release', 'what', BYTES),
+  'descriptor.take': after('acquire', 'what', field('fd')),
+  'descriptor.give': after('release', 'what', field('fd')),
   'store-ring.take': after('acquire', undefined, PORT),
   'store-ring.give': after('release', undefined, PORT),
   'domain.take': after('acquire', undefined, field('domid')),

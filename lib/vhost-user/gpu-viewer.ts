@@ -3,6 +3,7 @@
 // ProtocolError, and the caller closes the display. Leaves sockets and picture files to the caller.
 import { concatBytes } from '../core/bytes.js';
 import { ProtocolError } from '../core/errors.js';
+import { NO_PROBE, type Probe } from '../core/probe.js';
 import { VHOST_USER_HDR, VHOST_USER_U64 } from '../layout/vhost-user.js';
 import {
   VHOST_USER_GPU_MSG_FLAG_REPLY,
@@ -11,6 +12,8 @@ import {
   VHOST_USER_GPU_UPDATE,
 } from '../layout/vhost-user-gpu.js';
 import { VIRTIO_GPU_MAX_SCANOUTS, VIRTIO_GPU_RESP, VIRTIO_GPU_RESP_DISPLAY_INFO } from '../layout/virtio-gpu.js';
+import { POINT } from '../trace/points.js';
+import { displayRequestName } from './names.js';
 
 const R = VHOST_USER_GPU_REQUEST;
 /** Pixels of all scanouts together, and of one update: what a 4096 x 4096 display has. */
@@ -43,6 +46,7 @@ export interface GpuViewerHooks {
 
 export class GpuViewer {
   readonly #hooks: GpuViewerHooks;
+  readonly #probe: Probe;
   readonly #displays: readonly { readonly width: number; readonly height: number }[];
   readonly #scanouts = new Map<number, ViewedScanout>();
   /** What is there of the message: its header, then its payload, which has its room once the header said how much. */
@@ -51,7 +55,12 @@ export class GpuViewer {
   #have = 0;
 
   /** `displays`: what there is to show on; the server tells its guest. */
-  constructor(displays: readonly { readonly width: number; readonly height: number }[], hooks: GpuViewerHooks) {
+  constructor(
+    displays: readonly { readonly width: number; readonly height: number }[],
+    hooks: GpuViewerHooks,
+    probe: Probe = NO_PROBE,
+  ) {
+    this.#probe = probe;
     this.#displays = displays;
     this.#hooks = hooks;
   }
@@ -87,6 +96,7 @@ export class GpuViewer {
   }
 
   #message(request: number, payload: Uint8Array): void {
+    this.#probe.at(POINT['display.serve'], displayRequestName(request), payload.length);
     switch (request) {
       case R.VHOST_USER_GPU_GET_PROTOCOL_FEATURES:
         this.#reply(request, VHOST_USER_U64.bytes({ u64: 0n }));
@@ -168,6 +178,7 @@ export class GpuViewer {
 
   #reply(request: number, payload: Uint8Array): void {
     const header = VHOST_USER_HDR.bytes({ request, flags: VHOST_USER_GPU_MSG_FLAG_REPLY, size: payload.length });
+    this.#probe.at(POINT['display.answer'], displayRequestName(request), payload.length);
     this.#hooks.send(concatBytes([header, payload]));
   }
 }

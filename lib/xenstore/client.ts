@@ -171,6 +171,15 @@ export class ChannelStoreClient implements StoreClient {
 
   async transactionOnce<T>(body: (tx: StoreOps) => Promise<T>): Promise<T> {
     const txId = Number.parseInt(await this.request(XS.XS_TRANSACTION_START, '\0'), 10);
+    this.#probe.at(POINT['transaction.take'], '', txId);
+    try {
+      return await this.#inTransaction(txId, body);
+    } finally {
+      this.#probe.at(POINT['transaction.give'], '', txId);
+    }
+  }
+
+  async #inTransaction<T>(txId: number, body: (tx: StoreOps) => Promise<T>): Promise<T> {
     let result: T;
     try {
       result = await body(this.#ops(txId));

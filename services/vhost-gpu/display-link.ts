@@ -11,6 +11,7 @@
 // when it has caught up, so what is queued is bounded.
 import type { Clock, Timer } from '../../lib/core/clock.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
+import type { Probe } from '../../lib/core/probe.js';
 import { VHOST_USER_HDR, VHOST_USER_U64 } from '../../lib/layout/vhost-user.js';
 import {
   VHOST_USER_GPU_CURSOR_POS,
@@ -29,6 +30,8 @@ import {
   VIRTIO_GPU_RESP_EDID,
 } from '../../lib/layout/virtio-gpu.js';
 import { hasFeature } from '../../lib/layout/virtio-ring.js';
+import { POINT } from '../../lib/trace/points.js';
+import { displayRequestName } from '../../lib/vhost-user/names.js';
 import type { GpuResponse, Rect } from '../../lib/virtio/gpu-codec.js';
 import type { DisplayQuestion, Viewer } from './device.js';
 import { writeBgrx } from './pixels.js';
@@ -46,6 +49,7 @@ export interface DisplayLinkSetup {
   /** The viewer did not answer in time; the guest was answered from this device's own displays. */
   readonly slow?: (what: string) => void;
   readonly clock: Clock;
+  readonly probe: Probe;
 }
 
 /** What changed of a scanout and was not sent yet. */
@@ -211,6 +215,7 @@ export class DisplayLink implements Viewer {
   }
 
   #take(question: Question, payload: Uint8Array): void {
+    this.#setup.probe.at(POINT['display.reply'], displayRequestName(question.request), payload.length);
     const place = this.#late.indexOf(question);
     // Answers come in order: what was asked before this one is never answered.
     for (const { never } of this.#late.splice(0, place < 0 ? this.#late.length : place)) never?.();
@@ -345,6 +350,7 @@ export class DisplayLink implements Viewer {
   #send(request: number, payload: Uint8Array): void {
     if (this.#closed) return;
     const header = VHOST_USER_HDR.bytes({ request, flags: 0, size: payload.length });
+    this.#setup.probe.at(POINT['display.request'], displayRequestName(request), payload.length);
     this.#setup.send(header);
     if (!this.#setup.send(payload)) this.#behind = true;
   }

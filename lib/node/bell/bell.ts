@@ -20,8 +20,10 @@ import { join } from 'node:path';
 import { ErrnoError } from '../../core/errors.js';
 import { BELL_BITS } from '../../core/limits.js';
 import type { BellNotifier, BoundBell, Doorbell, NotifyHandle } from '../../core/notify.js';
+import { NO_PROBE, type Probe } from '../../core/probe.js';
 import type { Mapping } from '../../core/shared.js';
 import { BELL_PAGE_SIZE, BELL_PENDING_WORDS, BELL_WORD } from '../../layout/ours/bell.js';
+import { POINT } from '../../trace/points.js';
 import { makeFifo, writeNow } from '../files/libc.js';
 import { createPath, mapPath } from '../files/shm.js';
 import { isDirect, openDirect } from './direct.js';
@@ -86,7 +88,7 @@ export class SharedBell implements PollSource {
   readonly #bits: BellBits;
   #open = true;
 
-  constructor(runDir: string, name: string, bits: BellBits, poller: Poller) {
+  constructor(runDir: string, name: string, bits: BellBits, poller: Poller, probe: Probe = NO_PROBE) {
     this.name = name;
     this.#bits = bits;
     this.#paths = bellPaths(runDir, name);
@@ -99,6 +101,7 @@ export class SharedBell implements PollSource {
       buffer: Buffer.alloc(4096),
       callback: (count) => {
         this.wakeCount += count;
+        probe.at(POINT['bell.woken'], '', count);
         poller.wake();
         return true;
       },
@@ -161,9 +164,11 @@ export class BellSender {
   readonly #mapping: Mapping;
   readonly #words: Uint32Array;
   readonly #fifo: number;
+  readonly #probe: Probe;
   #open = true;
 
-  constructor(runDir: string, bell: string) {
+  constructor(runDir: string, bell: string, probe: Probe = NO_PROBE) {
+    this.#probe = probe;
     const { page, fifo } = bellPaths(runDir, bell);
     if (!existsSync(page)) throw new ErrnoError('ENOENT', `no doorbell ${bell}`);
     this.#mapping = mapPath(page, BELL_PAGE_SIZE, true);
@@ -184,17 +189,18 @@ export class BellSender {
     Atomics.or(this.#words, BELL_WORD.SUMMARY, 1 << word); // S2
     if (Atomics.load(this.#words, BELL_WORD.SLEEPING) === 0) return;
     if (Atomics.exchange(this.#words, BELL_WORD.SLEEPING, 0) === 0) return; // S3
-    this.#wake(); // S4
+    this.#wake(bit); // S4
   }
 
   /** A ring that writes the wake-up byte without looking at `sleeping`. */
   insist(bit: number): void {
     if (!this.#open) return;
     this.ring(bit);
-    this.#wake();
+    this.#wake(bit);
   }
 
-  #wake(): void {
+  #wake(bit: number): void {
+    this.#probe.at(POINT['bell.wake'], '', bit, 1);
     // False: the receiver died, or its FIFO is full of unread bytes, so that it is about to wake.
     writeNow(this.#fifo, WAKE_BYTE);
   }
@@ -212,10 +218,11 @@ export function sharedDoorbell(
   runDir: string,
   name: string,
   poller: Poller,
+  probe: Probe = NO_PROBE,
 ): Doorbell & { bell: SharedBell; close(): void } {
   const bits = new BellBits();
-  const bell = new SharedBell(runDir, name, bits, poller);
-  const senders = new Senders((target) => new BellSender(runDir, target));
+  const bell = new SharedBell(runDir, name, bits, poller, probe);
+  const senders = new Senders((target) => new BellSender(runDir, target, probe));
   return {
     bell,
     bind: (onRing, count = 1) => bindBits(bits, name, onRing, count),

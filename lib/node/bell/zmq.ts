@@ -7,7 +7,9 @@ import { DEADLINE_MS } from '../../core/deadlines.js';
 import { ErrnoError, ProtocolError } from '../../core/errors.js';
 import { BELL_BITS, BUS_MESSAGE_BYTES_MAX, BUS_SEND_QUEUE_MAX } from '../../core/limits.js';
 import type { Doorbell } from '../../core/notify.js';
+import { NO_PROBE, type Probe } from '../../core/probe.js';
 import type { Ring } from '../../core/proto-types.js';
+import { POINT } from '../../trace/points.js';
 import { messageCodec } from '../bus/proto.js';
 import { busAddress } from '../bus/wire.js';
 import { BellBits, bellPaths, bindBits, Senders } from './bell.js';
@@ -20,10 +22,12 @@ const RECEIVE_OPTIONS = { linger: 0, receiveHighWaterMark: BUS_SEND_QUEUE_MAX, m
 class MessageSender {
   readonly #socket: zmq.Push;
   readonly #waiting = new Set<number>();
+  readonly #probe: Probe;
   #sending = false;
   #closing = false;
 
-  constructor(runDir: string, bell: string) {
+  constructor(runDir: string, bell: string, probe: Probe) {
+    this.#probe = probe;
     const path = bellPaths(runDir, bell).zmq;
     if (!existsSync(path)) throw new ErrnoError('ENOENT', `no doorbell ${bell}`);
     this.#socket = new zmq.Push(SEND_OPTIONS);
@@ -46,6 +50,7 @@ class MessageSender {
     while (this.#waiting.size > 0) {
       const bits = [...this.#waiting];
       this.#waiting.clear();
+      this.#probe.at(POINT['bell.wake'], '', bits[0], bits.length);
       try {
         await this.#socket.send(ringCodec.encode({ bits }));
       } catch {
@@ -72,7 +77,11 @@ class MessageSender {
  * A process's doorbell under `notify = zmq`. Nothing here is polled: looking at the event loop all the time only takes the
  * cores from ZeroMQ's own threads (measured on two: round trips a third longer).
  */
-export async function messageDoorbell(runDir: string, name: string): Promise<Doorbell & { close(): void }> {
+export async function messageDoorbell(
+  runDir: string,
+  name: string,
+  probe: Probe = NO_PROBE,
+): Promise<Doorbell & { close(): void }> {
   const bits = new BellBits();
   const path = bellPaths(runDir, name).zmq;
   const socket = new zmq.Pull(RECEIVE_OPTIONS);
@@ -81,14 +90,14 @@ export async function messageDoorbell(runDir: string, name: string): Promise<Doo
   const receive = async (): Promise<void> => {
     try {
       for await (const [bytes] of socket) {
-        if (bytes !== undefined) takeRing(bits, bytes);
+        if (bytes !== undefined) takeRing(bits, bytes, probe);
       }
     } catch (error) {
       if (open) throw error;
     }
   };
   void receive();
-  const senders = new Senders((target) => new MessageSender(runDir, target));
+  const senders = new Senders((target) => new MessageSender(runDir, target, probe));
   return {
     bind: (onRing, count = 1) => bindBits(bits, name, onRing, count),
     open: (handle) => senders.open(handle),
@@ -102,7 +111,7 @@ export async function messageDoorbell(runDir: string, name: string): Promise<Doo
   };
 }
 
-function takeRing(bits: BellBits, bytes: Uint8Array): void {
+function takeRing(bits: BellBits, bytes: Uint8Array, probe: Probe): void {
   let ring: Ring;
   try {
     ring = ringCodec.decode(bytes) as Ring;
@@ -110,5 +119,6 @@ function takeRing(bits: BellBits, bytes: Uint8Array): void {
     if (error instanceof ProtocolError) return;
     throw error;
   }
+  probe.at(POINT['bell.woken'], '', ring.bits.length);
   for (const bit of ring.bits.slice(0, BELL_BITS)) if (bit < BELL_BITS) bits.run(bit);
 }

@@ -1,6 +1,8 @@
 // Descriptors and the duty to close them; flags of the files behind them.
 import { closeSync, fstatSync } from 'node:fs';
 import koffi from 'koffi';
+import type { Probe } from '../../core/probe.js';
+import { POINT } from '../../trace/points.js';
 import { LibcError } from './libc.js';
 
 const libc = koffi.load(null);
@@ -24,6 +26,7 @@ function fcntl(fd: number, command: number, argument: number): number {
 export class OwnedFd {
   readonly fd: number;
   #open = true;
+  #closed: (() => void) | undefined;
   constructor(fd: number) {
     this.fd = fd;
   }
@@ -38,10 +41,17 @@ export class OwnedFd {
   duplicate(): OwnedFd {
     return new OwnedFd(fcntl(this.fd, F_DUPFD_CLOEXEC, 0));
   }
+  /** Records that this process has it now, and once more when it closes it; `what` it is for. Answers itself. */
+  recordedAs(what: string, probe: Probe): this {
+    probe.at(POINT['descriptor.take'], what, this.fd);
+    this.#closed = () => probe.at(POINT['descriptor.give'], what, this.fd);
+    return this;
+  }
   close(): void {
     if (!this.#open) return;
     this.#open = false;
     closeSync(this.fd);
+    this.#closed?.();
   }
 }
 

@@ -184,7 +184,7 @@ class RunningService<Options> {
     this.#own('registration', () => removeProcessEntry(runDir, name));
     const poller = new Poller(this.#options.pollUs);
     this.#own('poller', () => poller.stop());
-    const { doorbell, rescan } = await this.#openDoorbell(runDir, bellName({ name, incarnation }), poller);
+    const { doorbell, rescan } = await this.#openDoorbell(runDir, bellName({ name, incarnation }), poller, probe);
     const shared: Shared = { runDir, name, incarnation, log, probe, onActivity: () => poller.activity() };
     return {
       ...shared,
@@ -230,13 +230,14 @@ class RunningService<Options> {
     runDir: string,
     name: string,
     poller: Poller,
+    probe: OwnProbe,
   ): Promise<{ doorbell: Doorbell; rescan: () => void }> {
     if (this.#options.notify === 'zmq') {
-      const doorbell = await messageDoorbell(runDir, name);
+      const doorbell = await messageDoorbell(runDir, name, probe);
       this.#own('doorbell', () => doorbell.close());
       return { doorbell, rescan: () => {} };
     }
-    const doorbell = sharedDoorbell(runDir, name, poller);
+    const doorbell = sharedDoorbell(runDir, name, poller, probe);
     this.#own('doorbell', () => doorbell.close());
     return { doorbell, rescan: () => doorbell.bell.rescan() };
   }

@@ -234,6 +234,7 @@ export class IoreqServers {
     page.fill(vcpuId, request);
     server.waiting[vcpuId] = done;
     server.seen[vcpuId] = STATE_IOREQ_READY;
+    this.#env.probe.at(POINT['ioreq.fill'], '', request.addrLow, request.dataLow, server.domain.domid);
     page.setState(vcpuId, STATE_IOREQ_READY);
     this.#env.events.notifyPort(server.domain, server.ports[vcpuId]!);
     return true;
@@ -241,7 +242,9 @@ export class IoreqServers {
 
   /** Puts a request into the buffered page; false when it cannot go there. */
   sendBuffered(server: IoreqServer, request: Ioreq): boolean {
-    if (server.buffer === undefined || !server.buffer.put(request)) return false;
+    if (server.buffer === undefined) return false;
+    this.#env.probe.at(POINT['ioreq.buffer'], '', request.addrLow, request.dataLow, server.domain.domid);
+    if (!server.buffer.put(request)) return false;
     this.#env.events.notifyPort(server.domain, server.bufferPort);
     return true;
   }
@@ -268,6 +271,7 @@ export class IoreqServers {
     const high = page.dataHigh(vcpuId);
     server.waiting[vcpuId] = undefined;
     page.setState(vcpuId, STATE_IOREQ_NONE);
+    this.#env.probe.at(POINT['ioreq.done'], '', vcpuId, low, server.domain.domid);
     done(low, high);
   }
 }

@@ -5,10 +5,15 @@ import { join } from 'node:path';
 import { errorMessage, ProtocolError } from '../../../lib/core/errors.js';
 import type { Log } from '../../../lib/core/log.js';
 import type { Picture } from '../../../lib/core/picture.js';
+import type { Probe } from '../../../lib/core/probe.js';
 import type { OwnedFd } from '../../../lib/node/files/owned-fd.js';
 import { writePng } from '../../../lib/node/files/png.js';
 import { socketPair } from '../../../lib/node/files/unix-fds.js';
-import { GpuViewer, type ViewedScanout } from '../../../lib/vhost-user/gpu-viewer.js';
+import { POINT } from '../../../lib/trace/points.js';
+import { GpuViewer, type GpuViewerHooks, type ViewedScanout } from '../../../lib/vhost-user/gpu-viewer.js';
+
+/** At trace points. */
+const DESCRIPTOR = 'display';
 
 /** What a guest is offered to show on: QEMU's own default. */
 const DISPLAYS = [{ width: 1280, height: 800 }];
@@ -20,19 +25,25 @@ export interface DisplaySocket {
 }
 
 /** Opens a display; `files`: folder and name that its pictures are written to after each change. */
-export function openDisplay(files: { dir: string; name: string } | undefined, log: Log): DisplaySocket {
+export function openDisplay(
+  files: { dir: string; name: string } | undefined,
+  { log, probe }: { log: Log; probe: Probe },
+): DisplaySocket {
   const [ours, theirs] = socketPair();
   const own = ours.duplicate(); // Node closes what it is given
   ours.close();
+  theirs.recordedAs("the server's display", probe);
+  probe.at(POINT['descriptor.take'], DESCRIPTOR, own.fd);
   const socket = new Socket({ fd: own.fd, readable: true, writable: true });
   const writer = files === undefined ? undefined : new FrameWriter(files.dir, files.name, log);
-  const viewer = new GpuViewer(DISPLAYS, {
+  const hooks: GpuViewerHooks = {
     // A server that asks without reading the answers is not read either, until it has read them.
     send: (bytes) => {
       if (!socket.write(bytes)) socket.pause();
     },
     onFrame: (index, shown) => writer?.write(index, shown),
-  });
+  };
+  const viewer = new GpuViewer(DISPLAYS, hooks, probe);
   socket.on('drain', () => socket.resume());
   socket.on('data', (bytes: Buffer) => {
     try {
@@ -43,6 +54,7 @@ export function openDisplay(files: { dir: string; name: string } | undefined, lo
       socket.destroy();
     }
   });
+  socket.on('close', () => probe.at(POINT['descriptor.give'], DESCRIPTOR, own.fd));
   socket.on('error', (error) => log.debug(`display: ${error.message}`));
   return {
     theirs,

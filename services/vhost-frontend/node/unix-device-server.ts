@@ -158,12 +158,12 @@ class UnixSession implements ServerSession {
     this.#setup = setup;
     this.#names = names;
     this.#events = events;
-    for (let index = 0; index < queueCount; index++) this.#kickFds.push(this.#own(makeEventFd()));
+    for (let index = 0; index < queueCount; index++) this.#kickFds.push(this.#own('kick', makeEventFd()));
     const bound = setup.doorbell.bind((index) => this.#open && signalEventFd(this.#kickFds[index]!.fd), queueCount);
     this.#releases.push(() => bound.release());
     const { bell, bit } = bound.handle;
     this.kicks = this.#kickFds.map((_, index) => ({ bell, bit: bit + index }));
-    this.#socket = new VhostUserSocket(connection, {
+    this.#socket = new VhostUserSocket(connection.recordedAs('connection', setup.probe), {
       // Replies only: the back-end is given no channel for requests of its own.
       onMessage: (message) => {
         setup.probe.at(POINT['vhost-user.reply'], requestName(message.request));
@@ -183,9 +183,9 @@ class UnixSession implements ServerSession {
 
   /** A GPU answers nothing that needs a display until it has one. */
   async showDisplay(): Promise<void> {
-    const { frames, log } = this.#setup;
+    const { frames } = this.#setup;
     const files = frames === undefined ? undefined : { dir: frames, name: this.#names.device };
-    const display = openDisplay(files, log);
+    const display = openDisplay(files, this.#setup);
     this.#releases.push(() => display.close());
     await this.frontend.setDisplay(display.theirs);
     display.theirs.close(); // or the server's end would never be seen to close
@@ -194,7 +194,7 @@ class UnixSession implements ServerSession {
   memoryHandle({ path }: FileHandle): OwnedFd {
     let fd = this.#memory.get(path);
     if (fd === undefined) {
-      fd = this.#own(new OwnedFd(openSync(join(this.#setup.runDir, path), 'r+')));
+      fd = this.#own('memory', new OwnedFd(openSync(join(this.#setup.runDir, path), 'r+')));
       this.#memory.set(path, fd);
     }
     return fd;
@@ -206,7 +206,7 @@ class UnixSession implements ServerSession {
     const key = `${handle.bell}:${handle.bit}`;
     const known = this.#calls.get(key);
     if (known !== undefined) return known;
-    const fd = makeEventFd();
+    const fd = makeEventFd().recordedAs('call', this.#setup.probe);
     const notifier = this.#setup.doorbell.open(handle);
     const listener = listenEventFd(fd.fd, () => notifier.signal());
     this.#releases.push(() => {
@@ -224,7 +224,8 @@ class UnixSession implements ServerSession {
     this.#end();
   }
 
-  #own(fd: OwnedFd): OwnedFd {
+  #own(what: string, fd: OwnedFd): OwnedFd {
+    fd.recordedAs(what, this.#setup.probe);
     this.#releases.push(() => fd.close());
     return fd;
   }

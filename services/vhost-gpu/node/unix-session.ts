@@ -43,7 +43,7 @@ export class UnixSession {
     const more = { features: TRANSPORT_FEATURES, protocolFeatures: 0n };
     this.#backend = new GpuBackend(this.device, this.#transport(), setup.clock, more);
     this.#session = new BackendSession(this.#backend);
-    this.#socket = new VhostUserSocket(fd, {
+    this.#socket = new VhostUserSocket(fd.recordedAs('connection', setup.probe), {
       onMessage: (message) => this.#onMessage(message),
       onEnd: (reason) => this.close(reason),
     });
@@ -89,9 +89,9 @@ export class UnixSession {
 
   /** Another display takes the place of the old one, which a front-end that resets its device does not close first. */
   #setDisplay(fd: OwnedFd): void {
-    const { log, clock } = this.#setup;
+    const { log } = this.#setup;
     const display = ofPeer(() =>
-      openDisplaySocket(fd, clock, {
+      openDisplaySocket(fd, this.#setup, {
         onEnd: (reason) => {
           log.info({ device: this.name }, `display gone: ${reason}`);
           this.#display = undefined;
@@ -107,11 +107,13 @@ export class UnixSession {
 
   #onMessage(message: RawMessage<OwnedFd>): void {
     const { probe, log } = this.#setup;
-    probe.at(POINT['vhost-user.serve'], requestName(message.request));
+    const name = requestName(message.request);
+    for (const handle of message.handles) handle.recordedAs(name, probe);
+    probe.at(POINT['vhost-user.serve'], name);
     try {
       const reply = this.#session.handle(message);
       if (reply === undefined) return;
-      probe.at(POINT['vhost-user.answer'], requestName(message.request));
+      probe.at(POINT['vhost-user.answer'], name);
       this.#socket.send(reply);
     } catch (error) {
       if (!(error instanceof ProtocolError || error instanceof ErrnoError)) throw error;

@@ -2,6 +2,7 @@ import { openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { ProtocolError } from '../../../../lib/core/errors.js';
+import { NO_PROBE } from '../../../../lib/core/probe.js';
 import { VHOST_USER_HDR } from '../../../../lib/layout/vhost-user.js';
 import { listenEventFd, makeEventFd, signalEventFd } from '../../../../lib/node/files/event-fds.js';
 import { OwnedFd } from '../../../../lib/node/files/owned-fd.js';
@@ -56,6 +57,18 @@ const message = (request: number, payload: Uint8Array, handles: OwnedFd[] = []):
 });
 const raw = (request: number, payload: Uint8Array, size = payload.length) =>
   Uint8Array.of(...VHOST_USER_HDR.bytes({ request, flags: 1, size }), ...payload);
+
+t.test('a descriptor that is recorded says once that it was taken, and once that it was closed', (t) => {
+  const seen: string[] = [];
+  const at = ({ name }: { name: string }, label = '', fd = 0): number => seen.push(`${name}(${label}) ${fd}`);
+  const owned = makeEventFd().recordedAs('kick', { ...NO_PROBE, at });
+  const { fd } = owned;
+  t.same(seen.splice(0), [`descriptor.take(kick) ${fd}`]);
+  owned.close();
+  owned.close();
+  t.same(seen, [`descriptor.give(kick) ${fd}`]);
+  t.end();
+});
 
 t.test('messages and descriptors arrive together and in order, both ways', async (t) => {
   const [left, right] = socketPair();

@@ -100,7 +100,7 @@ t.test('a server that stands still is given up after a while, and its device can
 });
 
 t.test('a server that asks its display without reading the answers is not read either', async (t) => {
-  const display = openDisplay(undefined, NO_LOG);
+  const display = openDisplay(undefined, { log: NO_LOG, probe: NO_PROBE });
   const server = new FdSocket(display.theirs, { onReady: () => {} });
   t.teardown(() => {
     server.close();

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { NO_PROBE } from '../../../../lib/core/probe.js';
 import { VHOST_USER_HDR } from '../../../../lib/layout/vhost-user.js';
 import {
   VIRTIO_GPU_MAX_SCANOUTS,
@@ -28,6 +29,7 @@ class TestViewer {
     broken: (reason) => {
       this.broken = reason;
     },
+    probe: NO_PROBE,
     clock: {
       nowNs: () => 0n,
       after: (_ms, action) => {
