@@ -62,7 +62,7 @@ function keepsBooks({ guest, back, xen }: World, say: (property: string, text: s
   for (const given of Object.keys(xen.ports))
     if (!mine.has(given)) say('conservation', `event channel ${given} is left`);
   if (xen.ranges.some((range) => range !== base)) say('conservation', 'a range of the guest is left');
-  const served = (backMachine(back)?.held ?? {}).base !== undefined;
+  const served = backMachine(back)?.held?.base !== undefined;
   if (xen.registers !== undefined && !served) say('conservation', 'the range is answered, and no backend says so');
 }
 
