@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { type Owner, startNode, type TestProcess, temporaryRunDir } from '../../testkit/processes.js';
+import { longTest } from '../../testkit/tier.js';
 
 const SERVER = new URL('../fixtures/echo-server.js', import.meta.url);
 const CLIENT = new URL('../fixtures/echo-client.js', import.meta.url);
@@ -110,6 +111,7 @@ t.test('a killed server is learnt of within 50 ms, and calls under way fail', as
 for (const others of [0, 2]) {
   t.test(
     `a killed client (beside ${others} others) is learnt of within 50 ms and does not stop the server`,
+    others > 0 ? {} : longTest,
     async (t) => {
       const runDir = temporaryRunDir(t);
       const host = await server(t, runDir);

@@ -5,6 +5,7 @@ import { countDescriptors, descriptorLeaks } from '../../lab/descriptors.js';
 import { openRunningSession } from '../../lab/session.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { listProcesses } from '../../lib/node/process/run-dir.js';
+import { longTest } from '../../testkit/tier.js';
 import { destroyGuest, listGuests } from '../../toolstack/domain.js';
 import { processNamed, registered, startXenwire, temporaryLabDir, xenwire } from '../fixtures/lab.js';
 
@@ -12,7 +13,7 @@ const CONFIG = join(PACKAGE_ROOT, 'examples', 'gpu-guest.cfg');
 const SERVICES = ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend'];
 const SETTLE_MS = 3000;
 
-t.test('descriptors after each round of life and death are those of the first', async (t) => {
+t.test('descriptors after each round of life and death are those of the first', longTest, async (t) => {
   const runDir = temporaryLabDir(t);
   for (const name of SERVICES) startXenwire(t, [name, '--run-dir', runDir]);
   for (const name of SERVICES) await registered(runDir, name, /ready/);

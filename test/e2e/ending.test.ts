@@ -66,19 +66,23 @@ for (const name of ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend', 'g
   });
 }
 
-t.test('when the supervisor is killed its processes end by themselves, and the next lab starts', async (t) => {
-  const runDir = temporaryLabDir(t);
-  const lab = await startLab(t, runDir);
-  t.ok(processesIn(runDir).length >= 6);
-  lab.child.kill('SIGKILL');
-  await lab.ended();
-  // Claims the directory once the orphans are gone, or refuses after its own deadline.
-  const next = await xenwire(t, ['up', '--once', '--run-dir', runDir]);
-  t.equal(next.status, 0, next.stderr);
-  t.same(leftovers(runDir), []);
-});
+t.test(
+  'when the supervisor is killed its processes end by themselves, and the next lab starts',
+  longTest,
+  async (t) => {
+    const runDir = temporaryLabDir(t);
+    const lab = await startLab(t, runDir);
+    t.ok(processesIn(runDir).length >= 6);
+    lab.child.kill('SIGKILL');
+    await lab.ended();
+    // Claims the directory once the orphans are gone, or refuses after its own deadline.
+    const next = await xenwire(t, ['up', '--once', '--run-dir', runDir]);
+    t.equal(next.status, 0, next.stderr);
+    t.same(leftovers(runDir), []);
+  },
+);
 
-t.test('an interruption before the first frame is a failure, and leaves nothing either', async (t) => {
+t.test('an interruption before the first frame is a failure, and leaves nothing either', longTest, async (t) => {
   const runDir = temporaryLabDir(t);
   const lab = startXenwire(t, ['up', '--run-dir', runDir]);
   await lab.line(/guest gpu-guest is domain 1/);

@@ -146,6 +146,10 @@ t.test('what a lab cannot do is one sentence and status 2', async (t) => {
     t.match(stderr.trim(), sentence);
     t.notMatch(stderr.trim(), /\n/);
   }
+});
+
+t.test('what a running lab cannot do is refused, and leaves what it can', longTest, async (t) => {
+  const runDir = temporaryLabDir(t);
   const config = join(runDir, '..', 'second.cfg');
   writeFileSync(config, 'name = "second"\nmemory = 32\nvirtio = [ "type=virtio,device10,transport=mmio" ]\n');
   const lab = await startLab(t, runDir, ['--notify', 'zmq']);

@@ -45,7 +45,7 @@ t.test('eight guests with a picture each', longTest, async (t) => {
   }
 });
 
-t.test('four guests whose stores are on their ring pages', async (t) => {
+t.test('four guests whose stores are on their ring pages', longTest, async (t) => {
   const run = await once(t, ['--guests', '4', '--store-transport', 'ring']);
   t.equal(run.frame.mismatchedPixels, 0);
   t.same(run.leaks, []);
@@ -57,7 +57,7 @@ t.test('wake-ups as messages instead of doorbells', longTest, async (t) => {
   t.equal((await once(t, ['--notify', 'zmq'])).frame.mismatchedPixels, 0);
 });
 
-t.test('frames are copied, and with --keep logs, history and frames stay until the next lab', async (t) => {
+t.test('frames are copied, and with --keep logs, history and frames stay until the next lab', longTest, async (t) => {
   const runDir = temporaryLabDir(t);
   const frames = `${runDir}-frames`;
   const args = ['up', '--once', '--keep', '--frames', frames, '--run-dir', runDir];

@@ -10,6 +10,7 @@ import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { listProcesses, type ProcessEntry } from '../../lib/node/process/run-dir.js';
 import { withDeadline } from '../../lib/node/process/wait.js';
 import { type TestProcess, temporaryRunDir } from '../../testkit/processes.js';
+import { longTest } from '../../testkit/tier.js';
 import { processNamed, registered, startXenwire, temporaryLabDir, xenwire } from '../fixtures/lab.js';
 
 const CONFIG = join(PACKAGE_ROOT, 'examples', 'gpu-guest.cfg');
@@ -73,27 +74,31 @@ t.test('an access that found its backend dead is answered by the next one', asyn
   await until(session, BACK, '6');
 });
 
-t.test('device servers may die again and again: vhost-frontend holds as many descriptors as before', async (t) => {
-  const { runDir, session, guest } = await labWithGuest(t);
-  const { pid } = processNamed(runDir, 'vhost-frontend');
-  const before = descriptorsOf(pid);
-  for (let death = 0; death < 8; death++) {
-    process.kill(processNamed(runDir, 'vhost-gpu').pid, 'SIGKILL');
-    await eventually('its name to be free', () => !listProcesses(runDir).some(isLivingGpu));
-    const server = startXenwire(t, ['vhost-gpu', '--run-dir', runDir]);
-    await registered(runDir, 'vhost-gpu', /ready/);
-    const client = await session.connect('vhost-gpu');
-    await eventually('the picture to be back', async () => {
-      const { held } = await client.remote('Control').audit({});
-      return held.some(({ kind }) => kind === 'resource');
-    });
-    await client.close();
-    t.equal(server.child.exitCode, null);
-  }
-  // ZeroMQ's thread closes sockets after we gave them back.
-  await eventually('as many descriptors as before', () => descriptorsOf(pid).length <= before.length);
-  t.equal(guest.child.exitCode, null);
-});
+t.test(
+  'device servers may die again and again: vhost-frontend holds as many descriptors as before',
+  longTest,
+  async (t) => {
+    const { runDir, session, guest } = await labWithGuest(t);
+    const { pid } = processNamed(runDir, 'vhost-frontend');
+    const before = descriptorsOf(pid);
+    for (let death = 0; death < 8; death++) {
+      process.kill(processNamed(runDir, 'vhost-gpu').pid, 'SIGKILL');
+      await eventually('its name to be free', () => !listProcesses(runDir).some(isLivingGpu));
+      const server = startXenwire(t, ['vhost-gpu', '--run-dir', runDir]);
+      await registered(runDir, 'vhost-gpu', /ready/);
+      const client = await session.connect('vhost-gpu');
+      await eventually('the picture to be back', async () => {
+        const { held } = await client.remote('Control').audit({});
+        return held.some(({ kind }) => kind === 'resource');
+      });
+      await client.close();
+      t.equal(server.child.exitCode, null);
+    }
+    // ZeroMQ's thread closes sockets after we gave them back.
+    await eventually('as many descriptors as before', () => descriptorsOf(pid).length <= before.length);
+    t.equal(guest.child.exitCode, null);
+  },
+);
 
 t.test('SIGTERM closes every device with its guest and gives everything back; the next one connects', async (t) => {
   const { runDir, session, guest, backend } = await labWithGuest(t);

@@ -7,6 +7,7 @@ import { makeEventFd } from '../../lib/node/files/event-fds.js';
 import type { OwnedFd } from '../../lib/node/files/owned-fd.js';
 import { connectUnix } from '../../lib/node/files/unix-fds.js';
 import { mismatches, picture } from '../../testkit/gpu-pictures.js';
+import { longTest } from '../../testkit/tier.js';
 import {
   datagramSockets,
   epoll,
@@ -93,7 +94,7 @@ t.test('memory that shrinks after it was mapped ends the process of its front-en
   await t.resolves(next.front.connect(), 'its place is free again');
 });
 
-t.test('guests of 6, 12 and 64 GiB draw from their last bytes', async (t) => {
+t.test('guests of 6, 12 and 64 GiB draw from their last bytes', longTest, async (t) => {
   const server = await startGpuServer(t);
   for (const [turn, gib] of [6, 12, 64].entries()) {
     const ramBytes = gib * GIB;
