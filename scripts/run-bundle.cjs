@@ -4,7 +4,7 @@
 const { readFileSync, writeFileSync } = require('node:fs');
 const Module = require('node:module');
 const { dirname } = require('node:path');
-const { constants, Script } = require('node:vm');
+const { Script } = require('node:vm');
 
 module.exports = (name) => {
   const filename = `${name}.cjs`;
@@ -17,7 +17,6 @@ module.exports = (name) => {
   const script = new Script(Module.wrap(readFileSync(filename, 'utf8')), {
     filename,
     cachedData,
-    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
   if (process.env.XENWIRE_CODE_CACHE === 'write') {
     delete process.env.XENWIRE_CODE_CACHE;

@@ -1,6 +1,6 @@
 // `xenwire hypervisor|xenstored|vhost-gpu|vhost-frontend|guest`: one process of a lab, in this process. The service reads
 // its own options; here is only its name and what it stands for.
-import { pathToFileURL } from 'node:url';
+import { createRequire } from 'node:module';
 import { builtProgram, type Program } from '../../lab/child.js';
 import type { Command } from '../../lib/node/process/cli.js';
 
@@ -24,6 +24,8 @@ export async function runServiceVerb(argv: readonly string[]): Promise<boolean> 
   const [name, ...rest] = argv;
   if (name === undefined || !Object.hasOwn(SERVICES, name)) return false;
   process.argv = [...process.argv.slice(0, 2), ...rest];
-  await import(pathToFileURL(builtProgram(name as Program)).href);
+  // Not import(): a script that V8 took from its code cache cannot (docs/start.md).
+  const file = builtProgram(name as Program);
+  createRequire(file)(file);
   return true;
 }
