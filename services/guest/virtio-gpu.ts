@@ -51,6 +51,8 @@ export class VirtioGpu implements VirtioDriver {
   readonly features = featureBits(VIRTIO_GPU_F_EDID);
   readonly #parts: GpuParts;
   readonly #framebuffers = new Map<number, { framebuffer: Framebuffer; scanout: number | undefined }>();
+  /** Scanouts that show nothing because their display was unplugged. */
+  readonly #unplugged = new Set<number>();
   #device: VirtioMmio | undefined;
   #control: GpuChannel | undefined;
   #cursor: CursorQueue | undefined;
@@ -151,6 +153,10 @@ export class VirtioGpu implements VirtioDriver {
     const entry = this.#framebuffers.get(framebuffer.resourceId);
     if (entry === undefined) throw new ErrnoError('ENOENT', 'no such frame buffer');
     entry.scanout = scanout;
+    await this.#switchOff(scanout, framebuffer);
+  }
+
+  async #switchOff(scanout: number, framebuffer: Framebuffer): Promise<void> {
     const channel = this.#channel();
     const off = { scanout_id: scanout, resource_id: 0, r: wholeOf(framebuffer) };
     const { reply } = await channel.submit('SET_SCANOUT', off);
@@ -160,7 +166,8 @@ export class VirtioGpu implements VirtioDriver {
 
   /**
    * Shows the whole buffer as it is now: transfer, scanout, flush, one kick. Resolves with the flush's fence, which
-   * completes when the device shows the picture. Throws what ended the device.
+   * completes when the device shows the picture; of a display that was unplugged, when the device has it: it is shown once
+   * the display is plugged in again. Throws what ended the device.
    */
   async update(scanout: number, framebuffer: Framebuffer): Promise<GpuFence> {
     const channel = this.#channel();
@@ -168,7 +175,17 @@ export class VirtioGpu implements VirtioDriver {
     const r = wholeOf(framebuffer);
     const offset = BigInt((r.y * framebuffer.width + r.x) * VIRTIO_GPU_BYTES_PER_PIXEL);
     const fence = { id: ++this.#lastFence, done: new Completion(this.#parts.vcpu) };
-    const transfer = await channel.submit('TRANSFER_TO_HOST_2D', { resource_id, r, offset });
+    const unplugged = this.#unplugged.has(scanout);
+    const transfer = await channel.submit(
+      'TRANSFER_TO_HOST_2D',
+      { resource_id, r, offset },
+      unplugged ? fence : undefined,
+    );
+    if (unplugged) {
+      await channel.notify();
+      this.#watchReply(transfer.reply, 'TRANSFER_TO_HOST_2D', fence);
+      return fence;
+    }
     const set = await channel.submit('SET_SCANOUT', { scanout_id: scanout, resource_id, r });
     const flush = await channel.submit('RESOURCE_FLUSH', { resource_id, r }, fence);
     await channel.notify();
@@ -241,9 +258,28 @@ export class VirtioGpu implements VirtioDriver {
     }
     const events = await device.readConfig(VIRTIO_GPU_CONFIG.offset.events_read);
     const display = events & VIRTIO_GPU_EVENT_DISPLAY;
-    if (display !== 0 && this.#outputs.all.length > 0) await this.#askDisplay();
+    if (display !== 0 && this.#outputs.all.length > 0) {
+      await this.#askDisplay();
+      await this.#followOutputs();
+    }
     // Cleared after the fetch, as Linux does it: an event set again meanwhile is cleared with it.
     await device.writeConfig(VIRTIO_GPU_CONFIG.offset.events_clear, display);
+  }
+
+  /** A display that was unplugged shows nothing any more; one that was plugged in again, what it would have shown. */
+  async #followOutputs(): Promise<void> {
+    for (const { framebuffer, scanout } of this.#framebuffers.values()) {
+      if (scanout === undefined) continue;
+      const gone = this.#outputs.all[scanout]?.enabled !== true;
+      if (gone === this.#unplugged.has(scanout)) continue;
+      if (gone) {
+        this.#unplugged.add(scanout);
+        await this.#switchOff(scanout, framebuffer);
+      } else {
+        this.#unplugged.delete(scanout);
+        await this.update(scanout, framebuffer);
+      }
+    }
   }
 
   /** The device lost its state: everything is made anew under the same ids. */
@@ -316,6 +352,7 @@ export class VirtioGpu implements VirtioDriver {
     this.#cursor = undefined;
     for (const { framebuffer } of this.#framebuffers.values()) freeFramebuffer(device.dma.pages, framebuffer);
     this.#framebuffers.clear();
+    this.#unplugged.clear();
     this.#device = undefined;
   }
 

@@ -153,8 +153,9 @@ export async function start(context: ServiceContext, options: StartOptions): Pro
   server.handle('Display', {
     screenshot: async ({ name, scanout: index, path }) => {
       if (!isAbsolute(path)) throw new ErrnoError('EINVAL', 'the path of a screenshot must be absolute');
-      const { scanout } = scanoutOf(name, index);
-      const picture = pictureOf(scanout);
+      const { session, scanout } = scanoutOf(name, index);
+      const plugged = session.device.displays.size(index) !== undefined;
+      const picture = plugged ? pictureOf(scanout) : undefined;
       if (picture === undefined) throw new ErrnoError('ENODATA', `scanout ${index} of ${name} shows nothing`);
       const { width, height } = picture;
       const counted = { flush_count: scanout.flushCount, first_flush_ns: Number(scanout.firstFlushNs) };

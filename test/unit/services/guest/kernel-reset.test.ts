@@ -94,3 +94,23 @@ t.test('a changed display is asked for again, and the event is cleared after tha
   t.equal(machine.registers!.read(0x100, 4), 0);
   t.end();
 });
+
+t.test('a display that is unplugged goes dark, and shows its picture when it is plugged in again', async (t) => {
+  const { machine } = machineOf();
+  await machine.connect();
+  const scanout = machine.gpu.scanouts.get(0)!;
+  const resource = scanout.shown?.resource;
+  t.ok(resource);
+  const change = async (size: { width: number; height: number } | undefined): Promise<void> => {
+    machine.gpu.displays.set(0, size);
+    machine.performAll(machine.registers!.configChanged(machine.gpu.displays.readConfig(0, 16)!));
+    await machine.settle();
+  };
+  await change(undefined);
+  t.equal(scanout.shown, undefined);
+  const flushed = scanout.flushCount;
+  await change({ width: 1024, height: 768 });
+  t.equal(scanout.shown?.resource, resource);
+  t.equal(scanout.flushCount, flushed + 1);
+  t.end();
+});
