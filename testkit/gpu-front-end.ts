@@ -57,6 +57,11 @@ export class GpuFrontEnd<H> {
     });
   }
 
+  /** Signals the kick of queue `index`. */
+  kick(index: number): void {
+    this.#setup.kick(index);
+  }
+
   /** To be run when queue `index` called. */
   onCall(index: number): void {
     for (const wake of this.#called[index]!.splice(0)) wake();

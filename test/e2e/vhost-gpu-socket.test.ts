@@ -61,6 +61,15 @@ t.test('a front-end with descriptors draws, stops, starts again and leaves nothi
   t.ok(before > 0);
 });
 
+t.test('a ring whose kick comes without a descriptor is polled', async (t) => {
+  const { path } = await startServer(t);
+  const { front, tell } = frontEnd(t, await connectUnix(path));
+  await front.connect();
+  await front.start();
+  t.equal(await tell('SET_VRING_KICK', { index: 0, polled: true }), 0n);
+  await t.resolves(front.draw(1, 20, 20, picture(20, 20, 1)), 'though nothing listens to its kick any more');
+});
+
 t.test('two front-ends at once; one that breaks the protocol loses its connection only', async (t) => {
   const { path } = await startServer(t);
   const good = frontEnd(t, await connectUnix(path));
