@@ -13,6 +13,8 @@ import {
   type FrontendKeys,
 } from '../lib/xenbus/backend.js';
 import { parseOnline, parseState } from '../lib/xenbus/keys.js';
+import type { Protocol } from '../lib/xenbus/protocol.js';
+import { keyRule } from '../lib/xenbus/rules.js';
 import { type Answer, ask, readNode, type Task, type TransactionMode, transaction } from './task.js';
 import type { Paths } from './world.js';
 
@@ -72,7 +74,11 @@ export const reviewBackend = (tables: BackTables = BACK_REVIEW): Backend => ({
     let errorWritten = (before as { errorWritten?: true }).errorWritten;
     while (step.effect !== undefined) {
       if (step.effect.type === 'error') errorWritten = true;
-      step = backStep(step.state, eventOf(yield* perform(setting, step.effect, seen), step.effect), tables);
+      step = backStep(
+        step.state,
+        eventOf(yield* perform(setting, tables.protocol, step.effect, seen), step.effect),
+        tables,
+      );
     }
     const gone = step.state.phase === 'gone';
     if (gone) yield* ask({ op: 'unwatch', path: paths.frontState, token: 'front' });
@@ -89,7 +95,12 @@ function eventOf(answer: Answer | FrontendKeys, effect: BackEffect): BackEvent {
 
 const errorOf = ({ back }: Paths): string => `/local/domain/0/${errorKey(back.split('/').slice(4).join('/'))}`;
 
-function* perform(setting: BackSetting, effect: BackEffect, seen: number): Task<Answer | FrontendKeys> {
+function* perform(
+  setting: BackSetting,
+  protocol: Protocol,
+  effect: BackEffect,
+  seen: number,
+): Task<Answer | FrontendKeys> {
   const { paths, mode } = setting;
   switch (effect.type) {
     // All that the toolstack wrote in one transaction, and never writes again while the directory is there.
@@ -114,7 +125,8 @@ function* perform(setting: BackSetting, effect: BackEffect, seen: number): Task<
     }
     case 'readFrontend': {
       const read = function* (key: string): Task<string> {
-        return (yield* readNode(`${paths.front}/${key}`, { seen })) ?? '';
+        const ofFront = keyRule(protocol, 'front', key) !== undefined;
+        return (yield* readNode(`${ofFront ? paths.front : paths.back}/${key}`, { seen })) ?? '';
       };
       const base = yield* read(VIRTIO_MMIO_KEY.base);
       const eventChannel = yield* read(VIRTIO_MMIO_KEY.eventChannel);

@@ -68,8 +68,11 @@ function refusal(at: Progress<unknown> | undefined): ErrnoName | undefined {
   const { asks } = at;
   if (asks.to === 'xen') return REFUSED[asks.op];
   if (asks.to === 'device') return asks.op === 'setup' ? 'EINVAL' : undefined;
+  if (asks.to === 'transaction') return 'ENOSPC';
   return asks.to === 'store' && isKeyWrite(asks) ? 'ENOSPC' : undefined;
 }
+const inTransaction = (at: Progress<unknown> | undefined): boolean =>
+  at !== undefined && 'asks' in at && at.asks.to === 'transaction';
 const REFUSED: Partial<Record<Extract<Request, { to: 'xen' }>['op'], ErrnoName>> = {
   allocPort: 'ENOSPC',
   claimRange: 'ENOSPC',
@@ -154,7 +157,8 @@ export const FAULTS: Readonly<Record<FaultKind, Fault>> = {
     by: 'world',
     text: "the backend's next request is refused",
     leaves: ['refused'],
-    possible: (model, world) => refusal(model.backAsks(world)) !== undefined,
+    // dom0 has no quota: its transactions are not refused.
+    possible: (model, world) => !inTransaction(model.backAsks(world)) && refusal(model.backAsks(world)) !== undefined,
     happen: (model, stage) => model.pumpGoesOn(stage, { error: refusal(model.backAsks(stage.world)) as ErrnoName }),
   },
 };

@@ -1,17 +1,35 @@
 // What can be searched, by the names that `xenwire explore` takes: frontends, backends, cores, faults. Leaves the command line
 // to bin/verbs/explore.ts.
-import { REVIEW } from '../lib/xenbus/protocol.js';
+import { BACK_REVIEW } from '../lib/xenbus/backend.js';
+import { formatHex, MMIO_SIZE, MMIO_WINDOW } from '../lib/xenbus/keys.js';
+import { type Protocol, REVIEW } from '../lib/xenbus/protocol.js';
+import { RFC1 } from '../lib/xenbus/rfc1.js';
 import { CORES, type CoreVersion } from '../services/guest/core-rules.js';
 import { reviewBackend } from './back.js';
+import { XVF_BACKEND } from './back-xvf.js';
 import type { FaultKind } from './faults.js';
 import { reviewDriver } from './front-review.js';
+import { RFC1_DRIVER } from './front-rfc1.js';
 import { Model } from './model.js';
 import type { TransactionMode } from './task.js';
 import { recordAttach } from './tool.js';
 
-export const FRONTENDS = { review: reviewDriver() } as const;
+/** What each frontend needs of the others: its protocol, its driver, and what the toolstack adds for it. */
+export const FRONTENDS = {
+  review: { protocol: REVIEW, driver: reviewDriver(), keys: {} },
+  rfc1: {
+    protocol: RFC1,
+    driver: RFC1_DRIVER,
+    keys: { base: formatHex(MMIO_WINDOW.start), size: formatHex(MMIO_SIZE) },
+  },
+} as const;
 export type FrontendName = keyof typeof FRONTENDS;
-export const BACKENDS = { review: reviewBackend() } as const;
+
+/** Each backend, as it is beside a frontend of that protocol. */
+export const BACKENDS = {
+  review: (protocol: Protocol) => reviewBackend({ ...BACK_REVIEW, protocol }),
+  xvf: () => XVF_BACKEND,
+} as const;
 export type BackendName = keyof typeof BACKENDS;
 
 export interface Chosen {
@@ -45,13 +63,12 @@ export async function modelOf({
   copies,
   transactions,
 }: Chosen): Promise<Model> {
-  const driver = FRONTENDS[frontend];
+  const { protocol, driver, keys } = FRONTENDS[frontend];
   return new Model({
-    ...{ driver, faults, kinds, copies },
-    protocol: REVIEW,
-    backend: BACKENDS[backend],
+    ...{ protocol, driver, faults, kinds, copies },
+    backend: BACKENDS[backend](protocol),
     core: CORES[core],
-    attach: await recordAttach(driver.kind),
+    attach: await recordAttach(driver.kind, keys),
     mode: transactions,
   });
 }

@@ -293,6 +293,11 @@ export class Stage {
     }
     switch (op) {
       case 'reset':
+        // request_mem_region meets the claim of a driver that was left behind.
+        if (xen.driver) {
+          say('probe: -EBUSY, an earlier driver has the registers');
+          return { error: 'EBUSY' };
+        }
         this.#set({ registers: 'begun', driver: true });
         say('driver resets the device');
         return DONE;

@@ -103,9 +103,21 @@ export function perform(store: StoreState, client: string, request: StoreRequest
   try {
     return run(store, client, request);
   } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    return { store, answer: { error: error.code }, events: [] };
+    return { store, answer: refusal(error), events: [] };
   }
+}
+
+function answered(ask: () => StoreAnswer): StoreAnswer {
+  try {
+    return ask();
+  } catch (error) {
+    return refusal(error);
+  }
+}
+
+function refusal(error: unknown): StoreAnswer {
+  if (!(error instanceof Refused)) throw error;
+  return { error: error.code };
 }
 
 function run(store: StoreState, client: string, request: StoreRequest): StoreOutcome {
@@ -131,7 +143,8 @@ function run(store: StoreState, client: string, request: StoreRequest): StoreOut
       return commit(store, request.tx);
     default: {
       const view = request.tx === undefined ? new Direct(store) : new Inside(store, request.tx);
-      const answer = onNodes(view, request);
+      // What a transaction looked at in vain counts as seen, too.
+      const answer = answered(() => onNodes(view, request));
       const { store: after, events } = view.result();
       return { store: after, answer, events };
     }

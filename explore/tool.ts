@@ -2,7 +2,7 @@
 // is not stated again here: it is recorded from toolstack/device.ts itself. A differential test holds the detachment to it.
 // Leaves deadlines to model.ts: they pass when nothing else can happen.
 import { NO_PROBE } from '../lib/core/probe.js';
-import { XENBUS_KEY, XenbusState } from '../lib/layout/xenbus.js';
+import { backendPath, XENBUS_KEY, XenbusState } from '../lib/layout/xenbus.js';
 import type { StoreClient, StoreOps } from '../lib/xenstore/api.js';
 import { addVirtioDevice } from '../toolstack/device.js';
 import type { Toolstack } from '../toolstack/toolstack.js';
@@ -14,8 +14,11 @@ export type AttachRequest =
   | { readonly op: 'rm' | 'mkdir'; readonly path: string };
 export type AttachScript = readonly AttachRequest[];
 
-/** The requests of one attachment, in their order; permissions are left out. */
-export async function recordAttach(kind: string): Promise<AttachScript> {
+/**
+ * The requests of one attachment, in their order; permissions are left out. `keys`: further ones of the backend's directory,
+ * as libxl writes them for the patch as posted.
+ */
+export async function recordAttach(kind: string, keys: Readonly<Record<string, string>> = {}): Promise<AttachScript> {
   const script: AttachRequest[] = [];
   const refuse = (): never => {
     throw new Error('an attachment asks for nothing else');
@@ -33,6 +36,8 @@ export async function recordAttach(kind: string): Promise<AttachScript> {
   const toolstack = { store, probe: NO_PROBE } as Partial<Toolstack> as Toolstack;
   const id = { kind, domid: DOMID, devid: DEVID, backDomid: 0 };
   await addVirtioDevice(toolstack, id, { type: 'virtio,device10', transport: 'mmio', backend: '0' });
+  const back = backendPath(id);
+  for (const [key, value] of Object.entries(keys)) script.push({ op: 'write', path: `${back}/${key}`, value });
   return script;
 }
 

@@ -26,7 +26,7 @@ import type {
 } from './backend-types.js';
 import { formatHex, MMIO_SIZE, parseBase, parseEventChannel } from './keys.js';
 import { type Protocol, REVIEW } from './protocol.js';
-import { assertMove, assertReads, assertWrites } from './rules.js';
+import { assertMove, assertReads, assertWrites, keyRule } from './rules.js';
 
 export type * from './backend-types.js';
 
@@ -268,7 +268,11 @@ function checkEffect({ back, front }: BackState, effect: BackEffect, protocol: P
     assertMove(protocol, { side: 'back', from: effect.from, to: effect.to, by: 'backend', otherEnd: front });
   else if (effect.type === 'write') assertWrites(protocol, 'back', effect.key, 'backend', back);
   else if (effect.type === 'readFrontend')
-    for (const key of frontendKeysRead(effect.queues)) assertReads(protocol, 'front', key, front);
+    for (const key of frontendKeysRead(effect.queues)) {
+      // The patch as posted has `base` in the backend's own directory.
+      const side = keyRule(protocol, 'front', key) === undefined ? 'back' : 'front';
+      assertReads(protocol, side, key, side === 'front' ? front : back);
+    }
 }
 
 export const BACK_REVIEW: BackTables = { protocol: REVIEW, own: OWN, rest: REST, work: WORK };

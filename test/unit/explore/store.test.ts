@@ -168,7 +168,7 @@ t.test('random requests of three clients get the same answers and events from bo
       for (const step of script) both.do(step);
       both.end();
     }),
-    { numRuns: 1500 },
+    { numRuns: 4000 },
   );
 });
 
