@@ -1,19 +1,27 @@
-// Writes docs/protocol.md from the tables in lib/xenbus/. `npm run docs`; a test fails when the file is behind.
+// Writes the documents that are made from code: docs/protocol.md and docs/xenstore-paths.txt from the tables in lib/xenbus/,
+// docs/rfc1.md from searches of explore/. `npm run docs`; tests fail when a file is behind.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
+const DOCUMENTS = [
+  ['docs/protocol.md', 'lib/xenbus/protocol-doc.ts', 'protocolDocument'],
+  ['docs/xenstore-paths.txt', 'lib/xenbus/xenstore-paths-doc.ts', 'xenstorePaths'],
+  ['docs/rfc1.md', 'explore/rfc1-doc.ts', 'rfc1Document'],
+];
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const folder = mkdtempSync(join(tmpdir(), 'xw-doc-'));
 try {
-  const outfile = join(folder, 'protocol-doc.mjs');
-  const entry = join(root, 'lib/xenbus/protocol-doc.ts');
-  await build({ entryPoints: [entry], outfile, bundle: true, format: 'esm', platform: 'neutral', logLevel: 'warning' });
-  const { protocolDocument } = await import(pathToFileURL(outfile).href);
   mkdirSync(join(root, 'docs'), { recursive: true });
-  writeFileSync(join(root, 'docs/protocol.md'), protocolDocument());
+  for (const [index, [document, source, name]] of DOCUMENTS.entries()) {
+    const outfile = join(folder, `${index}.mjs`);
+    const entryPoints = [join(root, source)];
+    await build({ entryPoints, outfile, bundle: true, format: 'esm', platform: 'neutral', logLevel: 'warning' });
+    const made = await import(pathToFileURL(outfile).href);
+    writeFileSync(join(root, document), await made[name]());
+  }
 } finally {
   rmSync(folder, { recursive: true });
 }

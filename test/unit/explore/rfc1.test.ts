@@ -1,26 +1,16 @@
-// The patch as posted: it connects when nothing goes wrong, and every defect of it that the protocol can show is shown.
+// The patch as posted: it connects when nothing goes wrong, every defect of it that the protocol can show is shown, and the
+// document says what the searches say.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
-import { XVF_BACKEND } from '../../../explore/back-xvf.js';
-import { RFC1_DRIVER } from '../../../explore/front-rfc1.js';
-import { Model } from '../../../explore/model.js';
-import { besideRfc1, DEFECTS, type Shown } from '../../../explore/rfc1-defects.js';
-import { type Result, Search } from '../../../explore/search.js';
-import { FRONTENDS } from '../../../explore/settings.js';
-import { recordAttach } from '../../../explore/tool.js';
-import { memparse, RFC1, RFC1_START, type Rfc1Event, type Rfc1State, rfc1Step } from '../../../lib/xenbus/rfc1.js';
-import { CORES } from '../../../services/guest/core-rules.js';
+import { DEFECTS } from '../../../explore/rfc1-defects.js';
+import { rfc1Document, type SearchShown, searchFor, textOf } from '../../../explore/rfc1-doc.js';
+import { WIDTH_MAX } from '../../../explore/telling.js';
+import { PACKAGE_ROOT } from '../../../lib/node/process/package-root.js';
+import { memparse, RFC1_START, type Rfc1Event, type Rfc1State, rfc1Step } from '../../../lib/xenbus/rfc1.js';
 
-async function search(shown: Partial<Extract<Shown, { by: 'search' }>>): Promise<{ result: Result; texts: string[] }> {
-  const { kinds = [], core = '7.2', backend = 'review', sizeBy } = shown;
-  const { base, size } = FRONTENDS.rfc1.keys;
-  const model = new Model({
-    ...{ protocol: RFC1, driver: RFC1_DRIVER, core: CORES[core], kinds, mode: 'whole' },
-    backend: backend === 'xvf' ? XVF_BACKEND : besideRfc1,
-    attach: await recordAttach(RFC1_DRIVER.kind, sizeBy === 'backend' ? { base } : { base, size }),
-    faults: kinds.length === 0 ? 0 : 1,
-  });
-  const result = new Search(model).run({ statesMax: 400_000, violationsMax: 12 }, () => performance.now());
-  return { result, texts: result.found.map(({ violation }) => `${violation.property}: ${violation.text}`) };
+async function texts(shown: Partial<SearchShown>): Promise<string[]> {
+  return (await searchFor(shown)).found.map(textOf);
 }
 
 /** Runs the machine from a finished probe; its last effect, or the phase it rests in. */
@@ -41,8 +31,8 @@ function run(events: readonly Rfc1Event[]): string {
 }
 
 t.test('the patch as posted connects in every order when nothing goes wrong', async (t) => {
-  const { result, texts } = await search({});
-  t.same([texts, result.whole], [[], true]);
+  const { found, whole } = await searchFor({});
+  t.same([found.map(textOf), whole], [[], true]);
 });
 
 for (const { id, title, shown } of DEFECTS) {
@@ -50,10 +40,10 @@ for (const { id, title, shown } of DEFECTS) {
   t.test(`defect ${id}: ${title}`, async (t) => {
     if (shown.by === 'machine') t.equal(run(shown.events), shown.ends);
     else {
-      const { texts } = await search(shown);
+      const found = await texts(shown);
       t.ok(
-        texts.some((text) => shown.finds.test(text)),
-        texts.join('\n'),
+        found.some((text) => shown.finds.test(text)),
+        found.join('\n'),
       );
     }
   });
@@ -69,4 +59,12 @@ t.test('base and size are read as the patch reads them', async (t) => {
   const read = (base: string): string =>
     rfc1Step(rfc1Step(RFC1_START, { type: 'probe' }).state, { type: 'done', value: base }).state.phase;
   t.same(['0xf0000000', '4026531840', 'f0000000'].map(read), ['readingSize', 'reporting', 'reporting']);
+});
+
+t.test('docs/rfc1.md says what the searches say (npm run docs writes it), and its diagrams fit a mail', async (t) => {
+  const text = readFileSync(join(PACKAGE_ROOT, 'docs', 'rfc1.md'), 'utf8');
+  t.ok(text === (await rfc1Document()), 'the file is the one that the searches make');
+  const diagrams = [...text.matchAll(/```\n([^`]+)```/g)].map((match) => match[1]!);
+  t.ok(diagrams.length >= 8, `${diagrams.length} diagrams`);
+  for (const row of diagrams.flatMap((each) => each.split('\n'))) if (row.length > WIDTH_MAX) t.fail(row);
 });

@@ -1,0 +1,77 @@
+// docs/rfc1.md: each defect of the patch as posted, the shortest order of steps that shows it, and what the reviewed protocol does
+// instead. Made by `npm run docs` from the searches themselves; leaves the list to rfc1-defects.ts.
+import { RFC1 } from '../lib/xenbus/rfc1.js';
+import { CORES } from '../services/guest/core-rules.js';
+import { XVF_BACKEND } from './back-xvf.js';
+import { RFC1_DRIVER } from './front-rfc1.js';
+import { Model } from './model.js';
+import { besideRfc1, DEFECTS, type Shown } from './rfc1-defects.js';
+import { type Found, Search } from './search.js';
+import { FRONTENDS } from './settings.js';
+import { chaosCase, diagram, linesOf } from './telling.js';
+import { recordAttach } from './tool.js';
+
+export type SearchShown = Extract<Shown, { by: 'search' }>;
+const STATES_MAX = 400_000;
+const VIOLATIONS_MAX = 12;
+
+/** The search that shows a defect, and all that it finds, shortest paths first. */
+export async function searchFor(
+  shown: Partial<SearchShown>,
+): Promise<{ search: Search; found: readonly Found[]; whole: boolean }> {
+  const { kinds = [], core = '7.2', backend = 'review', sizeBy } = shown;
+  const { base, size } = FRONTENDS.rfc1.keys;
+  const model = new Model({
+    ...{ protocol: RFC1, driver: RFC1_DRIVER, core: CORES[core], kinds, mode: 'whole' },
+    backend: backend === 'xvf' ? XVF_BACKEND : besideRfc1,
+    attach: await recordAttach(RFC1_DRIVER.kind, sizeBy === 'backend' ? { base } : { base, size }),
+    faults: kinds.length === 0 ? 0 : 1,
+  });
+  const search = new Search(model);
+  // Without a clock: the document is the same wherever it is made.
+  const { found, whole } = search.run({ statesMax: STATES_MAX, violationsMax: VIOLATIONS_MAX }, () => 0);
+  return { search, found, whole };
+}
+
+export const textOf = ({ violation }: Found): string => `${violation.property}: ${violation.text}`;
+
+async function shownAs(shown: Shown): Promise<string> {
+  if (shown.by === 'nothing') return `Not shown: ${shown.because}.`;
+  if (shown.by === 'machine') {
+    const events = shown.events.map((event) => (event.type === 'backend' ? `${event.state}` : event.type)).join(', ');
+    return `Shown by the machine itself: once bound, with the backend reading ${events} one after the other, it ends in: ${shown.ends}.`;
+  }
+  const { search, found } = await searchFor(shown);
+  const first = found.find((each) => shown.finds.test(textOf(each)));
+  if (first === undefined) throw new Error(`${shown.finds} was not found`);
+  const lines = linesOf(search.explain(first), search.model.paths);
+  const replay = chaosCase(search, first);
+  const beside = shown.backend === 'xvf' ? 'xen-vhost-frontend' : 'a backend that keeps the protocol';
+  return [
+    `Shortest order of steps, beside ${beside} (${first.choices.length} steps; the core is ${shown.core ?? '7.2'}'s):`,
+    `${textOf(first)}.`,
+    '',
+    '```',
+    diagram(lines),
+    '```',
+    ...(replay === '' ? [] : ['', `Case: \`${replay}\``]),
+  ].join('\n');
+}
+
+export async function rfc1Document(): Promise<string> {
+  const sections: string[] = [];
+  for (const { id, title, shown, review } of DEFECTS)
+    sections.push(`## ${id}: ${title}\n\n${await shownAs(shown)}\n\nThe reviewed protocol: ${review}`);
+  return `# virtio-mmio over xenbus as posted, and as reviewed
+
+<!-- Written by scripts/make-protocol-doc.mjs from explore/; change the list in explore/rfc1-defects.ts. -->
+
+The patch "virtio-mmio: add xenbus probing" (RFC, 29 April 2026) as a machine (\`lib/xenbus/rfc1.ts\`: its calls in its order)
+is searched beside a backend, a toolstack, a store and Linux's xenbus core: every order of their steps, with one fault anywhere.
+It connects in every order when nothing goes wrong. What follows is what may go wrong, each with the shortest order of steps that
+shows it. FE and BE are the directories of the two ends; a number is a xenbus state: 1 Initialising, 2 InitWait, 3 Initialised,
+4 Connected, 5 Closing, 6 Closed. \`xenwire explore --frontend rfc1\` repeats the searches.
+
+${sections.join('\n\n')}
+`;
+}
