@@ -229,7 +229,8 @@ function create(view: View, path: string, value: string): void {
 
 /** Deepest first, as the daemon tells it. */
 function removeTree(view: View, root: string): void {
-  view.read(parentOf(root));
+  // A transaction that has seen no parent before one was made sees none now.
+  if (view.read(parentOf(root)) === undefined) throw new Refused('EINVAL');
   const visit = (path: string): void => {
     if (view.read(path) === undefined) throw new Refused('EIO');
     for (const name of view.children(path)) visit(path === '/' ? `/${name}` : `${path}/${name}`);
