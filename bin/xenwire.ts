@@ -14,6 +14,7 @@ import {
 import { command, EXIT, runCommand } from '../lib/node/process/cli.js';
 import { guardOutput } from '../lib/node/process/output.js';
 import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
+import { register as registerChaos } from './verbs/chaos.js';
 import { register as registerCreate } from './verbs/create.js';
 import { register as registerDestroy } from './verbs/destroy.js';
 import { register as registerExplore } from './verbs/explore.js';
@@ -21,6 +22,7 @@ import { register as registerHypercall } from './verbs/hypercall.js';
 import { register as registerLatency } from './verbs/latency.js';
 import { register as registerList } from './verbs/list.js';
 import { register as registerPs } from './verbs/ps.js';
+import { register as registerReplay } from './verbs/replay.js';
 import { register as registerServices, runServiceVerb } from './verbs/services.js';
 import { register as registerTrace } from './verbs/trace.js';
 import { register as registerUp } from './verbs/up.js';
@@ -44,6 +46,8 @@ for (const register of [
   registerHypercall,
   registerExplore,
   registerLatency,
+  registerChaos,
+  registerReplay,
   registerServices,
 ]) {
   register(program);

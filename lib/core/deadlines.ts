@@ -69,6 +69,18 @@ export const DEADLINE_MS = {
   /** measure/latency: a guest's first frame, and its answer beyond the time that the run itself takes. */
   measuredFrame: 20_000,
   measuredAnswerSlack: 20_000,
+
+  // Chaos.
+  /** chaos/rig.ts: a service that was started, or a connection to it. */
+  chaosStart: 10_000,
+  /** chaos/engine.ts: the process of the case comes to the point of its fault, once it has nothing else to wait for. */
+  chaosPoint: 15_000,
+  /** chaos/engine.ts: from the end of the fault to the right picture; then the case is wedged. */
+  chaosPicture: 8000,
+  /** chaos/engine.ts: a process that must end. */
+  chaosEnd: 6000,
+  /** chaos/engine.ts: a whole case; what takes longer is wedged. */
+  chaosCase: 60_000,
 } as const satisfies Record<string, number>;
 
 export type DeadlineName = keyof typeof DEADLINE_MS;

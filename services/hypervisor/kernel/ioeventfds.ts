@@ -121,7 +121,7 @@ export class Ioeventfds {
       handle,
       notifier,
     });
-    this.#env.probe.at(POINT['ioeventfd.take'], '', addr, spec.vq, server.domain.domid);
+    this.#env.probe.at(POINT['ioeventfd.take'], '', notify >>> 0, spec.vq, server.domain.domid);
   }
 
   deassign(owner: object, spec: Pick<IoeventfdSpec, 'server' | 'handle' | 'ports'>): void {

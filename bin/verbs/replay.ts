@@ -1,0 +1,42 @@
+// `xenwire replay CASE`: one case of a campaign again, in a lab of its own, step by step.
+import { UserError } from '../../lib/core/errors.js';
+import { type Command, EXIT, folder } from '../../lib/node/process/cli.js';
+import { freshRunDir } from '../../lib/node/process/run-dir.js';
+import { printJson } from './common.js';
+
+interface Options {
+  readonly runDir?: string;
+  readonly json?: boolean;
+  readonly trace?: boolean;
+  readonly keep?: boolean;
+}
+
+export function register(program: Command): void {
+  program
+    .command('replay')
+    .description('run one case of xenwire chaos in a lab of its own, and tell every step')
+    .argument('<case>', 'as xenwire chaos prints it')
+    .option('--run-dir <dir>', 'of the lab; left out: a fresh one, which goes with it', folder)
+    .option('--json', 'print one JSON object at the end, and nothing else')
+    .option('--trace', 'print what every process recorded, the moment of the fault among it')
+    .option('--keep', 'leave logs, history and frames in the run directory')
+    .addHelpText(
+      'after',
+      "\nExamples:\n  xenwire replay 'guest:front.state(device/virtio-mmio/0/state)#1/KILL vhost-frontend/restart'",
+    )
+    .action(async (text: string, options: Options) => {
+      const { parseCase } = await import('../../chaos/case.js');
+      const chaosCase = parseCase(text);
+      if (options.trace === true && options.json === true) throw new UserError('--trace prints text, --json does not');
+      const { replay } = await import('../../chaos/replay.js');
+      const { lines, json, ok } = await replay(chaosCase, {
+        runDir: options.runDir ?? freshRunDir(),
+        keep: options.keep ?? false,
+        trace: options.trace ?? false,
+        tell: options.json ? () => {} : (line) => process.stdout.write(`${line}\n`),
+      });
+      if (options.json) printJson(json);
+      else process.stdout.write(`${lines.join('\n')}\n`);
+      process.exitCode = ok ? EXIT.OK : EXIT.FAILED;
+    });
+}

@@ -1,0 +1,116 @@
+// Many cases over some labs side by side. Labs are reused as long as every case in them passes; what fails runs again in a fresh
+// one, and so does every Nth case: where the two runs differ there is no verdict. Leaves words and files to bin/verbs/chaos.ts.
+import { DEADLINE_MS } from '../lib/core/deadlines.js';
+import { withDeadline } from '../lib/node/process/wait.js';
+import type { TraceRecord } from '../lib/trace/record.js';
+import { type ChaosCase, formatCase } from './case.js';
+import { type CaseResult, HarnessError, runCase } from './engine.js';
+import { stablePoints } from './enumerate.js';
+import { openRig } from './open-rig.js';
+import type { JudgedCase } from './results.js';
+import type { Rig } from './rig.js';
+
+/** A lab that served so many cases is replaced: counts of points must not grow without end. */
+const CASES_PER_RIG = 150;
+
+export interface CampaignSettings {
+  /** Labs run in folders of this name with a number behind it. */
+  readonly runDir: string;
+  /** Labs side by side. */
+  readonly jobs: number;
+  /** Every so manieth case runs twice; 0: none but those that fail. */
+  readonly twiceEvery: number;
+  readonly abort: AbortSignal;
+  readonly onJudged: (judged: JudgedCase) => void;
+}
+
+/** The points that cases are made of: what two runs without a fault both pass in one lab. */
+export async function freePoints(runDir: string): Promise<TraceRecord[]> {
+  const rig = await openRig(runDir);
+  try {
+    const runs: CaseResult[] = [];
+    while (runs.length < 2) {
+      const free = await runCase(rig, undefined);
+      if (free.outcome !== 'pass') throw new HarnessError('a second run without a fault fails in the same lab');
+      runs.push(free);
+    }
+    return stablePoints(runs[0]!.records, runs[1]!.records);
+  } finally {
+    await rig.close();
+  }
+}
+
+/** Runs the cases; resolves when all are judged or the signal aborts. Leaves no process and no file in either case. */
+export async function runCampaign(cases: readonly ChaosCase[], settings: CampaignSettings): Promise<void> {
+  let next = 0;
+  const worker = async (index: number): Promise<void> => {
+    const labs = new Labs(`${settings.runDir}-${index + 1}`);
+    try {
+      while (next < cases.length && !settings.abort.aborted) {
+        const at = next++;
+        const judged = await judge(labs, cases[at]!, at, settings);
+        if (judged !== undefined && !settings.abort.aborted) settings.onJudged(judged);
+      }
+    } finally {
+      await labs.close();
+    }
+  };
+  await Promise.all(Array.from({ length: settings.jobs }, (_, index) => worker(index)));
+}
+
+/** The lab of one worker, and its replacement. */
+class Labs {
+  readonly #runDir: string;
+  #rig: Rig | undefined;
+
+  constructor(runDir: string) {
+    this.#runDir = runDir;
+  }
+
+  async ready(fresh: boolean): Promise<Rig> {
+    if (fresh || (this.#rig !== undefined && this.#rig.caseCount > CASES_PER_RIG)) await this.close();
+    this.#rig ??= await openRig(this.#runDir);
+    return this.#rig;
+  }
+
+  async close(): Promise<void> {
+    const rig = this.#rig;
+    this.#rig = undefined;
+    if (rig !== undefined) await withDeadline(rig.close(), DEADLINE_MS.chaosEnd, 'the end of a lab');
+  }
+}
+
+async function judge(
+  labs: Labs,
+  chaosCase: ChaosCase,
+  index: number,
+  { twiceEvery, abort }: CampaignSettings,
+): Promise<JudgedCase | undefined> {
+  const rig = await labs.ready(false);
+  const first = await runCase(rig, chaosCase);
+  const again = first.outcome !== 'pass' || (twiceEvery > 0 && (index + 1) % twiceEvery === 0);
+  if (!again || abort.aborted) return judgedCase(chaosCase, [first]);
+  const second = await runCase(await labs.ready(true), chaosCase);
+  // What failed may have left anything behind.
+  if (second.outcome !== 'pass') await labs.close();
+  return judgedCase(chaosCase, [first, second]);
+}
+
+/** What the runs of one case say together: runs that differ are no verdict. */
+export function judgedCase(chaosCase: ChaosCase, runs: readonly CaseResult[]): JudgedCase {
+  const last = runs.at(-1)!;
+  const outcomes = runs.map(({ outcome }) => outcome);
+  const failing = runs.find(({ outcome }) => outcome !== 'pass') ?? last;
+  const differ = outcomes.some((outcome) => (outcome === 'pass') !== (outcomes[0] === 'pass'));
+  const { recoveryMs, ms } = last;
+  const trouble = differ ? 'runs of this case differ' : failing.trouble;
+  return {
+    case: formatCase(chaosCase),
+    outcome: differ ? 'harness' : last.outcome,
+    violations: failing.violations,
+    ...(trouble === undefined ? {} : { trouble }),
+    ms: Math.round(ms),
+    ...(recoveryMs === undefined ? {} : { recoveryMs: Math.round(recoveryMs) }),
+    runs: outcomes,
+  };
+}

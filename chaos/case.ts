@@ -1,0 +1,56 @@
+// A case of a campaign as one line of text: where a process stands, what is done to which process there, and when the
+// replacement comes. `guest-gpu-guest:front.state(device/virtio-mmio/0/state)#1/KILL vhost-frontend/restart` is a case. Leaves
+// what the words do to faults/, and where the points come from to enumerate.ts.
+import { UserError } from '../lib/core/errors.js';
+import { formatInstance, type PointInstance, parseInstance } from '../lib/trace/instances.js';
+import { FAULT_NAMES, faultNamed } from './faults/table.js';
+
+/** The processes that are killed and paused, by their names in a trace; the guest is the one of CHAOS_GUEST. */
+export const CHAOS_GUEST = 'gpu-guest';
+export const GUEST_PROCESS = `guest-${CHAOS_GUEST}`;
+export const VICTIMS = [GUEST_PROCESS, 'vhost-frontend', 'vhost-gpu', 'xenstored', 'hypervisor'] as const;
+export type Victim = (typeof VICTIMS)[number];
+
+/**
+ * When the replacement of a process that has ended is started: while the process that stands at the point still stands
+ * there, or once the others have gone on and come to rest.
+ */
+export const RESTARTS = ['restart', 'late'] as const;
+export type Restart = (typeof RESTARTS)[number];
+
+export interface ChaosCase {
+  /** `occurrence` counts from the beginning of the case for a process that ran before, from its start for the guest's. */
+  readonly at: PointInstance;
+  /** "KILL", "PAUSE 16": a name of FAULT_NAMES, and its milliseconds where it takes them. */
+  readonly fault: string;
+  readonly victim: Victim;
+  readonly restart: Restart;
+}
+
+export function formatCase({ at, fault, victim, restart }: ChaosCase): string {
+  return `${formatInstance(at)}/${fault} ${victim}/${restart}`;
+}
+
+/** Throws UserError, one sentence, for anything that formatCase does not write; `guest` may stand for the guest's process. */
+export function parseCase(text: string): ChaosCase {
+  // The label of a point may hold slashes and blanks: the other parts are taken from the end.
+  const found = /^(.+)\/([A-Z]+(?: [0-9]+)?) ([a-z0-9-]+)\/([a-z]+)$/s.exec(text.trim());
+  if (found === null) {
+    throw new UserError(
+      `${JSON.stringify(text)} is no case: PROCESS:POINT(LABEL)#NUMBER/FAULT VICTIM/${RESTARTS.join('|')} is expected`,
+    );
+  }
+  const [, where = '', fault = '', who = '', when = ''] = found;
+  const at = parseInstance(where.replace(/^guest:/, `${GUEST_PROCESS}:`));
+  if (!(VICTIMS as readonly string[]).includes(at.process)) {
+    throw new UserError(`no process ${at.process} takes part: ${VICTIMS.join(', ')} do`);
+  }
+  if (faultNamed(fault) === undefined) {
+    throw new UserError(`there is no fault ${fault}: faults are ${FAULT_NAMES.join(', ')}`);
+  }
+  const victim = VICTIMS.find((known) => known === (who === 'guest' ? GUEST_PROCESS : who));
+  if (victim === undefined) throw new UserError(`there is no process ${who} to harm: ${VICTIMS.join(', ')} are`);
+  const restart = RESTARTS.find((known) => known === when);
+  if (restart === undefined) throw new UserError(`a replacement comes ${RESTARTS.join(' or ')}, not ${when}`);
+  return { at, fault, victim, restart };
+}

@@ -1,0 +1,25 @@
+// Each fence of a guest's GPU driver is answered at most once, and only one that was asked for.
+import { POINT } from '../../lib/trace/points.js';
+import { type Checker, lifeOf } from './checker.js';
+
+export const fences: Checker = {
+  name: 'fences',
+  describe: 'no fence is answered twice, and none that no command had',
+  check({ records }) {
+    const open = new Set<string>();
+    const answered = new Set<string>();
+    return records.flatMap((record) => {
+      // Fence ids start at 1: 0 is a command without one.
+      if (record.b === 0) return [];
+      const fence = `${lifeOf(record)} ${record.b}`;
+      if (record.point === POINT['gpu.submit']) {
+        open.add(fence);
+        return [];
+      }
+      if (record.point !== POINT['gpu.reply']) return [];
+      if (answered.has(fence)) return [`fence ${record.b} of ${record.process} was answered twice`];
+      answered.add(fence);
+      return open.has(fence) ? [] : [`fence ${record.b} of ${record.process} was answered without a command`];
+    });
+  },
+};

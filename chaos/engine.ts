@@ -1,0 +1,324 @@
+// One case, run: a guest is made, draws and is removed, in a lab that stands ready; at the point of the case the fault happens;
+// then everything is healed, and the picture must come, the removal must work and nothing may be left. Leaves what a fault
+// does to faults/, which rules hold to checkers/, and the processes to rig.ts.
+import { join } from 'node:path';
+import { animate } from '../lab/frame-watch.js';
+import { checkFrame } from '../lab/frames.js';
+import { type Gate, GateError, ProcessGates } from '../lab/gates.js';
+import { DEADLINE_MS } from '../lib/core/deadlines.js';
+import { DeadlineError, errorMessage, isOurBug, PeerDiedError } from '../lib/core/errors.js';
+import { withDeadline } from '../lib/node/process/wait.js';
+import type { TraceRecord } from '../lib/trace/record.js';
+import { createGuest, destroyGuest, finishUnfinished, type Guest, listGuests } from '../toolstack/domain.js';
+import { type ChaosCase, GUEST_PROCESS } from './case.js';
+import { CHECKERS, type CheckName } from './checkers/table.js';
+import { faultNamed } from './faults/table.js';
+import { type Rig, SERVICES } from './rig.js';
+import { sceneOf } from './scene.js';
+import { Screen, shownFirst } from './screen.js';
+
+export interface Violation {
+  readonly check: CheckName;
+  readonly what: string;
+}
+
+/** How a case ended: all rules held; one was broken; the lab did not come back in time; the harness could not judge. */
+export const OUTCOMES = { pass: '.', broken: 'F', wedged: 'W', harness: '?' } as const;
+export type Outcome = keyof typeof OUTCOMES;
+
+export interface CaseResult {
+  readonly outcome: Outcome;
+  readonly violations: readonly Violation[];
+  /** Why the harness could not judge. */
+  readonly trouble?: string;
+  /** From the end of the fault to the next right frame. */
+  readonly recoveryMs?: number;
+  readonly ms: number;
+  readonly records: readonly TraceRecord[];
+  /** CLOCK_MONOTONIC of the moment at which the fault began. */
+  readonly faultNs?: bigint;
+}
+
+/** Frames a second while a guest proves that it draws. */
+const FPS = 100;
+/** The first one may be under way already as the proof begins; the last follows all others through every queue. */
+const FRAMES = 3;
+
+/** Breaches of one rule that a result names. */
+const SHOWN_MAX = 3;
+
+/** The lab did not come back: the case is wedged. */
+class WedgedError extends Error {
+  override readonly name = 'WedgedError';
+  readonly check: CheckName;
+  constructor(check: CheckName, message: string) {
+    super(message);
+    this.check = check;
+  }
+}
+
+/** The case could not be run as it is written. */
+export class HarnessError extends Error {
+  override readonly name = 'HarnessError';
+}
+
+/** Runs one case; undefined: none, a free run. `tell` gets a line for each step. Never rejects but for bugs of ours. */
+export async function runCase(
+  rig: Rig,
+  chaosCase: ChaosCase | undefined,
+  tell: (line: string) => void = () => {},
+): Promise<CaseResult> {
+  return new CaseRun(rig, chaosCase, tell).run();
+}
+
+class CaseRun {
+  readonly #rig: Rig;
+  readonly #case: ChaosCase | undefined;
+  readonly #tell: (line: string) => void;
+  readonly #violations: Violation[] = [];
+  readonly #abort = new AbortController();
+  #gates: ProcessGates | undefined;
+  /** The process stands, or has stood, at the point. */
+  #faultNs: bigint | undefined;
+  #healedNs: bigint | undefined;
+  #fault: Promise<void> = Promise.resolve();
+  #recoveryMs: number | undefined;
+  readonly #survivors = new Set<number>();
+
+  constructor(rig: Rig, chaosCase: ChaosCase | undefined, tell: (line: string) => void) {
+    this.#rig = rig;
+    this.#case = chaosCase;
+    this.#tell = tell;
+  }
+
+  async run(): Promise<CaseResult> {
+    const start = performance.now();
+    let trouble: string | undefined;
+    let wedged = false;
+    try {
+      await withDeadline(this.#whole(), DEADLINE_MS.chaosCase, 'the case');
+    } catch (error) {
+      if (error instanceof WedgedError) this.#violations.push({ check: error.check, what: error.message });
+      else if (error instanceof HarnessError || error instanceof GateError) trouble = error.message;
+      else if (error instanceof DeadlineError) this.#violations.push({ check: 'picture', what: error.message });
+      else throw error;
+      wedged = error instanceof WedgedError || error instanceof DeadlineError;
+    } finally {
+      this.#abort.abort();
+      this.#closeGates();
+    }
+    const records = this.#rig.histories.records();
+    // A process that ended by itself is why its point was never passed.
+    if (this.#rig.unexpected.length > 0) trouble = undefined;
+    if (trouble === undefined) this.#judge(records);
+    const found = wedged ? 'wedged' : this.#violations.length > 0 ? 'broken' : 'pass';
+    return {
+      outcome: trouble === undefined ? found : 'harness',
+      violations: this.#violations,
+      ...(trouble === undefined ? {} : { trouble }),
+      ...(this.#recoveryMs === undefined ? {} : { recoveryMs: this.#recoveryMs }),
+      ms: performance.now() - start,
+      records,
+      ...(this.#faultNs === undefined ? {} : { faultNs: this.#faultNs }),
+    };
+  }
+
+  async #whole(): Promise<void> {
+    const rig = this.#rig;
+    rig.begin();
+    for (const name of SERVICES)
+      if (!rig.isAlive(name)) throw new HarnessError(`${name} does not run as the case begins`);
+    for (const each of [...rig.livingIncarnations(), ...rig.histories.own]) this.#survivors.add(each);
+    await this.#arm();
+    await this.#orFault(() => this.#draw());
+    if (this.#faultNs !== undefined) await this.#afterFault(() => this.#draw());
+    const before = this.#faultNs;
+    await this.#orFault(() => this.#remove());
+    if (this.#faultNs !== before) {
+      await this.#afterFault(() => this.#remove());
+      await this.#draw();
+      await this.#remove();
+    }
+    if (this.#case !== undefined && this.#faultNs === undefined) {
+      throw new HarnessError(`${this.#case.at.process} did not come to the point of the case`);
+    }
+    await this.#atRest();
+  }
+
+  /** Arms the gate. The guest's process starts with it, held, so that everything that it does can be a point. */
+  async #arm(): Promise<void> {
+    const rig = this.#rig;
+    const at = this.#case?.at;
+    const guestStands = at?.process === GUEST_PROCESS;
+    rig.start(GUEST_PROCESS, { hold: guestStands });
+    if (at === undefined) return;
+    const gates = await ProcessGates.open(rig.runDir, at.process, DEADLINE_MS.chaosStart);
+    this.#gates = gates;
+    const held = guestStands ? await gates.standing(DEADLINE_MS.chaosStart) : undefined;
+    const before = rig.histories.countBefore({ ...at, incarnation: gates.incarnation });
+    const gate = gates.arm({ ...at, occurrence: before + at.occurrence });
+    if (held !== undefined) await gates.letGo(held, DEADLINE_MS.chaosStart);
+    this.#fault = this.#inflict(gates, gate);
+    this.#fault.catch(() => {}); // looked at when the story has come that far
+  }
+
+  /** Waits for the point and does what the case says there. */
+  async #inflict(gates: ProcessGates, gate: Gate): Promise<void> {
+    const { fault, victim, restart, at } = this.#case!;
+    try {
+      await gates.standing(DEADLINE_MS.chaosCase, this.#abort.signal);
+    } catch (error) {
+      if (this.#abort.signal.aborted) return;
+      throw error;
+    }
+    this.#faultNs = process.hrtime.bigint();
+    this.#tell(`${at.process} stands at the point`);
+    const scene = sceneOf(this.#rig, {
+      victim,
+      standing: at.process,
+      restartAtOnce: restart === 'restart',
+      letGo: () => this.#letGo(gates, gate),
+      violated: (what) => this.#violations.push({ check: 'order', what }),
+      tell: this.#tell,
+    });
+    const named = faultNamed(fault)!;
+    await named.fault.run(scene, named.ms);
+    this.#healedNs = process.hrtime.bigint();
+    this.#tell(`${fault} ${victim} is over`);
+  }
+
+  async #letGo(gates: ProcessGates, gate: Gate): Promise<void> {
+    if (!this.#rig.isAlive(gates.process)) return;
+    try {
+      await gates.letGo(gate, DEADLINE_MS.chaosStart);
+    } catch (error) {
+      // It ended as it went on: whether it should have is judged by its exit.
+      if (!(error instanceof GateError)) throw error;
+    }
+  }
+
+  #closeGates(): void {
+    const gates = this.#gates;
+    this.#gates = undefined;
+    if (gates !== undefined) gates.close();
+  }
+
+  /** Runs a step of the story. One that fails while the fault happens, or after it, is done again once that is over. */
+  async #orFault(step: () => Promise<void>): Promise<void> {
+    const before = this.#healedNs;
+    try {
+      await Promise.race([step(), this.#faultFailed()]);
+    } catch (error) {
+      if (isOurBug(error) && !(error instanceof WedgedError) && !(error instanceof GateError)) throw error;
+      if (error instanceof HarnessError || error instanceof GateError) throw error;
+      if (this.#faultNs === undefined || before !== undefined) throw this.#wedged(error);
+      this.#tell(`meanwhile: ${errorMessage(error)}`);
+    }
+  }
+
+  #faultFailed(): Promise<never> {
+    return new Promise((_, reject) => this.#fault.catch(reject));
+  }
+
+  #wedged(error: unknown): WedgedError {
+    return error instanceof WedgedError ? error : new WedgedError('picture', errorMessage(error));
+  }
+
+  async #afterFault(step: () => Promise<void>): Promise<void> {
+    await withDeadline(this.#fault, DEADLINE_MS.chaosPoint, 'the end of the fault').catch((error: unknown) => {
+      if (error instanceof GateError || isOurBug(error)) throw error;
+      throw new WedgedError('order', errorMessage(error));
+    });
+    try {
+      await step();
+    } catch (error) {
+      if (isOurBug(error) && !(error instanceof WedgedError)) throw error;
+      throw this.#wedged(error);
+    }
+  }
+
+  /** A guest is there and draws: frames with numbers first, then its picture, in every pixel. */
+  async #draw(): Promise<void> {
+    const guest = await this.#guest();
+    await shownFirst(this.#rig.toolstack, guest.domid);
+    const ended = this.#rig.process(GUEST_PROCESS)!.exited.then((): never => {
+      throw new PeerDiedError(GUEST_PROCESS);
+    });
+    await Promise.race([this.#frames(guest), ended]);
+  }
+
+  async #frames(guest: Guest): Promise<void> {
+    const rig = this.#rig;
+    const device = `${guest.domid}/0`;
+    const client = await rig.client('vhost-gpu');
+    const screen = await Screen.open(client, device);
+    const since = process.hrtime.bigint();
+    await animate(rig.toolstack, guest.domid, FPS);
+    for (let frame = 0; frame < FRAMES; frame++) {
+      const right = await screen.next(
+        ({ ns, number }) => ns > since && number !== undefined,
+        DEADLINE_MS.chaosPicture,
+        'numbered frame',
+      );
+      if (this.#healedNs !== undefined) this.#recoveryMs ??= Number(right.ns - this.#healedNs) / 1e6;
+    }
+    await animate(rig.toolstack, guest.domid, 0);
+    await screen.next(({ number, torn }) => number === undefined && !torn, DEADLINE_MS.chaosPicture, 'picture');
+    const path = join(rig.runDir, 'frames', 'seen.png');
+    const { mismatchedPixels } = await checkFrame(client, device, path, rig.picture);
+    if (mismatchedPixels > 0) this.#violations.push({ check: 'picture', what: `${mismatchedPixels} pixels differ` });
+    this.#tell(`domain ${guest.domid} draws`);
+  }
+
+  /** The guest that runs, or a new one where its process has ended or its domain is not running: what on_crash = restart does. */
+  async #guest(): Promise<Guest> {
+    const rig = this.#rig;
+    const { toolstack } = rig;
+    const running = (await listGuests(toolstack)).find(({ state }) => state === 'running');
+    if (running !== undefined && rig.isAlive(GUEST_PROCESS)) return running;
+    await this.#remove();
+    if (!rig.isAlive(GUEST_PROCESS)) rig.start(GUEST_PROCESS);
+    this.#tell('a guest is made');
+    return rig.session.exclusively(() => createGuest(toolstack, rig.config));
+  }
+
+  /** No guest is there any more, nor anything that a toolstack left half done. */
+  async #remove(): Promise<void> {
+    const rig = this.#rig;
+    const { toolstack } = rig;
+    await rig.session.exclusively(async () => {
+      await finishUnfinished(toolstack);
+      for (const guest of await listGuests(toolstack)) {
+        const alive = rig.isAlive(GUEST_PROCESS);
+        const had = this.#faultNs;
+        const inOrder = await destroyGuest(toolstack, guest, { deadlineMs: DEADLINE_MS.chaosPicture });
+        // A fault in the middle may have cost a guest its last word, and a guest that is dead has none.
+        if (!inOrder && alive && had === this.#faultNs && (had === undefined || this.#healedNs !== undefined)) {
+          this.#violations.push({ check: 'teardown', what: 'the device did not close in order' });
+        }
+        const process_ = rig.process(GUEST_PROCESS);
+        if (process_ !== undefined && alive) {
+          await withDeadline(process_.exited, DEADLINE_MS.chaosEnd, 'the end of the guest whose domain was destroyed');
+        }
+      }
+    });
+    this.#tell('no guest is there');
+  }
+
+  async #atRest(): Promise<void> {
+    const rig = this.#rig;
+    await rig.histories.rest();
+    for (const what of await rig.heldTooMuch()) this.#violations.push({ check: 'held', what });
+    const living = new Set([...rig.livingIncarnations(), ...rig.histories.own]);
+    for (const each of [...this.#survivors]) if (!living.has(each)) this.#survivors.delete(each);
+  }
+
+  #judge(records: readonly TraceRecord[]): void {
+    for (const what of this.#rig.unexpected) this.#violations.push({ check: 'alive', what });
+    for (const { name, check } of CHECKERS) {
+      const found = check({ records, survivors: this.#survivors });
+      for (const what of found.slice(0, SHOWN_MAX)) this.#violations.push({ check: name, what });
+      if (found.length > SHOWN_MAX) this.#violations.push({ check: name, what: `${found.length - SHOWN_MAX} more` });
+    }
+  }
+}

@@ -1,0 +1,48 @@
+// What a fault is: something done to one process while another, or the same, stands at a point. A fault undoes itself: when it
+// resolves, the process that stood goes on and the victim works again, or its replacement does.
+
+/** What a fault may do to the lab; made by the engine for one case. */
+export interface FaultScene {
+  /** The process that stands is the victim itself. */
+  readonly victimStands: boolean;
+  /** The replacement is started before the process that stands goes on. */
+  readonly restartAtOnce: boolean;
+  /** Lets the process that stands go on; nothing when it has ended meanwhile. */
+  letGo(): Promise<void>;
+  /** Sends the victim a signal. */
+  signal(name: 'SIGSTOP' | 'SIGCONT' | 'SIGTERM' | 'SIGKILL'): void;
+  /** Resolves once the victim has ended; rejects with DeadlineError. `inOrder`: anything but status 0 is a violation. */
+  ended(options: { inOrder: boolean }): Promise<void>;
+  /** Starts the victim's replacement. */
+  replace(): void;
+  /** Resolves once the replacement says that it is ready. */
+  replaced(): Promise<void>;
+  /** Resolves once no process has recorded anything for a while: whatever could go on without the victim has. */
+  rest(): Promise<void>;
+  /** Resolves after so long: only for faults that are a time. */
+  pass(ms: number): Promise<void>;
+}
+
+export interface Fault {
+  /** What a case says: one word in capitals. */
+  readonly name: string;
+  readonly describe: string;
+  /** Whether the word is followed by milliseconds. */
+  readonly takesMs: boolean;
+  /** Whether the victim ends, so that a replacement comes. */
+  readonly replaces: boolean;
+  run(scene: FaultScene, ms: number): Promise<void>;
+}
+
+/** The end of every fault that ends its victim: the replacement comes before or after the others go on. */
+export async function replaceVictim(scene: FaultScene): Promise<void> {
+  if (scene.restartAtOnce) {
+    scene.replace();
+    await scene.letGo();
+  } else {
+    await scene.letGo();
+    await scene.rest();
+    scene.replace();
+  }
+  await scene.replaced();
+}

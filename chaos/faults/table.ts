@@ -1,0 +1,23 @@
+// The faults by their names. A new fault is a file beside this one and a row here.
+import type { Fault } from './fault.js';
+import { HANG } from './hang.js';
+import { KILL } from './kill.js';
+import { PAUSE } from './pause.js';
+import { STOP } from './stop.js';
+import { TERM } from './term.js';
+
+export const FAULTS: readonly Fault[] = [KILL, STOP, TERM, HANG, PAUSE];
+export const FAULT_NAMES: readonly string[] = FAULTS.map(({ name, takesMs }) => (takesMs ? `${name} MS` : name));
+
+/** The longest pause: above what any deadline of a device allows is a hang. */
+const PAUSE_MS_MAX = 2000;
+
+/** The fault that a case's text means, with its milliseconds; undefined when there is none. */
+export function faultNamed(text: string): { readonly fault: Fault; readonly ms: number } | undefined {
+  const [name, number] = text.split(' ');
+  const fault = FAULTS.find((known) => known.name === name);
+  if (fault === undefined || fault.takesMs !== (number !== undefined)) return undefined;
+  const ms = Number(number ?? 0);
+  if (fault.takesMs && !(Number.isInteger(ms) && ms >= 1 && ms <= PAUSE_MS_MAX)) return undefined;
+  return { fault, ms };
+}

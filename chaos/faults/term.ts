@@ -1,0 +1,17 @@
+// TERM: the victim is asked to end in order. It may need the process that stands for that, which therefore goes on first.
+import type { Fault } from './fault.js';
+
+export const TERM: Fault = {
+  name: 'TERM',
+  describe: 'SIGTERM: the process ends in order; then a replacement',
+  takesMs: false,
+  replaces: true,
+  async run(scene) {
+    scene.signal('SIGTERM');
+    await scene.letGo();
+    await scene.ended({ inOrder: true });
+    if (!scene.restartAtOnce) await scene.rest();
+    scene.replace();
+    await scene.replaced();
+  },
+};

@@ -1,0 +1,46 @@
+// One case in a fresh lab, told step by step. The lab is warmed up by a free run first, as in a campaign, so that what the
+// services hold can be held against what they held before.
+import { showRecord, type TraceRecord } from '../lib/trace/record.js';
+import { type ChaosCase, formatCase } from './case.js';
+import { type CaseResult, runCase } from './engine.js';
+import { openRig } from './open-rig.js';
+import { jsonOf, verdictOf } from './replay-text.js';
+
+export interface ReplaySettings {
+  readonly runDir: string;
+  readonly keep: boolean;
+  readonly trace: boolean;
+  readonly tell: (line: string) => void;
+}
+
+export interface Replayed {
+  readonly ok: boolean;
+  readonly lines: readonly string[];
+  readonly json: Readonly<Record<string, unknown>>;
+}
+
+export async function replay(chaosCase: ChaosCase, settings: ReplaySettings): Promise<Replayed> {
+  const start = performance.now();
+  const say = (line: string): void => {
+    settings.tell(`${(performance.now() - start).toFixed(0).padStart(6)} ms  ${line}`);
+  };
+  const rig = await openRig(settings.runDir);
+  let result: CaseResult;
+  try {
+    say('the lab is ready');
+    result = await runCase(rig, chaosCase, say);
+  } finally {
+    await rig.close({ keep: settings.keep });
+  }
+  const lines = [...(settings.trace ? traceOf(result) : []), ...verdictOf(result), formatCase(chaosCase)];
+  return { ok: result.outcome === 'pass', lines, json: jsonOf(chaosCase, result) };
+}
+
+function traceOf({ records, faultNs }: CaseResult): string[] {
+  const start = records[0]?.ns ?? 0n;
+  const line = (record: TraceRecord): string =>
+    `${(Number(record.ns - start) / 1e6).toFixed(3).padStart(12)} ms  ${showRecord(record)}`;
+  const at = faultNs === undefined ? records.length : records.findIndex(({ ns }) => ns > faultNs);
+  const before = at < 0 ? records.length : at;
+  return [...records.slice(0, before).map(line), '-- the fault --', ...records.slice(before).map(line)];
+}

@@ -1,0 +1,227 @@
+// The lab that cases run in: the four services and one guest as children, dom0's session, the histories. It starts, replaces and
+// ends them, and tells of ends that no fault asked for. The services survive from case to case; proveNew() says whether they are
+// as they were when the rig was warmed up. Leaves what a case does to engine.ts.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { auditLeaks } from '../lab/audit.js';
+import { type Exit, howItEnded, LabProcess, type Program } from '../lab/child.js';
+import { type Claim, claimRunDir } from '../lab/claim.js';
+import { countDescriptors, type DescriptorCounts, descriptorLeaks } from '../lab/descriptors.js';
+import { openSession, type Session } from '../lab/session.js';
+import { DEADLINE_MS } from '../lib/core/deadlines.js';
+import { DeadlineError, PeerDiedError } from '../lib/core/errors.js';
+import type { Picture } from '../lib/core/picture.js';
+import type { BusClient } from '../lib/core/service.js';
+import { readPng, writePng } from '../lib/node/files/png.js';
+import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
+import { listProcesses, runPaths } from '../lib/node/process/run-dir.js';
+import { retryOnChange, withDeadline } from '../lib/node/process/wait.js';
+import { type GuestConfig, parseGuestConfig } from '../toolstack/guest-config.js';
+import type { Toolstack } from '../toolstack/toolstack.js';
+import { CHAOS_GUEST, GUEST_PROCESS, type Victim } from './case.js';
+import { Histories } from './histories.js';
+
+export const SERVICES = ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend'] as const;
+type Service = (typeof SERVICES)[number];
+const AUDITED = ['hypervisor', 'xenstored', 'vhost-gpu'] as const;
+
+/** A small picture is drawn and compared soon; frames carry their numbers from 32 pixels of width on. */
+const PICTURE = { width: 128, height: 96 } as const;
+/** Every guest of every case has the same, so that labels which hold it are the same in every run. */
+const GUEST_UUID = '00000000-0000-4000-8000-000000000000';
+const EXAMPLES = join(PACKAGE_ROOT, 'examples');
+
+/** What the services hold in a lab at rest. */
+interface Held {
+  readonly audit: readonly string[];
+  readonly descriptors: DescriptorCounts;
+}
+
+export class Rig {
+  readonly runDir: string;
+  readonly histories: Histories;
+  readonly config: GuestConfig;
+  /** What the guest shows. */
+  readonly picture: Picture;
+  /** One sentence for each end that no fault asked for, since it was last emptied. */
+  readonly unexpected: string[] = [];
+  caseCount = 0;
+  readonly #claim: Claim;
+  readonly #image: string;
+  readonly #processes = new Map<string, LabProcess>();
+  #session: Session | undefined;
+  #clients = new Map<string, BusClient>();
+  #abort = new AbortController();
+  #domid = 0;
+  #warm: Held | undefined;
+
+  private constructor(claim: Claim) {
+    this.#claim = claim;
+    this.runDir = claim.runDir;
+    this.histories = new Histories(claim.runDir);
+    const path = join(EXAMPLES, 'gpu-guest.cfg');
+    this.config = { ...parseGuestConfig(readFileSync(path, 'utf8'), path, () => {}), name: CHAOS_GUEST };
+    this.picture = corner(readPng(join(EXAMPLES, 'test-card.png')));
+    this.#image = join(claim.runDir, 'frames', 'given.png');
+  }
+
+  /** Claims the run directory and starts the services; the caller closes the rig. Throws UserError as claimRunDir does. */
+  static async start(runDir: string): Promise<Rig> {
+    const rig = new Rig(await claimRunDir(runDir));
+    try {
+      await writePng(rig.#image, rig.picture);
+      await rig.startServices();
+    } catch (error) {
+      await rig.close();
+      throw error;
+    }
+    return rig;
+  }
+
+  /** Starts all services, of a new host, and dom0's session with it. */
+  async startServices(): Promise<void> {
+    this.#abort.abort(new PeerDiedError('hypervisor'));
+    await this.#session?.close();
+    this.#session = undefined;
+    this.#clients = new Map();
+    for (const name of SERVICES) this.start(name);
+    await Promise.all(SERVICES.map((name) => this.ready(name)));
+    this.#abort = new AbortController();
+    this.#session = await openSession({ runDir: this.runDir, signal: this.#abort.signal });
+  }
+
+  get session(): Session {
+    if (this.#session === undefined) throw new DeadlineError('no session: the host is being replaced');
+    return this.#session;
+  }
+
+  /** dom0's toolstack, whose guests have the domids 1, 2, … of a case and one uuid. */
+  get toolstack(): Toolstack {
+    const { hypervisor, store, clock, probe, tokens, ended } = this.session;
+    return {
+      hypervisor: {
+        domctl_create: (request) => hypervisor.domctl_create({ ...request, domid: ++this.#domid }),
+        domctl_destroy: hypervisor.domctl_destroy,
+        domctl_unpause: hypervisor.domctl_unpause,
+        domctl_getdomaininfolist: hypervisor.domctl_getdomaininfolist,
+        evtchn_alloc_unbound: hypervisor.evtchn_alloc_unbound,
+        hvm_set_param: hypervisor.hvm_set_param,
+        dm_evtchn_raise: hypervisor.dm_evtchn_raise,
+      },
+      ...{ store, clock, probe, tokens, newUuid: () => GUEST_UUID },
+      ...(ended === undefined ? {} : { ended }),
+    };
+  }
+
+  /** A connection of the rig's own to a server as it runs now; closed with its life. */
+  async client(server: (typeof AUDITED)[number]): Promise<BusClient> {
+    const key = `${server} ${this.process(server)?.pid}`;
+    const known = this.#clients.get(key);
+    if (known !== undefined) return known;
+    const connecting = this.session.connect(server);
+    const client = await withDeadline(connecting, DEADLINE_MS.chaosStart, `a connection to ${server}`);
+    this.#clients.set(key, client);
+    // Its socket would connect to the next process of that name, and count there.
+    client.onLost(() => void client.close());
+    return client;
+  }
+
+  process(name: string): LabProcess | undefined {
+    return this.#processes.get(name);
+  }
+
+  isAlive(name: string): boolean {
+    const found = this.#processes.get(name);
+    return found !== undefined && found.exit === undefined;
+  }
+
+  /** Starts a process that is not running; `hold`: it stands at its start until a controller of gates lets it go. */
+  start(name: Victim, options: { hold?: boolean } = {}): void {
+    const program: Program = name === GUEST_PROCESS ? 'guest' : (name as Service);
+    const own = program === 'guest' ? ['--name', CHAOS_GUEST, '--image', this.#image] : [];
+    const common = ['--run-dir', this.runDir, '--log-level', 'warn', ...(options.hold ? ['--hold'] : [])];
+    const started = new LabProcess(program, name, [...common, ...own]);
+    this.#processes.set(name, started);
+    void started.exited.then((exit) => this.#ended(started, exit));
+  }
+
+  #ended(process_: LabProcess, exit: Exit): void {
+    // A guest ends with its domain, and every other process only when it is asked to.
+    const inOrder = process_.label === GUEST_PROCESS && exit.code === 0;
+    if (!process_.stopping && !inOrder) this.unexpected.push(`${process_.label} ${howItEnded(exit)}`);
+  }
+
+  /** Resolves once the process as it was last started has said that it works. Rejects with DeadlineError. */
+  async ready(name: Victim): Promise<void> {
+    const pid = this.process(name)?.pid;
+    const look = (): true | undefined =>
+      listProcesses(this.runDir).some((entry) => entry.pid === pid && entry.state !== 'starting') || undefined;
+    const signal = AbortSignal.timeout(DEADLINE_MS.chaosStart);
+    if ((await retryOnChange(runPaths.proc(this.runDir, name), look, signal)) === undefined) {
+      throw new DeadlineError(`${name} was not ready within ${DEADLINE_MS.chaosStart} ms`);
+    }
+  }
+
+  /** A case begins: domids count anew, what was recorded before is of others, and there is no guest's process. */
+  begin(): void {
+    this.caseCount++;
+    this.#domid = 0;
+    this.unexpected.length = 0;
+    this.histories.begin(this.livingIncarnations());
+  }
+
+  livingIncarnations(): Set<number> {
+    const living = listProcesses(this.runDir).filter(({ state }) => state !== 'dead');
+    return new Set(living.map(({ incarnation }) => incarnation));
+  }
+
+  async #held(): Promise<Held> {
+    const audits = await Promise.all(AUDITED.map(async (name) => auditLeaks(name, await this.client(name))));
+    // Ports, servers and files are numbered anew with every process that holds some: how many there are of a kind counts.
+    const audit = audits.flat().map((text) => text.replace(/[0-9]+/g, 'N'));
+    return { audit, descriptors: byName(countDescriptors(this.runDir)) };
+  }
+
+  /** Remembers what the services hold now, at rest after a first guest has come and gone. */
+  async warmedUp(): Promise<void> {
+    this.#warm = await this.#held();
+  }
+
+  /** What the services hold more than when the rig was warm, one text each; [] for a lab that is as new. */
+  async heldTooMuch(): Promise<string[]> {
+    const warm = this.#warm;
+    if (warm === undefined) return [];
+    const now = await this.#held();
+    const before = [...warm.audit];
+    const more = now.audit.filter((text) => {
+      const at = before.indexOf(text);
+      if (at >= 0) before.splice(at, 1);
+      return at < 0;
+    });
+    return [...more, ...descriptorLeaks(warm.descriptors, now.descriptors)];
+  }
+
+  /** Ends everything by force and gives the run directory back. */
+  async close(options: { keep?: boolean } = {}): Promise<void> {
+    this.#abort.abort(new PeerDiedError('the lab'));
+    for (const each of this.#processes.values()) each.kill();
+    await Promise.all([...this.#processes.values()].map((each) => each.exited));
+    await this.#session?.close();
+    this.histories.close();
+    this.#claim.release({ keep: options.keep ?? false });
+  }
+}
+
+/** Of several processes of one name the last; their pids differ from case to case. */
+function byName(counts: DescriptorCounts): DescriptorCounts {
+  return new Map([...counts].map(([key, kinds]) => [key.replace(/ \(.*/, ''), kinds]));
+}
+
+function corner({ width, rgba }: Picture): Picture {
+  const rows = Array.from({ length: PICTURE.height }, (_, row) =>
+    rgba.subarray(row * width * 4, (row * width + PICTURE.width) * 4),
+  );
+  const cut = new Uint8Array(PICTURE.width * PICTURE.height * 4);
+  for (const [row, pixels] of rows.entries()) cut.set(pixels, row * PICTURE.width * 4);
+  return { ...PICTURE, rgba: cut };
+}

@@ -1,0 +1,70 @@
+// A fault's hands: what faults/ may do, done to the processes of a rig. The end of the hypervisor is the host's: all others
+// must end by themselves then, and a new host takes the place of all. A guest's replacement is the story's to make, as a new
+// domain.
+import { howItEnded } from '../lab/child.js';
+import { DEADLINE_MS } from '../lib/core/deadlines.js';
+import { assert } from '../lib/core/errors.js';
+import { withDeadline } from '../lib/node/process/wait.js';
+import { GUEST_PROCESS, type Victim } from './case.js';
+import type { FaultScene } from './faults/fault.js';
+import { type Rig, SERVICES } from './rig.js';
+
+export interface SceneParts {
+  readonly victim: Victim;
+  /** Name of the process that stands. */
+  readonly standing: string;
+  readonly restartAtOnce: boolean;
+  letGo(): Promise<void>;
+  /** A process did not end as it should. */
+  violated(what: string): void;
+  tell(line: string): void;
+}
+
+export function sceneOf(rig: Rig, { victim, standing, restartAtOnce, letGo, violated, tell }: SceneParts): FaultScene {
+  const victimProcess = rig.process(victim);
+  assert(victimProcess !== undefined, `${victim} was never started`);
+  const isHost = victim === 'hypervisor';
+
+  const othersEnd = async (): Promise<void> => {
+    for (const name of [GUEST_PROCESS, ...SERVICES]) {
+      const other = rig.process(name);
+      if (other === undefined || other === victimProcess) continue;
+      const exit = await withDeadline(other.exited, DEADLINE_MS.chaosEnd, `the end of ${name} after its host's`);
+      if (exit.signal !== null) violated(`${name} ${howItEnded(exit)} after its host had gone`);
+    }
+  };
+
+  return {
+    victimStands: victim === standing,
+    restartAtOnce,
+    letGo,
+    signal(name) {
+      tell(`${name} to ${victim}`);
+      if (name === 'SIGKILL' || name === 'SIGTERM') victimProcess.expectEnd();
+      // All others end with the host, and are expected to.
+      if (isHost && (name === 'SIGKILL' || name === 'SIGTERM')) {
+        for (const other of [GUEST_PROCESS, ...SERVICES]) rig.process(other)?.expectEnd();
+      }
+      if (victimProcess.exit === undefined) process.kill(victimProcess.pid, name);
+    },
+    async ended({ inOrder }) {
+      const exit = await withDeadline(victimProcess.exited, DEADLINE_MS.chaosEnd, `the end of ${victim}`);
+      tell(`${victim} ${howItEnded(exit)}`);
+      if (inOrder && exit.code !== 0) violated(`${victim} ${howItEnded(exit)} when asked to end`);
+    },
+    replace() {
+      if (isHost || victim === GUEST_PROCESS) return;
+      tell(`${victim} is started again`);
+      rig.start(victim);
+    },
+    async replaced() {
+      if (victim === GUEST_PROCESS) return;
+      if (!isHost) return rig.ready(victim);
+      await othersEnd();
+      tell('a new host is started');
+      await rig.startServices();
+    },
+    rest: () => rig.histories.rest(),
+    pass: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  };
+}
