@@ -110,7 +110,7 @@ class CaseRun {
     const records = this.#rig.histories.records();
     // A process that ended by itself is why its point was never passed.
     if (this.#rig.unexpected.length > 0) trouble = undefined;
-    if (trouble === undefined) this.#judge(records);
+    if (trouble === undefined) this.#judge(records, !wedged);
     const found = wedged ? 'wedged' : this.#violations.length > 0 ? 'broken' : 'pass';
     return {
       outcome: trouble === undefined ? found : 'harness',
@@ -240,8 +240,9 @@ class CaseRun {
   /** A guest is there and draws: frames with numbers first, then its picture, in every pixel. */
   async #draw(): Promise<void> {
     const guest = await this.#guest();
-    await shownFirst(this.#rig.toolstack, guest.domid);
-    const ended = this.#rig.process(GUEST_PROCESS)!.exited.then((): never => {
+    const { exited } = this.#rig.process(GUEST_PROCESS)!;
+    await shownFirst(this.#rig.toolstack.store, guest.domid, exited);
+    const ended = exited.then((): never => {
       throw new PeerDiedError(GUEST_PROCESS);
     });
     await Promise.race([this.#frames(guest), ended]);
@@ -313,9 +314,10 @@ class CaseRun {
     for (const each of [...this.#survivors]) if (!living.has(each)) this.#survivors.delete(each);
   }
 
-  #judge(records: readonly TraceRecord[]): void {
+  #judge(records: readonly TraceRecord[], atRest: boolean): void {
     for (const what of this.#rig.unexpected) this.#violations.push({ check: 'alive', what });
-    for (const { name, check } of CHECKERS) {
+    for (const { name, check, atRest: needsRest } of CHECKERS) {
+      if (needsRest && !atRest) continue;
       const found = check({ records, survivors: this.#survivors });
       for (const what of found.slice(0, SHOWN_MAX)) this.#violations.push({ check: name, what });
       if (found.length > SHOWN_MAX) this.#violations.push({ check: name, what: `${found.length - SHOWN_MAX} more` });

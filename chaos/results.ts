@@ -17,7 +17,8 @@ export interface JudgedCase {
 }
 
 export interface CampaignResult {
-  readonly format: typeof RESULT_FORMAT;
+  /** RESULT_FORMAT. */
+  readonly format: string;
   /** Of the program, and of the catalogue of points by which cases are named. */
   readonly version: string;
   readonly catalogue: string;
@@ -28,7 +29,7 @@ export interface CampaignResult {
   readonly judged: readonly JudgedCase[];
 }
 
-export const RESULT_FORMAT = 'xenwire-chaos-1';
+export const RESULT_FORMAT: string = 'xenwire-chaos-1';
 
 export function countOutcomes(judged: readonly JudgedCase[]): Record<Outcome, number> {
   const counts: Record<Outcome, number> = { pass: 0, broken: 0, wedged: 0, harness: 0 };

@@ -4,7 +4,9 @@
 import { howItEnded } from '../lab/child.js';
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { assert } from '../lib/core/errors.js';
+import type { Point } from '../lib/core/probe.js';
 import { withDeadline } from '../lib/node/process/wait.js';
+import { POINT } from '../lib/trace/points.js';
 import { GUEST_PROCESS, type Victim } from './case.js';
 import type { FaultScene } from './faults/fault.js';
 import { type Rig, SERVICES } from './rig.js';
@@ -25,10 +27,18 @@ export function sceneOf(rig: Rig, { victim, standing, restartAtOnce, letGo, viol
   assert(victimProcess !== undefined, `${victim} was never started`);
   const isHost = victim === 'hypervisor';
 
+  const passed = (name: string, point: Point): boolean =>
+    rig.histories.records().some((record) => record.process === name && record.point === point);
+
   const othersEnd = async (): Promise<void> => {
     for (const name of [GUEST_PROCESS, ...SERVICES]) {
       const other = rig.process(name);
       if (other === undefined || other === victimProcess) continue;
+      // A guest that has not been welcomed has no host yet, and waits for the next one.
+      if (name === GUEST_PROCESS && !passed(name, POINT['bus.welcomed'])) {
+        other.kill();
+        continue;
+      }
       const exit = await withDeadline(other.exited, DEADLINE_MS.chaosEnd, `the end of ${name} after its host's`);
       if (exit.signal !== null) violated(`${name} ${howItEnded(exit)} after its host had gone`);
     }
@@ -50,7 +60,9 @@ export function sceneOf(rig: Rig, { victim, standing, restartAtOnce, letGo, viol
     async ended({ inOrder }) {
       const exit = await withDeadline(victimProcess.exited, DEADLINE_MS.chaosEnd, `the end of ${victim}`);
       tell(`${victim} ${howItEnded(exit)}`);
-      if (inOrder && exit.code !== 0) violated(`${victim} ${howItEnded(exit)} when asked to end`);
+      // Node itself ends a program that has not begun.
+      const begun = exit.signal !== 'SIGTERM' || passed(victim, POINT['life.start']);
+      if (inOrder && begun && exit.code !== 0) violated(`${victim} ${howItEnded(exit)} when asked to end`);
     },
     replace() {
       if (isHost || victim === GUEST_PROCESS) return;

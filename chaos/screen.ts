@@ -3,32 +3,61 @@
 // ends when vhost-gpu does.
 
 import { type SeenFrame, seenFrame } from '../lab/frame-watch.js';
-import { DATA_KEY, homePath } from '../lib/layout/xenbus.js';
-import { RELEASE_DOMAIN } from '../toolstack/device.js';
-import { listGuests } from '../toolstack/domain.js';
-import { readNode, type Toolstack, whenStore } from '../toolstack/toolstack.js';
-import { GUEST_PROCESS } from './case.js';
-
-/**
- * Resolves once the guest says that its first frame is shown. Rejects with GuestFailedError when it says that it cannot,
- * PeerDiedError once its domain runs no more, or DeadlineError. Leaves no watch.
- */
-export async function shownFirst(toolstack: Toolstack, domid: number): Promise<void> {
-  const home = homePath(domid);
-  const folder = DATA_KEY.frame.slice(0, DATA_KEY.frame.lastIndexOf('/'));
-  await whenStore(toolstack, [`${home}/${folder}`, RELEASE_DOMAIN], DEADLINE_MS.chaosPicture, async () => {
-    const failure = await readNode(toolstack.store, `${home}/${DATA_KEY.failure}`);
-    if (failure !== undefined) throw new GuestFailedError(failure);
-    const state = (await listGuests(toolstack)).find((guest) => guest.domid === domid)?.state;
-    if (state !== 'running') throw new PeerDiedError(GUEST_PROCESS);
-    return (await readNode(toolstack.store, `${home}/${DATA_KEY.frame}`)) === '1' ? true : undefined;
-  });
-}
-
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { DeadlineError, GuestFailedError, PeerDiedError } from '../lib/core/errors.js';
 import { STAMP_ROW_BYTES_MAX } from '../lib/core/frame-stamp.js';
 import type { BusClient } from '../lib/core/service.js';
+import { DATA_KEY, homePath } from '../lib/layout/xenbus.js';
+import type { StoreClient } from '../lib/xenstore/api.js';
+import { readNode, unless } from '../toolstack/toolstack.js';
+import { GUEST_PROCESS } from './case.js';
+
+/**
+ * Resolves once the guest says that its first frame is shown. Rejects with GuestFailedError when it says that it cannot,
+ * PeerDiedError when its process ends, or DeadlineError. Leaves no watch: other waits of the toolstack end with a domain, and
+ * a process can end before its domain knows it.
+ */
+export async function shownFirst(store: StoreClient, domid: number, ended: Promise<unknown>): Promise<void> {
+  const home = homePath(domid);
+  const folder = `${home}/${DATA_KEY.frame.slice(0, DATA_KEY.frame.lastIndexOf('/'))}`;
+  let wake: () => void = () => {};
+  let gone = false;
+  let changes = 0;
+  void ended.then(() => {
+    gone = true;
+    wake();
+  });
+  await store.watch(folder, WATCH_TOKEN, () => {
+    changes++;
+    wake();
+  });
+  try {
+    const end = performance.now() + DEADLINE_MS.chaosPicture;
+    for (let seen = -1; ; ) {
+      if (gone) throw new PeerDiedError(GUEST_PROCESS);
+      if (seen !== changes) {
+        seen = changes;
+        const failure = await readNode(store, `${home}/${DATA_KEY.failure}`);
+        if (failure !== undefined) throw new GuestFailedError(failure);
+        if ((await readNode(store, `${home}/${DATA_KEY.frame}`)) === '1') return;
+        continue;
+      }
+      const left = end - performance.now();
+      if (left <= 0) throw new DeadlineError(`no first frame within ${DEADLINE_MS.chaosPicture} ms`);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, left);
+        wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  } finally {
+    await unless(store.unwatch(folder, WATCH_TOKEN), 'ENOENT');
+  }
+}
+
+const WATCH_TOKEN = 'chaos-first-frame';
 
 export class Screen {
   readonly #client: BusClient;

@@ -13,6 +13,8 @@ export interface Checker {
   /** Names the rule in verdicts and in the table of mutations. */
   readonly name: string;
   readonly describe: string;
+  /** Whether the rule holds only once the lab is at rest again: of a wedged case it says nothing. */
+  readonly atRest: boolean;
   /** One sentence for each breach. */
   check(evidence: Evidence): string[];
 }

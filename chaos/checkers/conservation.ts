@@ -17,6 +17,7 @@ const TAKE_OF = new Map([...GIVE_OF].map(([take, give]) => [give, take]));
 export const conservation: Checker = {
   name: 'conservation',
   describe: 'what a process took during the case it has given back',
+  atRest: true,
   check({ records, survivors }) {
     const out = new Map<string, { readonly text: string; count: number; last: string }>();
     for (const record of records) {

@@ -14,6 +14,7 @@ function writersOf(process: string): readonly Writer[] {
 export const edges: Checker = {
   name: 'edges',
   describe: 'every state that was written is a legal edge of the protocol for its writer',
+  atRest: false,
   check({ records }) {
     return records.flatMap((record) => {
       const side: Side | undefined =

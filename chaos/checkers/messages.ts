@@ -14,6 +14,7 @@ const RECEIPTS = new Set(
 export const messages: Checker = {
   name: 'messages',
   describe: 'every message that was received was sent, and none is received twice',
+  atRest: false,
   check({ records, survivors }) {
     const sent = new Set<string>();
     const received = new Set<string>();

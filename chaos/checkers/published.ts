@@ -13,6 +13,7 @@ const SIDES = [
 export const published: Checker = {
   name: 'published',
   describe: 'no end writes its keys in a state that has published them',
+  atRest: false,
   check({ records }) {
     const last = new Map<string, number>();
     const deviceOf = (record: TraceRecord): string => `${lifeOf(record)} ${record.domid}/${record.a}`;
