@@ -4,14 +4,17 @@ import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { withDeadline } from '../lib/node/process/wait.js';
 import type { TraceRecord } from '../lib/trace/record.js';
 import { type ChaosCase, formatCase } from './case.js';
-import { type CaseResult, HarnessError, runCase } from './engine.js';
+import { type CaseResult, runCase } from './engine.js';
 import { stablePoints } from './enumerate.js';
-import { openRig } from './open-rig.js';
+import { FreeRunError, openRig } from './open-rig.js';
 import type { JudgedCase } from './results.js';
 import type { Rig } from './rig.js';
 
 /** A lab that served so many cases is replaced: counts of points must not grow without end. */
 const CASES_PER_RIG = 150;
+
+/** Of one case: the second and third in labs of their own. */
+const RUNS_MAX = 3;
 
 export interface CampaignSettings {
   /** Labs run in folders of this name with a number behind it. */
@@ -31,7 +34,7 @@ export async function freePoints(runDir: string): Promise<TraceRecord[]> {
     const runs: CaseResult[] = [];
     while (runs.length < 2) {
       const free = await runCase(rig, undefined);
-      if (free.outcome !== 'pass') throw new HarnessError('a second run without a fault fails in the same lab');
+      if (free.outcome !== 'pass') throw new FreeRunError(free);
       runs.push(free);
     }
     return stablePoints(runs[0]!.records, runs[1]!.records);
@@ -86,22 +89,29 @@ async function judge(
   index: number,
   { twiceEvery, abort }: CampaignSettings,
 ): Promise<JudgedCase | undefined> {
-  const rig = await labs.ready(false);
-  const first = await runCase(rig, chaosCase);
-  const again = first.outcome !== 'pass' || (twiceEvery > 0 && (index + 1) % twiceEvery === 0);
-  if (!again || abort.aborted) return judgedCase(chaosCase, [first]);
-  const second = await runCase(await labs.ready(true), chaosCase);
-  // What failed may have left anything behind.
-  if (second.outcome !== 'pass') await labs.close();
-  return judgedCase(chaosCase, [first, second]);
+  const runs: CaseResult[] = [];
+  const run = async (fresh: boolean): Promise<CaseResult> => {
+    const result = await runCase(await labs.ready(fresh), chaosCase);
+    // What failed may have left anything behind.
+    if (result.outcome !== 'pass') await labs.close();
+    runs.push(result);
+    return result;
+  };
+  const first = await run(false);
+  let again = first.outcome !== 'pass' || (twiceEvery > 0 && (index + 1) % twiceEvery === 0);
+  for (; again && runs.length < RUNS_MAX && !abort.aborted; ) {
+    // A run that could not be judged, because its point was not passed, says nothing: it is tried again.
+    again = (await run(true)).outcome === 'harness';
+  }
+  return judgedCase(chaosCase, runs);
 }
 
-/** What the runs of one case say together: runs that differ are no verdict. */
+/** What the runs of one case say together: those with a verdict must agree whether all rules held, else there is none. */
 export function judgedCase(chaosCase: ChaosCase, runs: readonly CaseResult[]): JudgedCase {
-  const last = runs.at(-1)!;
-  const outcomes = runs.map(({ outcome }) => outcome);
-  const failing = runs.find(({ outcome }) => outcome !== 'pass') ?? last;
-  const differ = outcomes.some((outcome) => (outcome === 'pass') !== (outcomes[0] === 'pass'));
+  const verdicts = runs.filter(({ outcome }) => outcome !== 'harness');
+  const last = verdicts.at(-1) ?? runs.at(-1)!;
+  const failing = verdicts.find(({ outcome }) => outcome !== 'pass') ?? last;
+  const differ = verdicts.some(({ outcome }) => (outcome === 'pass') !== (last.outcome === 'pass'));
   const { recoveryMs, ms } = last;
   const trouble = differ ? 'runs of this case differ' : failing.trouble;
   return {
@@ -111,6 +121,6 @@ export function judgedCase(chaosCase: ChaosCase, runs: readonly CaseResult[]): J
     ...(trouble === undefined ? {} : { trouble }),
     ms: Math.round(ms),
     ...(recoveryMs === undefined ? {} : { recoveryMs: Math.round(recoveryMs) }),
-    runs: outcomes,
+    runs: runs.map(({ outcome }) => outcome),
   };
 }

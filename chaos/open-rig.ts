@@ -1,14 +1,24 @@
 // A rig that is ready for cases: started, and warmed up by a free run, after which everything that is opened at first use is open.
-import { type CaseResult, HarnessError, runCase } from './engine.js';
+import { type CaseResult, runCase } from './engine.js';
 import { verdictOf } from './replay-text.js';
 import { Rig } from './rig.js';
 
-/** `onWarm` gets the free run. Throws HarnessError when a lab without any fault is not right. */
+/** A lab without any fault is not right: nothing that is found in it would say anything of a fault. */
+export class FreeRunError extends Error {
+  override readonly name = 'FreeRunError';
+  readonly result: CaseResult;
+  constructor(result: CaseResult) {
+    super(`a run without a fault fails: ${verdictOf(result).join('; ')}`);
+    this.result = result;
+  }
+}
+
+/** `onWarm` gets the free run. Throws FreeRunError. */
 export async function openRig(runDir: string, onWarm: (free: CaseResult) => void = () => {}): Promise<Rig> {
   const rig = await Rig.start(runDir);
   try {
     const free = await runCase(rig, undefined);
-    if (free.outcome !== 'pass') throw new HarnessError(`a run without a fault fails: ${verdictOf(free).join('; ')}`);
+    if (free.outcome !== 'pass') throw new FreeRunError(free);
     await rig.warmedUp();
     onWarm(free);
     return rig;

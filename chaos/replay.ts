@@ -3,8 +3,9 @@
 import { showRecord, type TraceRecord } from '../lib/trace/record.js';
 import { type ChaosCase, formatCase } from './case.js';
 import { type CaseResult, runCase } from './engine.js';
-import { openRig } from './open-rig.js';
+import { FreeRunError, openRig } from './open-rig.js';
 import { jsonOf, verdictOf } from './replay-text.js';
+import { Rig } from './rig.js';
 
 export interface ReplaySettings {
   readonly runDir: string;
@@ -24,7 +25,14 @@ export async function replay(chaosCase: ChaosCase, settings: ReplaySettings): Pr
   const say = (line: string): void => {
     settings.tell(`${(performance.now() - start).toFixed(0).padStart(6)} ms  ${line}`);
   };
-  const rig = await openRig(settings.runDir);
+  const rig = await openRig(settings.runDir).catch((error: unknown) => {
+    if (error instanceof FreeRunError) return error.result;
+    throw error;
+  });
+  if (!(rig instanceof Rig)) {
+    const lines = ['a run without a fault fails:', ...verdictOf(rig)];
+    return { ok: false, lines, json: { ...jsonOf(chaosCase, rig), case: null } };
+  }
   let result: CaseResult;
   try {
     say('the lab is ready');

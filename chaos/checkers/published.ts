@@ -1,13 +1,14 @@
 // Nobody acts on a key before the state that publishes it, as far as the writer goes: a frontend writes its keys before 3 and a
-// backend its keys before 2, and none while a state stands that has published them.
+// backend its keys before 2, and none while a state stands that has published them. A state that was about to be written as the
+// store died is none: the whole step is done again.
 import { XenbusState, xenbusStateName } from '../../lib/layout/xenbus.js';
 import { edgeTo, POINT } from '../../lib/trace/points.js';
 import type { TraceRecord } from '../../lib/trace/record.js';
 import { type Checker, lifeOf } from './checker.js';
 
 const SIDES = [
-  { state: POINT['front.state'], key: POINT['front.key'], publishedAt: XenbusState.Initialised },
-  { state: POINT['back.state'], key: POINT['back.key'], publishedAt: XenbusState.InitWait },
+  { state: POINT['front.state-written'], key: POINT['front.key'], publishedAt: XenbusState.Initialised },
+  { state: POINT['back.state-written'], key: POINT['back.key'], publishedAt: XenbusState.InitWait },
 ] as const;
 
 export const published: Checker = {

@@ -1,0 +1,84 @@
+// Each checker against histories that keep its rule and histories that break it.
+import t from 'tap';
+import type { Checker } from '../../../chaos/checkers/checker.js';
+import { conservation } from '../../../chaos/checkers/conservation.js';
+import { edges } from '../../../chaos/checkers/edges.js';
+import { fences } from '../../../chaos/checkers/fences.js';
+import { messages } from '../../../chaos/checkers/messages.js';
+import { published } from '../../../chaos/checkers/published.js';
+import { edge, POINT, type PointName } from '../../../lib/trace/points.js';
+import type { TraceRecord } from '../../../lib/trace/record.js';
+
+type Said = Partial<TraceRecord> & { readonly name: PointName };
+
+function history(...said: readonly Said[]): TraceRecord[] {
+  return said.map(({ name, ...fields }, index) => ({
+    ...{ process: 'guest-1', incarnation: 1, index, ns: BigInt(index), point: POINT[name], label: '', occurrence: 1 },
+    ...{ a: 0, b: 0, domid: 1, flow: 0, sender: 0 },
+    ...fields,
+  }));
+}
+
+const found = (checker: Checker, ...said: readonly Said[]): number =>
+  checker.check({ records: history(...said), survivors: new Set([1]) }).length;
+
+t.test('edges: what the table has passes, by its writer only', (t) => {
+  t.equal(found(edges, { name: 'front.state', b: edge(1, 3) }), 0);
+  t.equal(found(edges, { name: 'front.state', b: edge(1, 4) }), 1, 'a frontend does not skip a state');
+  t.equal(found(edges, { name: 'back.state', process: 'vhost-frontend', b: edge(1, 2) }), 0);
+  t.equal(found(edges, { name: 'back.state', b: edge(1, 2) }), 1, 'a guest does not write the backend state');
+  t.equal(found(edges, { name: 'back.state', process: 'toolstack', b: edge(4, 5) }), 0);
+  t.end();
+});
+
+t.test('published: keys come before the state that publishes them', (t) => {
+  const key: Said = { name: 'front.key' };
+  const written = (from: number, to: number): Said => ({ name: 'front.state-written', b: edge(from, to) });
+  t.equal(found(published, key, written(1, 3)), 0);
+  t.equal(found(published, written(1, 3), key), 1);
+  t.equal(found(published, written(1, 3), written(3, 6), written(6, 1), key, written(1, 3)), 0, 'another connection');
+  t.equal(
+    found(published, { name: 'front.state', b: edge(1, 3) }, key),
+    0,
+    'a state that was never written publishes none',
+  );
+  t.equal(found(published, written(1, 3), { ...key, a: 1 }), 0, 'of another device');
+  t.end();
+});
+
+t.test('fences: one answer each, to a command that was given', (t) => {
+  const submit: Said = { name: 'gpu.submit', b: 1 };
+  const reply: Said = { name: 'gpu.reply', b: 1 };
+  t.equal(found(fences, submit, reply), 0);
+  t.equal(found(fences, submit, reply, reply), 1);
+  t.equal(found(fences, reply), 1);
+  t.equal(
+    found(fences, submit, reply, { name: 'gpu.restore' }, submit, reply),
+    0,
+    'a driver that restores counts anew',
+  );
+  t.equal(found(fences, { ...submit, b: 0 }, { ...reply, b: 0 }, { ...reply, b: 0 }), 0, 'commands without a fence');
+  t.end();
+});
+
+t.test('messages: received once, and sent', (t) => {
+  const call: Said = { name: 'bus.call', flow: 5, sender: 2 };
+  const serve: Said = { name: 'bus.serve', process: 'hypervisor', flow: 5, sender: 2 };
+  t.equal(found(messages, call, serve), 0);
+  t.equal(found(messages, call), 0, 'death may lose a message');
+  t.equal(found(messages, call, serve, serve), 1);
+  t.equal(found(messages, serve), 1);
+  t.equal(found(messages, { ...serve, sender: 1 }), 0, 'a survivor may have sent it before the case');
+  t.end();
+});
+
+t.test('conservation: what a survivor took it has given back', (t) => {
+  const take: Said = { name: 'port.take', a: 3 };
+  const give: Said = { name: 'port.give', a: 3 };
+  t.equal(found(conservation, take, give), 0);
+  t.equal(found(conservation, take), 1);
+  t.equal(found(conservation, { ...take, incarnation: 2 }), 0, 'the dead hold nothing');
+  t.equal(found(conservation, { ...give, a: 2 }, take), 0, 'as many as before');
+  t.equal(found(conservation, { ...give, domid: 2 }, take), 1, 'of another domain');
+  t.end();
+});
