@@ -63,8 +63,6 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     });
     if (client === undefined) throw new PeerDiedError(server);
     clients.push(client);
-    // Its sockets go now: they would connect to the next server of that name, and stay there.
-    client.onLost(() => void client.close());
     return client;
   };
   const end = new AbortController();
