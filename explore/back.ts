@@ -1,7 +1,7 @@
 // The backend's process as tasks: finds its device by a watch, looks at both ends and performs what the machine of
 // lib/xenbus/backend.ts asks for, as services/vhost-frontend/{devices,device}.ts do. Leaves when a task runs to model.ts.
 import { ERRNO } from '../lib/core/errno.js';
-import { errorKey, queueEventChannelKey, VIRTIO_MMIO_KEY, XENBUS_KEY, XenbusState } from '../lib/layout/xenbus.js';
+import { queueEventChannelKey, VIRTIO_MMIO_KEY, XENBUS_KEY, XenbusState } from '../lib/layout/xenbus.js';
 import {
   BACK_REVIEW,
   BACK_START,
@@ -82,7 +82,7 @@ export const reviewBackend = (tables: BackTables = BACK_REVIEW): Backend => ({
     }
     const gone = step.state.phase === 'gone';
     if (gone) yield* ask({ op: 'unwatch', path: paths.frontState, token: 'front' });
-    if (gone && errorWritten) yield* ask({ op: 'rm', path: errorOf(paths) });
+    if (gone && errorWritten) yield* ask({ op: 'rm', path: paths.backError });
     return { machine: { ...step.state, ...(errorWritten ? { errorWritten } : {}) }, again, gone };
   },
 });
@@ -92,8 +92,6 @@ function eventOf(answer: Answer | FrontendKeys, effect: BackEffect): BackEvent {
   if ('error' in answer) return { type: 'failed', errno: ERRNO[answer.error], text: effect.type };
   return answer.ok === true ? { type: 'done' } : { type: 'done', value: Number(answer.ok) };
 }
-
-const errorOf = ({ back }: Paths): string => `/local/domain/0/${errorKey(back.split('/').slice(4).join('/'))}`;
 
 function* perform(
   setting: BackSetting,
@@ -162,7 +160,7 @@ function* perform(
         { seen },
       );
     case 'error':
-      return yield* ask({ op: 'write', path: errorOf(paths), value: `${effect.errno} ${effect.text}` });
+      return yield* ask({ op: 'write', path: paths.backError, value: `${effect.errno} ${effect.text}` });
   }
 }
 

@@ -40,6 +40,11 @@ export function judgeRest(world: World, paths: Paths): Violation[] {
   const reason = driver?.failure ?? backMachine(back)?.failure ?? (doings.done.includes('core') || undefined);
   const closed = front === XenbusState.Closed || front === XenbusState.Closing || front === XenbusState.Initialising;
   if (!closed || reason === undefined) say('rest', `${at} without a reason`);
+  // Whoever fails says so where people look.
+  if (driver?.failure !== undefined && store.nodes[paths.frontError] === undefined)
+    say('told', 'the frontend failed, and its error key does not say why');
+  if (backMachine(back)?.failure !== undefined && store.nodes[paths.backError] === undefined)
+    say('told', 'the backend failed, and its error key does not say why');
   if (driver !== undefined && heldOf(driver) !== '') say('conservation', `${at} and still holds ${heldOf(driver)}`);
   return wrong;
 }

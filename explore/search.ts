@@ -141,6 +141,42 @@ class Numbers {
   }
 }
 
+/** Steps between states. */
+class Steps {
+  readonly #from = new Numbers();
+  readonly #to = new Numbers();
+  #count = 0;
+
+  push(from: number, to: number): void {
+    this.#from.set(this.#count, from);
+    this.#to.set(this.#count++, to);
+  }
+
+  /** The first of `states` states from which no way leads to any of `ends`. */
+  neverReaching(ends: readonly number[], states: number): number | undefined {
+    // Steps by where they lead: `starts[state]` is where those into `state` begin in `sources`.
+    const starts = new Int32Array(states + 1);
+    for (let step = 0; step < this.#count; step++) starts[this.#to.get(step) + 1]!++;
+    for (let state = 0; state < states; state++) starts[state + 1]! += starts[state]!;
+    const sources = new Int32Array(this.#count);
+    const next = starts.slice();
+    for (let step = 0; step < this.#count; step++) sources[next[this.#to.get(step)]!++] = this.#from.get(step);
+    const reaches = new Uint8Array(states);
+    const waiting = [...new Set(ends)];
+    for (const state of waiting) reaches[state] = 1;
+    for (let state = waiting.pop(); state !== undefined; state = waiting.pop()) {
+      for (let at = starts[state]!; at < starts[state + 1]!; at++) {
+        const source = sources[at] as number;
+        if (reaches[source]) continue;
+        reaches[source] = 1;
+        waiting.push(source);
+      }
+    }
+    const lost = reaches.indexOf(0);
+    return lost < 0 ? undefined : lost;
+  }
+}
+
 /** What an actor's step comes to: new values of parts, or nothing. */
 interface Known {
   readonly enabled: boolean;
@@ -197,6 +233,8 @@ export class Search {
   readonly #values = PARTS.map(() => new Values());
   readonly #parents = new Numbers();
   readonly #choices = new Numbers();
+  /** Between states, faults apart. */
+  readonly #steps = new Steps();
   readonly #memos: (Memo | undefined)[];
 
   constructor(model: Model) {
@@ -210,6 +248,7 @@ export class Search {
     let told = began;
     const found: Found[] = [];
     const kinds = new Set<string>();
+    const ends: number[] = [];
     let [edges, rests, depth, levelEnd] = [0, 0, 0, 1];
     let bound: string | undefined;
     for (const [part, name] of PARTS.entries()) this.#from[part] = this.#values[part]!.numberOf(this.model.first[name]);
@@ -249,12 +288,26 @@ export class Search {
         if (!enabled) continue;
         edges++;
         if (kind !== 'fault') free = true;
-        if (violations.length > 0) judge(violations, choice);
-        else this.#add(row, writes, index, choice);
+        if (violations.length > 0) {
+          judge(violations, choice);
+          // Where a broken step leads is not visited: it counts as an end.
+          if (kind !== 'fault') ends.push(index);
+          continue;
+        }
+        const next = this.#add(row, writes, index, choice);
+        if (kind !== 'fault') this.#steps.push(index, next);
       }
       if (!free) {
         rests++;
+        ends.push(index);
         judge(this.model.judgeRest(this.world(index)), undefined);
+      }
+    }
+    if (bound === undefined) {
+      const lost = this.#steps.neverReaching(ends, this.#rows.count);
+      if (lost !== undefined) {
+        index = lost;
+        judge([{ property: 'livelock', text: 'from here on nothing ever comes to rest' }], undefined);
       }
     }
     const ms = now() - began;
@@ -299,15 +352,16 @@ export class Search {
     return known;
   }
 
-  #add(from: Int32Array, writes: readonly number[], parent: number, choice: number): void {
+  #add(from: Int32Array, writes: readonly number[], parent: number, choice: number): number {
     const row = this.#to;
     row.set(from);
     for (let at = 0; at < writes.length; at += 2) row[writes[at] as number] = writes[at + 1] as number;
     const before = this.#rows.count;
     const index = this.#rows.add(row);
-    if (index < before) return;
+    if (index < before) return index;
     this.#parents.set(index, parent);
     this.#choices.set(index, choice);
+    return index;
   }
 
   /** A state, made from the values of its parts. */

@@ -261,6 +261,7 @@ export class Stage {
       case 'serveBroken':
         if (!alive) return { error: 'ESRCH' };
         if (xen.registers !== undefined) this.broken('conservation', 'the range is claimed twice');
+        if (xen.server === 'none') this.broken('conservation', 'the range is claimed without a session');
         this.#set({ server: 'open', mapped: true, registers: op === 'serve' ? 'fresh' : 'lost' });
         return DONE;
       case 'unserve': {

@@ -1,7 +1,15 @@
 // The world of one device as one immutable value: the store, what each process has of it in its memory, Xen's half. A step
 // replaces the parts that it changes. Leaves what processes do to guest.ts, back.ts and tool.ts, and which steps there are to
 // model.ts.
-import { backendPath, errorKey, frontendNode, frontendPath, homePath, KIND_VIRTIO_MMIO } from '../lib/layout/xenbus.js';
+import {
+  backendNode,
+  backendPath,
+  errorKey,
+  frontendNode,
+  frontendPath,
+  homePath,
+  KIND_VIRTIO_MMIO,
+} from '../lib/layout/xenbus.js';
 import type { BackState } from '../lib/xenbus/backend.js';
 import type { StoreState } from './store.js';
 import type { Running } from './task.js';
@@ -19,6 +27,7 @@ export interface Paths {
   readonly frontState: string;
   readonly backState: string;
   readonly frontError: string;
+  readonly backError: string;
 }
 
 export function pathsOf(kind: string = KIND_VIRTIO_MMIO): Paths {
@@ -27,6 +36,7 @@ export function pathsOf(kind: string = KIND_VIRTIO_MMIO): Paths {
   return {
     ...{ kind, home, front, back, frontState: `${front}/state`, backState: `${back}/state` },
     frontError: `${home}/${errorKey(frontendNode(kind, DEVID))}`,
+    backError: `${homePath(0)}/${errorKey(backendNode(id))}`,
   };
 }
 

@@ -1,6 +1,8 @@
 // `xenwire explore`: every interleaving of the protocol's own machines, with faults anywhere. What the flags mean together is
 // checked here; searching is explore/.
 import { FAULT_KINDS, type FaultKind } from '../../explore/faults.js';
+import type { Model } from '../../explore/model.js';
+import { caught, mutations } from '../../explore/mutations.js';
 import { type Progressing, type Result, Search } from '../../explore/search.js';
 import {
   BACKENDS,
@@ -12,6 +14,7 @@ import {
   WITHSTOOD,
 } from '../../explore/settings.js';
 import { chaosCase, diagram, linesOf, mermaid } from '../../explore/telling.js';
+import { UserError } from '../../lib/core/errors.js';
 import { type Command, EXIT, InvalidArgumentError, integerBetween } from '../../lib/node/process/cli.js';
 import { CORE_VERSIONS, type CoreVersion } from '../../services/guest/core-rules.js';
 import { printJson } from './common.js';
@@ -28,6 +31,7 @@ interface Options {
   readonly violations: number;
   readonly json?: boolean;
   readonly mermaid?: boolean;
+  readonly mutations?: boolean;
 }
 
 const FAULTS_MAX = 8;
@@ -71,6 +75,7 @@ export function register(program: Command): void {
     .option('--transactions <how>', 'whole, or in steps', one(['whole', 'steps'] as const), 'whole')
     .option('--states <count>', 'stop after so many states', integerBetween(1, STATES_MAX), STATES_DEFAULT)
     .option('--violations <count>', 'stop after so many violations', integerBetween(1, VIOLATIONS_MAX), 1)
+    .option('--mutations', 'search wrong tables, made one cell or rule at a time, and say which are not noticed')
     .option('--mermaid', "violations as Mermaid's sequence diagrams")
     .option('--json', 'one JSON object')
     .addHelpText(
@@ -92,6 +97,8 @@ function names<T extends object>(of: T): readonly (keyof T & string)[] {
 }
 
 async function explore(options: Options): Promise<void> {
+  if (options.mutations && (options.frontend !== 'review' || options.backend !== 'review'))
+    throw new UserError('--mutations is for the review tables: frontend and backend review');
   const { frontend, backend, core, faults, copies, transactions } = options;
   const chosen: Chosen = {
     frontend,
@@ -102,7 +109,12 @@ async function explore(options: Options): Promise<void> {
     transactions,
     kinds: options.kinds ?? WITHSTOOD[core],
   };
-  const search = new Search(await modelOf(chosen));
+  const model = await modelOf(chosen);
+  if (options.mutations) {
+    mutate(model, options);
+    return;
+  }
+  const search = new Search(model);
   const bounds = { statesMax: options.states, violationsMax: options.violations };
   const now = (): number => performance.now();
   const result = search.run(bounds, now, options.json ? undefined : (progress) => tell(progress));
@@ -110,6 +122,21 @@ async function explore(options: Options): Promise<void> {
   if (options.json) printJson(asJson(search, chosen, result, memoryMib));
   else process.stdout.write(`${asText(search, chosen, result, memoryMib, options.mermaid ?? false)}\n`);
   if (!result.whole || result.found.length > 0) process.exitCode = EXIT.FAILED;
+}
+
+/** Exit status 0 whatever survives: which survivors make no difference is for people to say. */
+function mutate({ options: base }: Model, { states, json }: Options): void {
+  const bounds = { statesMax: states, violationsMax: 1 };
+  const all = mutations(base, bounds);
+  const survivors = all.filter((mutation) => !caught(base, mutation, bounds)).map(({ name }) => name);
+  const found = all.length - survivors.length;
+  if (json) printJson({ mutations: all.length, caught: found, survivors });
+  else {
+    const share = ((100 * found) / Math.max(1, all.length)).toFixed(0);
+    process.stdout.write(
+      [`${found} of ${all.length} wrong tables were noticed (${share} %)`, ...survivors, ''].join('\n'),
+    );
+  }
 }
 
 function tell({ states, waiting, depth, ms }: Progressing): void {

@@ -5,6 +5,7 @@ import { reviewBackend } from '../../../explore/back.js';
 import type { FaultKind } from '../../../explore/faults.js';
 import { reviewDriver } from '../../../explore/front-review.js';
 import { Model, type Options } from '../../../explore/model.js';
+import { caught, mutations } from '../../../explore/mutations.js';
 import { type Result, Search } from '../../../explore/search.js';
 import { chaosCase, diagram, linesOf, mermaid, WIDTH_MAX } from '../../../explore/telling.js';
 import { recordAttach } from '../../../explore/tool.js';
@@ -106,4 +107,18 @@ t.test('a path with a death is a case: the request that the dead one would have 
   });
   const { search: made, result } = search({ backend, faults: 1, kinds: ['kill-backend'] });
   t.match(chaosCase(made, result.found[0]!), /^vhost-frontend:store\.request\(.+\)#\d+\/KILL vhost-frontend\/restart$/);
+});
+
+t.test('mutations: only what a search comes to is changed, and it notices most of it', async (t) => {
+  const bounds = { statesMax: 20_000, violationsMax: 1 };
+  const options: Options = { ...BASE, faults: 0, kinds: [] };
+  const all = mutations(options, bounds);
+  const survivors = all.filter((mutation) => !caught(options, mutation, bounds)).map(({ name }) => name);
+  t.ok(all.length > 20, `${all.length} mutations`);
+  t.ok(!all.some(({ name }) => name.includes('[7]')), 'no state that nothing writes');
+  t.ok(
+    all.some(({ name }) => name.startsWith('front rest waiting[2]')) &&
+      !survivors.includes('front rest waiting[2] sizing -> stay'),
+  );
+  t.ok(survivors.length * 2 < all.length, `${survivors.length} of ${all.length}: ${survivors.join('; ')}`);
 });
