@@ -15,7 +15,6 @@ import { createProbe } from '../lib/node/files/probe.js';
 import { REAL_CLOCK } from '../lib/node/process/clock.js';
 import { isRunning, listProcesses, lockName, runPaths } from '../lib/node/process/run-dir.js';
 import { retryOnChange } from '../lib/node/process/wait.js';
-import { POINT } from '../lib/trace/points.js';
 import { lastingStoreClient } from '../lib/xenstore/bus-client.js';
 import type { Toolstack } from '../toolstack/toolstack.js';
 
@@ -38,21 +37,18 @@ export interface SessionOptions {
   readonly runDir: string;
   /** Gives up waiting for servers. */
   readonly signal?: AbortSignal;
-  /** Stands still at `life.start`, before anything is asked of a server, until a controller of gates lets it go. */
-  readonly hold?: boolean;
   /** Leaves what it recorded in the run directory. */
   readonly keepHistory?: boolean;
 }
 
 /** Connects as dom0, waiting for the servers. Rejects with PeerDiedError when aborted first. */
 export async function openSession(options: SessionOptions): Promise<Session> {
-  const { runDir, hold = false } = options;
+  const { runDir } = options;
   const clients: BusClient[] = [];
   const incarnation = Date.now() * 4096 + (process.pid & 4095);
   const historyPath = runPaths.history(runDir, NAME, incarnation);
   const gates = runPaths.gates(runDir, NAME, incarnation);
-  const probe = createProbe({ process: NAME, incarnation, history: historyPath, gates, hold });
-  probe.at(POINT['life.start'], '', process.pid);
+  const probe = createProbe({ process: NAME, incarnation, history: historyPath, gates });
   const connect = async (server: ServerName, signal: AbortSignal = ended): Promise<BusClient> => {
     const client = await ZmqBusClient.connect({
       runDir,
@@ -82,7 +78,6 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   };
   const store = lastingStoreClient(connectStore, probe);
   const close = async (): Promise<void> => {
-    probe.at(POINT['life.stop'], '', process.pid);
     end.abort();
     store.close();
     await Promise.all(clients.map((client) => client.close()));
@@ -128,13 +123,13 @@ export function notifyOf(runDir: string): NotifyMode {
 }
 
 /** The same for a lab that must be running already: a user's mistake otherwise. */
-export async function openRunningSession(runDir: string, hold = false): Promise<Session> {
+export async function openRunningSession(runDir: string): Promise<Session> {
   for (const server of ['hypervisor', 'xenstored']) {
     if (!isRunning(runDir, server)) {
       throw new UserError(`no ${server} runs in ${runDir}: start a lab with xenwire up, or name its --run-dir`);
     }
   }
-  return openSession({ runDir, hold });
+  return openSession({ runDir });
 }
 
 async function dom0Token(runDir: string, signal?: AbortSignal): Promise<string> {

@@ -50,8 +50,6 @@ export interface UpSettings {
   readonly frames?: string;
   /** Uses the processes that run already, and starts none. */
   readonly attach: boolean;
-  /** Our own half, the toolstack, stands still before its first step; the processes that we started do not. */
-  readonly hold: boolean;
   /** CLOCK_MONOTONIC when the command began. */
   readonly startNs: bigint;
 }
@@ -187,8 +185,7 @@ class Run {
   async #showPictures(): Promise<void> {
     // Loaded while the processes start: ZeroMQ takes a while.
     const { openSession } = await import('./session.js');
-    const { hold } = this.#settings;
-    const session = await openSession({ runDir: this.#runDir, signal: this.#abort.signal, keepHistory: true, hold });
+    const session = await openSession({ runDir: this.#runDir, signal: this.#abort.signal, keepHistory: true });
     this.#session = session;
     for (let index = 0; index < this.#settings.guests; index++) await this.#startGuest(session, index);
     this.#display = await session.connect('vhost-gpu');

@@ -72,6 +72,8 @@ export class GuestMachine {
   registers: VirtioMmioDevice | undefined;
   /** Kicks do not reach the device. */
   gpuDeaf = false;
+  /** Runs after each write of a register. */
+  onRegisterWrite: ((offset: number) => void) | undefined;
   /** Runs when a write of the frontend's state has reached the store, inside its transaction. */
   onStateWritten: (state: number) => void = () => {};
   base = 0;
@@ -355,6 +357,7 @@ export class GuestMachine {
     // QEMU's recording has no kicks: they went another way.
     if (offset !== VIRTIO_MMIO_QUEUE_NOTIFY) this.trace.push(`W ${at} 0x${value.toString(16)}`);
     for (const effect of device?.write(offset, size, value) ?? []) this.#perform(effect);
+    this.onRegisterWrite?.(offset);
     return data;
   }
 

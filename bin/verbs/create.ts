@@ -10,7 +10,7 @@ import { type Command, Option } from '../../lib/node/process/cli.js';
 import { STORE_TRANSPORTS, type StoreTransport } from '../../lib/xenstore/channel.js';
 import { createGuest, type Guest } from '../../toolstack/domain.js';
 import { onPath } from '../../toolstack/guest-config.js';
-import { fail, holdOption, labOption } from './common.js';
+import { fail, labOption } from './common.js';
 import { DEFAULT_IMAGE, type GivenImage, readConfig, readImage } from './guest-source.js';
 import { checkNotify, notificationPath } from './path-option.js';
 
@@ -19,14 +19,13 @@ interface CreateOptions {
   readonly image: string;
   readonly path?: NotificationPath;
   readonly process: boolean;
-  readonly hold: boolean;
   readonly wait?: boolean;
   readonly waitForLab?: boolean;
   readonly storeTransport: StoreTransport;
 }
 
 export function register(program: Command): void {
-  holdOption(labOption(program.command('create <config>').description('add a guest to a running lab')))
+  labOption(program.command('create <config>').description('add a guest to a running lab'))
     .option('--image <file>', 'PNG that the guest shows', DEFAULT_IMAGE)
     .option('--path <path>', `how notifications travel: ${NOTIFICATION_PATHS.join(', ')}`, notificationPath)
     .addOption(
@@ -47,8 +46,8 @@ export function register(program: Command): void {
       // Loaded when all is checked: ZeroMQ takes a while.
       const { notifyOf, openRunningSession, openSession } = await import('../../lab/session.js');
       const session = options.waitForLab
-        ? await openSession(options)
-        : await openRunningSession(options.runDir, options.hold);
+        ? await openSession({ runDir: options.runDir })
+        : await openRunningSession(options.runDir);
       try {
         const notify = notifyOf(options.runDir);
         checkNotify(

@@ -1,16 +1,14 @@
 // `xenwire destroy`: takes guests out of a running lab, as `xl destroy` does, their devices through Closing and Closed.
 import type { Command } from '../../lib/node/process/cli.js';
 import { destroyGuest, findGuest, finishUnfinished } from '../../toolstack/domain.js';
-import { fail, holdOption, labOption } from './common.js';
+import { fail, labOption } from './common.js';
 
 export function register(program: Command): void {
-  holdOption(
-    labOption(program.command('destroy <guest>').description('remove a guest, by name or number, from a running lab')),
-  )
+  labOption(program.command('destroy <guest>').description('remove a guest, by name or number, from a running lab'))
     .addHelpText('after', '\nExamples:\n  xenwire destroy gpu-guest\n  xenwire destroy 3')
-    .action(async (name: string, options: { runDir: string; hold: boolean }) => {
+    .action(async (name: string, options: { runDir: string }) => {
       const { openRunningSession } = await import('../../lab/session.js');
-      const session = await openRunningSession(options.runDir, options.hold);
+      const session = await openRunningSession(options.runDir);
       try {
         await session.exclusively(async () => {
           await finishUnfinished(session);

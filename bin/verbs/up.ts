@@ -8,7 +8,7 @@ import { NOTIFY_MODES, type NotifyMode } from '../../lib/core/notify.js';
 import { type Command, EXIT, folder, integerBetween, Option } from '../../lib/node/process/cli.js';
 import { STORE_TRANSPORTS, type StoreTransport } from '../../lib/xenstore/channel.js';
 import { virtioDeviceNumber } from '../../toolstack/guest-config.js';
-import { holdOption, labOption } from './common.js';
+import { labOption } from './common.js';
 import { DEFAULT_CONFIG, DEFAULT_IMAGE, readConfig, readImage } from './guest-source.js';
 import { checkNotify, notificationPaths } from './path-option.js';
 
@@ -26,7 +26,6 @@ interface Options {
   readonly keep?: boolean;
   readonly frames?: string;
   readonly attach?: boolean;
-  readonly hold: boolean;
   readonly storeTransport: StoreTransport;
 }
 
@@ -36,7 +35,7 @@ const GUESTS_MAX = 48;
 const VIRTIO_ID_GPU = 16;
 
 export function register(program: Command): void {
-  holdOption(labOption(program.command('up').description('start a lab, show its pictures, stay until Ctrl-C')))
+  labOption(program.command('up').description('start a lab, show its pictures, stay until Ctrl-C'))
     .option('--config <file>', "the guest's configuration, in the syntax of xl.cfg", DEFAULT_CONFIG)
     .option('--image <file>', 'PNG that the guest shows', DEFAULT_IMAGE)
     .option('--guests <count>', 'guests with a picture each: variations of the image', integerBetween(1, GUESTS_MAX), 1)
@@ -91,7 +90,6 @@ export function register(program: Command): void {
         json: options.json ?? false,
         keep: options.keep ?? false,
         attach: options.attach ?? false,
-        hold: options.hold,
         ...(options.path === undefined ? {} : { paths: options.path }),
         ...(options.pollUs === undefined ? {} : { pollUs: options.pollUs }),
         ...(options.frames === undefined ? {} : { frames: options.frames }),

@@ -36,10 +36,10 @@ export const DEADLINE_MS = {
   devicesClose: 1500,
   /** services/vhost-frontend/devices.ts: giving back what guests did not let go of. */
   devicesAbandon: 1000,
-  /** services/vhost-frontend/server-link.ts: DRIVER_OK waits for a lost device server; then NEEDS_RESET. */
-  deviceServerBack: 1000,
   /** services/vhost-frontend/node/unix-device-server.ts: a foreign server's answer; then its connection is given up. */
   foreignServerAnswer: 2000,
+  /** services/vhost-frontend/virtio-link.ts: a driver resets a device that asks for it; else it is connected anew. */
+  driverResets: 250,
   /** services/vhost-frontend: the event ring of /dev/xen/evtchn was full; the write is tried again. */
   evtchnRetry: 1,
   /** services/vhost-gpu/display-link.ts: a viewer's answer; a guest's control queue waits for it. */

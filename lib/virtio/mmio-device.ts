@@ -106,6 +106,12 @@ export class VirtioMmioDevice {
     return this.#configInterrupt();
   }
 
+  /** A config interrupt whatever the driver has come to: for one at work on registers that were lost under it. */
+  wake(): readonly MmioEffect[] {
+    this.#state.interruptStatus |= VIRTIO_MMIO_INT_CONFIG;
+    return [{ type: 'interrupt' }];
+  }
+
   #configInterrupt(): readonly MmioEffect[] {
     if (!this.live) return NONE;
     this.#state.interruptStatus |= VIRTIO_MMIO_INT_CONFIG;

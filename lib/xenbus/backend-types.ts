@@ -77,8 +77,14 @@ export interface BackState {
 }
 
 export type BackEvent =
-  /** States as just read; 0 for an unreadable one. */
-  | { readonly type: 'look'; readonly front: number; readonly back: number; readonly online: boolean }
+  /** States as just read; 0 for an unreadable one. `spoilt`: the device needs a reset that its driver does not make. */
+  | {
+      readonly type: 'look';
+      readonly front: number;
+      readonly back: number;
+      readonly online: boolean;
+      readonly spoilt?: boolean;
+    }
   | { readonly type: 'done'; readonly value?: number | FrontendKeys }
   | { readonly type: 'failed'; readonly errno: number; readonly text: string };
 
@@ -94,9 +100,15 @@ export type BackEffect =
   | { readonly type: 'readFrontend'; readonly queues: number }
   /**
    * Answer registers at this range. Fails where it meets RAM or another range. `broken`: a driver was at work on
-   * registers that are lost.
+   * registers that are lost. `probing`: and it may sleep in its probe, where no state reaches it until an interrupt does.
    */
-  | { readonly type: 'claimRange'; readonly base: number; readonly size: number; readonly broken: boolean }
+  | {
+      readonly type: 'claimRange';
+      readonly base: number;
+      readonly size: number;
+      readonly broken: boolean;
+      readonly probing: boolean;
+    }
   /** All of these ports, or none. */
   | ({ readonly type: 'bindPort' } & FrontendPorts)
   /** Kicks and calls past this process. */

@@ -180,11 +180,12 @@ export const WORK: BackTables['work'] = {
     done: (state) => hold({ port: state.offer!.port }, 'claiming')(state),
   },
   claiming: {
-    effect: ({ offer, goal }) => ({
+    effect: ({ offer, goal, front }) => ({
       type: 'claimRange',
       base: offer!.base,
       size: MMIO_SIZE,
       broken: goal !== 'begin',
+      probing: goal !== 'begin' && front === S.Initialised,
     }),
     done: (state) => hold({ base: state.offer!.base }, 'wiring')(state),
   },
@@ -297,6 +298,9 @@ const MOVES: Readonly<Record<Exclude<BackMove, 'stay' | 'follow' | 'rest'>, (sta
 /** Phases that a backend does not rest in when it stops. */
 const STOPPING: ReadonlySet<BackRest> = new Set(['waiting', 'connected']);
 
+/** States of a frontend whose driver has the device: another connection is what helps it where its own reset does not come. */
+const IN_USE: ReadonlySet<number> = new Set([S.Initialised, S.Connected]);
+
 /** The resting phase of an own state that the toolstack wrote. */
 const RESTING: Partial<Record<number, BackRest>> = { [S.Closing]: 'closing', [S.Closed]: 'closed' };
 
@@ -331,7 +335,8 @@ function look(state: BackState, phase: BackRest, event: Look, tables: BackTables
       return followFront({ ...seen, phase: closed }, closed, event, tables);
     }
     case 'follow':
-      return state.stopping && STOPPING.has(phase)
+      return (state.stopping && STOPPING.has(phase)) ||
+        (event.spoilt && phase === 'connected' && IN_USE.has(event.front))
         ? enter(MOVES.close(seen), tables)
         : followFront(seen, phase, event, tables);
     default:

@@ -146,8 +146,8 @@ watch callback, the backend answers with 2, and another connection begins: that 
 guests back. A guest that failed by itself, or that began ${FRONT_ATTEMPTS_MAX} connections in a row without reaching 4, stays at 6.
 
 A backend that starts and finds itself at 4 or 5 with the guest at 4 answers registers again (Status reads 0x40, so that
-the driver knows that its state is lost), writes 5, and closes as above. With the guest at 3 it goes on from there; found at
-2, its keys are published already and stay as they are. It never writes a key of the frontend.
+the driver knows that its state is lost), writes 5, and closes as above. With the guest at 3 it does the same, and raises the
+interrupt once, since a driver that sleeps in its probe sees no state; found at 2, its keys are published already and stay as they are. It never writes a key of the frontend.
 
 ## What each end does at rest
 

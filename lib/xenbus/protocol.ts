@@ -226,7 +226,9 @@ export const REVIEW_EDGES: readonly EdgeRule[] = [
     from: [S.Initialising, S.InitWait, S.Connected],
     to: S.Closing,
     by: 'backend',
-    why: 'the frontend closes or broke a rule, or the backend found the device half-way; registers are still answered',
+    why:
+      'the frontend closes or broke a rule, its driver does not reset a device that needs it, or the backend found the ' +
+      'device half-way; registers are still answered',
   },
   {
     side: 'back',

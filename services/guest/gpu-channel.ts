@@ -55,6 +55,10 @@ export class GpuChannel {
     this.#parts = parts;
   }
 
+  get failed(): boolean {
+    return this.#failure !== undefined;
+  }
+
   /** Commands that the device has. */
   get outstanding(): number {
     return this.#parts.queue.outstanding;

@@ -21,6 +21,9 @@ export class GuestStoreOps {
   write(path: string, value: string): Promise<void> {
     return this.vcpu.enter(this.#ops.write(path, value));
   }
+  rm(path: string): Promise<void> {
+    return this.vcpu.enter(this.#ops.rm(path));
+  }
   directory(path: string): Promise<string[]> {
     return this.vcpu.enter(this.#ops.directory(path));
   }

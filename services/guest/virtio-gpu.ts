@@ -65,6 +65,8 @@ export class VirtioGpu implements VirtioDriver {
   #busy: Promise<void> = Promise.resolve();
   #restored: Completion | undefined;
   #removed = false;
+  /** A config interrupt came while probe had no queues yet. */
+  #toldEarly = false;
 
   constructor(parts: GpuParts) {
     this.#parts = parts;
@@ -88,9 +90,12 @@ export class VirtioGpu implements VirtioDriver {
   async probe(device: VirtioMmio): Promise<void> {
     this.#device = device;
     this.#removed = false;
+    this.#toldEarly = false;
     try {
       await device.sharedRegion(VIRTIO_GPU_SHM_ID_HOST_VISIBLE);
       await this.#openQueues(device);
+      // Told before there was a queue: what is set up now goes to registers that forgot it.
+      if (this.#toldEarly && (await device.needsReset())) throw new ErrnoError('ESTALE', 'the device was reset');
       const scanouts = await device.readConfig(VIRTIO_GPU_CONFIG.offset.num_scanouts);
       // Capsets matter to rendering contexts only; Linux reads their number all the same.
       await device.readConfig(VIRTIO_GPU_CONFIG.offset.num_capsets);
@@ -225,20 +230,29 @@ export class VirtioGpu implements VirtioDriver {
     this.#configWork = true;
     this.#parts.vcpu.run(() => {
       this.#configWork = false;
-      this.#exclusive(() => this.#configChangedWork()).catch((error) => {
-        if (isOurBug(error)) throw error;
-        this.#parts.log.error(`display change: ${errorMessage(error)}`);
-      });
+      void this.#changed();
     });
+  }
+
+  async #changed(): Promise<void> {
+    try {
+      // At once, and not in its turn: what has its turn may wait for an answer that will not come any more.
+      if (this.#parts.personality === 'restore') await this.#noticeLoss();
+      await this.#exclusive(() => this.#configChangedWork());
+    } catch (error) {
+      if (isOurBug(error)) throw error;
+      this.#parts.log.error(`display change: ${errorMessage(error)}`);
+    }
   }
 
   /** While probe is still under way: a device that lost its state must not hold it up. */
   configChangedEarly(): void {
     if (this.#parts.personality !== 'restore') return;
-    this.#parts.vcpu.run(() => void this.#lostEarly());
+    this.#toldEarly = true;
+    this.#parts.vcpu.run(() => void this.#noticeLoss());
   }
 
-  async #lostEarly(): Promise<void> {
+  async #noticeLoss(): Promise<void> {
     const device = this.#device;
     if (device !== undefined && this.#control !== undefined && (await device.needsReset())) this.#lost();
   }
@@ -295,6 +309,8 @@ export class VirtioGpu implements VirtioDriver {
       this.#cursor?.close();
       await this.#openQueues(device);
       await device.ready();
+      // Its server is not back yet: the next interrupt says when, and until then a drawing waits for `restored`.
+      if (await device.needsReset()) return this.#lost();
       if (!this.#outputs.answered && this.#outputs.all.length > 0) await this.#askDisplay();
       const channel = this.#channel();
       for (const { framebuffer, scanout } of this.#framebuffers.values()) {
@@ -303,7 +319,10 @@ export class VirtioGpu implements VirtioDriver {
         await this.setMode(scanout, framebuffer);
         await this.update(scanout, framebuffer);
       }
+      if (channel.failed) return; // as below, after the last command
     } catch (error) {
+      // Lost once more in the middle of it: the interrupt that said so brings the next attempt.
+      if (error instanceof ErrnoError && error.code === 'ESTALE') return;
       restored.fail(new ErrnoError('ENODEV', `the device was not restored: ${errorMessage(error)}`));
       throw error;
     }

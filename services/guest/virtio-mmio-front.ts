@@ -88,7 +88,10 @@ export class VirtioMmioFront implements XenbusDriver {
       step = frontStep(info.state, await this.#outcome(device, info, step.effect));
       info.state = step.state;
     }
-    if (before.phase !== 'connected' && info.state.phase === 'connected') this.#parts.onConnected(info.driver!);
+    if (before.phase !== 'connected' && info.state.phase === 'connected') {
+      await device.forgetError();
+      this.#parts.onConnected(info.driver!);
+    }
     if (Object.keys(before.held).length > 0 && Object.keys(info.state.held).length === 0) this.#parts.onReleased();
     if (before.failure === undefined && info.state.failure !== undefined) {
       this.#parts.onFailed(device, info.state.failure.text);

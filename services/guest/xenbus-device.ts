@@ -66,6 +66,7 @@ export class XenbusDevice {
   vanished = false;
   readonly #parts: DeviceParts;
   #state: number = XenbusState.Initialising;
+  #errorWritten = false;
 
   constructor(nodename: string, kind: string, parts: DeviceParts) {
     this.nodename = nodename;
@@ -154,9 +155,17 @@ export class XenbusDevice {
     const { log, probe, store } = this.#parts;
     log.error({ errno, device: this.nodename }, text);
     probe.at(POINT['error.xenbus'], this.nodename, errno);
+    this.#errorWritten = true;
     await store.write(errorKey(this.nodename), `${errno} ${text}`).catch((error: unknown) => {
       log.warn(asErrno(error, 'cannot report it').text);
     });
+  }
+
+  /** The error that was reported is over: unlike Linux's, the node does not stay for people to wonder at. */
+  async forgetError(): Promise<void> {
+    if (!this.#errorWritten) return;
+    this.#errorWritten = false;
+    await this.#parts.store.rm(errorKey(this.nodename)).catch((error: unknown) => asErrno(error, 'error'));
   }
 
   /** xenbus_dev_fatal: the error, then state Closing. */

@@ -80,6 +80,9 @@ export class Device {
   #ioreq: IoreqClient | undefined;
   #memory: DeviceMemory | undefined;
   #link: VirtioLink | undefined;
+  /** Its driver does not reset it though it should. */
+  #spoilt = false;
+  /** Something may stand there: also of an earlier life of this process. */
   #errorWritten = false;
   #unwatched = (): void => {};
   #rested = (): void => {};
@@ -170,11 +173,13 @@ export class Device {
     ]);
     // The toolstack made it anew, for a domain that lives.
     if (parseState(back) === XenbusState.Initialising) this.#guestEnded = false;
+    else if (!this.#lookedAt) this.#errorWritten = true;
     return {
       type: 'look',
       front: this.#guestEnded ? XenbusState.Unknown : parseState(front),
       back: parseState(back),
       online: parseOnline(online),
+      spoilt: this.#spoilt,
     };
   }
 
@@ -239,7 +244,7 @@ export class Device {
         await this.#link!.bindPort(effect);
         return undefined;
       case 'claimRange':
-        await this.#link!.claim(effect.base, effect.size, effect.broken);
+        await this.#link!.claim(effect.base, effect.size, effect);
         return undefined;
       case 'wire':
         await this.#link!.wire();
@@ -302,7 +307,11 @@ export class Device {
       this.#memory = await openDeviceMemory(this.domid, setup.grants, this.#deps);
       const { type, path } = setup;
       const id = { name: `${this.domid}/${this.devid}`, ioreq, memory: this.#memory, type, path };
-      this.#link = new VirtioLink(id, this.#deps);
+      this.#spoilt = false;
+      this.#link = new VirtioLink(id, this.#deps, () => {
+        this.#spoilt = true;
+        this.changed();
+      });
       await Promise.race([this.#link.open(), cancelled]);
     } catch (error) {
       await this.#closeSession();
@@ -365,6 +374,7 @@ export class Device {
     if (stands === to) {
       probe.at(POINT['back.state-written'], path, this.devid, edge(from, to), this.domid);
       log.info({ device: this.#node, from: xenbusStateName(from), to: xenbusStateName(to) }, 'state');
+      if (to === XenbusState.Connected) await this.#forgetError();
     }
     return stands;
   }
@@ -379,8 +389,15 @@ export class Device {
     const { store } = this.#deps;
     await store.unwatch(`${this.#frontend}/${XENBUS_KEY.state}`, this.#watchToken).catch(passOver);
     this.#unwatched();
-    if (this.#errorWritten) await removeWithParents(store, errorKey(this.#node), 'error');
+    await this.#forgetError();
     this.#events.onGone(this.#dirty);
+  }
+
+  /** What went wrong is over. */
+  async #forgetError(): Promise<void> {
+    if (!this.#errorWritten) return;
+    this.#errorWritten = false;
+    await removeWithParents(this.#deps.store, errorKey(this.#node), 'error').catch(passOver);
   }
 }
 

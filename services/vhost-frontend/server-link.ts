@@ -3,8 +3,7 @@
 // here over a loss. Leaves what a loss means to the guest to virtio-link.ts, and transports to device-server.ts.
 
 import type { Clock } from '../../lib/core/clock.js';
-import { DEADLINE_MS } from '../../lib/core/deadlines.js';
-import { assert, DeadlineError, ErrnoError, isOurBug, PeerDiedError, passOver } from '../../lib/core/errors.js';
+import { assert, ErrnoError, isOurBug, PeerDiedError, passOver } from '../../lib/core/errors.js';
 import type { DomId } from '../../lib/core/ids.js';
 import type { BackendRequest } from '../../lib/vhost-user/messages.js';
 import type { DeviceServer, ServerHandle, ServerSession } from './device-server.js';
@@ -33,7 +32,7 @@ export interface ServerLinkEvents {
 
 /**
  * `closed` before the first opening and for good after close(). `refused`: the server that came after a loss would not have the
- * device; the next ready() asks again.
+ * device; ask() does so again.
  */
 type LinkState =
   | { readonly at: 'closed' }
@@ -121,17 +120,9 @@ export class ServerLink {
     }
   }
 
-  /** The session, or the one that is being opened after a loss, for a while. Rejects with DeadlineError. */
-  async ready(): Promise<ServerSession> {
-    const state = this.#state;
-    if (state.at === 'open') return state.session;
-    if (state.at === 'closed') throw new ErrnoError('ENODEV', `device ${this.#name} is gone`);
-    const opening = state.at === 'opening' ? state.opening : this.open();
-    return new Promise((resolve, reject) => {
-      const late = () => reject(new DeadlineError(`no device server within ${DEADLINE_MS.deviceServerBack} ms`));
-      const timer = this.#deps.clock.after(DEADLINE_MS.deviceServerBack, late);
-      opening.then(resolve, reject).finally(() => timer.cancel());
-    });
+  /** The driver wants the device: a server that refused it is asked again. onBack() or onRefused() follows. */
+  ask(): void {
+    if (this.#state.at === 'refused') this.#reopen();
   }
 
   /** Gives up the session; one that is still being opened closes by itself. */
@@ -146,9 +137,12 @@ export class ServerLink {
   #lost(giveBack: () => void): void {
     this.#state = { at: 'refused' };
     giveBack();
-    const next = this.open();
+    this.#reopen();
     this.#events.onLost();
-    next.then(
+  }
+
+  #reopen(): void {
+    this.open().then(
       () => this.#events.onBack(),
       (error: unknown) => {
         if (isOurBug(error)) this.#deps.onFailure(error);

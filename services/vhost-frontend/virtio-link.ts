@@ -4,6 +4,8 @@
 // the session through the server's deaths to server-link.ts, the order of accesses to registers.ts, wires to paths.ts.
 
 import type { Remote } from '../../lib/core/bus.js';
+import type { Timer } from '../../lib/core/clock.js';
+import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { assert, ErrnoError, errorMessage, isOurBug } from '../../lib/core/errors.js';
 import type { EvtchnPort } from '../../lib/core/ids.js';
 import type { Log } from '../../lib/core/log.js';
@@ -62,16 +64,21 @@ export class VirtioLink {
   readonly #deps: LinkDeps;
   readonly #id: LinkId;
   readonly #server: ServerLink;
+  readonly #onSpoilt: () => void;
   #state: LinkState = { at: 'unbound' };
+  #wakeOnWire = false;
+  /** Until the driver resets a device that asked for it. */
+  #patience: Timer | undefined;
 
-  constructor(id: LinkId, deps: LinkDeps) {
+  /** `onSpoilt`: the device needs a reset, and its driver does not make it. */
+  constructor(id: LinkId, deps: LinkDeps, onSpoilt: () => void) {
     this.#id = id;
     this.#deps = deps;
+    this.#onSpoilt = onSpoilt;
     const { name, type, ioreq } = id;
     this.#server = new ServerLink({ name, type, domid: ioreq.domid }, deps, {
       onLost: () => this.#serverLost(),
-      // A driver that has given up meanwhile is asked once more.
-      onBack: () => this.#claimed?.registers.device.needsReset && this.#needsReset(),
+      onBack: () => this.#serverBack(),
       onRefused: (what, error) => this.#refused(what, error),
       onConfigChanged: (config) => this.#claimed?.registers.apply(this.#claimed.registers.device.configChanged(config)),
       onRingError: (ring) => {
@@ -124,8 +131,11 @@ export class VirtioLink {
     if (refused !== undefined) throw refused.reason;
   }
 
-  /** Answers registers from here on. `broken`: a driver was at work on registers that are lost. */
-  async claim(base: number, size: number, broken: boolean): Promise<void> {
+  /**
+   * Answers registers from here on. `broken`: a driver was at work on registers that are lost; `probing`: it is told by an
+   * interrupt, once there are wires for one, since it may sleep in its probe.
+   */
+  async claim(base: number, size: number, { broken, probing }: { broken: boolean; probing: boolean }): Promise<void> {
     const { ports } = this.#in('bound');
     const { type, ioreq, memory, path } = this.#id;
     const model = {
@@ -140,6 +150,7 @@ export class VirtioLink {
     } as const;
     const { onFailure } = this.#deps;
     const registers = new Registers(model, this.#server.config, { broken, onFailure }, (effect) => this.#do(effect));
+    this.#wakeOnWire = probing;
     // Accesses may come before the range is acknowledged.
     this.#state = { at: 'claimed', ports, base, registers };
     try {
@@ -152,6 +163,7 @@ export class VirtioLink {
 
   async unclaim(): Promise<void> {
     const { ports, base, registers } = this.#in('claimed');
+    this.#patience?.cancel();
     try {
       await this.#id.ioreq.removeRange(base);
     } finally {
@@ -167,14 +179,17 @@ export class VirtioLink {
     const wires = new Wires(path, { ioreq, base: claimed.base, ...claimed.ports }, this.#deps, () => this.#called());
     this.#state = { ...claimed, at: 'wired', wires };
     const { session } = this.#server;
-    if (session === undefined) return;
     try {
-      await wires.attach(session);
+      if (session !== undefined) await wires.attach(session);
     } catch (error) {
-      if (this.#server.session !== session && !isOurBug(error)) return; // it ended meanwhile
-      this.#state = claimed;
-      throw error;
+      // It may have ended meanwhile.
+      if (this.#server.session === session || isOurBug(error)) {
+        this.#state = claimed;
+        throw error;
+      }
     }
+    const { device } = claimed.registers;
+    if (this.#wakeOnWire && device.needsReset) claimed.registers.apply(device.wake());
   }
 
   /** No kick reaches the device server any more, and it touches no guest memory. */
@@ -219,6 +234,7 @@ export class VirtioLink {
       case 'activate':
         return this.#activate(effect);
       case 'reset':
+        this.#patience?.cancel();
         return this.#reset();
       case 'stopQueue':
         return this.#tell('stop of a queue', async ({ frontend }) => {
@@ -270,8 +286,14 @@ export class VirtioLink {
   }
 
   async #activate({ features, queues }: Extract<MmioEffect, { type: 'activate' }>): Promise<void> {
+    const { session } = this.#server;
+    if (session === undefined) {
+      // The driver goes on, and finds that it needs a reset: it is told so once there is a server to make it for.
+      this.#claimed?.registers.device.setNeedsReset();
+      this.#server.ask();
+      return;
+    }
     try {
-      const session = await this.#server.ready();
       const wires = this.#wires;
       if (wires === undefined) throw new ErrnoError('ENODEV', 'the device is closing');
       await wires.attach(session);
@@ -328,9 +350,17 @@ export class VirtioLink {
     wires.raise();
   }
 
+  /** The driver is told that it is to reset the device. One that does not, though it could, has the device connected anew. */
   #needsReset(): void {
+    const { clock } = this.#deps;
     const registers = this.#claimed?.registers;
-    registers?.apply(registers.device.setNeedsReset());
+    if (registers === undefined) return;
+    registers.apply(registers.device.setNeedsReset());
+    this.#patience?.cancel();
+    if (this.#server.session !== undefined)
+      this.#patience = clock.after(DEADLINE_MS.driverResets, () => {
+        if (registers === this.#claimed?.registers && registers.device.needsReset) this.#onSpoilt();
+      });
   }
 
   #serverLost(): void {
@@ -338,7 +368,15 @@ export class VirtioLink {
     log.warn({ device: this.#id.name }, 'its device server ended');
     // It may have died with an event half raised: the hypervisor finishes that when its descriptors are taken back.
     this.#wires?.detach().catch(onFailure);
-    this.#needsReset();
+    // Before DRIVER_OK the server has nothing of the driver's that could be lost.
+    if (this.#claimed?.registers.device.live) this.#needsReset();
+  }
+
+  #serverBack(): void {
+    const device = this.#claimed?.registers.device;
+    device?.setConfig(this.#server.config);
+    // A driver that has reset the device meanwhile, or waited, is asked once more.
+    if (device?.needsReset) this.#needsReset();
   }
 
   /** The device server, or the hypervisor for it, did not do something: that is the device's affair. A bug of ours is thrown. */

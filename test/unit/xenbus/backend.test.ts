@@ -223,3 +223,36 @@ t.test('when this process stops, connections close in order and none begins', as
   fresh.state = { ...fresh.state, stopping: true };
   t.same(fresh.settle().order, []);
 });
+
+t.test('a device whose driver does not reset it is closed while a driver has it, and connected anew', async (t) => {
+  for (const front of [S.Initialised, S.Connected, S.Closed]) {
+    const w = new World(S.Initialising, S.Initialising).settle();
+    w.spoilt = true;
+    t.equal(w.settle().back, S.InitWait, 'before there is a driver it means nothing');
+    w.spoilt = false;
+    w.front = S.Initialised;
+    w.settle().front = front;
+    w.spoilt = true;
+    // One that has let go already needs no 5.
+    t.equal(w.settle().back, front === S.Closed ? S.Closed : S.Closing, `frontend at ${front}`);
+    w.spoilt = false; // the next session is of another device
+    w.front = S.Closed;
+    t.equal(w.settle().back, S.Closed);
+    w.front = S.Initialising;
+    t.equal(w.settle().back, S.InitWait);
+  }
+});
+
+t.test('a driver that may sleep in its probe is to be woken, one that is past it is not', async (t) => {
+  for (const [front, probing] of [
+    [S.Initialised, true],
+    [S.Connected, false],
+    [S.Closing, false],
+  ] as const) {
+    const w = new World(S.Connected, front).settle();
+    t.match(
+      w.effects.find(({ type }) => type === 'claimRange'),
+      { broken: true, probing },
+    );
+  }
+});

@@ -1,5 +1,6 @@
 // The guest kernel when its display is lost, reset or changed.
 import t from 'tap';
+import { VIRTIO_MMIO_SHM_SEL, VIRTIO_MMIO_STATUS } from '../../../../lib/layout/virtio-mmio.js';
 import { DATA_KEY } from '../../../../lib/layout/xenbus.js';
 import { DOMID, rgbOf, testPicture } from '../../../../testkit/guest-machine.js';
 import { machineOf } from '../../../../testkit/kept-machine.js';
@@ -65,6 +66,80 @@ t.test('a device lost during its probe does not hold the handshake up', async (t
   t.equal(Buffer.compare(Buffer.from(machine.shown()!.rgb), Buffer.from(rgbOf(picture))), 0);
   t.end();
 });
+
+t.test('a device whose server is away after its reset is reset again when it is back', async (t) => {
+  const picture = testPicture(64, 64);
+  const { machine, nothingHeld } = machineOf({ picture });
+  await machine.connect();
+  // DRIVER_OK finds no server: the driver is told when there is one.
+  machine.onRegisterWrite = (offset) => {
+    if (offset === VIRTIO_MMIO_STATUS && machine.registers!.live) machine.registers!.setNeedsReset();
+  };
+  machine.loseDevice();
+  await machine.settle();
+  t.equal(machine.registers?.needsReset, true);
+  const tried = machine.trace.length;
+  machine.clock.advance(60_000);
+  await machine.settle();
+  t.equal(machine.trace.length, tried, 'it waits without trying again, however long');
+  t.equal(machine.read(`${HOME}/${DATA_KEY.failure}`), 'ENOENT');
+  machine.onRegisterWrite = undefined;
+  machine.loseDevice();
+  await machine.settle();
+  t.equal(machine.registers?.needsReset, false);
+  t.equal(Buffer.compare(Buffer.from(machine.shown()!.rgb), Buffer.from(rgbOf(picture))), 0);
+  machine.setBack(5);
+  await machine.settle();
+  nothingHeld(t);
+  t.end();
+});
+
+t.test('a device lost again while it is restored is restored', async (t) => {
+  const picture = testPicture(64, 64);
+  const { machine } = machineOf({ picture });
+  machine.provision();
+  machine.boot();
+  await machine.settle();
+  machine.backendOffers();
+  await machine.settle();
+  machine.backendConnects();
+  machine.gpuDeaf = true;
+  await machine.settle();
+  machine.loseDevice();
+  await machine.settle();
+  t.equal(machine.front, 4, 'connected without display info, which the restoring asks for');
+  t.equal(machine.registers?.needsReset, false);
+  machine.gpuDeaf = false;
+  machine.loseDevice();
+  await machine.settle();
+  t.equal(machine.read(`${HOME}/${DATA_KEY.frame}`), '1', 'without a wait for the answer that was lost');
+  t.equal(Buffer.compare(Buffer.from(machine.shown()!.rgb), Buffer.from(rgbOf(picture))), 0);
+  t.end();
+});
+
+t.test(
+  'a probe whose registers forget it before there is a queue gives up, and another connection is made',
+  async (t) => {
+    const { machine } = machineOf();
+    machine.provision();
+    machine.boot();
+    await machine.settle();
+    machine.backendOffers();
+    await machine.settle();
+    // Between FEATURES_OK and the first queue, as by a backend that found the device half-way.
+    machine.onRegisterWrite = (offset) => {
+      if (offset !== VIRTIO_MMIO_SHM_SEL) return;
+      machine.onRegisterWrite = undefined;
+      machine.registers!.setNeedsReset();
+      machine.performAll(machine.registers!.wake());
+    };
+    machine.backendConnects();
+    await machine.settle();
+    t.equal(machine.front, 6, 'without a wait for display info');
+    t.match(machine.read(`${HOME}/error/device/virtio-mmio/0/error`), /the device was reset/);
+    t.end();
+  },
+);
 
 t.test("Linux's driver leaves a lost device lost", async (t) => {
   const { machine, nothingHeld } = machineOf({ personality: 'linux' });

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { DEADLINE_MS } from '../../../../lib/core/deadlines.js';
 import { ErrnoError } from '../../../../lib/core/errors.js';
 import { DomId } from '../../../../lib/core/ids.js';
 import { VHOST_USER_REQUEST } from '../../../../lib/layout/vhost-user.js';
@@ -200,22 +201,47 @@ t.test('the loss of the device server asks for a reset, and the next server serv
   t.same(lab.failures, []);
 });
 
-t.test('DRIVER_OK waits a while for a server, then the device needs a reset; nothing hangs', async (t) => {
+t.test(
+  'DRIVER_OK waits for no server: the driver is told once there is one that it is to reset the device',
+  async (t) => {
+    const lab = await new Dom0Lab().start();
+    const { domain, vcpu } = lab.guest();
+    const port = await lab.connect(domain);
+    lab.server.kill();
+    await lab.until('the loss', () => lab.ledger.held.every(({ what }) => what !== 'session'));
+    t.equal(await status(lab, vcpu), 0, 'a driver that has not begun has nothing to lose');
+    await drive(lab, vcpu);
+    t.equal(await status(lab, vcpu), 0x4f);
+    t.notOk(vcpu.shared.pending(port), 'a driver that is told at once would reset it at once, without end');
+    lab.server.start();
+    await lab.until('the driver to be asked', () => vcpu.shared.pending(port));
+    await drive(lab, vcpu);
+    t.equal(await status(lab, vcpu), 0xf);
+    t.equal(lab.server.devices.get(NAME)!.running.size, 2);
+    lab.clock.advance(DEADLINE_MS.driverResets);
+    t.equal(await lab.back(1), '4', 'and is left in peace once it has');
+  },
+);
+
+t.test('a driver that does not reset a device that asks for it is connected anew', async (t) => {
   const lab = await new Dom0Lab().start();
   const { domain, vcpu } = lab.guest();
-  const port = await lab.connect(domain);
-  lab.server.kill();
-  const driven = drive(lab, vcpu);
-  await lab.until('DRIVER_OK to wait', () => lab.clock.waiting > 0);
-  lab.clock.advance(1000);
-  await driven;
-  t.equal(await status(lab, vcpu), 0x4f);
-  vcpu.shared.take();
-  lab.server.start();
-  await lab.until('the driver to be asked once more', () => vcpu.shared.pending(port));
+  await lab.connect(domain);
   await drive(lab, vcpu);
-  t.equal(await status(lab, vcpu), 0xf);
-  t.equal(lab.server.devices.get(NAME)!.running.size, 2);
+  lab.server.kill();
+  await lab.until('NEEDS_RESET', async () => (await status(lab, vcpu)) === 0x4f);
+  lab.clock.advance(10 * DEADLINE_MS.driverResets);
+  t.equal(await lab.back(1), '4', 'as long as there is no server another connection would not help');
+  lab.server.start();
+  await lab.until('its patience to begin', () => lab.clock.waiting > 0);
+  lab.clock.advance(DEADLINE_MS.driverResets);
+  await lab.untilBack(5, 1);
+  t.equal(await status(lab, vcpu), 0x4f, 'registers are answered while it closes');
+  await lab.front(1, { state: 6 });
+  await lab.untilBack(6, 1);
+  await lab.front(1, { state: 1 });
+  await lab.untilBack(2, 1);
+  t.same(lab.failures, []);
 });
 
 t.test('a driver whose rings lie nowhere gets NEEDS_RESET', async (t) => {
