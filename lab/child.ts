@@ -12,9 +12,11 @@ export type Program = 'hypervisor' | 'xenstored' | 'vhost-gpu' | 'vhost-frontend
 export interface Exit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** Its last words on standard error, one line. */
+  /** Its last words on standard error, one line; of one that was declared dead, why. */
   readonly reason: string;
 }
+
+const DECLARED_DEAD = 'it did not answer';
 
 /** What is kept of a process's standard error. */
 const STDERR_BYTES_MAX = 8192;
@@ -33,12 +35,22 @@ export class LabProcess {
   readonly exited: Promise<Exit>;
   #exit: Exit | undefined;
   #stopping = false;
+  /** Resolves once it has said that it is ready, in a lab with restarts; never for one that ends before. */
+  readonly ready: Promise<void>;
+  #nowReady!: () => void;
+  #wasReady = false;
+  /** Questions since its last answer. */
+  #missed = 0;
+  #declaredDead: string | undefined;
   readonly #child: ChildProcess;
 
   constructor(program: Program, label: string, args: readonly string[]) {
     this.label = label;
+    this.ready = new Promise((resolve) => {
+      this.#nowReady = resolve;
+    });
     this.#child = spawn(process.execPath, ['--enable-source-maps', builtProgram(program), ...args], {
-      stdio: ['pipe', 'ignore', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe'],
       // A session of its own: what a terminal or a process manager sends to our group is for us to act on, in order.
       detached: true,
       env: { ...process.env, XENWIRE_SUPERVISED: String(process.pid) },
@@ -46,12 +58,16 @@ export class LabProcess {
     this.pid = this.#child.pid ?? 0;
     let text = '';
     this.#child.stdin?.on('error', () => {}); // it ended: 'close' follows
+    // Its standard output carries answers and nothing else.
+    this.#child.stdout?.on('data', () => {
+      this.#missed = 0;
+    });
     this.#child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
       text = (text + chunk).slice(-STDERR_BYTES_MAX);
     });
     this.exited = new Promise((resolve) => {
       const ended = (code: number | null, signal: NodeJS.Signals | null): void => {
-        this.#exit = { code, signal, reason: lastWords(text) };
+        this.#exit = { code, signal, reason: this.#declaredDead ?? lastWords(text) };
         resolve(this.#exit);
       };
       this.#child.on('error', (error) => {
@@ -70,6 +86,29 @@ export class LabProcess {
   /** Whether we asked it to end: only other ends are failures. */
   get stopping(): boolean {
     return this.#stopping;
+  }
+
+  get wasReady(): boolean {
+    return this.#wasReady;
+  }
+
+  nowReady(): void {
+    this.#wasReady = true;
+    this.#nowReady();
+  }
+
+  /** Asks for an answer; returns how many questions in a row it owes one for. */
+  ask(): number {
+    // While it starts it may load for long; and one that is ending owes nothing.
+    if (!this.#wasReady || this.#stopping || this.#exit !== undefined) return 0;
+    this.#child.stdin?.write('\n');
+    return this.#missed++;
+  }
+
+  /** Kills it because it does not answer; its end says so. */
+  declareDead(afterMs: number): void {
+    this.#declaredDead ??= `${DECLARED_DEAD} for ${afterMs / 1000} s`;
+    this.#child.kill('SIGKILL');
   }
 
   /** From now on its end is expected. */
@@ -106,6 +145,7 @@ function lastWords(text: string): string {
 
 /** How a process ended, as the end of a sentence that begins with its name. */
 export function howItEnded({ code, signal, reason }: Exit): string {
+  if (signal !== null && reason.startsWith(DECLARED_DEAD)) return `was killed: ${reason}`;
   if (signal !== null) return `was killed by ${signal}`;
   const words = reason.replace(/^\S+ ends: /, '');
   return `ended with status ${code}${words === '' ? '' : `: ${words}`}`;

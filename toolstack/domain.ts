@@ -158,6 +158,19 @@ async function removeTraces(toolstack: Toolstack, domid: number, name: string | 
   await removeNodeAndEmptyParents(store, `${UNFINISHED}/${name}`);
 }
 
+/** Gives a guest that is kept another name, so that its successor can have it (xl.cfg(5), rename-restart). */
+export async function renameGuest(toolstack: Toolstack, guest: Guest, name: string): Promise<void> {
+  const { store, hypervisor } = toolstack;
+  await store.transaction(async (tx) => {
+    const vm = await readNode(tx, `${homePath(guest.domid)}/vm`);
+    await tx.write(`${homePath(guest.domid)}/name`, name);
+    if (vm?.startsWith(vmPath(''))) await tx.write(`${vm}/name`, name);
+  });
+  await hypervisor.domctl_rename({ domid: guest.domid, name });
+  // No process is to begin running a guest that is kept as it ended.
+  toolstack.tokens.remove(guest.name);
+}
+
 /**
  * Removes the guests that an earlier call left half made or half removed, and what is left of domains that went without a
  * toolstack. Returns the names of the former.

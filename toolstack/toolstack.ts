@@ -32,6 +32,10 @@ export interface Toolstack {
     | 'evtchn_alloc_unbound'
     | 'hvm_set_param'
     | 'dm_evtchn_raise'
+    | 'domctl_rename'
+    | 'dm_remote_shutdown'
+    | 'privcmd_map_foreign'
+    | 'privcmd_unmap_foreign'
   >;
   readonly store: StoreClient;
   readonly clock: Clock;

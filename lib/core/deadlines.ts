@@ -18,6 +18,14 @@ export const DEADLINE_MS = {
   failedProcessStop: 800,
   /** lab/supervisor.ts: the reaping of the process whose end explains that of another. */
   causeOfEnd: 1000,
+  /** lab/supervisor.ts: between two questions whether a process still answers. */
+  heartbeat: 1000,
+  /** lab/up.ts: a process that answers no question for so long counts as dead, is killed and replaced. */
+  processAnswer: 10_000,
+  /** lab/host.ts: the processes of a host whose hypervisor ended, to end by themselves; then SIGKILL. */
+  hostEnd: 2000,
+  /** bin, services: a wait that lasts longer says what it waits for. */
+  silence: 1000,
   /** lab/claim.ts: the processes of a supervisor that was killed, to end by themselves. */
   orphansEnd: 5000,
   /** lab/interruption.ts: signals within this count as one Ctrl-C, which a terminal and a shell may both send. */

@@ -306,7 +306,9 @@ class RunningService<Options> {
       followSupervisor();
       process.stdin.on('end', () => void this.#stop('the supervisor ended'));
       process.stdin.on('error', () => void this.#stop('the supervisor ended'));
-      process.stdin.resume();
+      // What it sends are questions whether we still run: our answer says that our event loop turns.
+      process.stdin.on('data', (question) => process.stdout.write(question));
+      process.stdout.on('error', () => {}); // the supervisor ended: standard input says so
       process.stdin.unref?.();
     }
     process.on('uncaughtException', (error) => void this.#crash(error));
