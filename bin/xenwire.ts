@@ -15,6 +15,7 @@ import { command, EXIT, runCommand } from '../lib/node/process/cli.js';
 import { guardOutput } from '../lib/node/process/output.js';
 import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
 import { register as registerChaos } from './verbs/chaos.js';
+import { register as registerCompletion } from './verbs/completion.js';
 import { register as registerCreate } from './verbs/create.js';
 import { register as registerDestroy } from './verbs/destroy.js';
 import { register as registerExplore } from './verbs/explore.js';
@@ -48,6 +49,7 @@ for (const register of [
   registerLatency,
   registerChaos,
   registerReplay,
+  registerCompletion,
   registerServices,
 ]) {
   register(program);

@@ -4,23 +4,53 @@ import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { GuestFailedError, UserError } from '../lib/core/errors.js';
 import { mismatchedPixels, overBlack, type Picture } from '../lib/core/picture.js';
 import type { BusClient } from '../lib/core/service.js';
-import { DATA_KEY, homePath } from '../lib/layout/xenbus.js';
+import { backendPath, DATA_KEY, frontendPath, homePath, XENBUS_KEY, xenbusStateName } from '../lib/layout/xenbus.js';
 import { readPng } from '../lib/node/files/png.js';
+import { saidIfSlow } from '../lib/node/process/wait.js';
+import { listDevices, RELEASE_DOMAIN } from '../toolstack/device.js';
+import { listGuests } from '../toolstack/domain.js';
 import { readNode, type Toolstack, whenStore } from '../toolstack/toolstack.js';
 
-/** Resolves once the guest's first frame is shown. Rejects with GuestFailedError, or DeadlineError. */
+/**
+ * Resolves once the guest's first frame is shown. Rejects with GuestFailedError, also when its domain has ended, or
+ * DeadlineError. When it takes long, `say` is told what has come of its device so far.
+ */
 export async function firstFrame(
   toolstack: Toolstack,
   guest: { domid: number; name: string },
   deadlineMs: number = DEADLINE_MS.firstFrame,
+  say: (sentence: string) => void = () => {},
 ): Promise<void> {
   const home = homePath(guest.domid);
   const folder = DATA_KEY.frame.slice(0, DATA_KEY.frame.lastIndexOf('/'));
-  await whenStore(toolstack, `${home}/${folder}`, deadlineMs, async () => {
+  const shown = whenStore(toolstack, [`${home}/${folder}`, RELEASE_DOMAIN], deadlineMs, async () => {
     const failure = await readNode(toolstack.store, `${home}/${DATA_KEY.failure}`);
     if (failure !== undefined) throw new GuestFailedError(`guest ${guest.name}: ${failure}`);
-    return (await readNode(toolstack.store, `${home}/${DATA_KEY.frame}`)) === '1' ? true : undefined;
+    if ((await readNode(toolstack.store, `${home}/${DATA_KEY.frame}`)) === '1') return true;
+    const info = (await listGuests(toolstack)).find(({ domid }) => domid === guest.domid);
+    if (info !== undefined && info.state !== 'shutdown') return undefined;
+    throw new GuestFailedError(`guest ${guest.name} (domain ${guest.domid}) ended before it showed anything`);
   });
+  await saidIfSlow(shown, () => {
+    // What cannot be asked now is not worth a word: the wait itself tells why.
+    tellProgress(toolstack, guest).then(say, () => {});
+  });
+}
+
+async function tellProgress(toolstack: Toolstack, guest: { domid: number; name: string }): Promise<string> {
+  const waiting = `waiting for the first frame of guest ${guest.name}`;
+  const info = (await listGuests(toolstack)).find(({ domid }) => domid === guest.domid);
+  if (info?.state === 'running' && !info.attached) {
+    return `${waiting}: no process runs it yet: xenwire guest --name ${guest.name}`;
+  }
+  const states = (await listDevices(toolstack, guest.domid)).map(async (id) => {
+    const state = async (path: string): Promise<string> => {
+      const value = await readNode(toolstack.store, `${path}/${XENBUS_KEY.state}`);
+      return value === undefined ? 'gone' : xenbusStateName(Number(value));
+    };
+    return `device ${id.devid} is ${await state(frontendPath(id))} at its frontend, ${await state(backendPath(id))} at its backend`;
+  });
+  return [waiting, ...(await Promise.all(states))].join(': ');
 }
 
 export interface ShownFrame {

@@ -23,8 +23,8 @@ export const NO_DEATHS: DeathRecord = { early: 0, ns: [] };
 
 /** A process that never becomes ready is tried this often, after waits that double from the first to the last. */
 const EARLY_MAX = 6;
-const EARLY_WAIT_MS = 100;
-const EARLY_WAIT_MS_MAX = 2000;
+const EARLY_PAUSE_MS = 100;
+const EARLY_PAUSE_MS_MAX = 2000;
 /** One that becomes ready and dies is started again at once, but not without end: it takes some 0.3 s to start. */
 const RECENT_MAX = 120;
 const RECENT_NS = 60_000_000_000n;
@@ -37,7 +37,7 @@ export function afterDeath(record: DeathRecord, { ns, wasReady }: Death): { reco
   if (early > EARLY_MAX) return { record: next, verdict: giveUp(`it died ${early} times before it was ready`) };
   if (recent.length > RECENT_MAX)
     return { record: next, verdict: giveUp(`it died ${recent.length} times in a minute`) };
-  const delayMs = early < 2 ? 0 : Math.min(EARLY_WAIT_MS * 2 ** (early - 2), EARLY_WAIT_MS_MAX);
+  const delayMs = early < 2 ? 0 : Math.min(EARLY_PAUSE_MS * 2 ** (early - 2), EARLY_PAUSE_MS_MAX);
   return { record: next, verdict: { kind: 'restart', delayMs } };
 }
 

@@ -13,10 +13,11 @@ import { bellName, bellPaths } from '../lib/node/bell/bell.js';
 import { ZmqBusClient } from '../lib/node/bus/client.js';
 import { createProbe } from '../lib/node/files/probe.js';
 import { REAL_CLOCK } from '../lib/node/process/clock.js';
-import { isRunning, listProcesses, lockName, runPaths } from '../lib/node/process/run-dir.js';
-import { retryOnChange } from '../lib/node/process/wait.js';
+import { listProcesses, lockName, runPaths, waitingFor } from '../lib/node/process/run-dir.js';
+import { retryOnChange, saidIfSlow } from '../lib/node/process/wait.js';
 import { lastingStoreClient } from '../lib/xenstore/bus-client.js';
 import type { Toolstack } from '../toolstack/toolstack.js';
+import { requireLab } from './running.js';
 
 /** Of a toolstack's process on the bus and in traces, and of the lock. */
 const NAME = 'toolstack';
@@ -37,6 +38,8 @@ export interface SessionOptions {
   readonly runDir: string;
   /** Gives up waiting for servers. */
   readonly signal?: AbortSignal;
+  /** Told what is waited for, when it takes long; left out: a line on standard error. */
+  readonly say?: (sentence: string) => void;
   /** Leaves what it recorded in the run directory. */
   readonly keepHistory?: boolean;
 }
@@ -44,13 +47,14 @@ export interface SessionOptions {
 /** Connects as dom0, waiting for the servers. Rejects with PeerDiedError when aborted first. */
 export async function openSession(options: SessionOptions): Promise<Session> {
   const { runDir } = options;
+  const say = options.say ?? ((sentence: string) => void process.stderr.write(`xenwire: ${sentence}\n`));
   const clients: BusClient[] = [];
   const incarnation = Date.now() * 4096 + (process.pid & 4095);
   const historyPath = runPaths.history(runDir, NAME, incarnation);
   const gates = runPaths.gates(runDir, NAME, incarnation);
   const probe = createProbe({ process: NAME, incarnation, history: historyPath, gates });
   const connect = async (server: ServerName, signal: AbortSignal = ended): Promise<BusClient> => {
-    const client = await ZmqBusClient.connect({
+    const connecting = ZmqBusClient.connect({
       runDir,
       signal,
       name: NAME,
@@ -61,6 +65,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       probe,
       onActivity: () => {},
     });
+    const client = await saidIfSlow(connecting, () => say(waitingFor(server, runDir)));
     if (client === undefined) throw new PeerDiedError(server);
     clients.push(client);
     return client;
@@ -110,7 +115,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       write: (guest, text) => writeFileSync(runPaths.guestToken(runDir, guest), text, { mode: 0o600 }),
       remove: (guest) => rmSync(runPaths.guestToken(runDir, guest), { force: true }),
     },
-    exclusively: (sequence) => exclusively(runDir, sequence),
+    exclusively: (sequence) => exclusively(runDir, say, sequence),
     close,
   };
 }
@@ -124,11 +129,7 @@ export function notifyOf(runDir: string): NotifyMode {
 
 /** The same for a lab that must be running already: a user's mistake otherwise. */
 export async function openRunningSession(runDir: string): Promise<Session> {
-  for (const server of ['hypervisor', 'xenstored']) {
-    if (!isRunning(runDir, server)) {
-      throw new UserError(`no ${server} runs in ${runDir}: start a lab with xenwire up, or name its --run-dir`);
-    }
-  }
+  requireLab(runDir);
   return openSession({ runDir });
 }
 
@@ -140,9 +141,12 @@ async function dom0Token(runDir: string, signal?: AbortSignal): Promise<string> 
   return token;
 }
 
-async function exclusively<T>(runDir: string, sequence: () => Promise<T>): Promise<T> {
+async function exclusively<T>(runDir: string, say: (sentence: string) => void, sequence: () => Promise<T>): Promise<T> {
   const path = runPaths.lock(runDir, NAME);
-  const lock = await retryOnChange(path, () => lockName(runDir, NAME), AbortSignal.timeout(DEADLINE_MS.toolstackLock));
+  const taking = retryOnChange(path, () => lockName(runDir, NAME), AbortSignal.timeout(DEADLINE_MS.toolstackLock));
+  const lock = await saidIfSlow(taking, () =>
+    say(`waiting for another xenwire command that changes guests in ${runDir}`),
+  );
   if (lock === undefined) throw new UserError('another xenwire command is changing guests and does not end');
   try {
     return await sequence();

@@ -201,10 +201,12 @@ export class Lab {
     return [...found.flat(), ...(await this.#awaitOtherGuests())];
   }
 
-  /** Guests that `xenwire create` started are no children of ours: the registry tells when they have ended. */
+  /** Guests that `xenwire create` started, and their monitors, are no children of ours: the registry tells when they have ended. */
   async #awaitOtherGuests(): Promise<string[]> {
     const living = (): ProcessEntry[] =>
-      listProcesses(this.#settings.runDir).filter(({ name, state }) => name.startsWith('guest-') && state !== 'dead');
+      listProcesses(this.#settings.runDir).filter(
+        ({ name, state }) => /^(guest|monitor)-/.test(name) && state !== 'dead',
+      );
     const signal = AbortSignal.timeout(DEADLINE_MS.processStop);
     const anyFile = join(this.#settings.runDir, 'proc', '*');
     await retryOnChange(anyFile, () => (living().length === 0 ? true : undefined), signal);
@@ -216,6 +218,16 @@ export class Lab {
     this.#end();
     const all = [...this.guests.values(), ...this.services.values()];
     await Promise.all(all.map((process_) => process_.stop(DEADLINE_MS.failedProcessStop)));
+  }
+
+  /** After the hypervisor's end: the others end by themselves within the deadline, or are killed. */
+  async hostDown(): Promise<void> {
+    this.#end();
+    const all = [...this.guests.values(), ...this.services.values()];
+    const late = new Promise<'late'>((resolve) => setTimeout(resolve, DEADLINE_MS.hostEnd, 'late').unref());
+    if ((await Promise.race([Promise.all(all.map(({ exited }) => exited)), late])) !== 'late') return;
+    for (const process_ of all) process_.kill();
+    await Promise.all(all.map(({ exited }) => exited));
   }
 
   /** Ends everything by force, without waiting. */

@@ -1,24 +1,30 @@
 // `xenwire create`: adds a guest to a running lab, as `xl create` does, and starts the process that runs its kernel.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { builtProgram } from '../../lab/child.js';
 import { checkFrame, firstFrame } from '../../lab/frames.js';
+import type { MonitorJob } from '../../lab/monitor.js';
+import { requireRoom } from '../../lab/room.js';
 import type { Session } from '../../lab/session.js';
+import { GuestFailedError, InterruptedError } from '../../lib/core/errors.js';
 import { NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/notification-path.js';
-import type { NotifyMode } from '../../lib/core/notify.js';
 import { type Command, Option } from '../../lib/node/process/cli.js';
+import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { STORE_TRANSPORTS, type StoreTransport } from '../../lib/xenstore/channel.js';
 import { createGuest, type Guest } from '../../toolstack/domain.js';
 import { onPath } from '../../toolstack/guest-config.js';
+import type { MonitorNews } from '../monitor.js';
 import { fail, labOption } from './common.js';
 import { DEFAULT_IMAGE, type GivenImage, readConfig, readImage } from './guest-source.js';
 import { checkNotify, notificationPath } from './path-option.js';
+
+const MONITOR = join(PACKAGE_ROOT, 'dist', 'bin', 'monitor.js');
 
 interface CreateOptions {
   readonly runDir: string;
   readonly image: string;
   readonly path?: NotificationPath;
   readonly process: boolean;
+  readonly foreground?: boolean;
   readonly wait?: boolean;
   readonly waitForLab?: boolean;
   readonly storeTransport: StoreTransport;
@@ -34,6 +40,7 @@ export function register(program: Command): void {
         .default('bus'),
     )
     .option('--no-process', "start no process: the guest's kernel runs elsewhere, as xenwire guest --name NAME")
+    .option('-F, --foreground', 'stay until the guest is gone for good, doing at its end what its configuration says')
     .option('--wait', 'wait for its first frame and compare it with the image; status 1 if they differ')
     .option('--wait-for-lab', 'wait until the lab runs, instead of refusing')
     .addHelpText(
@@ -54,31 +61,76 @@ export function register(program: Command): void {
           config.virtio.map(({ path }) => path),
           notify,
         );
+        requireRoom(options.runDir, [config.memoryMib], { wholeLab: false });
         const guest = await session.exclusively(() => createGuest(session, config));
-        if (options.process) startDetached({ ...options, notify, name: guest.name, image: image.path });
+        const { runDir, storeTransport } = options;
+        const job: MonitorJob = {
+          ...{ runDir, guest, config },
+          ...(options.process ? { process: { notify, storeTransport, image: image.path } } : {}),
+        };
+        const watched = options.foreground
+          ? monitored(job)
+          : options.process
+            ? startMonitor(job)
+            : { failed: new Promise<never>(() => {}), done: Promise.resolve() };
         process.stdout.write(`guest ${guest.name} is domain ${guest.domid}\n`);
-        if (options.wait) await compare(session, guest, image);
+        if (options.wait) await Promise.race([compare(session, guest, image), watched.failed]);
+        await watched.done;
       } finally {
         await session.close();
       }
     });
 }
 
-interface GuestProcess {
-  readonly name: string;
-  readonly notify: NotifyMode;
+interface Watched {
+  /** Rejects with GuestFailedError when the guest's process ends that should not have. */
+  readonly failed: Promise<never>;
+  /** Resolves when there is nothing more to stay for. */
+  readonly done: Promise<void>;
 }
 
-/** A process of its own: it ends with its domain, or with the lab. */
-function startDetached(guest: Pick<CreateOptions, 'runDir' | 'image' | 'storeTransport'> & GuestProcess): void {
-  const { runDir, notify, name, image, storeTransport } = guest;
-  const args = [builtProgram('guest'), '--run-dir', runDir, '--notify', notify, '--name', name, '--image', image];
-  args.push('--store-transport', storeTransport);
-  spawn(process.execPath, args, { detached: true, stdio: 'ignore' }).unref();
+/** Watched by this process. */
+function monitored(job: MonitorJob): Watched {
+  const abort = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => abort.abort(new InterruptedError('interrupted; the guest is not watched any more')));
+  }
+  let fail: (error: Error) => void = () => {};
+  const failed = new Promise<never>((_, reject) => {
+    fail = reject;
+  });
+  failed.catch(() => {}); // only --wait looks
+  const say = (sentence: string): void => void process.stdout.write(`${sentence}\n`);
+  const failure = (sentence: string): void => {
+    process.stderr.write(`xenwire: ${sentence}\n`);
+    fail(new GuestFailedError(sentence));
+  };
+  const done = import('../../lab/monitor.js').then(({ monitor }) =>
+    monitor(job, { say, failed: failure, signal: abort.signal }),
+  );
+  done.catch(() => {}); // awaited at the end
+  return { failed, done };
+}
+
+/** Watched by a process of its own, which is left behind: it ends with the guest, or with the lab. */
+function startMonitor(job: MonitorJob): Watched {
+  const child = spawn(process.execPath, ['--enable-source-maps', MONITOR], {
+    detached: true,
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+  });
+  child.send(job);
+  const failed = new Promise<never>((_, reject) => {
+    child.on('message', (news: MonitorNews) => reject(new GuestFailedError(news.failed)));
+    child.on('exit', (code) => code !== 0 && reject(new GuestFailedError(`its monitor ended with status ${code}`)));
+  });
+  failed.catch(() => {}); // only --wait looks
+  child.unref();
+  child.channel?.unref();
+  return { failed, done: Promise.resolve() };
 }
 
 async function compare(session: Session, guest: Guest, image: GivenImage): Promise<void> {
-  await firstFrame(session, guest);
+  await firstFrame(session, guest, undefined, (sentence) => process.stderr.write(`xenwire: ${sentence}\n`));
   const path = join(session.runDir, 'frames', `${guest.name}.png`);
   const frame = await checkFrame(await session.connect('vhost-gpu'), `${guest.domid}/0`, path, image.picture);
   const size = `${frame.width}x${frame.height}`;

@@ -1,4 +1,7 @@
 // `xenwire list`: the guests of a running lab, as `xl list` shows domains.
+
+import type { DomainInfo } from '../../lib/core/proto-types.js';
+import { SHUTDOWN } from '../../lib/layout/evtchn.js';
 import type { Command } from '../../lib/node/process/cli.js';
 import { listGuests } from '../../toolstack/domain.js';
 import { labOption, printJson } from './common.js';
@@ -11,12 +14,12 @@ export function register(program: Command): void {
       const { openRunningSession } = await import('../../lab/session.js');
       const session = await openRunningSession(options.runDir);
       try {
-        const guests = (await listGuests(session)).map(({ name, domid, memory_mib, max_vcpus, state }) => ({
-          name,
-          domid,
-          memoryMib: memory_mib,
-          vcpus: max_vcpus,
-          state,
+        const guests = (await listGuests(session)).map((guest) => ({
+          name: guest.name,
+          domid: guest.domid,
+          memoryMib: guest.memory_mib,
+          vcpus: guest.max_vcpus,
+          state: stateOf(guest),
         }));
         if (options.json) {
           printJson(guests);
@@ -32,4 +35,11 @@ export function register(program: Command): void {
         await session.close();
       }
     });
+}
+
+/** Xen's word, but what has ended says how, and what no process runs does not claim to run. */
+function stateOf({ state, shutdown_reason, attached }: DomainInfo): string {
+  if (state === 'running' && !attached) return 'waiting';
+  if (state !== 'shutdown') return state;
+  return shutdown_reason === SHUTDOWN.crash || shutdown_reason === SHUTDOWN.watchdog ? 'crashed' : 'shutdown';
 }

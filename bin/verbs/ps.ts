@@ -1,4 +1,5 @@
 // `xenwire ps`: the processes of a lab, from the registry that each writes itself into. Also the health check of containers.
+import { requireLab } from '../../lab/running.js';
 import type { Command } from '../../lib/node/process/cli.js';
 import { listProcesses, type ProcessEntry } from '../../lib/node/process/run-dir.js';
 import { fail, labOption, printJson } from './common.js';
@@ -10,6 +11,7 @@ export function register(program: Command): void {
     .addHelpText('after', '\nExamples:\n  xenwire ps\n  xenwire ps --json\n  xenwire ps --check hypervisor')
     .action((options: { runDir: string; json?: boolean; check?: string }) => {
       const entries = listProcesses(options.runDir);
+      if (entries.length === 0 && options.check === undefined) requireLab(options.runDir);
       if (options.check !== undefined) check(entries, options.check);
       else if (options.json)
         printJson(entries.map(({ name, pid, incarnation, state }) => ({ name, pid, incarnation, state })));

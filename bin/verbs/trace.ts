@@ -1,6 +1,7 @@
 // `xenwire trace`: the history rings of all processes of a lab, the dead ones included, merged and printed.
 
 import { HistoryFeed } from '../../lab/feed.js';
+import { requireLab } from '../../lab/running.js';
 import { POINT_KINDS, type Point, type PointKind } from '../../lib/core/probe.js';
 import { type Command, InvalidArgumentError, integerBetween } from '../../lib/node/process/cli.js';
 import { POINT, type PointName } from '../../lib/trace/points.js';
@@ -53,7 +54,10 @@ export function register(program: Command): void {
       }
       for (const [path, what] of feed.unreadable) process.stderr.write(`${path}: ${what}\n`);
       feed.close();
-      if (all.length === 0) fail(`nothing is recorded in ${options.runDir}`);
+      if (all.length === 0) {
+        requireLab(options.runDir);
+        fail(`nothing is recorded in ${options.runDir}`);
+      }
       const chosen = all.filter((record) => matches(record, options));
       const start = all[0]?.ns ?? 0n;
       const lines = chosen.slice(-(options.last ?? chosen.length)).map(options.json ? asJson : (r) => asText(r, start));

@@ -1,5 +1,6 @@
 // `xenwire up`: starts a whole lab, shows its guests' pictures, tears it down. What the flags mean together is checked
 // here, before anything starts; the run itself is lab/up.ts.
+import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { UserError } from '../../lib/core/errors.js';
 import { POLL_US_MAX } from '../../lib/core/limits.js';
 import { LOG_LEVELS } from '../../lib/core/log.js';
@@ -26,11 +27,14 @@ interface Options {
   readonly keep?: boolean;
   readonly frames?: string;
   readonly attach?: boolean;
+  readonly restart?: boolean;
+  readonly deadAfter: number;
   readonly storeTransport: StoreTransport;
 }
 
 /** DOMAINS_MAX less dom0 and a few that a user may create. */
 const GUESTS_MAX = 48;
+const DEAD_AFTER_S_MAX = 86_400;
 /** The virtio device number of a GPU (virtio 1.x, 5.7). */
 const VIRTIO_ID_GPU = 16;
 
@@ -43,6 +47,14 @@ export function register(program: Command): void {
     .option('--json', 'print one JSON object at the end, and nothing else')
     .option('--frames <dir>', 'copy the screens there, as PNG files', folder)
     .option('--keep', 'leave logs, history and frames in the run directory')
+    .option('--restart', 'start again whatever dies (the default)')
+    .option('--no-restart', 'end the lab at the first death of a process')
+    .option(
+      '--dead-after <seconds>',
+      'a process that does not answer for so long counts as dead, is killed and started again; 0: never',
+      integerBetween(0, DEAD_AFTER_S_MAX),
+      DEADLINE_MS.processAnswer / 1000,
+    )
     .option('--attach', 'use the processes that run already in the run directory, start none')
     .addOption(
       new Option('--notify <how>', 'how wake-ups travel between processes').choices(NOTIFY_MODES).default('doorbell'),
@@ -90,6 +102,8 @@ export function register(program: Command): void {
         json: options.json ?? false,
         keep: options.keep ?? false,
         attach: options.attach ?? false,
+        restart: options.restart ?? true,
+        deadAfterMs: options.deadAfter * 1000,
         ...(options.path === undefined ? {} : { paths: options.path }),
         ...(options.pollUs === undefined ? {} : { pollUs: options.pollUs }),
         ...(options.frames === undefined ? {} : { frames: options.frames }),

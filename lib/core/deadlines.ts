@@ -24,6 +24,8 @@ export const DEADLINE_MS = {
   processAnswer: 10_000,
   /** lab/host.ts: the processes of a host whose hypervisor ended, to end by themselves; then SIGKILL. */
   hostEnd: 2000,
+  /** lab/host.ts: every picture is right again after a process came back; missed, it is said. */
+  recovery: 5000,
   /** bin, services: a wait that lasts longer says what it waits for. */
   silence: 1000,
   /** lab/claim.ts: the processes of a supervisor that was killed, to end by themselves. */

@@ -1,7 +1,7 @@
 // How a lab ends: by the user's word, by the death of any of its processes, by the death of its supervisor. Whichever it
 // is, nothing stays behind.
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -54,9 +54,9 @@ t.test('Ctrl-C takes an idle lab through Closing and Closed to nothing', async (
 
 for (const name of ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend', 'guest-gpu-guest']) {
   const tier = name === 'xenstored' ? {} : longTest;
-  t.test(`killing ${name} of an idle lab ends it within 5 s with a message that names it`, tier, async (t) => {
+  t.test(`without restarts, killing ${name} ends a lab within 5 s with a message that names it`, tier, async (t) => {
     const runDir = temporaryLabDir(t);
-    const lab = await startLab(t, runDir);
+    const lab = await startLab(t, runDir, ['--no-restart']);
     const { pid } = processNamed(runDir, name);
     process.kill(pid, 'SIGKILL');
     t.equal(await lab.ended(5000), 1);
@@ -174,6 +174,55 @@ t.test('a session that waits for a paused server is given up at once', async (t)
   hypervisor.child.kill('SIGKILL');
 });
 
+/** A guest's configuration beside the run directory, of the example with other settings. */
+function configOf(runDir: string, ...settings: readonly string[]): string {
+  const path = join(runDir, '..', 'guest.cfg');
+  const example = readFileSync(CONFIG, 'utf8').replace(/^on_crash.*$/m, '');
+  writeFileSync(path, `${example}${settings.join('\n')}\n`);
+  return path;
+}
+
+t.test(
+  'create --wait says at once why a guest shows nothing, keeps its words, and leaves no guest that claims to run',
+  async (t) => {
+    const runDir = temporaryLabDir(t);
+    for (const name of ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend']) {
+      startXenwire(t, [name, '--run-dir', runDir]);
+    }
+    const image = join(runDir, '..', 'large.png');
+    await writePng(image, { width: 5000, height: 4000, rgba: new Uint8Array(5000 * 4000 * 4) });
+    const startMs = performance.now();
+    const args = ['create', configOf(runDir, 'on_crash = "destroy"'), '--image', image, '--wait', '--wait-for-lab'];
+    const created = await xenwire(t, [...args, '--run-dir', runDir]);
+    t.ok(performance.now() - startMs < 20_000);
+    t.equal(created.status, 1);
+    t.match(
+      created.stderr,
+      /^xenwire: guest gpu-guest \(pid \d+\) ended with status 2: .*large\.png \(5000x4000\) needs /m,
+    );
+    const log = join(runDir, 'logs', 'monitor-gpu-guest.log');
+    const removed = (): true | undefined => (/it is removed/.test(readFileSync(log, 'utf8')) ? true : undefined);
+    t.ok(await retryOnChange(log, removed, AbortSignal.timeout(10_000)), 'its monitor does what on_crash says');
+    t.match(readFileSync(log, 'utf8'), 'ended with status 2');
+    t.equal((await xenwire(t, ['list', '--json', '--run-dir', runDir])).stdout, '[]');
+  },
+);
+
+t.test('create -F stays with a guest that crashes and runs again, until it is destroyed', async (t) => {
+  const runDir = temporaryLabDir(t);
+  for (const name of ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend']) {
+    startXenwire(t, [name, '--run-dir', runDir]);
+  }
+  const config = configOf(runDir, 'on_crash = "restart"');
+  const create = startXenwire(t, ['create', config, '-F', '--wait', '--wait-for-lab', '--run-dir', runDir]);
+  await create.line(/picture equal/, 20_000);
+  process.kill(processNamed(runDir, 'guest-gpu-guest').pid, 'SIGKILL');
+  await create.line(/guest gpu-guest \(domain 1\) crashed: it runs again as domain 2, on_crash = "restart"/);
+  await registered(runDir, 'guest-gpu-guest', /shown/);
+  t.equal((await xenwire(t, ['destroy', 'gpu-guest', '--run-dir', runDir])).status, 0);
+  t.equal(await create.ended(), 0, create.stderr);
+});
+
 for (const moment of ['before', 'during'] as const) {
   const tier = moment === 'during' ? {} : longTest;
   t.test(`destroy of a guest that dies ${moment} it takes no deadline, and leaves nothing of it`, tier, async (t) => {
@@ -181,7 +230,9 @@ for (const moment of ['before', 'during'] as const) {
     for (const name of ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend']) {
       startXenwire(t, [name, '--run-dir', runDir]);
     }
-    const created = await xenwire(t, ['create', CONFIG, '--wait', '--wait-for-lab', '--run-dir', runDir]);
+    // Kept by its monitor as it ended: what removes it is destroy.
+    const config = configOf(runDir, 'on_crash = "preserve"');
+    const created = await xenwire(t, ['create', config, '--wait', '--wait-for-lab', '--run-dir', runDir]);
     t.equal(created.status, 0, created.stderr);
     const { pid } = processNamed(runDir, 'guest-gpu-guest');
     // Paused, it answers no Closing: destroy waits for it until it is killed.

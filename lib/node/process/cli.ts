@@ -1,9 +1,9 @@
 // Command lines: commander, with a user's mistakes as one sentence on standard error and exit status 2.
 import { resolve } from 'node:path';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { UserError } from '../../core/errors.js';
 
-export { Command, InvalidArgumentError, Option };
+export { Argument, Command, InvalidArgumentError, Option };
 
 /** Exit statuses of every program here. */
 export const EXIT = { OK: 0, FAILED: 1, USAGE: 2 } as const;

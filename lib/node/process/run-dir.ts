@@ -23,7 +23,20 @@ import { makeFolders } from '../files/given.js';
 import { setInherited, tryLock } from '../files/libc.js';
 import { retryOnChange } from './wait.js';
 
-const SUBDIRS = ['bell', 'bus', 'frames', 'gates', 'guests', 'history', 'live', 'lock', 'logs', 'proc', 'shm'] as const;
+const SUBDIRS = [
+  'bell',
+  'bus',
+  'dumps',
+  'frames',
+  'gates',
+  'guests',
+  'history',
+  'live',
+  'lock',
+  'logs',
+  'proc',
+  'shm',
+] as const;
 /** Stands in every run directory, made before anything else in it. */
 const MARKER = '.xenwire-run-dir';
 /** The longest socket name below a run directory: a doorbell under `notify = zmq`, `/bell/vhost-frontend.<11>.zmq`. */
@@ -176,6 +189,17 @@ export function removeStalePages(runDir: string, name: string): void {
   }
 }
 
+/** Removes what a process left that was killed, for who started it: its entry, doorbells and gates. */
+export function removeDead(runDir: string, pid: number): void {
+  const dead = listProcesses(runDir).find((entry) => entry.pid === pid && entry.state === 'dead');
+  // Its successor may have the name by now, and removes them itself.
+  const lock = dead === undefined ? undefined : lockName(runDir, dead.name);
+  if (dead === undefined || lock === undefined) return;
+  removeStalePages(runDir, dead.name);
+  removeProcessEntry(runDir, dead.name);
+  lock.release();
+}
+
 /**
  * Removes what a hypervisor that was killed left behind: the shared files of its host, dom0's token and those of its
  * guests. The caller holds the hypervisor's name, and has not served a client yet: one that is early waits for the new
@@ -194,6 +218,11 @@ export function isRunning(runDir: string, name: string): boolean {
   const lock = lockName(runDir, name);
   lock?.release();
   return lock === undefined;
+}
+
+/** What a process says that waits for a server for long. */
+export function waitingFor(server: string, runDir: string): string {
+  return `waiting for ${server} in ${runDir}: start it with xenwire ${server}, or a whole lab with xenwire up`;
 }
 
 /** The registered processes; those that ended without a word have state "dead". */

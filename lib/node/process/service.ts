@@ -33,11 +33,12 @@ import {
   removeStalePages,
   runPaths,
   takeName,
+  waitingFor,
   writeProcessEntry,
 } from './run-dir.js';
 import { followSupervisor, SUPERVISED } from './supervisor.js';
 import { processUsage } from './usage.js';
-import { retryOnChange, withDeadline } from './wait.js';
+import { retryOnChange, saidIfSlow, withDeadline } from './wait.js';
 
 /** Whether a process writes its history. */
 const HISTORY_MODES = ['on', 'off'] as const;
@@ -251,12 +252,14 @@ class RunningService<Options> {
     const { signal } = this.#abort;
     const proof = async (): Promise<string> =>
       (typeof token === 'function' ? await token() : token) ?? (await this.#dom0Token(shared.runDir));
-    const client = await ZmqBusClient.connect({ ...shared, server, token: proof, signal });
+    const connecting = ZmqBusClient.connect({ ...shared, server, token: proof, signal });
+    const client = await saidIfSlow(connecting, () => shared.log.info(waitingFor(server, shared.runDir)));
     if (client === undefined) throw new PeerDiedError(server);
     // Given back after all that the service owns, whenever it was made: a server that was replaced is connected to anew
     // while things are held that only it can take back.
     const disown = this.#own(`connection to ${server}`, () => client.close(), this.#ownBase);
-    if (onLost === 'end') client.onLost(() => void this.#stop(`${server} ended`));
+    // After the service's own listeners: what it holds of a server that is gone it need not give back.
+    if (onLost === 'end') client.onLost(() => queueMicrotask(() => void this.#stop(`${server} ended`)));
     else
       client.onLost(() => {
         // Its sockets go now: this process outlives many servers.

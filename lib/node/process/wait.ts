@@ -1,6 +1,7 @@
 // Waiting for events of the file system and of time, each with a deadline that fails loudly. No fixed sleeps.
 import { existsSync, type FSWatcher, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import { DEADLINE_MS } from '../../core/deadlines.js';
 import { DeadlineError } from '../../core/errors.js';
 
 /** Rejects with DeadlineError when `promise` has not settled within `timeoutMs`. */
@@ -63,6 +64,42 @@ export async function retryOnChange<T>(
   } finally {
     signal?.removeEventListener('abort', onAbort);
     watcher?.close();
+  }
+}
+
+/**
+ * Runs `attempt` now and every `everyMs` until it gives a value: for what no event tells. Undefined when `signal` aborts.
+ */
+export async function lookAgain<T>(
+  attempt: () => Promise<T | undefined>,
+  everyMs: number,
+  signal: AbortSignal,
+): Promise<T | undefined> {
+  for (;;) {
+    const value = await attempt();
+    if (value !== undefined) return value;
+    if (signal.aborted) return undefined;
+    await new Promise<void>((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, everyMs);
+      signal.addEventListener('abort', wake);
+    });
+  }
+}
+
+/**
+ * Runs `say` when `work` takes longer than a person wants to see nothing; what it gives is given on.
+ */
+export async function saidIfSlow<T>(work: Promise<T>, say: () => void): Promise<T> {
+  const timer = setTimeout(say, DEADLINE_MS.silence);
+  try {
+    return await work;
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -1,11 +1,11 @@
 import t from 'tap';
 import { SHUTDOWN } from '../../../lib/layout/evtchn.js';
 import { backendPath } from '../../../lib/layout/xenbus.js';
-import { createGuest, destroyGuest, type Guest, listGuests } from '../../../toolstack/domain.js';
+import { createGuest, destroyGuest, finishUnfinished, type Guest, listGuests } from '../../../toolstack/domain.js';
 import type { EndAction, GuestConfig } from '../../../toolstack/guest-config.js';
 import { giveUpGuest, watchGuest } from '../../../toolstack/guest-end.js';
 import type { Toolstack } from '../../../toolstack/toolstack.js';
-import { FakeHost } from '../../fixtures/toolstack.js';
+import { FakeHost, Killed } from '../../fixtures/toolstack.js';
 
 const config = (actions: Partial<GuestConfig>): GuestConfig => ({
   ...{ name: 'gpu', memoryMib: 64, vcpus: 1 },
@@ -26,12 +26,8 @@ interface Watched {
   saidOf(count: number): Promise<void>;
 }
 
-async function watched(actions: Partial<GuestConfig>): Promise<Watched> {
-  const host = new FakeHost();
-  const end = new AbortController();
-  const toolstack = { ...host.toolstack(), ended: end.signal };
-  const guest = await createGuest(toolstack, config(actions));
-  // Backends close at once.
+/** Backends that close as soon as they are told to. */
+async function closingBackends(host: FakeHost): Promise<void> {
   const backend = host.client('backend');
   await backend.watch('/local/domain/0/backend', 'b', async () => {
     for (const { domid } of [...host.domains.values()]) {
@@ -39,6 +35,14 @@ async function watched(actions: Partial<GuestConfig>): Promise<Watched> {
       if ((await backend.read(path).catch(() => '')) === '5') await backend.write(path, '6').catch(() => {});
     }
   });
+}
+
+async function watched(actions: Partial<GuestConfig>): Promise<Watched> {
+  const host = new FakeHost();
+  const end = new AbortController();
+  const toolstack = { ...host.toolstack(), ended: end.signal };
+  const guest = await createGuest(toolstack, config(actions));
+  await closingBackends(host);
   const said: string[] = [];
   const restarted: number[] = [];
   let wake: () => void = () => {};
@@ -128,3 +132,55 @@ t.test('a guest whose process never attached is given up as crashed', async (t) 
   t.match(said[0], 'crashed: it is removed');
   await giveUpGuest(toolstack, 1);
 });
+
+t.test(
+  'a monitor killed before any of its requests leaves what the next call of a toolstack makes whole',
+  async (t) => {
+    for (const onCrash of ['restart', 'rename-restart'] as const) {
+      const run = async (killedAt: number): Promise<{ host: FakeHost; asked: number }> => {
+        const host = new FakeHost();
+        const guest = await createGuest(host.toolstack(), config({ onCrash }));
+        await closingBackends(host);
+        host.lose(1, 'shutdown');
+        let count = 0;
+        const end = new AbortController();
+        const toolstack = {
+          ...host.toolstack(() => {
+            if (count++ === killedAt) throw new Killed();
+          }),
+          ended: end.signal,
+        };
+        await watchGuest(toolstack, guest, config({ onCrash }), {
+          exclusively: (sequence) => sequence(),
+          say: () => end.abort(new Killed()), // it is done: the watching goes on otherwise
+          restarted: () => {},
+          dump: async () => '',
+        }).catch((error) => {
+          if (!(error instanceof Killed)) throw error;
+        });
+        return { host, asked: count };
+      };
+      const { asked } = await run(-1);
+      t.ok(asked > 50);
+      for (let at = 0; at < asked; at++) {
+        const { host } = await run(at);
+        const next = host.toolstack();
+        await finishUnfinished(next);
+        const guests = await listGuests(next);
+        const names = guests.map(({ name }) => name);
+        // No two of a name, none half made: what is left runs, or is the dead one as it was.
+        if (!t.equal(new Set(names).size, names.length, `${onCrash}, killed before request ${at}: ${names}`)) return;
+        if (
+          !t.ok(
+            guests.every(({ state }) => state !== 'paused'),
+            `${onCrash}, ${at}`,
+          )
+        )
+          return;
+        for (const guest of guests) await destroyGuest(next, guest);
+        const rest = host.nodes().filter((node) => /^\/(local\/domain\/[1-9]|libxl\/|vm\/|tool\/xenwire\/unfinished\/)/.test(node));
+        if (!t.same(rest, [], `${onCrash}, killed before request ${at}`)) return;
+      }
+    }
+  },
+);

@@ -1,0 +1,332 @@
+// One life of a host under `xenwire up`: its processes, the toolstack's session, the guests and their monitors. It goes with
+// its hypervisor; up.ts makes the next one. Leaves processes to supervisor.ts, guests' ends to guest-end.ts, words to its story.
+import { copyFileSync, existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { DEADLINE_MS } from '../lib/core/deadlines.js';
+import { DeadlineError, ErrnoError, errorMessage, GuestFailedError, PeerDiedError } from '../lib/core/errors.js';
+import { type Picture, variation } from '../lib/core/picture.js';
+import type { BusClient } from '../lib/core/service.js';
+import { needsEvtchnRaise } from '../lib/events/evtchn-raise.js';
+import { backendPath, homePath, XENBUS_KEY, XenbusState } from '../lib/layout/xenbus.js';
+import { writePng } from '../lib/node/files/png.js';
+import { removeDead } from '../lib/node/process/run-dir.js';
+import { lookAgain, withDeadline } from '../lib/node/process/wait.js';
+import { createGuest, type Guest } from '../toolstack/domain.js';
+import { type GuestConfig, onPath } from '../toolstack/guest-config.js';
+import { giveUpGuest, watchGuest } from '../toolstack/guest-end.js';
+import { readNode } from '../toolstack/toolstack.js';
+import { type Exit, howItEnded, type LabProcess } from './child.js';
+import { endProcesses, removeGuests } from './end.js';
+import { checkFrame, firstFrame } from './frames.js';
+import type { GuestFrame } from './report.js';
+import type { Session } from './session.js';
+import type { Story } from './story.js';
+import { Lab, type LabRestart, type LabService } from './supervisor.js';
+import type { UpSettings } from './up-settings.js';
+
+/** Something in the lab failed; the message says what. */
+export class LabFailedError extends Error {
+  override readonly name = 'LabFailedError';
+}
+
+/** How often a picture that is not right yet is looked at again. */
+const LOOK_MS = 20;
+
+const nth = <T>(list: readonly T[] | undefined, index: number): T | undefined => list?.[index % list.length];
+
+interface RunningGuest {
+  readonly index: number;
+  readonly config: GuestConfig;
+  /** The domain changes with each restart. */
+  guest: Guest;
+  /** False once it is removed, or kept as it ended. */
+  runs: boolean;
+}
+
+export class Host {
+  readonly lab: Lab | undefined;
+  /** Resolves with a sentence when the hypervisor ended unasked, in a lab with restarts. */
+  readonly lost: Promise<string>;
+  /** Rejects with LabFailedError when the host cannot go on. */
+  readonly failed: Promise<never>;
+  readonly #settings: UpSettings;
+  readonly #runDir: string;
+  readonly #story: Story;
+  readonly #abort = new AbortController();
+  readonly #guests: RunningGuest[] = [];
+  readonly #watches: [path: string, token: string][] = [];
+  readonly #imagePaths = new Map<string, string>();
+  #session: Session | undefined;
+  #display: BusClient | undefined;
+  #fail!: (error: Error) => void;
+
+  /** Starts the processes, unless the lab is another's; the guest's first process with them, to wait for its domain. */
+  constructor(settings: UpSettings, runDir: string, story: Story) {
+    this.#settings = settings;
+    this.#runDir = runDir;
+    this.#story = story;
+    this.lab = settings.attach ? undefined : this.#startLab();
+    this.lost = this.lab?.hostLost ?? new Promise(() => {});
+    this.failed = new Promise((_, reject) => {
+      this.#fail = reject;
+    });
+    this.failed.catch(() => {}); // looked at when something waits
+    void this.lab?.failed.then((sentence) => this.#fail(new LabFailedError(sentence)));
+    this.#startProcess(settings.config.name, settings.image.path);
+    this.lab?.onGuestEnd((ended) => story.note(`guest ${ended} has ended`));
+  }
+
+  #startLab(): Lab {
+    const settings = this.#settings;
+    const raise = [...(settings.paths ?? []), ...settings.config.virtio.map(({ path }) => path)].some(needsEvtchnRaise);
+    const extraArguments = (program: string): string[] => {
+      if (program === 'guest') return ['--store-transport', settings.storeTransport];
+      return raise && program === 'hypervisor' ? ['--dm-evtchn-raise'] : [];
+    };
+    const { notify, logLevel, pollUs, deadAfterMs } = settings;
+    return new Lab({
+      ...{ runDir: this.#runDir, notify, logLevel, extraArguments },
+      ...(pollUs === undefined ? {} : { pollUs }),
+      ...(settings.restart ? { restart: this.#restart() } : {}),
+      ...(settings.restart && deadAfterMs > 0 ? { deadAfterMs } : {}),
+    });
+  }
+
+  #restart(): LabRestart {
+    const pending = new Map<LabService, { sentence: string; slow: NodeJS.Timeout }>();
+    return {
+      onDied: (service, sentence) => {
+        const slow = setTimeout(() => this.#story.note(`${sentence}; it is being started again`), DEADLINE_MS.silence);
+        pending.set(service, { sentence, slow });
+      },
+      onReady: (service, process_, ms) => {
+        const died = pending.get(service);
+        clearTimeout(died?.slow);
+        pending.delete(service);
+        void this.#recovered(process_, ms, died?.sentence ?? service);
+      },
+      onGuestEnded: (name, process_, exit) => void this.#guestEnded(name, process_, exit),
+    };
+  }
+
+  /** Tells how long it took until every picture was right again. */
+  async #recovered(process_: LabProcess, readyMs: number, sentence: string): Promise<void> {
+    const sinceNs = process.hrtime.bigint() - BigInt(Math.round(readyMs * 1e6));
+    const back = `${sentence}; pid ${process_.pid} was ready after ${readyMs.toFixed(0)} ms`;
+    const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(DEADLINE_MS.recovery)]);
+    const right = await lookAgain(() => this.#allRight(), LOOK_MS, signal);
+    if (this.#abort.signal.aborted || process_.exit !== undefined) return;
+    const ms = Number(process.hrtime.bigint() - sinceNs) / 1e6;
+    const pictures = this.#guests.length === 1 ? 'the picture was' : 'all pictures were';
+    this.#story.note(
+      right === undefined
+        ? `${back}, but ${pictures} not right again within ${DEADLINE_MS.recovery} ms`
+        : `${back}, ${pictures} right again after ${ms.toFixed(0)} ms`,
+    );
+  }
+
+  /** True when each guest's device is connected at both ends and shows what it was given; undefined: not yet. */
+  async #allRight(): Promise<true | undefined> {
+    const session = this.#session;
+    if (session === undefined || this.#guests.length === 0) return true;
+    // Of a device server that died: its next process is being connected to.
+    if (this.#display === undefined) return undefined;
+    try {
+      for (const running of this.#guests.filter(({ runs }) => runs)) {
+        const id = { kind: 'virtio-mmio', domid: running.guest.domid, devid: 0, backDomid: 0 };
+        const state = await readNode(session.store, `${backendPath(id)}/${XENBUS_KEY.state}`);
+        if (state !== String(XenbusState.Connected)) return undefined;
+        if ((await this.#check(session, running)).mismatchedPixels > 0) return undefined;
+      }
+      return true;
+    } catch (error) {
+      // Not there yet, or dying once more: the next look tells.
+      if (error instanceof ErrnoError || error instanceof PeerDiedError) return undefined;
+      throw error;
+    }
+  }
+
+  /** Makes the guests and resolves with their first frames, compared. */
+  async show(): Promise<GuestFrame[]> {
+    // Loaded while the processes start: ZeroMQ takes a while.
+    const { openSession } = await import('./session.js');
+    const { signal } = this.#abort;
+    signal.throwIfAborted(); // a session would make its files in a directory that is given up
+    const session = await openSession({ runDir: this.#runDir, signal, keepHistory: true, say: this.#slow });
+    this.#session = session;
+    for (let index = 0; index < this.#settings.guests; index++) await this.#startGuest(session, index);
+    this.#display = await this.#connectDisplay(session);
+    const frames: GuestFrame[] = [];
+    await Promise.all(
+      this.#guests.map((running) => firstFrame(session, running.guest, DEADLINE_MS.firstFrame, this.#slow)),
+    );
+    this.#story.pump();
+    for (const running of this.#guests) frames.push(await this.#check(session, running));
+    return frames;
+  }
+
+  readonly #slow = (sentence: string): void => this.#story.note(sentence);
+
+  async #connectDisplay(session: Session): Promise<BusClient> {
+    const client = await session.connect('vhost-gpu');
+    client.onLost(() => {
+      if (this.#display === client) this.#display = undefined;
+      // Its next process shows the pictures again.
+      if (!this.#settings.restart || this.#abort.signal.aborted) return;
+      this.#connectDisplay(session).then(
+        (next) => {
+          this.#display = next;
+        },
+        () => {}, // the session has ended
+      );
+    });
+    return client;
+  }
+
+  #startProcess(name: string, image: string): void {
+    this.#imagePaths.set(name, image);
+    this.lab?.startGuest(name, image);
+  }
+
+  async #startGuest(session: Session, index: number): Promise<void> {
+    const { image, paths } = this.#settings;
+    const first = this.#settings.config.name;
+    const name = index === 0 ? first : `${first}-${index + 1}`;
+    const config = { ...onPath(this.#settings.config, nth(paths, index)), name };
+    if (index > 0 && this.lab !== undefined) {
+      const path = join(this.#runDir, 'frames', `${name}-given.png`);
+      await writePng(path, this.#expected(index));
+      this.#startProcess(name, path);
+    } else if (index === 0) await this.#tellSteps(session, '/local/domain/0/backend');
+    const guest = await session.exclusively(() => createGuest(session, config));
+    const running = { guest, index, config, runs: true };
+    this.#guests.push(running);
+    await this.#tellSteps(session, `${homePath(guest.domid)}/device`);
+    this.#story.note(`guest ${name} is domain ${guest.domid}${index === 0 ? `, to show ${image.path}` : ''}`);
+    if (this.#settings.restart && this.lab !== undefined) this.#monitor(session, running);
+  }
+
+  /** As xl's monitor of the domain: what its configuration says of its end is done. */
+  #monitor(session: Session, running: RunningGuest): void {
+    const { name } = running.config;
+    const done = watchGuest(session, running.guest, running.config, {
+      exclusively: (sequence) => session.exclusively(sequence),
+      say: (sentence) => this.#story.note(sentence),
+      dump: async (guest) => (await import('./guest-dump.js')).dumpGuest(session, this.#runDir, guest),
+      restarted: (guest) => {
+        running.guest = guest;
+        this.#startProcess(name, this.#imagePaths.get(name)!);
+        void this.#tellSteps(session, `${homePath(guest.domid)}/device`).catch(() => {}); // only lines are lost
+      },
+    });
+    done.then(
+      () => {
+        running.runs = false;
+      },
+      (error: unknown) => {
+        if (!this.#abort.signal.aborted) this.#fail(error instanceof Error ? error : new Error(String(error)));
+      },
+    );
+  }
+
+  /** One that never attached to its domain: no connection tells the hypervisor that it is gone. */
+  async #guestEnded(name: string, process_: LabProcess, exit: Exit): Promise<void> {
+    removeDead(this.#runDir, process_.pid);
+    const running = this.#guests.find(({ config }) => config.name === name);
+    if (exit.code !== 0) this.#story.note(`guest ${name} (pid ${process_.pid}) ${howItEnded(exit)}`);
+    // What it was told is wrong, by its own word: a restart would end as this one did.
+    if (exit.code === 2) this.#fail(new LabFailedError(`guest ${name} (pid ${process_.pid}) ${howItEnded(exit)}`));
+    else if (this.#session !== undefined && running !== undefined && exit.code !== 0) {
+      await giveUpGuest(this.#session, running.guest.domid).catch((error: unknown) => {
+        if (!(error instanceof PeerDiedError)) throw error; // the host's end is told by others
+      });
+    }
+  }
+
+  /** What happens below a path of the store is told as it happens. */
+  async #tellSteps(session: Session, path: string): Promise<void> {
+    if (this.#settings.json) return;
+    const token = `up-${this.#watches.length}`;
+    this.#watches.push([path, token]);
+    await session.store.watch(path, token, () => this.#story.pump());
+  }
+
+  /** What guest `index` must show. */
+  #expected(index: number): Picture {
+    return variation(this.#settings.image.picture, this.#settings.attach ? 0 : index);
+  }
+
+  async #check(session: Session, { guest, index }: RunningGuest): Promise<GuestFrame> {
+    const path = join(this.#runDir, 'frames', `${guest.name}.png`);
+    const display =
+      this.#display ?? (await withDeadline(session.connect('vhost-gpu'), DEADLINE_MS.recovery, 'vhost-gpu'));
+    const frame = await checkFrame(display, `${guest.domid}/0`, path, this.#expected(index));
+    if (this.#settings.frames === undefined) return { ...frame, guest: guest.name };
+    const copy = join(this.#settings.frames, `${guest.name}.png`);
+    copyFileSync(path, copy);
+    return { ...frame, guest: guest.name, path: copy };
+  }
+
+  /** The store's socket for unmodified tools, if xenstored serves one. */
+  get storeSocket(): string | undefined {
+    const path = join(this.#runDir, 'xenstored.socket');
+    return existsSync(path) ? path : undefined;
+  }
+
+  /** What `work` gives, or a rejection that says which process failed meanwhile. */
+  async unlessFailed<T>(work: Promise<T>): Promise<T> {
+    work.catch(() => {}); // it may lose the race and fail later
+    try {
+      return await Promise.race([work, this.failed]);
+    } catch (error) {
+      // A death shows on our connections and in the store before the exit status is known: the process is the reason.
+      const shows = error instanceof PeerDiedError || error instanceof GuestFailedError;
+      if (!shows || this.lab === undefined) throw error;
+      return await withDeadline(this.failed, DEADLINE_MS.causeOfEnd, error.message).catch((late: unknown) => {
+        throw late instanceof DeadlineError ? error : late;
+      });
+    }
+  }
+
+  /** Takes everything down in order; returns what is left behind. */
+  async end(): Promise<string[]> {
+    const session = this.#session;
+    if (session === undefined) {
+      await this.abandon();
+      return [];
+    }
+    try {
+      return await this.unlessFailed(this.#endInOrder(session));
+    } catch (error) {
+      await this.abandon();
+      return [`tearing down: ${errorMessage(error)}`];
+    }
+  }
+
+  async #endInOrder(session: Session): Promise<string[]> {
+    const { lab } = this;
+    lab?.expectGuestsToEnd();
+    // In a lab of our own all guests go, those that `xenwire create` added too.
+    const own = new Set(this.#guests.map(({ guest }) => guest.domid));
+    const leaks = await removeGuests(session, (domid) => lab !== undefined || own.has(domid));
+    this.#story.pump();
+    this.#abort.abort();
+    for (const [path, token] of this.#watches) await session.store.unwatch(path, token);
+    if (lab === undefined) await session.close();
+    else leaks.push(...(await endProcesses(lab, session, this.#display ?? (await session.connect('vhost-gpu')))));
+    return leaks;
+  }
+
+  /** After a failure there is no order to keep: all processes end, and with them what they held. */
+  async abandon(): Promise<void> {
+    this.#abort.abort();
+    await Promise.all([this.lab?.abandon(), this.#session?.close()]);
+  }
+
+  /** The hypervisor has ended: the others end by themselves, or are ended. */
+  async goDown(): Promise<void> {
+    await this.lab?.hostDown();
+    this.#abort.abort();
+    await this.#session?.close();
+  }
+}

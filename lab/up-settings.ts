@@ -1,0 +1,34 @@
+// What `xenwire up` is told, checked by the verb (bin/verbs/up.ts).
+import type { NotificationPath } from '../lib/core/notification-path.js';
+import type { NotifyMode } from '../lib/core/notify.js';
+import type { Picture } from '../lib/core/picture.js';
+import type { StoreTransport } from '../lib/xenstore/channel.js';
+import type { GuestConfig } from '../toolstack/guest-config.js';
+
+export interface UpSettings {
+  readonly runDir: string;
+  readonly config: GuestConfig;
+  /** A PNG file by its absolute path, and what is in it. */
+  readonly image: { readonly path: string; readonly picture: Picture };
+  readonly guests: number;
+  readonly notify: NotifyMode;
+  /** Guest after guest takes the next one, from the first again; left out: what the configuration says. */
+  readonly paths?: readonly NotificationPath[];
+  readonly logLevel: string;
+  readonly storeTransport: StoreTransport;
+  readonly pollUs?: number;
+  readonly once: boolean;
+  readonly json: boolean;
+  /** Leaves logs, history and frames in the run directory. */
+  readonly keep: boolean;
+  /** A folder for copies of the screens, made where it is missing. */
+  readonly frames?: string;
+  /** Uses the processes that run already, and starts none. */
+  readonly attach: boolean;
+  /** Whatever dies is started again; otherwise the first death ends the lab. */
+  readonly restart: boolean;
+  /** A process that answers nothing for so long counts as dead, with restarts; 0: never. */
+  readonly deadAfterMs: number;
+  /** CLOCK_MONOTONIC when the command began. */
+  readonly startNs: bigint;
+}
