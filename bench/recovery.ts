@@ -1,0 +1,176 @@
+// `npm run bench:recovery`: how long after SIGKILL of a process every screen shows right frames again, process by process,
+// in milliseconds and in bare Node starts of the same run; and that nothing is lost on the way: no frame torn or backwards,
+// descriptors as at the start, memory levelled off. Prints JSON; status 1 when a screen stays wrong or something is lost.
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { descriptorLeaks } from '../lab/descriptors.js';
+import { PROMISE_MS } from '../lib/core/deadlines.js';
+import { ErrnoError, errorMessage, PeerDiedError } from '../lib/core/errors.js';
+import { command, EXIT, integerBetween, Option, runCommand } from '../lib/node/process/cli.js';
+import { listProcesses } from '../lib/node/process/run-dir.js';
+import { lookAgain } from '../lib/node/process/wait.js';
+import { listGuests } from '../toolstack/domain.js';
+import { RecoveryLab } from './recovery/lab.js';
+
+const VICTIMS = {
+  xenstored: PROMISE_MS.xenstored,
+  'vhost-frontend': PROMISE_MS.vhostFrontend,
+  'vhost-gpu': PROMISE_MS.vhostGpu,
+  guest: PROMISE_MS.guest,
+  hypervisor: PROMISE_MS.hypervisor,
+} as const;
+type Victim = keyof typeof VICTIMS;
+
+interface Options {
+  readonly kills: number;
+  readonly guests: number;
+  readonly process?: readonly Victim[];
+}
+
+/** A screen that is not right by then stays wrong. */
+const WRONG_MS = 15_000;
+const LOOK_MS = 5;
+/** Kills whose opening and caching is not counted as a loss. */
+const WARM_UP = 2;
+
+interface Figures {
+  readonly kills: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly maxMs: number;
+  readonly p50NodeStarts: number;
+  /** Kills after which it took longer than was promised (docs/recovery.md). */
+  readonly lateCount: number;
+  readonly failures: readonly string[];
+  /** Resident memory of all processes, MiB: after the warm-up and at the end. */
+  readonly residentMib: readonly [number, number];
+}
+
+/** Median of a bare `node -e 0`, ms. */
+function nodeStartMs(): number {
+  const times = Array.from({ length: 9 }, () => {
+    const start = performance.now();
+    execFileSync(process.execPath, ['-e', '0']);
+    return performance.now() - start;
+  });
+  return times.sort((a, b) => a - b)[4]!;
+}
+
+async function killOne(lab: RecoveryLab, victim: Victim, guests: number): Promise<number> {
+  const name =
+    victim === 'guest' ? listProcesses(lab.runDir).find((entry) => entry.name.startsWith('guest-'))!.name : victim;
+  const before = lab.process(name);
+  const old = victim === 'guest' ? await listGuests(lab.session) : [];
+  const killedNs = process.hrtime.bigint();
+  process.kill(before.pid, 'SIGKILL');
+  if (victim === 'guest')
+    await anotherDomain(
+      lab,
+      old.map(({ domid }) => domid),
+      before.name,
+    );
+  if (victim === 'hypervisor') {
+    await lab.forget();
+    await lab.replaced(before, WRONG_MS);
+    // The new host's servers and guests come one after the other; what is not there yet is asked for again.
+    const all = async (): Promise<true | undefined> => {
+      try {
+        return (await lab.look()) >= guests ? true : undefined;
+      } catch (error) {
+        if (!(error instanceof PeerDiedError) && !(error instanceof ErrnoError)) throw error;
+        return undefined;
+      }
+    };
+    if ((await lookAgain(all, LOOK_MS, AbortSignal.timeout(WRONG_MS))) === undefined) throw new Error('no new guests');
+  }
+  // A store that is away keeps no frame back: its own answer is the recovery.
+  if (victim === 'xenstored') await lab.session.store.read('/local/domain/0/domid').catch(() => undefined);
+  const answeredNs = process.hrtime.bigint();
+  const rightNs = await lab.allRight(killedNs, WRONG_MS);
+  if (victim !== 'hypervisor') await lab.replaced(before, WRONG_MS);
+  return Number((victim === 'xenstored' && answeredNs > rightNs ? answeredNs : rightNs) - killedNs) / 1e6;
+}
+
+/** The killed guest's domain goes, another one comes in its place. */
+async function anotherDomain(lab: RecoveryLab, old: readonly number[], name: string): Promise<void> {
+  const dead = await lookAgain(
+    async () => {
+      const guests = await listGuests(lab.session);
+      const gone = old.find((domid) => !guests.some((guest) => guest.domid === domid));
+      return gone !== undefined && guests.length === old.length ? gone : undefined;
+    },
+    LOOK_MS,
+    AbortSignal.timeout(WRONG_MS),
+  );
+  if (dead === undefined) throw new Error(`${name}: no new domain`);
+  await lab.drop(dead);
+  await lab.look();
+}
+
+function residentMib(runDir: string): number {
+  const pages = listProcesses(runDir).map(({ pid }) => {
+    try {
+      const [, resident, shared] = readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ').map(Number);
+      return resident! - shared!;
+    } catch {
+      return 0; // it has just been replaced
+    }
+  });
+  return Math.round((pages.reduce((sum, each) => sum + each, 0) * 4096) / 2 ** 20);
+}
+
+async function measure(victim: Victim, { kills, guests }: Options, nodeMs: number): Promise<Figures> {
+  const lab = await RecoveryLab.start(['--guests', String(guests), '--config', CONFIG]);
+  const times: number[] = [];
+  const failures: string[] = [];
+  let [first, last] = [0, 0];
+  try {
+    for (let kill = 0; kill < WARM_UP; kill++) await killOne(lab, victim, guests);
+    const descriptors = lab.descriptors();
+    first = residentMib(lab.runDir);
+    for (let kill = 0; kill < kills; kill++) times.push(await killOne(lab, victim, guests));
+    // Only of those that outlived every kill.
+    failures.push(...descriptorLeaks(descriptors, lab.descriptors()));
+    last = residentMib(lab.runDir);
+    if (lab.torn > 0) failures.push(`${lab.torn} frames torn or backwards`);
+  } catch (error) {
+    failures.push(`kill ${times.length + 1}: ${errorMessage(error)}; ${lab.said.trim().split('\n').at(-1) ?? ''}`);
+  } finally {
+    await lab.end();
+  }
+  times.sort((a, b) => a - b);
+  const at = (share: number): number =>
+    Math.round((times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0) * 10) / 10;
+  return {
+    kills: times.length,
+    ...{ p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1) },
+    p50NodeStarts: Math.round((at(0.5) / nodeMs) * 10) / 10,
+    lateCount: times.filter((ms) => ms > VICTIMS[victim]).length,
+    failures,
+    residentMib: [first, last],
+  };
+}
+
+const CONFIG = new URL('../../examples/restarting-guest.cfg', import.meta.url).pathname;
+
+const program = command('bench:recovery')
+  .description('measure the time from SIGKILL of a process until all screens are right again; prints JSON')
+  .option('--kills <count>', 'of each process', integerBetween(1, 10_000), 100)
+  .option('--guests <count>', 'that draw meanwhile', integerBetween(1, 8), 1)
+  .addOption(new Option('--process <names...>', 'only these').choices(Object.keys(VICTIMS)))
+  .addHelpText(
+    'after',
+    '\nExamples:\n  npm run bench:recovery\n  npm run bench:recovery -- --kills 20 --process vhost-gpu guest',
+  )
+  .action(async (options: Options) => {
+    const nodeMs = nodeStartMs();
+    const processes: Record<string, Figures> = {};
+    for (const victim of options.process ?? (Object.keys(VICTIMS) as Victim[]))
+      processes[victim] = await measure(victim, options, nodeMs);
+    const ok = Object.values(processes).every(({ failures, lateCount }) => failures.length + lateCount === 0);
+    const result = { ok, nodeStartMs: Math.round(nodeMs * 10) / 10, guests: options.guests, processes };
+    process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
+    if (!ok) process.exitCode = EXIT.FAILED;
+  });
+const status = await runCommand(program, process.argv.slice(2));
+if (status !== EXIT.OK) process.exitCode = status;
