@@ -17,6 +17,7 @@ import { giveUpGuest, watchGuest } from '../toolstack/guest-end.js';
 import { readNode } from '../toolstack/toolstack.js';
 import { type Exit, howItEnded, type LabProcess } from './child.js';
 import { endProcesses, removeGuests } from './end.js';
+import { animate, FrameWatch } from './frame-watch.js';
 import { checkFrame, firstFrame } from './frames.js';
 import type { GuestFrame } from './report.js';
 import type { Session } from './session.js';
@@ -41,6 +42,8 @@ interface RunningGuest {
   guest: Guest;
   /** False once it is removed, or kept as it ended. */
   runs: boolean;
+  /** Looks at its frames, while it draws. */
+  watch?: FrameWatch;
 }
 
 export class Host {
@@ -114,7 +117,7 @@ export class Host {
     const sinceNs = process.hrtime.bigint() - BigInt(Math.round(readyMs * 1e6));
     const back = `${sentence}; pid ${process_.pid} was ready after ${readyMs.toFixed(0)} ms`;
     const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(DEADLINE_MS.recovery)]);
-    const right = await lookAgain(() => this.#allRight(), LOOK_MS, signal);
+    const right = await lookAgain(() => this.#allRight(sinceNs), LOOK_MS, signal);
     if (this.#abort.signal.aborted || process_.exit !== undefined) return;
     const ms = Number(process.hrtime.bigint() - sinceNs) / 1e6;
     const pictures = this.#guests.length === 1 ? 'the picture was' : 'all pictures were';
@@ -125,8 +128,11 @@ export class Host {
     );
   }
 
-  /** True when each guest's device is connected at both ends and shows what it was given; undefined: not yet. */
-  async #allRight(): Promise<true | undefined> {
+  /**
+   * True when each guest's device is connected at both ends and shows what it was given, or has shown a numbered frame
+   * since then; undefined: not yet.
+   */
+  async #allRight(sinceNs: bigint): Promise<true | undefined> {
     const session = this.#session;
     if (session === undefined || this.#guests.length === 0) return true;
     // Of a device server that died: its next process is being connected to.
@@ -136,7 +142,10 @@ export class Host {
         const id = { kind: 'virtio-mmio', domid: running.guest.domid, devid: 0, backDomid: 0 };
         const state = await readNode(session.store, `${backendPath(id)}/${XENBUS_KEY.state}`);
         if (state !== String(XenbusState.Connected)) return undefined;
-        if ((await this.#check(session, running)).mismatchedPixels > 0) return undefined;
+        const { watch } = running;
+        if (watch !== undefined) {
+          if ((watch.viewed.lastNs ?? 0n) <= sinceNs) return undefined;
+        } else if ((await this.#check(session, running)).mismatchedPixels > 0) return undefined;
       }
       return true;
     } catch (error) {
@@ -162,7 +171,28 @@ export class Host {
     );
     this.#story.pump();
     for (const running of this.#guests) frames.push(await this.#check(session, running));
+    if (this.#settings.animate > 0) for (const running of this.#guests) await this.#animate(session, running);
     return frames;
+  }
+
+  /** Has a guest draw, and looks at each frame: of a guest that was made anew from its first frame on. */
+  async #animate(session: Session, running: RunningGuest): Promise<void> {
+    await running.watch?.close();
+    const watch = new FrameWatch(() => session.connect('vhost-gpu'), `${running.guest.domid}/0`);
+    running.watch = watch;
+    await watch.start();
+    await animate(session, running.guest.domid, this.#settings.animate);
+  }
+
+  /** What was seen of the frames of all guests, a sentence each. */
+  get seen(): string[] {
+    return this.#guests.flatMap(({ watch, guest }) => {
+      if (watch === undefined) return [];
+      const { count, tornCount, backwardsCount, gapMsMax } = watch.viewed;
+      const wrong =
+        tornCount + backwardsCount === 0 ? 'none torn' : `${tornCount} torn, ${backwardsCount} out of order`;
+      return [`guest ${guest.name}: ${count} frames, ${wrong}, longest time between two ${gapMsMax.toFixed(0)} ms`];
+    });
   }
 
   readonly #slow = (sentence: string): void => this.#story.note(sentence);
@@ -215,6 +245,7 @@ export class Host {
       dump: async (guest) => (await import('./guest-dump.js')).dumpGuest(session, this.#runDir, guest),
       restarted: (guest) => {
         running.guest = guest;
+        if (this.#settings.animate > 0) void this.#animateAgain(session, running);
         this.#startProcess(name, this.#imagePaths.get(name)!);
         void this.#tellSteps(session, `${homePath(guest.domid)}/device`).catch(() => {}); // only lines are lost
       },
@@ -227,6 +258,21 @@ export class Host {
         if (!this.#abort.signal.aborted) this.#fail(error instanceof Error ? error : new Error(String(error)));
       },
     );
+  }
+
+  async #animateAgain(session: Session, running: RunningGuest): Promise<void> {
+    try {
+      await firstFrame(session, running.guest);
+      await this.#animate(session, running);
+    } catch (error) {
+      // It ended once more, or the lab does.
+      if (
+        !(error instanceof GuestFailedError) &&
+        !(error instanceof PeerDiedError) &&
+        !(error instanceof DeadlineError)
+      )
+        throw error;
+    }
   }
 
   /** One that never attached to its domain: no connection tells the hypervisor that it is gone. */
@@ -305,6 +351,8 @@ export class Host {
 
   async #endInOrder(session: Session): Promise<string[]> {
     const { lab } = this;
+    for (const sentence of this.seen) this.#story.note(sentence);
+    for (const { watch } of this.#guests) await watch?.close();
     lab?.expectGuestsToEnd();
     // In a lab of our own all guests go, those that `xenwire create` added too.
     const own = new Set(this.#guests.map(({ guest }) => guest.domid));

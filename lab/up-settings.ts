@@ -29,6 +29,8 @@ export interface UpSettings {
   readonly restart: boolean;
   /** A process that answers nothing for so long counts as dead, with restarts; 0: never. */
   readonly deadAfterMs: number;
+  /** Frames a second that each guest draws once its picture is shown, with a number in each; 0: none. */
+  readonly animate: number;
   /** CLOCK_MONOTONIC when the command began. */
   readonly startNs: bigint;
 }

@@ -2,7 +2,7 @@
 // here, before anything starts; the run itself is lab/up.ts.
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { UserError } from '../../lib/core/errors.js';
-import { POLL_US_MAX } from '../../lib/core/limits.js';
+import { ANIMATION_FPS_MAX, POLL_US_MAX } from '../../lib/core/limits.js';
 import { LOG_LEVELS } from '../../lib/core/log.js';
 import { NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/notification-path.js';
 import { NOTIFY_MODES, type NotifyMode } from '../../lib/core/notify.js';
@@ -27,6 +27,7 @@ interface Options {
   readonly keep?: boolean;
   readonly frames?: string;
   readonly attach?: boolean;
+  readonly animate: number;
   readonly restart?: boolean;
   readonly deadAfter: number;
   readonly storeTransport: StoreTransport;
@@ -47,6 +48,12 @@ export function register(program: Command): void {
     .option('--json', 'print one JSON object at the end, and nothing else')
     .option('--frames <dir>', 'copy the screens there, as PNG files', folder)
     .option('--keep', 'leave logs, history and frames in the run directory')
+    .option(
+      '--animate <fps>',
+      'after the first frames, have every guest draw so many a second, with a number in each, and look at all of them',
+      integerBetween(0, ANIMATION_FPS_MAX),
+      0,
+    )
     .option('--restart', 'start again whatever dies (the default)')
     .option('--no-restart', 'end the lab at the first death of a process')
     .option(
@@ -102,6 +109,7 @@ export function register(program: Command): void {
         json: options.json ?? false,
         keep: options.keep ?? false,
         attach: options.attach ?? false,
+        animate: options.animate,
         restart: options.restart ?? true,
         deadAfterMs: options.deadAfter * 1000,
         ...(options.path === undefined ? {} : { paths: options.path }),
