@@ -10,7 +10,7 @@ import { NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/notifi
 import { type Command, Option } from '../../lib/node/process/cli.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { STORE_TRANSPORTS, type StoreTransport } from '../../lib/xenstore/channel.js';
-import { createGuest, type Guest } from '../../toolstack/domain.js';
+import { createGuest, type Guest, listGuests } from '../../toolstack/domain.js';
 import { onPath } from '../../toolstack/guest-config.js';
 import type { MonitorNews } from '../monitor.js';
 import { fail, labOption } from './common.js';
@@ -40,7 +40,11 @@ export function register(program: Command): void {
         .default('bus'),
     )
     .option('--no-process', "start no process: the guest's kernel runs elsewhere, as xenwire guest --name NAME")
-    .option('-F, --foreground', 'stay until the guest is gone for good, doing at its end what its configuration says')
+    .option(
+      '-F, --foreground',
+      'stay until the guest is gone for good, doing at its end what its configuration says; with --no-process a guest of ' +
+        'that name that is there already is watched instead of made',
+    )
     .option('--wait', 'wait for its first frame and compare it with the image; status 1 if they differ')
     .option('--wait-for-lab', 'wait until the lab runs, instead of refusing')
     .addHelpText(
@@ -61,8 +65,12 @@ export function register(program: Command): void {
           config.virtio.map(({ path }) => path),
           notify,
         );
-        requireRoom(options.runDir, [config.memoryMib], { wholeLab: false });
-        const guest = await session.exclusively(() => createGuest(session, config));
+        const running =
+          options.foreground && !options.process
+            ? (await listGuests(session)).find(({ name, state }) => name === config.name && state !== 'dying')
+            : undefined;
+        if (running === undefined) requireRoom(options.runDir, [config.memoryMib], { wholeLab: false });
+        const guest = running ?? (await session.exclusively(() => createGuest(session, config)));
         const { runDir, storeTransport } = options;
         const job: MonitorJob = {
           ...{ runDir, guest, config },

@@ -178,7 +178,9 @@ t.test(
         )
           return;
         for (const guest of guests) await destroyGuest(next, guest);
-        const rest = host.nodes().filter((node) => /^\/(local\/domain\/[1-9]|libxl\/|vm\/|tool\/xenwire\/unfinished\/)/.test(node));
+        const rest = host
+          .nodes()
+          .filter((node) => /^\/(local\/domain\/[1-9]|libxl\/|vm\/|tool\/xenwire\/unfinished\/)/.test(node));
         if (!t.same(rest, [], `${onCrash}, killed before request ${at}`)) return;
       }
     }
