@@ -1,5 +1,5 @@
 // The two headers of an ELF core file of a guest (System V ABI, elf.h): one loadable segment, guest-physical 0 onwards, as gdb
-// and crash read it. xl's dumps carry notes and page tables besides (xen, docs/misc/dump-core-format.txt): none are needed
+// and crash read it. xl's dumps carry notes and page tables besides (xen, dump-core-format.txt): none are needed
 // for RAM in one piece.
 import { bytes, struct, u16, u32, u64 } from './struct.js';
 

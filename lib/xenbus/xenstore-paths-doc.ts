@@ -1,4 +1,4 @@
-// docs/xenstore-paths.txt: the keys of the protocol in the notation of Xen's docs/misc/xenstore-paths.pandoc, to be a patch to it.
+// docs/xenstore-paths.txt: the keys of the protocol in the notation of Xen's xenstore-paths.pandoc, to be a patch to it.
 // Leaves the keys themselves to protocol.ts.
 import { NOTIFICATION_PATHS } from '../core/notification-path.js';
 import { queueEventChannelKey, VIRTIO_MMIO_KEY, XENBUS_KEY } from '../layout/xenbus.js';
