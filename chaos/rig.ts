@@ -100,13 +100,8 @@ export class Rig {
     const { hypervisor, store, clock, probe, tokens, ended } = this.session;
     return {
       hypervisor: {
+        ...hypervisor,
         domctl_create: (request) => hypervisor.domctl_create({ ...request, domid: ++this.#domid }),
-        domctl_destroy: hypervisor.domctl_destroy,
-        domctl_unpause: hypervisor.domctl_unpause,
-        domctl_getdomaininfolist: hypervisor.domctl_getdomaininfolist,
-        evtchn_alloc_unbound: hypervisor.evtchn_alloc_unbound,
-        hvm_set_param: hypervisor.hvm_set_param,
-        dm_evtchn_raise: hypervisor.dm_evtchn_raise,
       },
       ...{ store, clock, probe, tokens, newUuid: () => GUEST_UUID },
       ...(ended === undefined ? {} : { ended }),
