@@ -357,7 +357,9 @@ function commit(store: StoreState, tx: string): StoreOutcome {
   const view = new Direct(ended);
   for (const [path, { before, now, modified, fires }] of entries) {
     if (!modified) continue;
-    if (now !== undefined || before !== undefined) view.put(path, now);
+    // A node that came and went inside was never there for others: no watch tells of it.
+    if (now === undefined && before === undefined) continue;
+    view.put(path, now);
     if (fires !== undefined) view.fire(path, fires);
   }
   return { ...view.result(), answer: OK };

@@ -11,6 +11,7 @@ import {
   type StoreState,
 } from '../../../explore/store.js';
 import { StoreLab } from '../../../testkit/store-lab.js';
+import { tries } from '../../../testkit/tier.js';
 
 const CLIENTS = ['dom0', 'dom0-b', 'dom0-c'];
 const NAMES = ['/a', '/a/b', '/a/b/c', '/a/b/d', '/a/e', '/f', '/f/g/h'];
@@ -168,7 +169,7 @@ t.test('random requests of three clients get the same answers and events from bo
       for (const step of script) both.do(step);
       both.end();
     }),
-    { numRuns: 4000 },
+    { numRuns: tries(4000, 50_000) },
   );
 });
 
