@@ -61,17 +61,24 @@ export class ProcessGates {
     this.#words = new Uint32Array(bytes.buffer, bytes.byteOffset, GATE_FILE_SIZE >>> 2);
   }
 
-  /** Waits for a living process of that name. Throws DeadlineError; GateError for a page that is not of this version. */
-  static async open(runDir: string, name: string, deadlineMs: number): Promise<ProcessGates> {
+  /**
+   * Waits for a living process of that name, the newest of several, or the one with that pid (toolstacks may be many at a
+   * time). Throws DeadlineError; GateError for a page that is not of this version.
+   */
+  static async open(runDir: string, name: string, deadlineMs: number, pid?: number): Promise<ProcessGates> {
     // Any change of the folder: the name of the page holds the incarnation.
     const signal = AbortSignal.timeout(deadlineMs);
-    const gates = await retryOnChange(join(gatesDir(runDir), '*'), () => ProcessGates.#openNow(runDir, name), signal);
+    const gates = await retryOnChange(
+      join(gatesDir(runDir), '*'),
+      () => ProcessGates.#openNow(runDir, name, pid),
+      signal,
+    );
     if (gates === undefined) throw new DeadlineError(`no process ${name} in ${runDir} within ${deadlineMs} ms`);
     return gates;
   }
 
   /** Of the newest life; undefined while there is none, or its page is just being made. */
-  static #openNow(runDir: string, name: string): ProcessGates | undefined {
+  static #openNow(runDir: string, name: string, only: number | undefined): ProcessGates | undefined {
     const dir = gatesDir(runDir);
     const lives = (existsSync(dir) ? readdirSync(dir) : [])
       .filter((file) => file.startsWith(`${name}.`))
@@ -93,6 +100,11 @@ export class ProcessGates {
         header.slot_size === GATE_SLOT.size &&
         header.slot_count === GATE_COUNT &&
         header.incarnation === BigInt(incarnation);
+      // Our own, or another's than the one that is asked for.
+      if (fits && (pid === process.pid || (only !== undefined && pid !== only))) {
+        mapping.close();
+        continue;
+      }
       if (fits && holdsPage(pid, path)) return new ProcessGates(path, mapping, { name, pid, incarnation });
       mapping.close();
       // A page that names a process which does not have it must not lead signals there.

@@ -161,7 +161,8 @@ export class Host {
     const { openSession } = await import('./session.js');
     const { signal } = this.#abort;
     signal.throwIfAborted(); // a session would make its files in a directory that is given up
-    const session = await openSession({ runDir: this.#runDir, signal, keepHistory: true, say: this.#slow });
+    const { hold } = this.#settings;
+    const session = await openSession({ runDir: this.#runDir, signal, keepHistory: true, say: this.#slow, hold });
     this.#session = session;
     for (let index = 0; index < this.#settings.guests; index++) await this.#startGuest(session, index);
     this.#display = await this.#connectDisplay(session);

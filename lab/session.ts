@@ -15,6 +15,7 @@ import { createProbe } from '../lib/node/files/probe.js';
 import { REAL_CLOCK } from '../lib/node/process/clock.js';
 import { listProcesses, lockName, runPaths, waitingFor } from '../lib/node/process/run-dir.js';
 import { retryOnChange, saidIfSlow } from '../lib/node/process/wait.js';
+import { POINT } from '../lib/trace/points.js';
 import { lastingStoreClient } from '../lib/xenstore/bus-client.js';
 import type { Toolstack } from '../toolstack/toolstack.js';
 import { requireLab } from './running.js';
@@ -40,19 +41,22 @@ export interface SessionOptions {
   readonly signal?: AbortSignal;
   /** Told what is waited for, when it takes long; left out: a line on standard error. */
   readonly say?: (sentence: string) => void;
+  /** Stands still at `life.start`, before anything is asked of a server, until a controller of gates lets it go. */
+  readonly hold?: boolean;
   /** Leaves what it recorded in the run directory. */
   readonly keepHistory?: boolean;
 }
 
 /** Connects as dom0, waiting for the servers. Rejects with PeerDiedError when aborted first. */
 export async function openSession(options: SessionOptions): Promise<Session> {
-  const { runDir } = options;
+  const { runDir, hold = false } = options;
   const say = options.say ?? ((sentence: string) => void process.stderr.write(`xenwire: ${sentence}\n`));
   const clients: BusClient[] = [];
   const incarnation = Date.now() * 4096 + (process.pid & 4095);
   const historyPath = runPaths.history(runDir, NAME, incarnation);
   const gates = runPaths.gates(runDir, NAME, incarnation);
-  const probe = createProbe({ process: NAME, incarnation, history: historyPath, gates });
+  const probe = createProbe({ process: NAME, incarnation, history: historyPath, gates, hold });
+  probe.at(POINT['life.start'], '', process.pid);
   const connect = async (server: ServerName, signal: AbortSignal = ended): Promise<BusClient> => {
     const connecting = ZmqBusClient.connect({
       runDir,
@@ -83,6 +87,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   };
   const store = lastingStoreClient(connectStore, probe);
   const close = async (): Promise<void> => {
+    probe.at(POINT['life.stop'], '', process.pid);
     end.abort();
     store.close();
     await Promise.all(clients.map((client) => client.close()));
@@ -128,9 +133,9 @@ export function notifyOf(runDir: string): NotifyMode {
 }
 
 /** The same for a lab that must be running already: a user's mistake otherwise. */
-export async function openRunningSession(runDir: string): Promise<Session> {
+export async function openRunningSession(runDir: string, hold = false): Promise<Session> {
   requireLab(runDir);
-  return openSession({ runDir });
+  return openSession({ runDir, hold });
 }
 
 async function dom0Token(runDir: string, signal?: AbortSignal): Promise<string> {

@@ -31,6 +31,8 @@ export interface UpSettings {
   readonly deadAfterMs: number;
   /** Frames a second that each guest draws once its picture is shown, with a number in each; 0: none. */
   readonly animate: number;
+  /** Our own half, the toolstack, stands still before its first step; the processes that we started do not. */
+  readonly hold: boolean;
   /** CLOCK_MONOTONIC when the command began. */
   readonly startNs: bigint;
 }

@@ -6,6 +6,11 @@ export function labOption(command: Command): Command {
   return command.option('--run-dir <dir>', 'where the processes of the lab find each other', folder, defaultRunDir());
 }
 
+/** For verbs that act as the toolstack: a controller can arm its first steps (lab/gates.ts). */
+export function holdOption(command: Command): Command {
+  return command.option('--hold', 'stand still before the first step until a controller of gates lets it go', false);
+}
+
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);
 }

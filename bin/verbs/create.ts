@@ -13,7 +13,7 @@ import { STORE_TRANSPORTS, type StoreTransport } from '../../lib/xenstore/channe
 import { createGuest, type Guest, listGuests } from '../../toolstack/domain.js';
 import { onPath } from '../../toolstack/guest-config.js';
 import type { MonitorNews } from '../monitor.js';
-import { fail, labOption } from './common.js';
+import { fail, holdOption, labOption } from './common.js';
 import { DEFAULT_IMAGE, type GivenImage, readConfig, readImage } from './guest-source.js';
 import { checkNotify, notificationPath } from './path-option.js';
 
@@ -25,13 +25,14 @@ interface CreateOptions {
   readonly path?: NotificationPath;
   readonly process: boolean;
   readonly foreground?: boolean;
+  readonly hold: boolean;
   readonly wait?: boolean;
   readonly waitForLab?: boolean;
   readonly storeTransport: StoreTransport;
 }
 
 export function register(program: Command): void {
-  labOption(program.command('create <config>').description('add a guest to a running lab'))
+  holdOption(labOption(program.command('create <config>').description('add a guest to a running lab')))
     .option('--image <file>', 'PNG that the guest shows', DEFAULT_IMAGE)
     .option('--path <path>', `how notifications travel: ${NOTIFICATION_PATHS.join(', ')}`, notificationPath)
     .addOption(
@@ -57,8 +58,8 @@ export function register(program: Command): void {
       // Loaded when all is checked: ZeroMQ takes a while.
       const { notifyOf, openRunningSession, openSession } = await import('../../lab/session.js');
       const session = options.waitForLab
-        ? await openSession({ runDir: options.runDir })
-        : await openRunningSession(options.runDir);
+        ? await openSession(options)
+        : await openRunningSession(options.runDir, options.hold);
       try {
         const notify = notifyOf(options.runDir);
         checkNotify(

@@ -1,14 +1,16 @@
 // `xenwire destroy`: takes guests out of a running lab, as `xl destroy` does, their devices through Closing and Closed.
 import type { Command } from '../../lib/node/process/cli.js';
 import { destroyGuest, findGuest, finishUnfinished } from '../../toolstack/domain.js';
-import { fail, labOption } from './common.js';
+import { fail, holdOption, labOption } from './common.js';
 
 export function register(program: Command): void {
-  labOption(program.command('destroy <guest>').description('remove a guest, by name or number, from a running lab'))
+  holdOption(
+    labOption(program.command('destroy <guest>').description('remove a guest, by name or number, from a running lab')),
+  )
     .addHelpText('after', '\nExamples:\n  xenwire destroy gpu-guest\n  xenwire destroy 3')
-    .action(async (name: string, options: { runDir: string }) => {
+    .action(async (name: string, options: { runDir: string; hold: boolean }) => {
       const { openRunningSession } = await import('../../lab/session.js');
-      const session = await openRunningSession(options.runDir);
+      const session = await openRunningSession(options.runDir, options.hold);
       try {
         await session.exclusively(async () => {
           await finishUnfinished(session);

@@ -9,7 +9,7 @@ import { NOTIFY_MODES, type NotifyMode } from '../../lib/core/notify.js';
 import { type Command, EXIT, folder, integerBetween, Option } from '../../lib/node/process/cli.js';
 import { STORE_TRANSPORTS, type StoreTransport } from '../../lib/xenstore/channel.js';
 import { virtioDeviceNumber } from '../../toolstack/guest-config.js';
-import { labOption } from './common.js';
+import { holdOption, labOption } from './common.js';
 import { DEFAULT_CONFIG, DEFAULT_IMAGE, readConfig, readImage } from './guest-source.js';
 import { checkNotify, notificationPaths } from './path-option.js';
 
@@ -30,6 +30,7 @@ interface Options {
   readonly animate: number;
   readonly restart?: boolean;
   readonly deadAfter: number;
+  readonly hold: boolean;
   readonly storeTransport: StoreTransport;
 }
 
@@ -40,7 +41,7 @@ const DEAD_AFTER_S_MAX = 86_400;
 const VIRTIO_ID_GPU = 16;
 
 export function register(program: Command): void {
-  labOption(program.command('up').description('start a lab, show its pictures, stay until Ctrl-C'))
+  holdOption(labOption(program.command('up').description('start a lab, show its pictures, stay until Ctrl-C')))
     .option('--config <file>', "the guest's configuration, in the syntax of xl.cfg", DEFAULT_CONFIG)
     .option('--image <file>', 'PNG that the guest shows', DEFAULT_IMAGE)
     .option('--guests <count>', 'guests with a picture each: variations of the image', integerBetween(1, GUESTS_MAX), 1)
@@ -112,6 +113,7 @@ export function register(program: Command): void {
         animate: options.animate,
         restart: options.restart ?? true,
         deadAfterMs: options.deadAfter * 1000,
+        hold: options.hold,
         ...(options.path === undefined ? {} : { paths: options.path }),
         ...(options.pollUs === undefined ? {} : { pollUs: options.pollUs }),
         ...(options.frames === undefined ? {} : { frames: options.frames }),

@@ -1,7 +1,7 @@
-// The catalogue at work: a free run of a handshake records the point instances that its processes pass between their start and
-// the first frame; a second run, held at its start, has a gate at the first of every point and label, sees each hit, lets it
-// go, and ends with the equal picture.
-import { readFileSync } from 'node:fs';
+// The catalogue at work: a free run of a handshake records the point instances that its processes, the toolstack's included,
+// pass between their start and the first frame; a second run, held at its start, has a gate at the first of every point and
+// label, sees each hit, lets it go, and ends with the equal picture. And a toolstack that is killed at a step leaves a guest that
+// is half made exactly so far.
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { claimRunDir } from '../../lab/claim.js';
@@ -17,27 +17,36 @@ import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { formatInstance } from '../../lib/trace/instances.js';
 import { POINT } from '../../lib/trace/points.js';
 import { flowOf, type TraceRecord } from '../../lib/trace/record.js';
-import { createGuest } from '../../toolstack/domain.js';
-import { parseGuestConfig } from '../../toolstack/guest-config.js';
-import { temporaryLabDir } from '../fixtures/lab.js';
+import { findGuest, listGuests } from '../../toolstack/domain.js';
+import { startXenwire, temporaryLabDir, xenwire } from '../fixtures/lab.js';
 
 const DEADLINE_MS = 20_000;
 const FRAME_DEADLINE_MS = 100_000;
 const IMAGE = join(PACKAGE_ROOT, 'examples', 'test-card.png');
-const PROCESSES = ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend', 'guest-gpu-guest'];
+const CONFIG = join(PACKAGE_ROOT, 'examples', 'gpu-guest.cfg');
+const TOOLSTACK = 'toolstack';
+const PROCESSES = ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend', 'guest-gpu-guest', TOOLSTACK];
 /** One stays free: a gate is armed before the one that was hit is let go. */
 const WINDOW = GATE_COUNT - 1;
-/** Labels hold the guest's uuid, and which doorbells ring and which watches merge is not the same in two runs. */
+/** Of a guest, in labels: another one in each run. */
+const UUID = /[0-9a-f]{8}-([0-9a-f]{4}-){3}/;
+/** Which doorbells ring and which watches merge is not the same in two runs. */
 const MISSED_MAX = 0.05;
 
 interface Run {
+  /** Of `xenwire create`; none where it was walked. */
+  readonly made: readonly TraceRecord[];
+  /** Of all other processes: this one, another toolstack, among them. */
   readonly records: readonly TraceRecord[];
   readonly mismatchedPixels: number;
   readonly leaks: readonly string[];
 }
 
-/** One lab from nothing to the first frame and back. `walk` goes with every process from its start on. */
-async function run(t: Test, walk?: (runDir: string, abort: AbortSignal) => Promise<void>): Promise<Run> {
+/** What goes with every process from its start on; the toolstack's is the one with that pid. */
+type Walk = (runDir: string, toolstackPid: number, abort: AbortSignal) => Promise<void>;
+
+/** One lab from nothing to the first frame and back; its guest is made by `xenwire create`, held at its start. */
+async function run(t: Test, walk?: Walk): Promise<Run> {
   const claim = await claimRunDir(temporaryLabDir(t));
   const { runDir } = claim;
   const extraArguments = (): string[] => (walk === undefined ? [] : ['--hold']);
@@ -56,12 +65,14 @@ async function run(t: Test, walk?: (runDir: string, abort: AbortSignal) => Promi
     throw new Error(sentence);
   });
   failed.catch(() => {});
-  const path = join(PACKAGE_ROOT, 'examples', 'gpu-guest.cfg');
-  const config = parseGuestConfig(readFileSync(path, 'utf8'), path, () => {});
-  const walking = walk?.(runDir, walked.signal);
+  const args = ['create', CONFIG, '--no-process', '--wait-for-lab', '--hold', '--run-dir', runDir];
+  const toolstack = startXenwire(t, args);
+  const walking = walk?.(runDir, toolstack.pid, walked.signal);
   const draw = async (): Promise<Run> => {
     const session = await openSession({ runDir, signal: abort.signal });
-    const guest = await session.exclusively(() => createGuest(session, config));
+    const made = walk === undefined ? await toolstackRecords(t, runDir, toolstack.pid) : [];
+    t.equal(await toolstack.ended(FRAME_DEADLINE_MS), 0, toolstack.stderr);
+    const guest = await findGuest(session, 'gpu-guest');
     await firstFrame(session, guest, FRAME_DEADLINE_MS);
     const records = readRecords(t, runDir);
     walked.abort();
@@ -71,16 +82,29 @@ async function run(t: Test, walk?: (runDir: string, abort: AbortSignal) => Promi
     const { mismatchedPixels } = await checkFrame(display, `${guest.domid}/0`, image, readPng(IMAGE));
     lab.expectGuestsToEnd();
     const leaks = [...(await removeGuests(session, () => true)), ...(await endProcesses(lab, session, display))];
-    return { records, mismatchedPixels, leaks };
+    return { made, records, mismatchedPixels, leaks };
   };
   return await Promise.race([draw(), failed, walking?.then(() => new Promise<never>(() => {})) ?? failed]);
 }
 
-/** Of all processes, each in its own order. */
-function readRecords(t: Test, runDir: string): TraceRecord[] {
+/** All that a held toolstack passes: its ring goes when it ends, so it is read where it stands last. */
+async function toolstackRecords(t: Test, runDir: string, pid: number): Promise<TraceRecord[]> {
+  const gates = await ProcessGates.open(runDir, TOOLSTACK, DEADLINE_MS, pid);
+  const start = await gates.standing(DEADLINE_MS);
+  const last = gates.arm({ point: POINT['life.stop'], occurrence: 1 });
+  await gates.letGo(start, DEADLINE_MS);
+  t.same(await gates.standing(FRAME_DEADLINE_MS), last);
+  const records = readRecords(t, runDir, pid);
+  await gates.letGo(last, DEADLINE_MS);
+  gates.close();
+  return records;
+}
+
+/** Of all processes, or of one, each in its own order. */
+function readRecords(t: Test, runDir: string, only?: number): TraceRecord[] {
   return historyFiles(runDir).flatMap((path) => {
     const reader = new HistoryReader(path);
-    const records = reader.read();
+    const records = only === undefined || reader.pid === only ? reader.read() : [];
     t.equal(reader.lostCount, 0, `${reader.process} recorded no more than its ring holds`);
     reader.close();
     return records;
@@ -95,8 +119,9 @@ async function walkProcess(
   plan: readonly TraceRecord[],
   hits: Set<string>,
   abort: AbortSignal,
+  pid?: number,
 ): Promise<void> {
-  const gates = await ProcessGates.open(runDir, name, DEADLINE_MS);
+  const gates = await ProcessGates.open(runDir, name, DEADLINE_MS, pid);
   try {
     let next = 0;
     let armed = 0;
@@ -108,6 +133,7 @@ async function walkProcess(
     for (;;) {
       arm();
       await gates.letGo(gate, DEADLINE_MS);
+      if (gate.point === POINT['life.stop']) return; // the toolstack's work is done
       gate = await gates.standing(FRAME_DEADLINE_MS, abort);
       armed--;
       hits.add(formatInstance({ process: name, ...gate, label: gate.label ?? '' }));
@@ -127,7 +153,7 @@ t.test(
     t.same(free.leaks, []);
     await t.test('a send and its receipt have one number, and no other record has it', (t) => {
       const ends = new Map<string, string[]>();
-      for (const record of free.records) {
+      for (const record of [...free.made, ...free.records]) {
         const flow = flowOf(record);
         if (flow !== undefined) ends.set(flow, [...(ends.get(flow) ?? []), record.point.kind]);
       }
@@ -138,15 +164,16 @@ t.test(
       t.ok(whole.every((kinds) => kinds.length === 2 && [...kinds].sort().join() === 'receive,send'));
       t.end();
     });
-    const chosen = free.records.filter(
-      ({ process: name, point, occurrence }) =>
-        PROCESSES.includes(name) && point !== POINT['life.start'] && occurrence === 1,
+    const passedFree = [...free.made, ...free.records.filter((record) => record.process !== TOOLSTACK)];
+    const chosen = passedFree.filter(
+      ({ process: name, point, label, occurrence }) =>
+        PROCESSES.includes(name) && point !== POINT['life.start'] && occurrence === 1 && !UUID.test(label),
     );
     const hits = new Set<string>();
-    const gated = await run(t, async (runDir, abort) => {
+    const gated = await run(t, async (runDir, toolstackPid, abort) => {
       const walks = PROCESSES.map((name) => {
         const own = chosen.filter((record) => record.process === name);
-        return walkProcess(t, runDir, name, own, hits, abort);
+        return walkProcess(t, runDir, name, own, hits, abort, name === TOOLSTACK ? toolstackPid : undefined);
       });
       await Promise.all(walks);
     });
@@ -170,5 +197,32 @@ t.test(
     );
     for (const instance of missed) t.comment(`not passed in the second run: ${instance}`);
     t.ok(missed.length <= armed.size * MISSED_MAX, `${missed.length} instances were not passed in the second run`);
+  },
+);
+
+t.test(
+  'a toolstack killed at a step leaves a guest that is made exactly so far; the next one removes it',
+  async (t) => {
+    const runDir = temporaryLabDir(t);
+    for (const name of ['hypervisor', 'xenstored']) startXenwire(t, [name, '--run-dir', runDir]);
+    const args = ['create', CONFIG, '--no-process', '--run-dir', runDir];
+    const toolstack = startXenwire(t, [...args, '--wait-for-lab', '--hold']);
+    const gates = await ProcessGates.open(runDir, TOOLSTACK, DEADLINE_MS, toolstack.pid);
+    const start = await gates.standing(DEADLINE_MS);
+    const step = gates.arm({ point: POINT['toolstack.step'], label: 'introduce', occurrence: 1 });
+    await gates.letGo(start, DEADLINE_MS);
+    t.same(await gates.standing(DEADLINE_MS), step);
+    process.kill(toolstack.pid, 'SIGKILL');
+    t.equal(await toolstack.ended(), 'SIGKILL');
+    gates.close();
+    const session = await openSession({ runDir });
+    t.match(await listGuests(session), [{ domid: 1, name: 'gpu-guest' }]);
+    t.equal(await session.store.read('/local/domain/1/name'), 'gpu-guest', 'its directories are there');
+    t.equal(await session.store.read('/local/domain/1/domid'), '1', 'to the last key before it is introduced');
+    t.same(await session.store.directory('/local/domain/1/device'), [], 'no device is');
+    await session.close();
+    const next = await xenwire(t, args);
+    t.equal(next.status, 0, next.stderr);
+    t.match(next.stdout, /guest gpu-guest is domain 2/);
   },
 );
