@@ -219,7 +219,7 @@ t.test(
     t.match(await listGuests(session), [{ domid: 1, name: 'gpu-guest' }]);
     t.equal(await session.store.read('/local/domain/1/name'), 'gpu-guest', 'its directories are there');
     t.equal(await session.store.read('/local/domain/1/domid'), '1', 'to the last key before it is introduced');
-    t.same(await session.store.directory('/local/domain/1/device'), [], 'no device is');
+    t.same(await session.store.directory('/local/domain/1/device'), ['suspend'], 'no device of its configuration is');
     await session.close();
     const next = await xenwire(t, args);
     t.equal(next.status, 0, next.stderr);
