@@ -37,7 +37,8 @@ export async function freePoints(runDir: string): Promise<TraceRecord[]> {
       if (free.outcome !== 'pass') throw new FreeRunError(free);
       runs.push(free);
     }
-    return stablePoints(runs[0]!.records, runs[1]!.records);
+    const [one, other] = runs.map(({ records, storyEndNs }) => records.filter(({ ns }) => ns < storyEndNs!));
+    return stablePoints(one!, other!);
   } finally {
     await rig.close();
   }

@@ -37,6 +37,8 @@ export interface CaseResult {
   readonly records: readonly TraceRecord[];
   /** CLOCK_MONOTONIC of the moment at which the fault began. */
   readonly faultNs?: bigint;
+  /** CLOCK_MONOTONIC of the end of the guest's life: what is recorded later, the audits among it, is no point of a case. */
+  readonly storyEndNs?: bigint;
 }
 
 /** Frames a second while a guest proves that it draws. */
@@ -83,6 +85,7 @@ class CaseRun {
   #healedNs: bigint | undefined;
   #fault: Promise<void> = Promise.resolve();
   #recoveryMs: number | undefined;
+  #storyEndNs: bigint | undefined;
   readonly #survivors = new Set<number>();
 
   constructor(rig: Rig, chaosCase: ChaosCase | undefined, tell: (line: string) => void) {
@@ -120,6 +123,7 @@ class CaseRun {
       ms: performance.now() - start,
       records,
       ...(this.#faultNs === undefined ? {} : { faultNs: this.#faultNs }),
+      ...(this.#storyEndNs === undefined ? {} : { storyEndNs: this.#storyEndNs }),
     };
   }
 
@@ -142,6 +146,7 @@ class CaseRun {
     if (this.#case !== undefined && this.#faultNs === undefined) {
       throw new HarnessError(`${this.#case.at.process} did not come to the point of the case`);
     }
+    this.#storyEndNs = process.hrtime.bigint();
     await this.#atRest();
   }
 
