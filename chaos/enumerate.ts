@@ -2,7 +2,7 @@
 // times when the replacement comes. Points that only one of the runs passed depend on the time and cannot be promised.
 
 import { formatInstance } from '../lib/trace/instances.js';
-import { CATALOGUE_HASH } from '../lib/trace/points.js';
+import { CATALOGUE_HASH, POINT } from '../lib/trace/points.js';
 import type { TraceRecord } from '../lib/trace/record.js';
 import { type ChaosCase, type Restart, VICTIMS, type Victim } from './case.js';
 import { faultNamed } from './faults/table.js';
@@ -26,7 +26,8 @@ export interface NumberedCase {
 function passed(records: readonly TraceRecord[]): Map<string, TraceRecord> {
   const found = new Map<string, TraceRecord>();
   for (const record of records) {
-    if (!(VICTIMS as readonly string[]).includes(record.process)) continue;
+    // At its very start a process is held so that gates can be set: that is no point of a case.
+    if (!(VICTIMS as readonly string[]).includes(record.process) || record.point === POINT['life.start']) continue;
     found.set(formatInstance(record), record);
   }
   return found;
