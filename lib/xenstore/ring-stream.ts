@@ -66,13 +66,31 @@ export class RingEnd {
 
   /** Takes what waits, up to the end of the ring: a copy. Empty when nothing waits. Throws RingIndexError. */
   read(): Uint8Array {
-    const { bytes, consumed } = this.#input;
-    const held = this.#held(this.#input);
-    const index = Atomics.load(this.#words, consumed);
-    const from = index & MASK;
-    const chunk = bytes.slice(from, Math.min(from + held, XENSTORE_RING_SIZE));
-    Atomics.store(this.#words, consumed, (index + chunk.length) >>> 0);
+    const chunk = this.peek();
+    this.consumeTo((this.inputIndex + chunk.length) >>> 0);
     return chunk;
+  }
+
+  /** As read(), without telling the other side that it was taken. */
+  peek(): Uint8Array {
+    const held = this.#held(this.#input);
+    const from = this.inputIndex & MASK;
+    return this.#input.bytes.slice(from, Math.min(from + held, XENSTORE_RING_SIZE));
+  }
+
+  /** Tells the other side that everything before `index` was taken; the bytes must have been there. */
+  consumeTo(index: number): void {
+    Atomics.store(this.#words, this.#input.consumed, index);
+  }
+
+  /** Index in the stream that this end reads: of the next byte to take. */
+  get inputIndex(): number {
+    return Atomics.load(this.#words, this.#input.consumed);
+  }
+
+  /** Index in the stream that this end writes: of the next byte to come. */
+  get outputIndex(): number {
+    return Atomics.load(this.#words, this.#output.produced);
   }
 
   /** Writes the beginning of `source`, up to the end of the ring; returns how many bytes. Throws RingIndexError. */

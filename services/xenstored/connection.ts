@@ -7,6 +7,7 @@ import type { Domain } from './domains.js';
 import type { HostTime } from './host-time.js';
 import { Outbox } from './outbox.js';
 import { domainPath } from './path.js';
+import type { RingChange } from './ring-kept.js';
 import type { Transaction } from './transaction.js';
 import type { Watch, Watcher } from './watch.js';
 
@@ -21,6 +22,8 @@ export interface ConnectionOptions {
   readonly admits?: ((bytes: number) => boolean) | undefined;
   /** Its transport goes over to the program that a live update starts. */
   readonly outlivesProgram?: boolean;
+  /** Told of what the connection holds, for a transport that goes on after the process is killed. */
+  readonly keep?: ((change: RingChange) => void) | undefined;
   /** By which events of a guest are dropped that it does not begin to take in time. */
   readonly time?: HostTime | undefined;
   /** Called when there is something to take. */
@@ -63,6 +66,7 @@ export class Connection implements Watcher {
   closed = false;
   readonly outbox: Outbox;
   readonly onDropped: (connection: Connection) => void;
+  readonly keep: ((change: RingChange) => void) | undefined;
   readonly #onOutput: (connection: Connection) => void;
   readonly #onReady: (connection: Connection) => void;
 
@@ -75,12 +79,14 @@ export class Connection implements Watcher {
     this.home = domainPath(options.domid);
     this.seq = place.seq;
     this.onDropped = options.onDropped;
+    this.keep = options.keep;
     this.#onOutput = options.onOutput;
     this.#onReady = place.onReady;
     this.outbox = new Outbox({
       account: options.domain?.account,
       time: options.privileged ? undefined : options.time,
       admits: options.admits,
+      keep: options.keep,
       onOutput: () => options.onOutput(this),
       onLeaving: (message) => {
         if (place.trace.traces('io')) place.trace.message('OUT', this, message);

@@ -7,6 +7,8 @@ import type { Domain } from './domains.js';
 import type { StoreNode } from './node.js';
 import { formatPerm, type Perm, parsePerm } from './perms.js';
 import type { Limits, QuotaKey } from './quota.js';
+import { applyRingChange, type KeptRing } from './ring-kept.js';
+import { parseRingRecord, RING_RECORD } from './ring-records.js';
 import type { StoreState } from './state.js';
 
 const FORMAT = 'xenwire-store-1';
@@ -56,6 +58,8 @@ export class Restorer {
   readonly #nodes = new Map<string, KeptNode>();
   readonly #domains = new Map<number, { texts: string[]; readonly firstSeq: number }>();
   #limits: string | undefined;
+  /** By domid. */
+  readonly rings = new Map<number, KeptRing>();
   #seq = 0;
 
   /** False for a record that none of ours could be: node/journal-file.ts stops reading there. */
@@ -63,6 +67,7 @@ export class Restorer {
     this.#seq++;
     const kind = record.charAt(0);
     if (kind === 'N') return this.#takeNode(record.slice(1));
+    if (kind === RING_RECORD) return this.#takeRing(record);
     const texts = splitStrings(record.slice(1));
     const [first] = texts;
     if (first === undefined) return false;
@@ -71,6 +76,13 @@ export class Restorer {
     else if (kind === 'G') this.#domains.delete(Number(first));
     else if (kind === 'L') this.#limits = first;
     else return false;
+    return true;
+  }
+
+  #takeRing(record: string): boolean {
+    const parsed = parseRingRecord(record);
+    if (parsed === undefined) return false;
+    applyRingChange(this.rings, parsed.domid, parsed.change);
     return true;
   }
 

@@ -5,6 +5,7 @@ import { STORE_EVENT_SECONDS_MAX } from '../../lib/core/limits.js';
 import { XENSTORE_PAYLOAD_MAX, XS, XSD_SOCKMSG, type XsMessage } from '../../lib/layout/xs-wire.js';
 import type { HostTime } from './host-time.js';
 import type { Account } from './quota.js';
+import { isReply, type RingChange } from './ring-kept.js';
 
 /**
  * A guest's request as the quota of outstanding ones counts it: until its reply, and every event that it caused, has been
@@ -27,6 +28,8 @@ export class Outstanding {
 /** A message on its way out; done() once the client has it. */
 export interface Outgoing {
   readonly message: XsMessage;
+  /** What the connection's keeper knows it by; 0 where there is none. */
+  readonly id: number;
   /** On the connection's clock; undefined: it waits as long as it takes. */
   readonly expiresAt?: number | undefined;
   done(): void;
@@ -41,6 +44,8 @@ export interface OutboxOptions {
   readonly time: HostTime | undefined;
   /** May so many bytes more be held for the client? */
   readonly admits: ((bytes: number) => boolean) | undefined;
+  /** Told of what waits, where that outlives the process. */
+  readonly keep: ((change: RingChange) => void) | undefined;
   /** Called when there is something to take. */
   readonly onOutput: () => void;
   /** Called with each message that is taken to be sent. */
@@ -55,6 +60,7 @@ export class Outbox {
   readonly #queuedEvents = new Set<string>();
   #cancelExpiry: (() => void) | undefined;
   #closed = false;
+  #lastId = 0;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
@@ -80,10 +86,15 @@ export class Outbox {
     return true;
   }
 
-  /** Queues what the program before us had queued. */
+  /** Queues what the program before us had queued: its requests are gone. */
   carry(message: XsMessage): void {
     if (message.type === XS.XS_WATCH_EVENT) this.#addEvent(message.payload, undefined);
-    else this.#add(message, undefined);
+    else this.#add(message, undefined, undefined, false);
+  }
+
+  /** Tells the keeper of all that waits, as if none of it had been told. */
+  keepAgain(): void {
+    for (const { id, message } of this.#messages) this.#options.keep?.({ kind: 'queued', id, message, answers: false });
   }
 
   #addEvent(payload: string, cause: Outstanding | undefined): void {
@@ -111,7 +122,8 @@ export class Outbox {
     const expired = this.#messages.filter(isExpired);
     if (expired.length === 0) return;
     this.#messages = this.#messages.filter((outgoing) => !isExpired(outgoing));
-    for (const { message, done } of expired) {
+    for (const { message, id, done } of expired) {
+      this.#options.keep?.({ kind: 'dropped', id });
       this.#left(message);
       done();
     }
@@ -126,10 +138,13 @@ export class Outbox {
     this.#cancelExpiry = undefined;
   }
 
-  #add(message: XsMessage, cause: Outstanding | undefined, expiresAt?: number): void {
+  #add(message: XsMessage, cause: Outstanding | undefined, expiresAt?: number, answers = isReply(message)): void {
     if (this.#closed) return;
+    const { keep } = this.#options;
+    const id = keep === undefined ? 0 : ++this.#lastId;
+    keep?.({ kind: 'queued', id, message, answers });
     cause?.add();
-    this.#messages.push({ message, expiresAt, done: this.#charge(message, cause) });
+    this.#messages.push({ message, id, expiresAt, done: this.#charge(message, cause) });
     this.#bytes += message.payload.length;
     this.#options.onOutput();
   }

@@ -2,7 +2,7 @@
 // message at a time each way, and a guest that breaks the rules is ignored until it is introduced anew. Pure: the page,
 // and how to tell the guest, are given.
 
-import { concatBytes } from '../../lib/core/bytes.js';
+import { concatBytes, latin1Text } from '../../lib/core/bytes.js';
 import { ProtocolError } from '../../lib/core/errors.js';
 import { STORE_REQUESTS_PER_TURN } from '../../lib/core/limits.js';
 import {
@@ -10,6 +10,7 @@ import {
   XENSTORE_ERROR_NONE,
   XENSTORE_ERROR_PROTO,
   XENSTORE_ERROR_RINGIDX,
+  XENSTORE_RING_SIZE,
 } from '../../lib/layout/xs-ring.js';
 import { XENSTORE_SERVER_FEATURE, type XsMessage } from '../../lib/layout/xs-wire.js';
 import { encodeMessage, MessageReader } from '../../lib/xenstore/framing.js';
@@ -17,7 +18,10 @@ import { type RingEnd, RingIndexError } from '../../lib/xenstore/ring-stream.js'
 import type { Connection } from './connection.js';
 import type { LiveConnection } from './live-state.js';
 import type { Outgoing } from './outbox.js';
+import type { RingChange } from './ring-kept.js';
+import { type CarriedRing, keepStreams, type StreamsStood } from './ring-resume.js';
 import type { Store } from './store.js';
+import { asSpelled } from './watch.js';
 
 const NOTHING = new Uint8Array(0);
 
@@ -30,18 +34,11 @@ export interface RingSessionOptions {
   readonly beforeSend: () => void;
 }
 
-/** A guest's connection that the program before us in this process had: its watches are there already. */
-export interface CarriedRing {
-  readonly connection: Connection;
-  readonly live: LiveConnection;
-  /** The connection's hooks; a session that takes it over sets its own. */
-  onOutput: () => void;
-  onDropped: () => void;
-}
-
 export class RingSession {
   readonly connection: Connection;
   readonly #options: RingSessionOptions;
+  /** Where a killed server left the streams, until they go on. */
+  #stood: StreamsStood | undefined;
   #reader = new MessageReader();
   /** What was wrong with the bytes that came after `#requests`. */
   #broken: ProtocolError | undefined;
@@ -63,7 +60,8 @@ export class RingSession {
     carried?: CarriedRing,
   ) {
     this.#options = options;
-    const hooks = { name, onOutput, onDropped, outlivesProgram: true };
+    const keep = (change: RingChange): void => options.store.journal.ring(domid, change);
+    const hooks = { name, onOutput, onDropped, outlivesProgram: true, keep };
     this.connection = carried?.connection ?? options.store.connectGuest(domid, hooks);
     if (carried !== undefined) this.#takeOver(carried, onOutput, onDropped);
   }
@@ -72,6 +70,11 @@ export class RingSession {
     const { input, output, begun } = carried.live;
     carried.onOutput = onOutput;
     carried.onDropped = onDropped;
+    this.#stood = carried.stood;
+    if (this.#stood !== undefined) {
+      this.#read(input);
+      return;
+    }
     this.#sending = output.slice(0, begun);
     new MessageReader().push(output.subarray(begun), (message) => this.connection.outbox.carry(message));
     this.#reader.push(input, (message) => this.#requests.push(message));
@@ -90,10 +93,13 @@ export class RingSession {
 
   /** INTRODUCE: both streams begin anew. A guest that waits for a connection is told that it has one. */
   introduced(): void {
-    const { ring, notify } = this.#options;
+    const { ring, notify, beforeSend } = this.#options;
     this.#setFeatures();
     this.#reader = new MessageReader();
     this.#drop();
+    this.connection.keep?.({ kind: 'begin', consumed: 0 });
+    // A server that took our place between the two would go on in streams that are not there any more.
+    beforeSend();
     ring.reset();
     if (!ring.wantsReconnect) return;
     ring.confirmConnected();
@@ -102,12 +108,50 @@ export class RingSession {
 
   /** The page was mapped after the introduction: what the guest already wrote is served, unless it waits to reconnect. */
   begin(): void {
-    if (this.#options.ring.wantsReconnect) this.introduced();
-    else this.#setFeatures();
+    const stood = this.#stood;
+    this.#stood = undefined;
+    if (stood !== undefined) this.#goOn(stood);
+    else if (this.#options.ring.wantsReconnect) this.introduced();
+    else {
+      this.#setFeatures();
+      this.#keepAll();
+    }
+  }
+
+  /** What the journal keeps of the ring is what the session is now. */
+  #keepAll(): void {
+    const { inputIndex, outputIndex } = this.#options.ring;
+    const begun = this.#sending.length === 0 ? undefined : { at: outputIndex, bytes: this.#sending };
+    const { connection } = this;
+    keepStreams(connection, { consumed: inputIndex, input: latin1Text(this.state.input), begun });
+    connection.outbox.keepAgain();
+    for (const watch of connection.watches.values()) connection.keep?.({ kind: 'watch', watch: asSpelled(watch) });
+    for (const txId of connection.transactions.keys()) connection.keep?.({ kind: 'opened', txId });
+  }
+
+  /** The server before us was killed: the streams go on at the bytes where it stood, and the guest notices nothing. */
+  #goOn({ consumed, begun }: StreamsStood): void {
+    const { ring, notify } = this.#options;
+    // A guest that was offered it once may still ask.
+    this.#offersReconnect = ring.offersReconnect;
+    const taken = (consumed - ring.inputIndex) >>> 0;
+    const gone = begun === undefined ? 0 : (ring.outputIndex - begun.at) >>> 0;
+    if (ring.wantsReconnect) this.#reconnect();
+    // The page is the guest's to write: indexes that no server of ours left say that it did.
+    else if (taken > XENSTORE_RING_SIZE || gone > (begun?.bytes.length ?? 0)) {
+      this.#options.store.dropHeld(this.connection);
+      this.#drop();
+      this.beginAfterLoss();
+    } else {
+      ring.consumeTo(consumed);
+      this.#sending = begun?.bytes.subarray(gone) ?? NOTHING;
+      this.#setFeatures();
+      notify();
+    }
   }
 
   /**
-   * The server that the guest spoke to is gone, and with it what it had read and not answered, its watches and
+   * The server that the guest spoke to is gone, and nothing is kept of what it had read and not answered, of its watches and
    * transactions. A guest that looks is told so, and may ask for a new connection; with one that does not, the streams go on
    * where they stand.
    */
@@ -119,6 +163,7 @@ export class RingSession {
       return;
     }
     this.#setFeatures();
+    this.#keepAll();
     this.#tell(XENSTORE_ERROR_COMM);
     notify();
   }
@@ -140,8 +185,12 @@ export class RingSession {
   /** The domain is introduced anew, or gone: the streams begin at 0 for the guest's next connection. */
   end(): void {
     this.#drop();
+    // One that the store ended is kept with all that ends with it: that may be half done now.
+    if (!this.connection.closed) {
+      this.#options.store.close(this.connection);
+      this.#options.beforeSend();
+    }
     this.#options.ring.reset();
-    this.#options.store.close(this.connection);
   }
 
   #drop(): void {
@@ -174,7 +223,7 @@ export class RingSession {
   }
 
   #receive(): boolean {
-    const { store, ring, notify } = this.#options;
+    const { store, ring } = this.#options;
     let moved = false;
     // A guest that has too much under way is not served, nor read from: its ring fills, and it waits. One that fills its
     // ring as fast as it is read has its turn and no more.
@@ -184,12 +233,23 @@ export class RingSession {
       if (request !== undefined) store.receive(this.connection, request);
       else if (this.#broken !== undefined || ring.readable === 0) break;
       else {
-        this.#read(ring.read());
-        notify();
+        this.#take();
       }
       moved = true;
     }
     return moved;
+  }
+
+  /** The guest is told that bytes were taken once they are kept (ring-kept.ts says why). */
+  #take(): void {
+    const { ring, notify, beforeSend } = this.#options;
+    const chunk = ring.peek();
+    const consumed = (ring.inputIndex + chunk.length) >>> 0;
+    this.connection.keep?.({ kind: 'input', consumed, bytes: latin1Text(chunk) });
+    this.#read(chunk);
+    beforeSend();
+    ring.consumeTo(consumed);
+    notify();
   }
 
   #read(chunk: Uint8Array): void {
@@ -213,6 +273,7 @@ export class RingSession {
       if (ring.writable === 0) return moved;
       if (this.#sending.length === 0) {
         this.#sent = this.connection.outbox.takeFirst() as Outgoing;
+        this.connection.keep?.({ kind: 'begun', id: this.#sent.id, at: ring.outputIndex });
         beforeSend();
         store.points.sending(this.connection, this.#sent.message);
         this.#sending = encodeMessage(this.#sent.message);
@@ -232,6 +293,7 @@ export class RingSession {
     this.#ignored = true;
     this.#options.store.dropHeld(this.connection);
     this.#drop();
+    this.connection.keep?.({ kind: 'end' });
   }
 
   #tell(error: number): void {

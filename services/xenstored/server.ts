@@ -17,6 +17,7 @@ import { JournalFile } from './node/journal-file.js';
 import { type LiveUpdaterParts, liveUpdateHost, takeLiveState, takeUp } from './node/live-update.js';
 import { RingTransport } from './node/ring-transport.js';
 import { SocketTransport } from './node/socket-transport.js';
+import { type CarriedRing, resumeKept } from './ring-resume.js';
 import type { StoreHost } from './state.js';
 import { Store } from './store.js';
 
@@ -107,6 +108,8 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
     },
   });
   const taken = before === undefined ? undefined : takeUp(before, store, socket);
+  const carried = taken?.rings ?? new Map<number, CarriedRing>();
+  for (const [domid, kept] of [...journal.rings]) carried.set(domid, resumeKept(store, domid, kept));
   if (domains !== undefined) await dropTheDead(store, domains);
 
   if (hypervisor !== undefined) {
@@ -114,7 +117,7 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
       context,
       hypervisor,
       store,
-      carried: taken?.rings ?? new Map(),
+      carried,
       beforeSend,
       afterRequests: () => flush(),
     });

@@ -18,7 +18,7 @@ import { StorePoints } from './store-points.js';
 import { Transaction } from './transaction.js';
 import { Tree } from './tree.js';
 import { DirectView } from './view.js';
-import { type Watch, Watches } from './watch.js';
+import { asSpelled, type Watch, Watches } from './watch.js';
 
 /** Where the store ends and the process begins. */
 export interface StoreHost {
@@ -130,7 +130,7 @@ export class StoreState {
   /** A guest that exists in the host. Its requests wait until the domain is introduced. */
   connectGuest(
     domid: number,
-    options: Pick<ConnectionOptions, 'name' | 'onOutput' | 'onDropped' | 'outlivesProgram'>,
+    options: Pick<ConnectionOptions, 'name' | 'onOutput' | 'onDropped' | 'outlivesProgram' | 'keep'>,
   ): Connection {
     const domain = this.domains.make(domid, '', this.tree.generation);
     const privileged = isPrivileged(domid);
@@ -159,6 +159,7 @@ export class StoreState {
     this.connections.delete(connection);
     this.bounds.forget(connection);
     this.liveUpdate?.closed(connection);
+    connection.keep?.({ kind: 'end' });
   }
 
   /** Drops a connection's watches and transactions; it may go on. */
@@ -171,6 +172,7 @@ export class StoreState {
     const { path, token } = this.watches.add({ ...fields, connection });
     this.#traceObject('CREATE', 'watch', connection, `${path} ${token}`);
     this.points.watch(true, connection, path);
+    connection.keep?.({ kind: 'watch', watch: asSpelled(fields) });
     connection.domain?.account.add('watches', 1);
     connection.domain?.account.add('memory', path.length + token.length);
   }
@@ -180,13 +182,23 @@ export class StoreState {
     this.watches.remove(watch);
     this.#traceObject('DESTROY', 'watch', connection, `${path} ${token}`);
     this.points.watch(false, connection, path);
+    connection.keep?.({ kind: 'unwatch', watch: asSpelled(watch) });
     connection.domain?.account.add('watches', -1);
     connection.domain?.account.add('memory', -path.length - token.length);
   }
 
   openTransaction(connection: Connection): Transaction {
     this.tree.nextGeneration();
-    const id = this.#unusedTransactionId(connection);
+    return this.#openTransaction(connection, this.#unusedTransactionId(connection));
+  }
+
+  /** One that was open when the process before us was killed: what it had read and written is lost, so it cannot commit. */
+  openLostTransaction(connection: Connection, id: number): void {
+    this.#openTransaction(connection, id).loseTrack();
+    connection.nextTransactionId = Math.max(connection.nextTransactionId, (id + 1) >>> 0);
+  }
+
+  #openTransaction(connection: Connection, id: number): Transaction {
     const transaction = new Transaction(id, {
       tree: this.tree,
       watches: this.watches,
@@ -199,6 +211,7 @@ export class StoreState {
     connection.transactionsSince ??= this.host.liveUpdate?.seconds();
     connection.transactions.set(id, transaction);
     this.points.transaction(true, connection, id);
+    connection.keep?.({ kind: 'opened', txId: id });
     this.bounds.transactionOpened();
     this.#traceObject('CREATE', 'transaction', connection, id);
     connection.domain?.account.add('transactions', 1);
@@ -216,6 +229,7 @@ export class StoreState {
   closeTransaction(connection: Connection, transaction: Transaction): void {
     transaction.close();
     this.points.transaction(false, connection, transaction.id);
+    connection.keep?.({ kind: 'closed', txId: transaction.id });
     this.bounds.transactionClosed();
     this.#traceObject('DESTROY', 'transaction', connection, transaction.id);
     connection.transactions.delete(transaction.id);

@@ -115,6 +115,11 @@ export class Transaction implements View {
     }
   }
 
+  /** What it kept is not known any more: its requests are answered as ever, its commit is a conflict. */
+  loseTrack(): void {
+    this.#outdated = true;
+  }
+
   #charge(bytes: number): void {
     this.#charged += bytes;
     this.#host.charge(bytes);

@@ -1,5 +1,6 @@
 // Watches: registered by path, found by walking up from the changed path, told in xenstored's order (connections by age,
 // then registration). Finding costs the depth of the path, not the number of watches. Leaves sending to outbox.ts.
+import type { LiveWatch } from './live-state.js';
 import type { StoreNode } from './node.js';
 import type { Outbox, Outstanding } from './outbox.js';
 import { levelsBelow, parentPath } from './path.js';
@@ -106,6 +107,11 @@ export class Watches {
     }
     return sorted(found);
   }
+}
+
+/** As its client named it: relative to its home or absolute. */
+export function asSpelled({ path, token, depth, cut }: Omit<Watch, 'seq' | 'connection'>): LiveWatch {
+  return { path: path.slice(cut), token, depth };
 }
 
 function before(a: Watch, b: Watch): number {

@@ -1,30 +1,18 @@
-// Guests on ring pages: whose xenstored is killed, with this project's client and with one that does not look; and who wait
-// for each other no longer than they must.
-import { readFileSync } from 'node:fs';
+// Guests on ring pages whose xenstored is killed, and who wait for each other no longer than they must. Leaves clients that
+// know nothing of a server's end, as Linux's, to xenstored-ring-blind.test.ts.
 import t from 'tap';
 import { ProcessGates } from '../../lab/gates.js';
-import { NO_LOG } from '../../lib/core/log.js';
-import { NO_PROBE } from '../../lib/core/probe.js';
-import { XENSTORE_ERROR_COMM, XENSTORE_ERROR_NONE } from '../../lib/layout/xs-ring.js';
-import { XS, type XsMessage } from '../../lib/layout/xs-wire.js';
-import { ZmqBusClient } from '../../lib/node/bus/client.js';
-import { runPaths } from '../../lib/node/process/run-dir.js';
+import { XENSTORE_ERROR_NONE } from '../../lib/layout/xs-ring.js';
+import { XS } from '../../lib/layout/xs-wire.js';
 import { withDeadline } from '../../lib/node/process/wait.js';
 import { POINT } from '../../lib/trace/points.js';
 import { busStoreClient } from '../../lib/xenstore/bus-client.js';
 import { ChannelStoreClient } from '../../lib/xenstore/client.js';
-import { encodeMessage, MessageReader } from '../../lib/xenstore/framing.js';
-import type { RingStoreChannel } from '../../lib/xenstore/ring-client.js';
 import { lastingRingChannel } from '../../lib/xenstore/ring-lasting.js';
-import type { RingEnd } from '../../lib/xenstore/ring-stream.js';
-import { type Owner, startNode, type TestProcess, temporaryRunDir } from '../../testkit/processes.js';
-import { ringGuest } from '../fixtures/ring-guest.js';
+import { RingLab } from '../fixtures/ring-lab.js';
 import { Random } from '../peers/diff/random.js';
 
-const HYPERVISOR = new URL('../../services/hypervisor/main.js', import.meta.url);
-const XENSTORED = new URL('../../services/xenstored/main.js', import.meta.url);
 const LIVES = 4;
-const MEMORY_MIB = 16;
 const SOON_MS = 5000;
 const WRITES = 200;
 /** XENWIRE_XS_RING_KILLS makes it longer. */
@@ -34,65 +22,8 @@ const VALUE_BYTES_MAX = 2000;
 /** The default limit of a guest's requests under way. */
 const OUTSTANDING = 20;
 
-class Lab {
-  readonly runDir: string;
-  readonly #t: Owner;
-  #xenstored: TestProcess;
-  #names = 0;
-
-  constructor(t: Owner) {
-    this.#t = t;
-    this.runDir = temporaryRunDir(t);
-    startNode(t, HYPERVISOR, ['--run-dir', this.runDir]);
-    this.#xenstored = this.start();
-  }
-
-  start(): TestProcess {
-    this.#xenstored = startNode(this.#t, XENSTORED, ['--run-dir', this.runDir]);
-    return this.#xenstored;
-  }
-
-  async kill(): Promise<void> {
-    this.#xenstored.child.kill('SIGKILL');
-    await this.#xenstored.ended();
-  }
-
-  async connect(server: string, token?: string): Promise<ZmqBusClient> {
-    const client = await ZmqBusClient.connect({
-      runDir: this.runDir,
-      server,
-      name: `client-${++this.#names}`,
-      incarnation: Date.now() * 4096,
-      token: async () => token ?? readFileSync(runPaths.dom0Token(this.runDir), 'utf8'),
-      log: NO_LOG,
-      probe: NO_PROBE,
-      onActivity: () => {},
-    });
-    if (client === undefined) throw new Error(`no ${server}`);
-    this.#t.teardown(() => client.close());
-    return client;
-  }
-
-  /** A domain with a home of its own, introduced. */
-  async guest(
-    name: string,
-    make: (ring: RingEnd, notify: () => void) => RingStoreChannel,
-  ): Promise<{ domid: number; channel: RingStoreChannel; ring: RingEnd }> {
-    const toolstack = (await this.connect('hypervisor')).remote('Hypervisor');
-    const { domid, token } = await toolstack.domctl_create({ name, memory_mib: MEMORY_MIB });
-    const { port } = await toolstack.evtchn_alloc_unbound({ dom: domid, remote_dom: 0 });
-    const dom0 = busStoreClient(await this.connect('xenstored'));
-    await dom0.mkdir(`/local/domain/${domid}/data`);
-    await dom0.setPerms(`/local/domain/${domid}/data`, [`n${domid}`]);
-    await dom0.introduce(domid, 1, port);
-    const hypervisor = await this.connect('hypervisor', token);
-    const parts = { runDir: this.runDir, domid, memoryMib: MEMORY_MIB, hypervisor, port, make };
-    return { domid, ...(await ringGuest(this.#t, parts)) };
-  }
-}
-
 t.test('our client on its ring goes on with the next xenstored, and the one after', async (t) => {
-  const lab = new Lab(t);
+  const lab = new RingLab(t);
   const { domid, channel, ring } = await lab.guest('lasting', lastingRingChannel);
   const store = new ChannelStoreClient(channel);
   let events = 0;
@@ -135,50 +66,8 @@ t.test('our client on its ring goes on with the next xenstored, and the one afte
   }
 });
 
-/** A client that knows messages only, as a kernel's does: it never looks at the error word. */
-function blindChannel(ring: RingEnd, notify: () => void): RingStoreChannel {
-  const reader = new MessageReader();
-  let deliver: (message: XsMessage) => void = () => {};
-  return {
-    send(message) {
-      ring.write(encodeMessage(message));
-      notify();
-    },
-    poll() {
-      const chunk = ring.read();
-      if (chunk.length === 0) return;
-      notify();
-      reader.push(chunk, deliver);
-    },
-    onMessage: (action) => {
-      deliver = action;
-    },
-    onLost: () => {},
-    close: () => {},
-  };
-}
-
-t.test('a client that does not look, and had nothing under way, is served on without its watches', async (t) => {
-  const lab = new Lab(t);
-  const { channel, ring } = await lab.guest('blind', blindChannel);
-  const store = new ChannelStoreClient(channel);
-  await store.write('data/x', 'before');
-  await store.watch('data', 'w', () => {});
-  t.equal(ring.offersReconnect, false, 'as the C daemon, until there is a reason');
-  await lab.kill();
-  lab.start();
-  t.equal(await withDeadline(store.read('data/x'), SOON_MS, 'the reply of the next server'), 'before');
-  t.equal(ring.error, XENSTORE_ERROR_COMM);
-  t.equal(ring.offersReconnect, true);
-  const { held } = await (await lab.connect('xenstored')).remote('Control').audit({});
-  t.same(
-    held.filter(({ kind }) => kind === 'watch'),
-    [],
-  );
-});
-
 t.test('a guest waits for one that takes no events, other guests do not, and it goes on by itself', async (t) => {
-  const lab = new Lab(t);
+  const lab = new RingLab(t);
   const writer = await lab.guest('writer', lastingRingChannel);
   let asleep = false;
   const reader = await lab.guest('reader', (ring, notify) => {
@@ -213,7 +102,7 @@ t.test('a guest waits for one that takes no events, other guests do not, and it 
 });
 
 t.test('a domain that is destroyed while xenstored maps its page takes nothing with it', async (t) => {
-  const lab = new Lab(t);
+  const lab = new RingLab(t);
   const toolstack = (await lab.connect('hypervisor')).remote('Hypervisor');
   const dom0 = busStoreClient(await lab.connect('xenstored'));
   const { domid, channel } = await lab.guest('goes', lastingRingChannel);
@@ -289,7 +178,7 @@ class Load {
 
 t.test(`${KILLS} kills amid messages: every guest on its ring has each of its requests answered`, async (t) => {
   t.setTimeout(30_000 + KILLS * 1000);
-  const lab = new Lab(t);
+  const lab = new RingLab(t);
   const loads: Load[] = [];
   let wake = (): void => {};
   for (const seed of [1, 2]) {

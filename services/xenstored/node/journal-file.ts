@@ -5,7 +5,8 @@
 //
 // The log is written anew when it has grown to a multiple of what it says. That goes on beside the service, in slices:
 // nodes as they are when their slice comes, and every later change behind them. Records say how things are after a
-// change, so the order of the two does not matter as long as a later state stands later.
+// change, so the order of the two does not matter as long as a later state stands later. Guests' rings stand first, as
+// they are when it begins, and each of their later changes once behind them.
 import { closeSync, constants, copyFileSync, openSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { STORE_JOURNAL_GROWTH, STORE_JOURNAL_SLICE, STORE_JOURNAL_SMALL } from '../../../lib/core/limits.js';
 import type { Log } from '../../../lib/core/log.js';
@@ -24,6 +25,8 @@ import {
 } from '../journal-records.js';
 import type { StoreNode } from '../node.js';
 import type { Limits } from '../quota.js';
+import { applyRingChange, changesOf, type KeptRing, type RingChange } from '../ring-kept.js';
+import { ringRecord } from '../ring-records.js';
 import type { Store } from '../store.js';
 import { FrameBuffer, FrameFile, onlyZerosBehind, readFrames } from './journal-frames.js';
 
@@ -46,12 +49,15 @@ export class JournalFile implements Journal {
   /** Size at which it is written anew. */
   #limit = STORE_JOURNAL_SMALL;
   #rewriting: Rewriting | undefined;
+  /** What the file says of guests' rings, by domid. */
+  readonly #rings: Map<number, KeptRing>;
   #closed = false;
 
   private constructor(path: string, bootId: string, store: Store, log: Log, restorer: Restorer) {
     this.#path = path;
     this.#bootId = bootId;
     this.#store = store;
+    this.#rings = restorer.rings;
     this.#fd = openSync(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600);
     this.#file = new FrameFile(this.#fd, this.#load(restorer, log));
   }
@@ -118,6 +124,16 @@ export class JournalFile implements Journal {
     this.#add(limitsRecord(limits));
   }
 
+  ring(domid: number, change: RingChange): void {
+    applyRingChange(this.#rings, domid, change);
+    this.#add(ringRecord(domid, change));
+  }
+
+  /** What the file keeps of guests' rings, by domid: read it before anything goes on with them. */
+  get rings(): ReadonlyMap<number, KeptRing> {
+    return this.#rings;
+  }
+
   #add(record: string): void {
     this.#buffer.add(record);
     this.#rewriting?.buffer.add(record);
@@ -136,6 +152,9 @@ export class JournalFile implements Journal {
     buffer.add(headerRecord(this.#bootId));
     buffer.add(limitsRecord(this.#store.domains.limits));
     for (const domain of this.#store.domains.all()) buffer.add(domainRecord(domain));
+    for (const [domid, kept] of this.#rings) {
+      for (const change of changesOf(kept)) buffer.add(ringRecord(domid, change));
+    }
     this.#rewriting = { fd, buffer, nodes: this.#store.tree.entries(), size: 0 };
     setImmediate(() => this.#slice());
   }

@@ -13,17 +13,11 @@ import { POINT } from '../../../lib/trace/points.js';
 import { encodeMessage } from '../../../lib/xenstore/framing.js';
 import { ACK } from '../../../lib/xenstore/payload.js';
 import type { Connection } from '../connection.js';
-import {
-  decodeLiveState,
-  encodeLiveState,
-  type LiveConnection,
-  type LiveState,
-  type LiveWatch,
-} from '../live-state.js';
+import { decodeLiveState, encodeLiveState, type LiveConnection, type LiveState } from '../live-state.js';
 import type { LiveUpdateHost, NextProgram } from '../live-update.js';
-import { isRelative } from '../path.js';
-import type { CarriedRing } from '../ring-session.js';
+import { addWatch, type CarriedRing, carriedRing } from '../ring-resume.js';
 import type { Store } from '../store.js';
+import { asSpelled } from '../watch.js';
 import type { RingTransport } from './ring-transport.js';
 import type { SocketClient } from './socket-client.js';
 import type { SocketTransport } from './socket-transport.js';
@@ -128,9 +122,7 @@ function liveConnection(
   state: Omit<LiveConnection, 'watches'>,
   isRequester: boolean,
 ): LiveConnection {
-  const watches = [...connection.watches.values()].map(
-    ({ path, token, depth, cut }): LiveWatch => ({ path: path.slice(cut), token, depth }),
-  );
+  const watches = [...connection.watches.values()].map(asSpelled);
   const [request] = connection.inbox;
   if (!isRequester || request === undefined) return { ...state, watches };
   const input = state.input.subarray(encodeMessage(request).length);
@@ -176,7 +168,9 @@ export function takeUp(state: LiveState, store: Store, sockets: SocketTransport)
       clients.push({ client, live });
       connection = client.connection;
     } else {
-      const carried = carriedRing(store, live.wire.domid, live);
+      const carried = carriedRing(store, live.wire.domid, live, undefined);
+      // What the journal keeps is that of before; its session begins that anew.
+      carried.connection.keep?.({ kind: 'end' });
       rings.set(live.wire.domid, carried);
       connection = carried.connection;
     }
@@ -186,21 +180,4 @@ export function takeUp(state: LiveState, store: Store, sockets: SocketTransport)
     for (const { client, live } of clients) client.resume(live);
   };
   return { rings, resume };
-}
-
-function carriedRing(store: Store, domid: number, live: LiveConnection): CarriedRing {
-  const hooks = { onOutput: (): void => {}, onDropped: (): void => {} };
-  const connection = store.connectGuest(domid, {
-    name: `ring-${domid}`,
-    outlivesProgram: true,
-    onOutput: () => carried.onOutput(),
-    onDropped: () => carried.onDropped(),
-  });
-  const carried: CarriedRing = { connection, live, ...hooks };
-  return carried;
-}
-
-function addWatch(store: Store, connection: Connection, { path, token, depth }: LiveWatch): void {
-  const cut = isRelative(path) ? connection.home.length + 1 : 0;
-  store.addWatch(connection, { path: cut === 0 ? path : `${connection.home}/${path}`, token, depth, cut });
 }

@@ -13,7 +13,8 @@ import { POINT } from '../../../lib/trace/points.js';
 import { RingEnd } from '../../../lib/xenstore/ring-stream.js';
 import type { Connection } from '../connection.js';
 import type { LiveConnection } from '../live-state.js';
-import { type CarriedRing, RingSession } from '../ring-session.js';
+import type { CarriedRing } from '../ring-resume.js';
+import { RingSession } from '../ring-session.js';
 import type { Store } from '../store.js';
 import { mapRingPage, type RingPage } from './ring-page.js';
 
@@ -34,7 +35,7 @@ export interface RingTransportOptions {
   readonly context: ServiceContext;
   readonly hypervisor: BusClient;
   readonly store: Store;
-  /** Guests' connections that the program before us had, by domid; each is taken out when it is gone on with. */
+  /** Guests' connections that the server before us had, by domid; each is taken out when it is gone on with. */
   readonly carried: Map<number, CarriedRing>;
   /** Before anything leaves: what it acknowledges must be written. */
   readonly beforeSend: () => void;
@@ -64,7 +65,8 @@ export class RingTransport {
     const { fd } = await hypervisor.dev_evtchn_open({ readable: readable.handle });
     const transport = new RingTransport(options, fd);
     context.own('ring event channels', async () => {
-      for (const domid of [...transport.#rings.keys()]) transport.drop(domid);
+      // The streams stay as they stand: the next server finds in the journal how to go on with them.
+      for (const ring of [...transport.#rings.values()]) transport.#release(ring);
       await hypervisor.dev_evtchn_close({ fd }).catch(passOver);
     });
     return transport;
@@ -127,6 +129,9 @@ export class RingTransport {
     const bound = await this.introduce(domid, remotePort);
     const ring = this.#rings.get(domid);
     if (bound === 'ok' && !taken && ring !== undefined) await this.#map(ring, true);
+    const left = this.#options.carried.get(domid);
+    this.#options.carried.delete(domid);
+    if (left !== undefined) this.#options.store.close(left.connection);
   }
 
   #event(ring: Ring): void {
@@ -226,16 +231,21 @@ export class RingTransport {
   drop(domid: number): void {
     const ring = this.#rings.get(domid);
     if (ring === undefined) return;
-    this.#rings.delete(domid);
-    this.#dirty.delete(ring);
     const { session } = ring;
+    this.#release(ring, () => session?.end());
+  }
+
+  /** `last` is done with the page while it is there. */
+  #release(ring: Ring, last = (): void => {}): void {
+    this.#rings.delete(ring.domid);
+    this.#dirty.delete(ring);
     ring.session = undefined;
-    session?.end();
+    last();
     ring.notifier.close();
     ring.release();
     if (ring.page !== undefined) {
       ring.page.close();
-      this.#options.context.probe.at(POINT['store-ring.give'], '', ring.port, 0, domid);
+      this.#options.context.probe.at(POINT['store-ring.give'], '', ring.port, 0, ring.domid);
     }
     void this.#unbind(ring.port);
   }
