@@ -138,11 +138,11 @@ export class Outbox {
     this.#cancelExpiry = undefined;
   }
 
-  #add(message: XsMessage, cause: Outstanding | undefined, expiresAt?: number, answers = isReply(message)): void {
+  #add(message: XsMessage, cause: Outstanding | undefined, expiresAt?: number, answers?: boolean): void {
     if (this.#closed) return;
     const { keep } = this.#options;
     const id = keep === undefined ? 0 : ++this.#lastId;
-    keep?.({ kind: 'queued', id, message, answers });
+    keep?.({ kind: 'queued', id, message, answers: answers ?? isReply(message) });
     cause?.add();
     this.#messages.push({ message, id, expiresAt, done: this.#charge(message, cause) });
     this.#bytes += message.payload.length;
