@@ -4,7 +4,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { descriptorLeaks } from '../lab/descriptors.js';
-import { PROMISE_MS } from '../lib/core/deadlines.js';
+import { DEADLINE_MS, PROMISE_MS } from '../lib/core/deadlines.js';
 import { ErrnoError, errorMessage, PeerDiedError } from '../lib/core/errors.js';
 import { command, EXIT, integerBetween, Option, runCommand } from '../lib/node/process/cli.js';
 import { listProcesses } from '../lib/node/process/run-dir.js';
@@ -27,8 +27,6 @@ interface Options {
   readonly process?: readonly Victim[];
 }
 
-/** A screen that is not right by then stays wrong. */
-const WRONG_MS = 15_000;
 const LOOK_MS = 5;
 /** Kills whose opening and caching is not counted as a loss. */
 const WARM_UP = 2;
@@ -71,7 +69,7 @@ async function killOne(lab: RecoveryLab, victim: Victim, guests: number): Promis
     );
   if (victim === 'hypervisor') {
     await lab.forget();
-    await lab.replaced(before, WRONG_MS);
+    await lab.replaced(before, DEADLINE_MS.measuredRecovery);
     // The new host's servers and guests come one after the other; what is not there yet is asked for again.
     const all = async (): Promise<true | undefined> => {
       try {
@@ -81,13 +79,14 @@ async function killOne(lab: RecoveryLab, victim: Victim, guests: number): Promis
         return undefined;
       }
     };
-    if ((await lookAgain(all, LOOK_MS, AbortSignal.timeout(WRONG_MS))) === undefined) throw new Error('no new guests');
+    if ((await lookAgain(all, LOOK_MS, AbortSignal.timeout(DEADLINE_MS.measuredRecovery))) === undefined)
+      throw new Error('no new guests');
   }
   // A store that is away keeps no frame back: its own answer is the recovery.
   if (victim === 'xenstored') await lab.session.store.read('/local/domain/0/domid').catch(() => undefined);
   const answeredNs = process.hrtime.bigint();
-  const rightNs = await lab.allRight(killedNs, WRONG_MS);
-  if (victim !== 'hypervisor') await lab.replaced(before, WRONG_MS);
+  const rightNs = await lab.allRight(killedNs, DEADLINE_MS.measuredRecovery);
+  if (victim !== 'hypervisor') await lab.replaced(before, DEADLINE_MS.measuredRecovery);
   return Number((victim === 'xenstored' && answeredNs > rightNs ? answeredNs : rightNs) - killedNs) / 1e6;
 }
 
@@ -100,7 +99,7 @@ async function anotherDomain(lab: RecoveryLab, old: readonly number[], name: str
       return gone !== undefined && guests.length === old.length ? gone : undefined;
     },
     LOOK_MS,
-    AbortSignal.timeout(WRONG_MS),
+    AbortSignal.timeout(DEADLINE_MS.measuredRecovery),
   );
   if (dead === undefined) throw new Error(`${name}: no new domain`);
   await lab.drop(dead);

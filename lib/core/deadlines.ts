@@ -74,6 +74,8 @@ export const DEADLINE_MS = {
   measuredStart: 10_000,
   /** measure/floor: one C program's whole run. */
   floorRun: 60_000,
+  /** bench/recovery: every screen is right again; one that is not stays wrong. */
+  measuredRecovery: 15_000,
   /** measure/flush: one GPU command. */
   measuredCommand: 5000,
   /** measure/latency: a guest's first frame, and its answer beyond the time that the run itself takes. */
