@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { parseResult } from '../../chaos/results.js';
+import { temporaryRunDir } from '../../testkit/processes.js';
 import { leftovers, temporaryLabDir, xenwire } from '../fixtures/lab.js';
 
 const CASES = [
@@ -71,6 +72,8 @@ t.test('a replay tells its steps and its verdict', async (t) => {
 });
 
 t.test("a user's mistake is one sentence and status 2", async (t) => {
+  const noResult = join(temporaryRunDir(t), 'file');
+  writeFileSync(noResult, '{}');
   const WRONG = [
     ['replay', 'nothing'],
     ['replay', 'guest:guest.nothing#1/KILL vhost-gpu/restart'],
@@ -79,7 +82,7 @@ t.test("a user's mistake is one sentence and status 2", async (t) => {
     ['chaos', '--shard', '3/2'],
     ['chaos', '--resume'],
     ['chaos', '--cases', '/dev/null'],
-    ['chaos', 'merge', join(t.testdir({ file: '{}' }), 'file')],
+    ['chaos', 'merge', noResult],
   ];
   for (const args of WRONG) {
     const { status, stderr, stdout } = await xenwire(t, args);
