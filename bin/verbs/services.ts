@@ -23,9 +23,10 @@ export function register(program: Command): void {
 export async function runServiceVerb(argv: readonly string[]): Promise<boolean> {
   const [name, ...rest] = argv;
   if (name === undefined || !Object.hasOwn(SERVICES, name)) return false;
-  process.argv = [...process.argv.slice(0, 2), ...rest];
-  // Not import(): a script that V8 took from its code cache cannot (docs/start.md).
   const file = builtProgram(name as Program);
+  // As if it had been started by itself: vhost-gpu starts its own program again for each front-end.
+  process.argv = [process.argv[0]!, file, ...rest];
+  // Not import(): a script that V8 took from its code cache cannot (docs/start.md).
   createRequire(file)(file);
   return true;
 }
