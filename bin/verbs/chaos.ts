@@ -129,7 +129,8 @@ async function run(options: Options): Promise<void> {
   const victims =
     options.victims?.map((word) => one(word === 'guest' ? GUEST_PROCESS : word, VICTIMS, 'process')) ?? VICTIMS;
   const restarts = options.restarts.map((word) => one(word, RESTARTS, 'time of a replacement'));
-  if (options.resume && options.out === undefined) throw new UserError('--resume needs the --out that is to go on');
+  if (options.resume && (options.out === undefined || !existsSync(options.out)))
+    throw new UserError('--resume needs the --out of an earlier run, and that file is not there');
   const runDir = options.runDir ?? freshRunDir();
   const seed = options.seed ?? (options.sample === undefined ? undefined : Math.floor(Math.random() * SEED_MAX));
 
