@@ -5,10 +5,12 @@ import { checkFrame, firstFrame } from '../../lab/frames.js';
 import type { MonitorJob } from '../../lab/monitor.js';
 import { requireRoom } from '../../lab/room.js';
 import type { Session } from '../../lab/session.js';
-import { GuestFailedError, InterruptedError } from '../../lib/core/errors.js';
+import { DEADLINE_MS } from '../../lib/core/deadlines.js';
+import { DeadlineError, GuestFailedError, InterruptedError } from '../../lib/core/errors.js';
 import { NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/notification-path.js';
 import { type Command, Option } from '../../lib/node/process/cli.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
+import { withDeadline } from '../../lib/node/process/wait.js';
 import { STORE_TRANSPORTS, type StoreTransport } from '../../lib/xenstore/channel.js';
 import { createGuest, type Guest, listGuests } from '../../toolstack/domain.js';
 import { onPath } from '../../toolstack/guest-config.js';
@@ -83,12 +85,23 @@ export function register(program: Command): void {
             ? startMonitor(job)
             : { failed: new Promise<never>(() => {}), done: Promise.resolve() };
         process.stdout.write(`guest ${guest.name} is domain ${guest.domid}\n`);
-        if (options.wait) await Promise.race([compare(session, guest, image), watched.failed]);
+        if (options.wait)
+          await Promise.race([compare(session, guest, image).catch(explained(watched)), watched.failed]);
         await watched.done;
       } finally {
         await session.close();
       }
     });
+}
+
+/** The store tells of a domain's end before its monitor tells how the process ended that ran it: that is the reason. */
+function explained({ failed }: Watched): (error: unknown) => Promise<never> {
+  return async (error) => {
+    if (!(error instanceof GuestFailedError)) throw error;
+    return await withDeadline(failed, DEADLINE_MS.causeOfEnd, error.message).catch((late: unknown) => {
+      throw late instanceof DeadlineError ? error : late;
+    });
+  };
 }
 
 interface Watched {

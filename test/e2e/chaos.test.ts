@@ -81,7 +81,7 @@ t.test("a user's mistake is one sentence and status 2", async (t) => {
     ['chaos', '--victims', 'toolstack'],
     ['chaos', '--shard', '3/2'],
     ['chaos', '--resume'],
-    ['chaos', '--resume', '--out', join(t.testdir(), 'missing.json')],
+    ['chaos', '--resume', '--out', `${noResult}.missing`],
     ['chaos', '--cases', '/dev/null'],
     ['chaos', 'merge', noResult],
   ];
