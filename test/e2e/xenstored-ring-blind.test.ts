@@ -1,7 +1,7 @@
 // Guests on ring pages that know messages only, as Linux's xenbus does: they never look at the error word and ask for no new
 // connection. Their xenstored is killed amid messages that no ring holds at once: each request is answered once, no header
 // is broken, no event of an acknowledged write is missing, and nothing is done twice.
-// XENWIRE_XS_BLIND_KILLS makes it longer.
+// XENWIRE_XS_BLIND_KILLS makes it longer (TAP_TIMEOUT=0 lets it take its time).
 import t from 'tap';
 import { assert } from '../../lib/core/errors.js';
 import { XENSTORE_ERROR_NONE } from '../../lib/layout/xs-ring.js';

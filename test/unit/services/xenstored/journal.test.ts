@@ -4,8 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
+import { latin1Text } from '../../../../lib/core/bytes.js';
 import { STORE_JOURNAL_SMALL } from '../../../../lib/core/limits.js';
 import { NO_LOG } from '../../../../lib/core/log.js';
+import { XS } from '../../../../lib/layout/xs-wire.js';
+import { encodeMessage } from '../../../../lib/xenstore/framing.js';
 import { checkStore } from '../../../../services/xenstored/check.js';
 import { COMPAT, type Compat } from '../../../../services/xenstored/compat.js';
 import { JournalFile } from '../../../../services/xenstored/node/journal-file.js';
@@ -188,10 +191,18 @@ t.test('a grown file is written anew beside the service, and loses nothing meanw
   const { lab, journal } = live(file);
   const value = 'x'.repeat(2000);
   for (let index = 0; index < 1500; index++) lab.expectOk('dom0', 'WRITE', `/many/${index % 700}|${value}${index}`);
+  // Requests of a ring: its changes count one by one, and must neither be missing nor come twice.
+  const ask = latin1Text(encodeMessage({ type: XS.XS_READ, reqId: 1, txId: 0, payload: '/many\0' }));
+  journal.ring(5, { kind: 'begin', consumed: 0 });
+  journal.ring(5, { kind: 'watch', watch: { path: '/many', token: 't', depth: undefined } });
   let largest = 0;
   let shrunk = false;
   for (let round = 0; round < 2000 && !shrunk; round++) {
     lab.expectOk('dom0', 'WRITE', `/many/${round % 900}|${value}${round}`);
+    journal.ring(5, { kind: 'input', consumed: round, bytes: ask + ask });
+    const message = { type: XS.XS_READ, reqId: round, txId: 0, payload: 'x' };
+    journal.ring(5, { kind: 'queued', id: round + 1, message, answers: true });
+    if (round % 3 === 0) journal.ring(5, { kind: 'begun', id: round + 1, at: round });
     if (round % 7 === 0) lab.expectOk('dom0', 'RM', `/many/${(round * 13) % 900}|`);
     journal.flush();
     await new Promise((resolve) => setImmediate(resolve));
@@ -205,6 +216,8 @@ t.test('a grown file is written anew beside the service, and loses nothing meanw
   journal.close();
   const again = live(file);
   t.equal(picture(again.lab.store), picture(lab.store));
+  t.ok((journal.rings.get(5)?.queued.size ?? 0) > 100);
+  t.same([...again.journal.rings], [...journal.rings]);
   again.journal.close();
 });
 
