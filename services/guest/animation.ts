@@ -76,16 +76,19 @@ export class Animation {
     const shown = this.#shown;
     if (this.#drawing || this.#fps === 0 || shown === undefined) return;
     this.#drawing = true;
+    let failed = false;
     this.#frames(shown.gpu, shown.framebuffer)
       .catch((error: unknown) => {
+        failed = true;
         if (!(error instanceof Error) || shown.gpu.removed) return;
         if (!(error instanceof ErrnoError) && error.name !== 'DeadlineError') throw error;
         this.#parts.onFailure(`frames are not shown: ${error.message}`);
       })
       .finally(() => {
         this.#drawing = false;
-        // Another display, or another rate, came meanwhile.
-        if (this.#shown !== shown) this.#draw();
+        // Another display came meanwhile; or another rate, as the picture was drawn that follows rate 0.
+        const rate = this.#fps > 0 && !failed && !shown.gpu.removed;
+        if (this.#shown !== shown || rate) this.#draw();
       });
   }
 
