@@ -139,7 +139,7 @@ t.test('memory at an offset of its file is the part that was announced', async (
 });
 
 t.test('with few descriptors left the next front-ends are refused, and those that are there go on', async (t) => {
-  const server = await startGpuServer(t, [], 'ulimit -n 48');
+  const server = await startGpuServer(t, [], 'ulimit -n 64');
   const draws = await bystander(t, server);
   const more = [];
   for (let count = 0; count < GPU_FRONT_ENDS_MAX + 4; count++) {
