@@ -1,5 +1,5 @@
 // The end of a lab in order: guests through Closing and Closed, then the processes, users before what they use, each server
-// asked what it still holds once nobody should hold anything. Leaves failed labs to Lab.abandon.
+// asked what it still holds once no process should hold anything of it. Leaves failed labs to Lab.abandon.
 import type { BusClient } from '../lib/core/service.js';
 import { destroyGuest, listGuests } from '../toolstack/domain.js';
 import { auditLeaks, fileLeaks } from './audit.js';
