@@ -129,6 +129,8 @@ export class RingTransport {
     const bound = await this.introduce(domid, remotePort);
     const ring = this.#rings.get(domid);
     if (bound === 'ok' && !taken && ring !== undefined) await this.#map(ring, true);
+    // A port that is bound may ring at once, and its page is being mapped then: that takes the connection, or closes it.
+    if (bound === 'ok') return;
     const left = this.#options.carried.get(domid);
     this.#options.carried.delete(domid);
     if (left !== undefined) this.#options.store.close(left.connection);
