@@ -1,6 +1,6 @@
 // Deaths of vhost-frontend and vhost-gpu at exact points of a guest's probe, each to the equal picture: one that is away for long
 // meanwhile, those that once wedged a device, drivers that ignore that the device needs a reset, both xenbus cores, and guests
-// beside each other. test/long/recovery-sweep.test.ts kills at every other point.
+// beside each other. test/sweep/recovery-sweep.test.ts kills at every other point.
 import { setTimeout as passing } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { VIRTIO_MMIO_SHM_BASE_HIGH, VIRTIO_MMIO_SHM_LEN_LOW } from '../../lib/layout/virtio-mmio.js';
