@@ -1,5 +1,5 @@
-// Kills vhost-frontend and vhost-gpu at each point that they pass from their start to a guest's first frame, starts them again,
-// and wants the equal picture back within its deadline, a device that closes in order, and every server holding what it held
+// Kills each process but the hypervisor at each point that it passes from its start to a guest's first frame, starts it again
+// (a guest in another domain), and wants the equal picture back within its deadline, a device that closes in order, and every server holding what it held
 // before. A sample of the points by default; SWEEP=all takes every one, SWEEP=N so many, SWEEP_SEED another sample, SWEEP_MATCH
 // those whose name it matches, SWEEP_SHARD=I/N a part of them; SWEEP_LOG names a file for a line a case.
 import { appendFileSync } from 'node:fs';
@@ -9,15 +9,20 @@ import { errorMessage } from '../../lib/core/errors.js';
 import { formatInstance } from '../../lib/trace/instances.js';
 import { POINT } from '../../lib/trace/points.js';
 import type { TraceRecord } from '../../lib/trace/record.js';
-import { type GuestSetup, RecoveryLab, type Service, STEP_MS } from '../fixtures/recovery-lab.js';
+import { type GuestSetup, guestProcess, RecoveryLab, type Service, STEP_MS } from '../fixtures/recovery-lab.js';
 
 const GUEST: GuestSetup = { domid: 7, name: 'swept' };
-const SWEPT = [
+const GUEST_PROCESS = guestProcess(GUEST.name);
+type Restarted = Exclude<Service, 'hypervisor'>;
+type Swept = Restarted | typeof GUEST_PROCESS;
+const SWEPT: readonly { name: Swept; promiseMs: number }[] = [
   { name: 'vhost-frontend', promiseMs: PROMISE_MS.vhostFrontend },
   { name: 'vhost-gpu', promiseMs: PROMISE_MS.vhostGpu },
-] as const satisfies readonly { name: Service; promiseMs: number }[];
+  { name: 'xenstored', promiseMs: PROMISE_MS.xenstored },
+  { name: GUEST_PROCESS, promiseMs: PROMISE_MS.guest },
+];
 /** Of each process, where the environment does not say. */
-const SAMPLE = 25;
+const SAMPLE = 15;
 /** A busy machine takes this much longer than is promised. */
 const BUSY_FACTOR = 2.5;
 
@@ -30,9 +35,11 @@ interface Case {
 }
 
 /** Everything that a process passes from its start to the first frame of a guest, in order. */
-async function freeRun(lab: RecoveryLab, name: Service): Promise<TraceRecord[]> {
-  await lab.kill(name);
-  await lab.restart(name);
+async function freeRun(lab: RecoveryLab, name: Swept): Promise<TraceRecord[]> {
+  if (isService(name)) {
+    await lab.kill(name);
+    await lab.restart(name);
+  }
   const begin = process.hrtime.bigint();
   await lab.createGuest(GUEST);
   await lab.pictureEqual(GUEST.domid, STEP_MS);
@@ -44,16 +51,45 @@ async function freeRun(lab: RecoveryLab, name: Service): Promise<TraceRecord[]> 
   return records.filter(({ point }) => point !== POINT['life.start']);
 }
 
-async function runCase(lab: RecoveryLab, name: Service, promiseMs: number, instance: TraceRecord): Promise<Case> {
+const isService = (name: Swept): name is Restarted => name !== GUEST_PROCESS;
+
+/** Lets a guest be made meanwhile. What it gives sees to it that it was: with xenstored killed, it may have to be begun again. */
+function makeGuest(lab: RecoveryLab, make: () => Promise<void>): () => Promise<void> {
+  const made = make().then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  return async () => {
+    if ((await made) === undefined) return;
+    await lab.kill(GUEST_PROCESS);
+    await lab.createGuest(GUEST);
+  };
+}
+
+/** What follows on the death: another process, or for a guest another domain. */
+async function heal(lab: RecoveryLab, name: Swept, made: () => Promise<void>): Promise<void> {
+  if (isService(name)) {
+    await lab.restart(name);
+    await made();
+    return;
+  }
+  await made();
+  await lab.destroyGuest(GUEST); // not in order: it is dead
+  await lab.createGuest(GUEST);
+}
+
+async function runCase(lab: RecoveryLab, name: Swept, promiseMs: number, instance: TraceRecord): Promise<Case> {
   const { domid } = GUEST;
   const { point, label, occurrence } = instance;
   const before = await lab.audit();
   const wrong: string[] = [];
   let outcome: Case['outcome'] = 'recovered';
   let ms = 0;
-  const gates = await lab.replaceGated(name, { point, occurrence, ...(label === '' ? {} : { label }) });
+  let drawing: Promise<unknown> | undefined;
+  const at = { point, occurrence, ...(label === '' ? {} : { label }) };
+  const gates = await (isService(name) ? lab.replaceGated(name, at) : lab.launchGuestGated(GUEST, at));
+  const made = makeGuest(lab, () => (isService(name) ? lab.createGuest(GUEST) : lab.createDomain(GUEST)));
   try {
-    await lab.createGuest(GUEST);
     const shown = new AbortController();
     const drawn = lab.pictureEqual(domid, STEP_MS, shown.signal).then(
       () => 'drawn' as const,
@@ -67,22 +103,32 @@ async function runCase(lab: RecoveryLab, name: Service, promiseMs: number, insta
     shown.abort();
     if (came !== 'hit') outcome = 'not passed';
     await lab.kill(name);
-    await drawn;
+    drawing = drawn; // it may be waiting for the process that is to come
   } finally {
     gates.close();
   }
-  await lab.restart(name);
   try {
-    ms = await lab.pictureEqual(domid, promiseMs * BUSY_FACTOR);
+    await heal(lab, name, made);
+    const ready = performance.now();
+    await drawing;
+    await lab.pictureEqual(domid, promiseMs * BUSY_FACTOR);
+    ms = performance.now() - ready;
     wrong.push(...(await lab.errors(domid)));
   } catch (error) {
     wrong.push(errorMessage(error));
   }
   wrong.push(...(await lab.destroyGuest(GUEST)));
   const after = await lab.audit();
-  wrong.push(...after.filter((held) => !before.includes(held)).map((held) => `left: ${held}`));
-  wrong.push(...before.filter((held) => !after.includes(held)).map((held) => `gone: ${held}`));
+  wrong.push(...without(after, before).map((held) => `left: ${held}`));
+  wrong.push(...without(before, after).map((held) => `gone: ${held}`));
   return { instance, outcome: wrong.length > 0 ? 'failed' : outcome, why: wrong.join(', '), ms };
+}
+
+/** What is in the first list more often than in the second. */
+function without(from: readonly string[], taken: readonly string[]): string[] {
+  const left = [...from];
+  for (const each of taken) if (left.includes(each)) left.splice(left.indexOf(each), 1);
+  return left;
 }
 
 /** A linear congruential generator: the same sample for the same seed. */
@@ -105,7 +151,7 @@ function chosen(records: readonly TraceRecord[]): TraceRecord[] {
   return SWEEP === 'all' ? some : sample(some, Number(SWEEP ?? SAMPLE), Number(SWEEP_SEED ?? 1));
 }
 
-async function sweep(t: Test, name: Service, promiseMs: number): Promise<void> {
+async function sweep(t: Test, name: Swept, promiseMs: number): Promise<void> {
   let lab = await RecoveryLab.start(t);
   const records = await freeRun(lab, name);
   const cases: Case[] = [];
