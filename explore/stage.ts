@@ -289,7 +289,8 @@ export class Stage {
       if (!this.world.doings.done.includes('forced'))
         this.broken('registers-answered', `${DEVICE_OPS[op]} while nothing answers its registers`);
       say(`${op}: all ones`);
-      if (op === 'remove') this.#leaveDevice();
+      // A probe that fails, too, leaves nothing claimed.
+      this.#leaveDevice();
       return op === 'remove' ? DONE : { error: 'ENODEV' };
     }
     switch (op) {

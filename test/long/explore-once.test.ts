@@ -1,0 +1,22 @@
+// One fault of every kind that a core withstands, each search of the reviewed protocol whole.
+import t from 'tap';
+import type { FaultKind } from '../../explore/faults.js';
+import { Search } from '../../explore/search.js';
+import { modelOf, WITHSTOOD } from '../../explore/settings.js';
+import { CORE_VERSIONS, type CoreVersion } from '../../services/guest/core-rules.js';
+
+const STATES_MAX = 10_000_000;
+
+async function search(core: CoreVersion, faults: number, kinds: readonly FaultKind[]) {
+  const fixed = { frontend: 'review', backend: 'review', copies: 1, transactions: 'whole' } as const;
+  const made = new Search(await modelOf({ ...fixed, core, faults, kinds }));
+  return made.run({ statesMax: STATES_MAX, violationsMax: 1 }, () => performance.now());
+}
+
+for (const core of CORE_VERSIONS) {
+  t.test(`one fault under ${core}, whole: ${WITHSTOOD[core].join(', ')}`, async (t) => {
+    const { found, whole, states, ms } = await search(core, 1, WITHSTOOD[core]);
+    t.same([found.map(({ violation }) => violation), whole], [[], true]);
+    t.comment(`${states} states in ${Math.round(ms / 1000)} s`);
+  });
+}
