@@ -116,7 +116,7 @@ export const FAULTS: Readonly<Record<FaultKind, Fault>> = {
         xen: { ports: {}, ranges: [], server: 'none', dead: true },
         back: device === undefined ? back : { ...back, device },
         // What the monitor of the domain does.
-        tool: { ...tool, next: [...tool.next, 'force'] },
+        tool: { ...tool, next: [...tool.next, 'force'], ...(tool.run === undefined ? {} : { due: true as const }) },
       });
       return true;
     },

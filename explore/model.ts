@@ -10,7 +10,7 @@ import { judgeRest } from './rest.js';
 import { type Client, type Setting, Stage } from './stage.js';
 import { EMPTY_STORE, perform } from './store.js';
 import { type Answer, type Progress, progress, type Running, type Task, type TransactionMode } from './task.js';
-import { type AttachScript, SEQUENCES, type Sequence, type ToolSetting } from './tool.js';
+import { type AttachScript, GUEST_GONE, SEQUENCES, type Sequence, type ToolSetting } from './tool.js';
 import {
   type Actor,
   type BackProcess,
@@ -328,7 +328,7 @@ export class Model implements Processes {
       if (!tool.due) return false;
       const { due: _taken, ...rest } = tool;
       stage.change({ tool: rest });
-      answer = { ok: true };
+      answer = { ok: stage.world.xen.dead ? GUEST_GONE : true };
     }
     if (given !== undefined) stage.note('toolstack', 'self', 'its deadline passes');
     return this.#goOn(

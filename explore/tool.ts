@@ -4,7 +4,7 @@
 import { NO_PROBE } from '../lib/core/probe.js';
 import { backendPath, XENBUS_KEY, XenbusState } from '../lib/layout/xenbus.js';
 import type { StoreClient, StoreOps } from '../lib/xenstore/api.js';
-import { addVirtioDevice } from '../toolstack/device.js';
+import { addVirtioDevice, RELEASE_DOMAIN } from '../toolstack/device.js';
 import type { Toolstack } from '../toolstack/toolstack.js';
 import { ask, readNode, type Task, type TransactionMode, transaction } from './task.js';
 import { DEVID, DOMID, type Paths } from './world.js';
@@ -40,6 +40,9 @@ export async function recordAttach(kind: string, keys: Readonly<Record<string, s
   for (const [key, value] of Object.entries(keys)) script.push({ op: 'write', path: `${back}/${key}`, value });
   return script;
 }
+
+/** What woke a toolstack that waits: its guest can answer no longer. */
+export const GUEST_GONE = 'guest gone';
 
 export interface ToolSetting {
   readonly paths: Paths;
@@ -81,6 +84,9 @@ function libxlOf({ front, home }: Paths): string {
   return `/libxl/${DOMID}${front.slice(home.length)}`;
 }
 
+const TOKEN = 'tool';
+
+/** In order, a guest that can answer no longer is not waited for. False: not closed, or not said to be. */
 function* close({ paths, mode }: ToolSetting, force: boolean): Task<boolean> {
   const closed = String(XenbusState.Closed);
   const before = yield* transaction(mode, function* (tx) {
@@ -94,16 +100,17 @@ function* close({ paths, mode }: ToolSetting, force: boolean): Task<boolean> {
     return { end: 'commit', value: now };
   });
   if ('ok' in before && before.ok === '') return true;
-  yield* ask({ op: 'watch', path: paths.backState, token: 'tool' });
+  const watched = force ? [paths.backState] : [paths.backState, RELEASE_DOMAIN];
+  for (const path of watched) yield* ask({ op: 'watch', path, token: TOKEN });
   const woken = yield { to: 'wait' };
   let outcome = false;
   if ('ok' in woken) {
     const now = yield* readNode(paths.backState);
     // A backend that deletes its directory has not said that it closed.
-    if (now !== undefined && now !== closed) yield { to: 'repeat' };
+    if (now !== undefined && now !== closed && (force || woken.ok !== GUEST_GONE)) yield { to: 'repeat' };
     outcome = now === closed;
   }
-  yield* ask({ op: 'unwatch', path: paths.backState, token: 'tool' });
+  for (const path of watched) yield* ask({ op: 'unwatch', path, token: TOKEN });
   return outcome;
 }
 
