@@ -1,8 +1,8 @@
 // What must hold when nothing can happen any more: no process stands in the middle of something, and the device is Connected
 // with its driver bound and every part in place, or it is closed with a reason, or gone without a trace.
-import { XenbusState } from '../lib/layout/xenbus.js';
+import { XENBUS_KEY, XenbusState } from '../lib/layout/xenbus.js';
 import type { FrontState } from '../lib/xenbus/frontend.js';
-import { parseState } from '../lib/xenbus/keys.js';
+import { parseOnline, parseState } from '../lib/xenbus/keys.js';
 import { backMachine, type Paths, type Violation, type World } from './world.js';
 
 export function judgeRest(world: World, paths: Paths): Violation[] {
@@ -33,6 +33,9 @@ export function judgeRest(world: World, paths: Paths): Violation[] {
     return wrong;
   }
   const at = `rests at ${front}/${backState}`;
+  // A toolstack whose deadline passed leaves `online` 0 behind.
+  const wanted = parseOnline(store.nodes[`${paths.back}/${XENBUS_KEY.online}`]);
+  if (!wanted) return wrong;
   if (doings.done.every((excuse) => excuse === 'forced')) {
     say('recovery', `${at}, though nothing was refused and the device is wanted`);
     return wrong;
