@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { DeadlineError, UserError } from '../lib/core/errors.js';
 import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
 import { withDeadline } from '../lib/node/process/wait.js';
@@ -120,6 +121,19 @@ export class LabProcess {
   kill(): void {
     this.#stopping = true;
     if (this.#exit === undefined) this.#child.kill('SIGKILL');
+  }
+
+  /**
+   * The domain that it ran is gone: it ends by itself, and says how. One that does not was still waiting for its domain,
+   * and would take the next one of that name: it is asked to end.
+   */
+  async endWithDomain(): Promise<void> {
+    try {
+      await withDeadline(this.exited, DEADLINE_MS.causeOfEnd, `the end of ${this.label}`);
+    } catch (error) {
+      if (!(error instanceof DeadlineError)) throw error;
+      await this.stop(DEADLINE_MS.processStop);
+    }
   }
 
   /** Asks it to end in order; kills it after the deadline. True when it ended by itself with status 0. */

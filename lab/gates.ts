@@ -167,12 +167,13 @@ export class ProcessGates {
 
   /**
    * Waits until the process stands at one of its gates with all threads stopped. Throws GateError when an armed gate was
-   * too late or the process has ended, DeadlineError otherwise.
+   * too late or the process has ended, DeadlineError otherwise. With `onLate`, gates that were too late are disarmed and told
+   * to it instead.
    */
-  async standing(deadlineMs: number, abort?: AbortSignal): Promise<Gate> {
+  async standing(deadlineMs: number, abort?: AbortSignal, onLate?: (gate: Gate) => void): Promise<Gate> {
     const timeout = AbortSignal.timeout(deadlineMs);
     const signal = abort === undefined ? timeout : AbortSignal.any([timeout, abort]);
-    const look = (): Gate | GateError | undefined => this.#ended() ?? this.#hit() ?? this.#hopeless();
+    const look = (): Gate | GateError | undefined => this.#ended() ?? this.#hit() ?? this.#hopeless(onLate);
     const found = await retryOnChange(this.#path, look, signal);
     if (found === undefined) {
       throw new DeadlineError(
@@ -184,10 +185,15 @@ export class ProcessGates {
     return found;
   }
 
-  #hopeless(): GateError | undefined {
-    for (const { slot, point, label } of this.#armed.values()) {
+  #hopeless(onLate?: (gate: Gate) => void): GateError | undefined {
+    for (const gate of [...this.#armed.values()]) {
+      const { slot, point, label } = gate;
       const where = `${this.process}:${point.name}(${label ?? ''})`;
-      if (this.#state(slot) === GATE_STATE.LATE) return new GateError(`${where} was passed before its gate was armed`);
+      if (this.#state(slot) === GATE_STATE.LATE && onLate !== undefined) {
+        this.disarm(gate);
+        onLate(gate);
+      } else if (this.#state(slot) === GATE_STATE.LATE)
+        return new GateError(`${where} was passed before its gate was armed`);
       if (this.#state(slot) === GATE_STATE.REFUSED) return new GateError(`${where} was refused by the process`);
     }
     return undefined;

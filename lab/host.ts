@@ -254,8 +254,7 @@ export class Host {
     done.then(
       () => {
         running.runs = false;
-        // One that was still waiting for its domain would take the next one of that name.
-        void this.lab?.guests.get(name)?.stop(DEADLINE_MS.processStop);
+        void this.lab?.guests.get(name)?.endWithDomain();
       },
       (error: unknown) => {
         if (!this.#abort.signal.aborted) this.#fail(error instanceof Error ? error : new Error(String(error)));

@@ -1,7 +1,6 @@
 // The monitor of one guest that `xenwire create` made, as xl's: starts the process that runs its kernel, and does at the
 // guest's end what its configuration says. Runs in the foreground (create -F) or as a process of its own (bin/monitor.ts),
 // and ends when there is no guest to watch any more. Leaves what is done to toolstack/guest-end.ts.
-import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { PeerDiedError } from '../lib/core/errors.js';
 import type { NotifyMode } from '../lib/core/notify.js';
 import { lockName, removeDead, removeProcessEntry, writeProcessEntry } from '../lib/node/process/run-dir.js';
@@ -76,9 +75,8 @@ export async function monitor(
     });
     watching.catch(() => {}); // the host's end is told once
     await Promise.race([watching, hostGone]);
-    // Its domain is gone or stands still, and the process ends with it; one that was still waiting for its domain would take
-    // the next one of that name.
-    await running?.stop(DEADLINE_MS.processStop);
+    // Its domain is gone or stands still.
+    await running?.endWithDomain();
   } finally {
     running?.expectEnd();
     removeProcessEntry(runDir, name);

@@ -6,8 +6,10 @@ export const DEADLINE_MS = {
   // A process and its end.
   /** lib/node/process/service.ts: each owner, to give back what it holds; then the process ends without it. */
   ownerRelease: 3000,
-  /** lib/node/process/run-dir.ts: a process name that `ps` is looking at is free again. */
+  /** lib/node/process/service.ts: a process name that `ps` is looking at is free again. */
   nameLook: 150,
+  /** lib/node/process/service.ts: a supervised process whose predecessor of the same name is still ending. */
+  nameFree: 4000,
   /** lib/node/bell/zmq.ts: rings already handed over leave the process that exits. */
   ringLinger: 100,
 
@@ -118,6 +120,11 @@ export const FITS: readonly Fit[] = [
     whole: 'ownerRelease',
     parts: ['devicesClose', 'devicesAbandon'],
     why: 'vhost-frontend closes its devices while it gives its owners back',
+  },
+  {
+    whole: 'nameFree',
+    parts: ['ownerRelease'],
+    why: 'the next process of a name waits until the one before has ended',
   },
   { whole: 'processStop', parts: ['ownerRelease'], why: 'SIGKILL must not cut an orderly end short' },
   { whole: 'orphansEnd', parts: ['ownerRelease'], why: 'orphans end in order before the next lab starts' },

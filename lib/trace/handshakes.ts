@@ -1,6 +1,5 @@
 // The handshake as a run tells it: records of the processes become lines for a person and, a device at a time, the states
 // that both ends went through. Leaves reading the rings to lab/feed.ts.
-import type { Point } from '../core/probe.js';
 import { XenbusState, xenbusStateName } from '../layout/xenbus.js';
 import { edgeFrom, edgeTo, POINT } from './points.js';
 import type { TraceRecord } from './record.js';
@@ -32,6 +31,11 @@ export interface StepLine {
   readonly key: string;
 }
 
+/**
+ * Both ends answer what the toolstack writes before its transaction is answered, so its record of the written state comes
+ * after theirs: its state counts from where it is about to write it.
+ */
+const TOOLSTACK = 'toolstack';
 const UNKNOWN: number = XenbusState.Unknown;
 const CONNECTED: number = XenbusState.Connected;
 
@@ -44,9 +48,12 @@ export class Handshakes {
     const { process: who, ns, point, domid, label, a: devid } = record;
     if (domid === undefined) return undefined;
     switch (point) {
+      case POINT['front.state']:
+      case POINT['back.state']:
+        return who === TOOLSTACK ? this.#state(record, domid, point === POINT['front.state']) : undefined;
       case POINT['front.state-written']:
       case POINT['back.state-written']:
-        return this.#state(record, domid, point);
+        return who === TOOLSTACK ? undefined : this.#state(record, domid, point === POINT['front.state-written']);
       case POINT['front.probe']:
         this.#device(domid, devid).probeNs ??= ns;
         return { ns, who, key: `probe ${label}` };
@@ -58,9 +65,8 @@ export class Handshakes {
     }
   }
 
-  #state({ process: who, ns, label, a: devid, b }: StepRecord, domid: number, point: Point): StepLine {
+  #state({ process: who, ns, label, a: devid, b }: StepRecord, domid: number, front: boolean): StepLine {
     const device = this.#device(domid, devid);
-    const front = point === POINT['front.state-written'];
     const states = front ? device.frontend : device.backend;
     const [from, to] = [edgeFrom(b), edgeTo(b)];
     const supposed = front ? device.supposed.frontend : device.supposed.backend;

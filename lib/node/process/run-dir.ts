@@ -16,7 +16,6 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { DEADLINE_MS } from '../../core/deadlines.js';
 import { errorMessage, UserError } from '../../core/errors.js';
 import { SOCKET_PATH_BYTES_MAX } from '../../core/limits.js';
 import { makeFolders } from '../files/given.js';
@@ -156,10 +155,13 @@ export function inheritName(runDir: string, name: string, fd: number): NameLock 
   return { fd, release: () => closeSync(fd) };
 }
 
-/** Takes the name of a process as lockName does, but waits for a process that only looks at the lock (`ps`). */
-export async function takeName(runDir: string, name: string): Promise<NameLock | undefined> {
+/**
+ * Takes the name of a process as lockName does, but waits for `waitMs`: a command that only looks holds it for a moment, and
+ * the process that had it before may still be ending.
+ */
+export async function takeName(runDir: string, name: string, waitMs: number): Promise<NameLock | undefined> {
   const path = runPaths.lock(runDir, name);
-  return retryOnChange(path, () => lockName(runDir, name), AbortSignal.timeout(DEADLINE_MS.nameLook));
+  return retryOnChange(path, () => lockName(runDir, name), AbortSignal.timeout(waitMs));
 }
 
 /** One line of `xenwire ps`. */

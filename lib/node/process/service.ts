@@ -139,7 +139,9 @@ class RunningService<Options> {
     const prepared = prepareRunDir(this.#options.runDir);
     const { runDir } = prepared;
     if (this.#ownsRunDir) this.#own('run directory', () => rmSync(runDir, { recursive: true, force: true }));
-    const lock = inheritedName(runDir, name) ?? (await takeName(runDir, name));
+    // What a supervisor starts follows on what it saw end, or on what ends with its domain.
+    const waitMs = SUPERVISED ? DEADLINE_MS.nameFree : DEADLINE_MS.nameLook;
+    const lock = inheritedName(runDir, name) ?? (await takeName(runDir, name, waitMs));
     if (lock === undefined) throw new UserError(`${name} is already running in ${runDir}`);
     this.#own('name', () => lock.release());
     this.#nameFd = lock.fd;

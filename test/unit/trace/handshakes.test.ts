@@ -47,11 +47,25 @@ t.test('records of both ends become the states that a device went through', asyn
 
 t.test('a state whose writer says so after the other end has answered it is no second state', async (t) => {
   const handshakes = new Handshakes();
-  const toolstack = record('toolstack', POINT['back.state-written'], BACK, 3, { b: edge(0, 1) });
+  const toolstack = record('xl', POINT['back.state-written'], BACK, 3, { b: edge(0, 1) });
   for (const step of [back(1, 2, 1), toolstack, back(2, 4, 5)]) handshakes.take(step);
   t.same(handshakes.devices[0]?.backend, [1, 2, 4]);
-  handshakes.take(record('toolstack', POINT['back.state-written'], BACK, 6, { b: edge(0, 1) }));
+  handshakes.take(record('xl', POINT['back.state-written'], BACK, 6, { b: edge(0, 1) }));
   t.same(handshakes.devices[0]?.backend, [1, 2, 4, 1], 'made anew is another one');
+});
+
+t.test("the toolstack's state counts from before its write, which the ends answer before it is told", async (t) => {
+  const handshakes = new Handshakes();
+  const toolstack = (point: Point, ns: number) => record('toolstack', point, BACK, ns, { b: edge(4, 5) });
+  const lines = [
+    back(2, 4, 1),
+    toolstack(POINT['back.state'], 2),
+    front('guest-a', 4, 6, 3),
+    back(5, 6, 4),
+    toolstack(POINT['back.state-written'], 5),
+  ].map((step) => handshakes.take(step)?.ns);
+  t.same(lines, [1n, 2n, 3n, 4n, undefined]);
+  t.same(handshakes.devices[0]?.backend, [2, 4, 5, 6]);
 });
 
 t.test('devices of several guests stay apart, in the order of their domains', async (t) => {
