@@ -51,8 +51,11 @@ export class Report {
     this.#waiting.push({ ns: line.ns, text: (ns) => showLine({ ...line, ns }, this.#settings.startNs) });
   }
 
-  /** Says what is noted and older than `untilNs`, by time; never one before what has been said already. */
-  flush(untilNs?: bigint): void {
+  /**
+   * Says what is noted and older than `untilNs`, by time; never one before what has been said already. Answers whether there
+   * is more to say later.
+   */
+  flush(untilNs?: bigint): boolean {
     const due = this.#waiting.filter(({ ns }) => untilNs === undefined || ns <= untilNs);
     this.#waiting = this.#waiting.filter(({ ns }) => untilNs !== undefined && ns > untilNs);
     due.sort((a, b) => (a.ns < b.ns ? -1 : a.ns > b.ns ? 1 : 0));
@@ -60,6 +63,7 @@ export class Report {
       if (ns > this.#lastNs) this.#lastNs = ns;
       this.#say(text(this.#lastNs));
     }
+    return this.#waiting.length > 0;
   }
 
   #ms(ns: bigint): string {

@@ -33,13 +33,22 @@ export class Story {
 
   /** Reads what the processes have recorded since the last time, and says what is sure to be next. */
   pump(): void {
-    this.#read();
-    this.#report.flush(process.hrtime.bigint() - SETTLED_NS);
+    this.#tell();
+    this.#lookLater();
+  }
+
+  #lookLater(): void {
     this.#later ??= setTimeout(() => {
       this.#later = undefined;
-      this.#read();
-      this.#report.flush(process.hrtime.bigint() - SETTLED_NS);
+      // What was noted just before this was due is not settled yet: another look is owed to it.
+      if (this.#tell()) this.#lookLater();
     }, SETTLE_PAUSE_MS);
+  }
+
+  /** True when something noted is too young to be said. */
+  #tell(): boolean {
+    this.#read();
+    return this.#report.flush(process.hrtime.bigint() - SETTLED_NS);
   }
 
   #read(): void {
