@@ -5,12 +5,13 @@ import { join } from 'node:path';
 import { type MonitorJob, monitor } from '../lab/monitor.js';
 import { PeerDiedError } from '../lib/core/errors.js';
 
-/** What create is told: `failed` when the guest's process ended that should not have. */
-export interface MonitorNews {
-  readonly failed: string;
-}
+/** What create is told: first that the job has come, then `failed` when the guest's process ended that should not have. */
+export type MonitorNews = { readonly taken: true } | { readonly failed: string };
 
-process.once('message', (job: MonitorJob) => void run(job));
+process.once('message', (job: MonitorJob) => {
+  process.send?.({ taken: true } satisfies MonitorNews);
+  void run(job);
+});
 process.on('disconnect', () => {}); // create has ended; we go on
 
 async function run(job: MonitorJob): Promise<void> {

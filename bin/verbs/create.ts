@@ -141,14 +141,32 @@ function startMonitor(job: MonitorJob): Watched {
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });
   child.send(job);
+  let taken: () => void = () => {};
+  let notTaken: (error: Error) => void = () => {};
+  // A create that ended before its job was read would leave a guest without a monitor.
+  const done = new Promise<void>((resolve, reject) => {
+    taken = resolve;
+    notTaken = reject;
+  });
   const failed = new Promise<never>((_, reject) => {
-    child.on('message', (news: MonitorNews) => reject(new GuestFailedError(news.failed)));
-    child.on('exit', (code) => code !== 0 && reject(new GuestFailedError(`its monitor ended with status ${code}`)));
+    child.on('message', (news: MonitorNews) => {
+      if ('failed' in news) reject(new GuestFailedError(news.failed));
+      else taken();
+    });
+    child.on('exit', (code) => {
+      if (code === 0) return;
+      const error = new GuestFailedError(`its monitor ended with status ${code}`);
+      reject(error);
+      notTaken(error); // of no effect once it was taken
+    });
   });
   failed.catch(() => {}); // only --wait looks
-  child.unref();
-  child.channel?.unref();
-  return { failed, done: Promise.resolve() };
+  const letGo = (): void => {
+    child.unref();
+    child.channel?.unref();
+  };
+  done.then(letGo, letGo);
+  return { failed, done };
 }
 
 async function compare(session: Session, guest: Guest, image: GivenImage): Promise<void> {
