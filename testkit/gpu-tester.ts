@@ -3,7 +3,7 @@
 import { NO_LOG } from '../lib/core/log.js';
 import type { RegionMemory } from '../lib/core/memory.js';
 import { NO_PROBE } from '../lib/core/probe.js';
-import { VIRTIO_GPU_QUEUE_CONTROL, VIRTIO_GPU_QUEUE_CURSOR } from '../lib/layout/virtio-gpu.js';
+import { VIRTIO_GPU_QUEUE_CONTROL, VIRTIO_GPU_QUEUE_CURSOR, VIRTIO_GPU_UUID_BYTES } from '../lib/layout/virtio-gpu.js';
 import {
   type DecodedResponse,
   decodeResponse,
@@ -42,6 +42,7 @@ export class GpuTester {
       probe: NO_PROBE,
       clock: { nowNs: () => 1n, after: () => ({ cancel: () => {} }) },
       defer: (action) => this.deferred.push(action),
+      makeUuid: testUuids(),
       displays: [{ width: 1280, height: 800 }],
       ...setup,
     });
@@ -129,4 +130,14 @@ export class GpuTester {
     const answer = this.send(name, fields);
     if (answer !== 'OK_NODATA') throw new Error(`${name} answered ${answer}`);
   }
+}
+
+/** UUIDs that are all different, the first one ends in 1. */
+export function testUuids(): () => Uint8Array {
+  let count = 0;
+  return () => {
+    const uuid = new Uint8Array(VIRTIO_GPU_UUID_BYTES);
+    new DataView(uuid.buffer).setUint32(VIRTIO_GPU_UUID_BYTES - 4, ++count);
+    return uuid;
+  };
 }

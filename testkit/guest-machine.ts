@@ -23,9 +23,10 @@ import { ChannelStoreClient } from '../lib/xenstore/client.js';
 import { CORES, type CoreVersion } from '../services/guest/core-rules.js';
 import { Kernel } from '../services/guest/kernel.js';
 import { Vcpu } from '../services/guest/vcpu.js';
-import type { GpuPersonality } from '../services/guest/virtio-gpu.js';
+import type { GpuBuffers, GpuPersonality } from '../services/guest/virtio-gpu.js';
 import type { Picture } from '../services/guest/workload.js';
 import { GPU_FEATURES, GpuDevice } from '../services/vhost-gpu/device.js';
+import { testUuids } from './gpu-tester.js';
 import { StoreLab } from './store-lab.js';
 import { TestClock } from './test-clock.js';
 
@@ -38,6 +39,7 @@ export interface MachineOptions {
   readonly ramMib?: number;
   readonly core?: CoreVersion;
   readonly personality?: GpuPersonality;
+  readonly buffers?: GpuBuffers;
   readonly picture?: Picture;
   readonly probe?: Probe;
   /** Queue sizes that the register file shows. */
@@ -90,6 +92,7 @@ export class GuestMachine {
     const probe = options.probe ?? NO_PROBE;
     this.gpu = new GpuDevice({
       ...{ name: 'test', log: NO_LOG, probe, clock: this.clock, displays: [{ width: 1280, height: 800 }] },
+      makeUuid: testUuids(),
       defer: (action) => this.#later(action),
     });
     this.vcpu = new Vcpu({
@@ -122,6 +125,7 @@ export class GuestMachine {
       },
       rules: CORES[options.core ?? '6.12'],
       personality: options.personality ?? 'restore',
+      buffers: options.buffers ?? 'copied',
       picture: options.picture ?? testPicture(64, 48),
       clock: this.clock,
       log: NO_LOG,
@@ -421,7 +425,7 @@ export class GuestMachine {
   shown(): { width: number; height: number; rgb: Uint8Array } | undefined {
     const shown = this.gpu.scanouts.get(0)?.shown;
     if (shown === undefined) return undefined;
-    const { width, height, pixels } = shown.resource;
+    const { width, height, pixels } = shown.surface;
     const rgb = new Uint8Array(width * height * 3);
     for (let pixel = 0; pixel < width * height; pixel++) {
       for (let channel = 0; channel < 3; channel++) rgb[pixel * 3 + channel] = pixels[pixel * 4 + 2 - channel]!;

@@ -152,6 +152,30 @@ export const VIRTIO_GPU_RESOURCE_DETACH_BACKING = struct(
   { hdr, resource_id: u32, padding: pad(4) },
   { size: 32 },
 );
+export const VIRTIO_GPU_RESOURCE_ASSIGN_UUID = struct(
+  'virtio_gpu_resource_assign_uuid',
+  { hdr, resource_id: u32, padding: pad(4) },
+  { size: 32 },
+);
+/** nr_entries VIRTIO_GPU_MEM_ENTRY follow. */
+export const VIRTIO_GPU_RESOURCE_CREATE_BLOB = struct(
+  'virtio_gpu_resource_create_blob',
+  { hdr, resource_id: u32, blob_mem: u32, blob_flags: u32, nr_entries: u32, blob_id: u64, size: u64 },
+  { size: 56 },
+);
+export const VIRTIO_GPU_BLOB_MEM_GUEST = 1;
+export const VIRTIO_GPU_BLOB_FLAG = { USE_MAPPABLE: 1, USE_SHAREABLE: 2, USE_CROSS_DEVICE: 4 } as const;
+/** Planes of a picture; formats of one plane use the first. */
+export const VIRTIO_GPU_BLOB_PLANES = 4;
+const planes = array(u32, VIRTIO_GPU_BLOB_PLANES);
+export const VIRTIO_GPU_SET_SCANOUT_BLOB = struct(
+  'virtio_gpu_set_scanout_blob',
+  {
+    ...{ hdr, r: rect, scanout_id: u32, resource_id: u32, width: u32, height: u32, format: u32, padding: pad(4) },
+    ...{ strides: planes, offsets: planes },
+  },
+  { size: 96 },
+);
 export const VIRTIO_GPU_GET_EDID = struct('virtio_gpu_get_edid', { hdr, scanout: u32, padding: pad(4) }, { size: 32 });
 /** UPDATE_CURSOR and MOVE_CURSOR. */
 export const VIRTIO_GPU_UPDATE_CURSOR = struct(
@@ -175,4 +199,10 @@ export const VIRTIO_GPU_RESP_EDID = struct(
   'virtio_gpu_resp_edid',
   { hdr, size: u32, padding: pad(4), edid: bytes(VIRTIO_GPU_EDID_BYTES) },
   { size: 1056 },
+);
+export const VIRTIO_GPU_UUID_BYTES = 16;
+export const VIRTIO_GPU_RESP_RESOURCE_UUID = struct(
+  'virtio_gpu_resp_resource_uuid',
+  { hdr, uuid: bytes(VIRTIO_GPU_UUID_BYTES) },
+  { size: 40 },
 );

@@ -13,8 +13,10 @@ import {
   VIRTIO_GPU_FLAG_FENCE,
   VIRTIO_GPU_GET_EDID,
   VIRTIO_GPU_MEM_ENTRY,
+  VIRTIO_GPU_RESOURCE_ASSIGN_UUID,
   VIRTIO_GPU_RESOURCE_ATTACH_BACKING,
   VIRTIO_GPU_RESOURCE_CREATE_2D,
+  VIRTIO_GPU_RESOURCE_CREATE_BLOB,
   VIRTIO_GPU_RESOURCE_DETACH_BACKING,
   VIRTIO_GPU_RESOURCE_FLUSH,
   VIRTIO_GPU_RESOURCE_UNREF,
@@ -22,7 +24,9 @@ import {
   VIRTIO_GPU_RESP_DISPLAY_INFO,
   VIRTIO_GPU_RESP_EDID,
   VIRTIO_GPU_RESP_ERR_FIRST,
+  VIRTIO_GPU_RESP_RESOURCE_UUID,
   VIRTIO_GPU_SET_SCANOUT,
+  VIRTIO_GPU_SET_SCANOUT_BLOB,
   VIRTIO_GPU_TRANSFER_TO_HOST_2D,
   VIRTIO_GPU_UPDATE_CURSOR,
 } from '../layout/virtio-gpu.js';
@@ -51,6 +55,9 @@ export const GPU_COMMANDS = {
   RESOURCE_ATTACH_BACKING: VIRTIO_GPU_RESOURCE_ATTACH_BACKING,
   RESOURCE_DETACH_BACKING: VIRTIO_GPU_RESOURCE_DETACH_BACKING,
   GET_EDID: VIRTIO_GPU_GET_EDID,
+  RESOURCE_ASSIGN_UUID: VIRTIO_GPU_RESOURCE_ASSIGN_UUID,
+  RESOURCE_CREATE_BLOB: VIRTIO_GPU_RESOURCE_CREATE_BLOB,
+  SET_SCANOUT_BLOB: VIRTIO_GPU_SET_SCANOUT_BLOB,
   UPDATE_CURSOR: VIRTIO_GPU_UPDATE_CURSOR,
   MOVE_CURSOR: VIRTIO_GPU_UPDATE_CURSOR,
 } as const;
@@ -67,7 +74,7 @@ export interface MemEntry {
 
 /** The fields beside the header, as the specification names them. */
 export type GpuFields<N extends GpuCommandName> = Omit<Body<N>, 'hdr'> &
-  (N extends 'RESOURCE_ATTACH_BACKING'
+  (N extends 'RESOURCE_ATTACH_BACKING' | 'RESOURCE_CREATE_BLOB'
     ? {
         /** Undefined: more than GPU_MEM_ENTRIES_MAX, or fewer bytes than nr_entries says. */ entries:
           | readonly MemEntry[]
@@ -111,7 +118,7 @@ export function decodeCommand(source: ByteSource): GpuCommand {
   }
   const command: Record<string, unknown> = layout.get(scratchView, 0);
   command['name'] = name;
-  if (name === 'RESOURCE_ATTACH_BACKING') {
+  if (name === 'RESOURCE_ATTACH_BACKING' || name === 'RESOURCE_CREATE_BLOB') {
     command['entries'] = decodeEntries(source, layout.size, command['nr_entries'] as number);
   }
   return command as unknown as GpuCommand;
@@ -180,8 +187,16 @@ export function encodeCommand<N extends GpuCommandName>(
 
 /** Bytes that the longest response to a command has: what its driver leaves room for. */
 export function responseBytes(name: GpuCommandName): number {
-  if (name === 'GET_DISPLAY_INFO') return VIRTIO_GPU_RESP_DISPLAY_INFO.size;
-  return name === 'GET_EDID' ? VIRTIO_GPU_RESP_EDID.size : VIRTIO_GPU_CTRL_HDR.size;
+  switch (name) {
+    case 'GET_DISPLAY_INFO':
+      return VIRTIO_GPU_RESP_DISPLAY_INFO.size;
+    case 'GET_EDID':
+      return VIRTIO_GPU_RESP_EDID.size;
+    case 'RESOURCE_ASSIGN_UUID':
+      return VIRTIO_GPU_RESP_RESOURCE_UUID.size;
+    default:
+      return VIRTIO_GPU_CTRL_HDR.size;
+  }
 }
 
 type ShortName<K> = K extends `VIRTIO_GPU_RESP_${infer N}` ? N : never;
@@ -191,13 +206,15 @@ export type DisplayMode = StructValue<
   typeof VIRTIO_GPU_RESP_DISPLAY_INFO extends Struct<infer F> ? F : never
 >['pmodes'][number];
 
-/** What a device answers: no data, an error, or one of the two with data. */
+/** What a device answers: no data, an error, or one of those with data. */
 export type GpuResponse =
   | { readonly name: 'OK_NODATA' | GpuErrorName }
   /** One entry a scanout that can exist, always VIRTIO_GPU_MAX_SCANOUTS. */
   | { readonly name: 'OK_DISPLAY_INFO'; readonly pmodes: DisplayMode[] }
   /** At most VIRTIO_GPU_EDID_BYTES. */
-  | { readonly name: 'OK_EDID'; readonly edid: Uint8Array };
+  | { readonly name: 'OK_EDID'; readonly edid: Uint8Array }
+  /** VIRTIO_GPU_UUID_BYTES, as in RFC 4122. */
+  | { readonly name: 'OK_RESOURCE_UUID'; readonly uuid: Uint8Array };
 
 const RESPONSE_NAMES = new Map<number, GpuResponseName>(
   Object.entries(VIRTIO_GPU_RESP).map(([name, code]) => [
@@ -227,6 +244,8 @@ export function encodeResponse(response: GpuResponse, request: GpuHeader): Uint8
       return VIRTIO_GPU_RESP_DISPLAY_INFO.bytes({ hdr, pmodes: response.pmodes });
     case 'OK_EDID':
       return VIRTIO_GPU_RESP_EDID.bytes({ hdr, size: response.edid.length, edid: response.edid });
+    case 'OK_RESOURCE_UUID':
+      return VIRTIO_GPU_RESP_RESOURCE_UUID.bytes({ hdr, uuid: response.uuid });
     default:
       VIRTIO_GPU_CTRL_HDR.set(answerView, 0, hdr);
       return answer;
@@ -255,9 +274,11 @@ export function decodeResponse(bytes: Uint8Array): DecodedResponse {
       if (size > VIRTIO_GPU_EDID_BYTES) return { name: 'INVALID', hdr };
       return { name, hdr, edid: edid.slice(0, size) };
     }
+    case 'OK_RESOURCE_UUID':
+      if (bytes.length < VIRTIO_GPU_RESP_RESOURCE_UUID.size) return { name: 'INVALID', hdr };
+      return { name, hdr, uuid: VIRTIO_GPU_RESP_RESOURCE_UUID.decode(bytes).uuid.slice() };
     case 'OK_CAPSET_INFO':
     case 'OK_CAPSET':
-    case 'OK_RESOURCE_UUID':
     case 'OK_MAP_INFO':
     case undefined:
       return { name: 'INVALID', hdr };

@@ -96,7 +96,7 @@ function measure(name: string, entries: Entry[], bench: DeviceBench): DeviceResu
       if (round >= warmUp) times[index]!.push(took);
     }
   }
-  const shown = gpu.device.scanouts.get(0)!.shown!.resource.pixels;
+  const shown = gpu.device.scanouts.get(0)!.shown!.surface.pixels;
   const [frameUs, contiguousMemcpyUs, memcpyUs] = times.map(percentiles) as [Percentiles, Percentiles, Percentiles];
   return {
     backing: name,

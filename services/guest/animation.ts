@@ -1,5 +1,6 @@
 // A load for the display: frames with a number in them (lib/core/frame-stamp.ts), transferred and flushed at a rate that
-// the toolstack asks for in the store, the cursor moving beside them. At rate 0 the picture stands alone again. Leaves how
+// the toolstack asks for in the store, the cursor moving beside them. At rate 0 the picture stands alone again. Buffers
+// that the device reads itself are two, in turn: the one that is shown is not drawn into. Leaves how
 // a frame reaches the screen to virtio-gpu.ts, and checking the numbers to the viewer (lab/frame-watch.ts).
 import type { Clock } from '../../lib/core/clock.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
@@ -30,13 +31,19 @@ export interface AnimationParts {
   readonly onFailure: (reason: string) => void;
 }
 
+interface Shown {
+  readonly gpu: VirtioGpu;
+  /** The one with the picture first. */
+  readonly framebuffers: readonly [Framebuffer, ...Framebuffer[]];
+}
+
 export class Animation {
   readonly #parts: AnimationParts;
   /** Frames a second; 0: none. */
   #fps = 0;
   /** Of the last frame; goes on over displays that come and go. */
   #number = 0;
-  #shown: { readonly gpu: VirtioGpu; readonly framebuffer: Framebuffer } | undefined;
+  #shown: Shown | undefined;
   #drawing = false;
 
   constructor(parts: AnimationParts) {
@@ -53,8 +60,8 @@ export class Animation {
   }
 
   /** A display shows the picture in this buffer: frames are drawn there from now on. */
-  use(gpu: VirtioGpu, framebuffer: Framebuffer): void {
-    this.#shown = { gpu, framebuffer };
+  use(gpu: VirtioGpu, ...framebuffers: Shown['framebuffers']): void {
+    this.#shown = { gpu, framebuffers };
     this.#draw();
   }
 
@@ -77,7 +84,7 @@ export class Animation {
     if (this.#drawing || this.#fps === 0 || shown === undefined) return;
     this.#drawing = true;
     let failed = false;
-    this.#frames(shown.gpu, shown.framebuffer)
+    this.#frames(shown)
       .catch((error: unknown) => {
         failed = true;
         if (!(error instanceof Error) || shown.gpu.removed) return;
@@ -92,15 +99,19 @@ export class Animation {
       });
   }
 
-  async #frames(gpu: VirtioGpu, framebuffer: Framebuffer): Promise<void> {
+  async #frames({ gpu, framebuffers }: Shown): Promise<void> {
     const { clock, memory, picture } = this.#parts;
-    const stamp = stampOn(memory, framebuffer);
-    if (stamp === undefined) throw new ErrnoError('EINVAL', 'the picture is too small for a number');
+    const stamps = framebuffers.map((framebuffer) => {
+      const stamp = stampOn(memory, framebuffer);
+      if (stamp === undefined) throw new ErrnoError('EINVAL', 'the picture is too small for a number');
+      return { framebuffer, stamp };
+    });
     let nextNs = clock.nowNs();
     while (this.#fps > 0 && !gpu.removed && this.#shown?.gpu === gpu) {
       this.#number = (this.#number + 1) % FRAME_NUMBERS;
-      stamp(this.#number);
-      await this.#show(gpu, framebuffer);
+      const next = stamps[this.#number % stamps.length]!;
+      next.stamp(this.#number);
+      await this.#show(gpu, next.framebuffer);
       await this.#moveCursor(gpu);
       // What came late is not made up for: the next frame is due a period from now at the most.
       const now = clock.nowNs();
@@ -109,8 +120,8 @@ export class Animation {
       else await this.#until(nextNs - now);
     }
     if (gpu.removed) return;
-    draw(memory, framebuffer, picture);
-    await this.#show(gpu, framebuffer);
+    draw(memory, framebuffers[0], picture);
+    await this.#show(gpu, framebuffers[0]);
   }
 
   /** Until it is shown; again after each reset of the device. */

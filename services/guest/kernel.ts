@@ -2,7 +2,7 @@
 // picture on each display that comes up, and shutdown. Pure: pages, calls and the store are given to it.
 
 import type { Clock } from '../../lib/core/clock.js';
-import { ErrnoError, errorMessage, isOurBug } from '../../lib/core/errors.js';
+import { ErrnoError, errorMessage, isOurBug, passOver } from '../../lib/core/errors.js';
 import type { DomId, EvtchnPort } from '../../lib/core/ids.js';
 import type { Log } from '../../lib/core/log.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
@@ -24,9 +24,9 @@ import { MmioRanges } from './mmio-ranges.js';
 import { Pages } from './pages.js';
 import { StoreRing } from './store-ring.js';
 import type { Vcpu } from './vcpu.js';
-import { type GpuPersonality, VirtioGpu } from './virtio-gpu.js';
+import { type GpuBuffers, type GpuPersonality, VirtioGpu } from './virtio-gpu.js';
 import { VirtioMmioFront } from './virtio-mmio-front.js';
-import { type Picture, showPicture } from './workload.js';
+import { draw, type Picture, showPicture } from './workload.js';
 import { XenbusCore } from './xenbus-core.js';
 import { Xenwatch } from './xenwatch.js';
 
@@ -53,6 +53,7 @@ export interface KernelParts {
   readonly storePort: EvtchnPort;
   readonly rules: CoreRules;
   readonly personality: GpuPersonality;
+  readonly buffers: GpuBuffers;
   readonly picture: Picture;
   /** Answers requests to measure its notifications, once its picture is shown. */
   readonly measured?: boolean;
@@ -225,7 +226,7 @@ export class Kernel {
       await this.#reportFailure(`the picture is not shown: ${errorMessage(error)}`);
       return;
     }
-    log.info('the picture is shown');
+    log.info({ uuid: await gpu.uuidOf(framebuffer).catch(passOver) }, 'the picture is shown');
     probe.at(POINT['guest.frame']);
     await this.#store.write(DATA_KEY.frame, '1').catch(none);
     this.#parts.onState('shown');
@@ -243,7 +244,22 @@ export class Kernel {
       });
       await this.#animation.start(this.#xenbus.newToken());
     }
-    this.#animation.use(gpu, framebuffer);
+    const back = await this.#backBuffer(gpu, framebuffer);
+    this.#animation.use(gpu, framebuffer, ...(back === undefined ? [] : [back]));
+  }
+
+  /** Another buffer with the same picture, to draw frames into while the first is shown; undefined: none is needed, or no room. */
+  async #backBuffer(gpu: VirtioGpu, { width, height }: Framebuffer): Promise<Framebuffer | undefined> {
+    const { memory, picture } = this.#parts;
+    if (!gpu.buffersAreShared) return undefined;
+    try {
+      const back = gpu.allocateFramebuffer(width, height);
+      draw(memory, back, picture);
+      await gpu.createResource(back);
+      return back;
+    } catch (error) {
+      return none(error);
+    }
   }
 
   async #beMeasured(gpu: VirtioGpu): Promise<void> {

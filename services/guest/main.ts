@@ -29,6 +29,11 @@ void runService<GuestOptions>({
           .default('restore'),
       )
       .addOption(
+        new Option('--buffers <kind>', 'what frame buffers are to the device: copied by it, or shared (blobs)')
+          .choices(['copied', 'shared'])
+          .default('copied'),
+      )
+      .addOption(
         new Option(
           '--store-transport <how>',
           'how its kernel reaches xenstored: the bus, or its ring page as in real Xen',

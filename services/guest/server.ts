@@ -22,7 +22,7 @@ import { framebufferPages } from './framebuffer.js';
 import { type HyperCalls, Kernel } from './kernel.js';
 import { PAGE_SIZE, Pages } from './pages.js';
 import { Vcpu } from './vcpu.js';
-import type { GpuPersonality } from './virtio-gpu.js';
+import type { GpuBuffers, GpuPersonality } from './virtio-gpu.js';
 import type { Picture } from './workload.js';
 
 export interface GuestOptions {
@@ -33,6 +33,7 @@ export interface GuestOptions {
   readonly image: string;
   readonly core: CoreVersion;
   readonly driver: GpuPersonality;
+  readonly buffers: GpuBuffers;
   readonly measured?: boolean;
   /** How the kernel reaches its store. */
   readonly storeTransport?: StoreTransport;
@@ -56,7 +57,7 @@ export async function start(context: ServiceContext, options: GuestOptions): Pro
     void context.stop();
   });
   const { vcpu, pages, memory, sharedInfo, mapGrants, probe } = await attach(context, hypervisor);
-  checkMemory(picture, memory.size, options.image, context);
+  checkMemory(picture, memory.size, options, context);
   const kernel = new Kernel({
     ...{ vcpu, memory, sharedInfo, picture },
     domid: domIdFrom(pages.domid),
@@ -68,6 +69,7 @@ export async function start(context: ServiceContext, options: GuestOptions): Pro
     calls: hypercalls(hypervisor, vcpu, mapGrants),
     rules: CORES[options.core],
     personality: options.driver,
+    buffers: options.buffers,
     measured: options.measured ?? false,
     clock: context.clock,
     probe,
@@ -151,7 +153,7 @@ async function attach(context: ServiceContext, hypervisor: BusClient): Promise<A
   return { vcpu, pages, memory, sharedInfo, mapGrants, probe };
 }
 
-function checkMemory(picture: Picture, ramBytes: number, image: string, { probe }: ServiceContext): void {
+function checkMemory(picture: Picture, ramBytes: number, { image }: GuestOptions, { probe }: ServiceContext): void {
   const { free } = new Pages(ramBytes, probe);
   const needed = framebufferPages(picture.width, picture.height) + OVERHEAD_PAGES;
   if (needed <= free) return;

@@ -10,10 +10,14 @@ import type { Log } from '../../lib/core/log.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
 import type { Probe } from '../../lib/core/probe.js';
 import {
+  VIRTIO_GPU_BLOB_FLAG,
+  VIRTIO_GPU_BLOB_MEM_GUEST,
   VIRTIO_GPU_BYTES_PER_PIXEL,
   VIRTIO_GPU_CONFIG,
   VIRTIO_GPU_EVENT_DISPLAY,
   VIRTIO_GPU_F_EDID,
+  VIRTIO_GPU_F_RESOURCE_BLOB,
+  VIRTIO_GPU_F_RESOURCE_UUID,
   VIRTIO_GPU_FORMAT,
   VIRTIO_GPU_QUEUE_CONTROL,
   VIRTIO_GPU_QUEUE_CURSOR,
@@ -37,6 +41,12 @@ const FORMAT = VIRTIO_GPU_FORMAT.VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM;
 /** `linux` ignores DEVICE_NEEDS_RESET, as Linux's driver does; `restore` resets the device and puts its pictures back. */
 export type GpuPersonality = 'restore' | 'linux';
 
+/**
+ * What frame buffers are to the device: `copied`, 2D resources that each update transfers, all that QEMU offers unless told
+ * otherwise; `shared`, blobs of guest memory where the device has them, as Linux's driver prefers them.
+ */
+export type GpuBuffers = 'copied' | 'shared';
+
 export interface GpuParts {
   readonly vcpu: Vcpu;
   readonly memory: GuestMemory;
@@ -44,11 +54,12 @@ export interface GpuParts {
   readonly probe: Probe;
   readonly log: Log;
   readonly personality: GpuPersonality;
+  readonly buffers: GpuBuffers;
 }
 
 export class VirtioGpu implements VirtioDriver {
   readonly deviceId = VIRTIO_ID_GPU;
-  readonly features = featureBits(VIRTIO_GPU_F_EDID);
+  readonly features: bigint;
   readonly #parts: GpuParts;
   readonly #framebuffers = new Map<number, { framebuffer: Framebuffer; scanout: number | undefined }>();
   /** Scanouts that show nothing because their display was unplugged. */
@@ -70,6 +81,8 @@ export class VirtioGpu implements VirtioDriver {
 
   constructor(parts: GpuParts) {
     this.#parts = parts;
+    const blobs = featureBits(VIRTIO_GPU_F_RESOURCE_UUID, VIRTIO_GPU_F_RESOURCE_BLOB);
+    this.features = featureBits(VIRTIO_GPU_F_EDID) | (parts.buffers === 'shared' ? blobs : 0n);
     this.#outputs = new GpuOutputs(parts.clock, parts.log);
   }
 
@@ -80,6 +93,11 @@ export class VirtioGpu implements VirtioDriver {
   /** As it is now: a reset of the device brings another. */
   get cursor(): CursorQueue | undefined {
     return this.#cursor;
+  }
+
+  /** The device reads frame buffers itself, at each flush, and keeps no copy to transfer to: they are blobs. */
+  get buffersAreShared(): boolean {
+    return this.#device !== undefined && hasFeature(this.#device.features, VIRTIO_GPU_F_RESOURCE_BLOB);
   }
 
   /** Removed for good: nothing can be drawn any more. */
@@ -142,11 +160,23 @@ export class VirtioGpu implements VirtioDriver {
 
   async #createResource(channel: GpuChannel, { resourceId, width, height, runs }: Framebuffer): Promise<void> {
     const resource_id = resourceId;
-    const created = await channel.submit('RESOURCE_CREATE_2D', { resource_id, format: FORMAT, width, height });
     const { address } = this.#device!.dma;
     // Runs that adjoin are not joined: the device must cope.
     const entries: MemEntry[] = runs.map(({ addr, length }) => ({ addr: dmaAddressOf(address(addr)), length }));
     const backing = { resource_id, nr_entries: entries.length, entries };
+    if (this.buffersAreShared) {
+      const { reply } = await channel.submit('RESOURCE_CREATE_BLOB', {
+        ...backing,
+        blob_mem: VIRTIO_GPU_BLOB_MEM_GUEST,
+        blob_flags: VIRTIO_GPU_BLOB_FLAG.USE_SHAREABLE,
+        blob_id: 0n,
+        size: BigInt(runs.reduce((bytes, { length }) => bytes + length, 0)),
+      });
+      await channel.notify();
+      this.#watchReply(reply, 'RESOURCE_CREATE_BLOB');
+      return;
+    }
+    const created = await channel.submit('RESOURCE_CREATE_2D', { resource_id, format: FORMAT, width, height });
     const attached = await channel.submit('RESOURCE_ATTACH_BACKING', backing);
     await channel.notify();
     this.#watchReply(created.reply, 'RESOURCE_CREATE_2D');
@@ -181,6 +211,10 @@ export class VirtioGpu implements VirtioDriver {
     const offset = BigInt((r.y * framebuffer.width + r.x) * VIRTIO_GPU_BYTES_PER_PIXEL);
     const fence = { id: ++this.#lastFence, done: new Completion(this.#parts.vcpu) };
     const unplugged = this.#unplugged.has(scanout);
+    if (this.buffersAreShared && !unplugged) {
+      await this.#showBlob(channel, scanout, framebuffer, fence);
+      return fence;
+    }
     const transfer = await channel.submit(
       'TRANSFER_TO_HOST_2D',
       { resource_id, r, offset },
@@ -198,6 +232,31 @@ export class VirtioGpu implements VirtioDriver {
     this.#watchReply(set.reply, 'SET_SCANOUT', fence);
     this.#watchReply(flush.reply, 'RESOURCE_FLUSH', fence);
     return fence;
+  }
+
+  /** The same of a blob: the device reads it at the flush, and nothing is to be transferred. */
+  async #showBlob(channel: GpuChannel, scanout: number, framebuffer: Framebuffer, fence: GpuFence): Promise<void> {
+    const { resourceId: resource_id, width, height } = framebuffer;
+    const r = wholeOf(framebuffer);
+    const set = await channel.submit('SET_SCANOUT_BLOB', {
+      ...{ r, scanout_id: scanout, resource_id, width, height, format: FORMAT },
+      ...{ strides: [width * VIRTIO_GPU_BYTES_PER_PIXEL, 0, 0, 0], offsets: [0, 0, 0, 0] },
+    });
+    const flush = await channel.submit('RESOURCE_FLUSH', { resource_id, r }, fence);
+    await channel.notify();
+    this.#watchReply(set.reply, 'SET_SCANOUT_BLOB', fence);
+    this.#watchReply(flush.reply, 'RESOURCE_FLUSH', fence);
+  }
+
+  /** By which name others may know the buffer: its UUID, as 32 hexadecimal digits; undefined when the device has none. */
+  async uuidOf({ resourceId: resource_id }: Framebuffer): Promise<string | undefined> {
+    const channel = this.#channel();
+    if (!hasFeature(this.#device!.features, VIRTIO_GPU_F_RESOURCE_UUID)) return undefined;
+    const { reply } = await channel.submit('RESOURCE_ASSIGN_UUID', { resource_id });
+    await channel.notify();
+    const answer = await reply.wait({ clock: this.#parts.clock, ms: DEADLINE_MS.frameFence, what: 'the UUID' });
+    if (answer.name !== 'OK_RESOURCE_UUID') return undefined;
+    return [...answer.uuid].map((byte) => byte.toString(16).padStart(2, '0')).join('');
   }
 
   /** Waits until a device that was reset is restored. Throws when it is gone for good, or was not reset. */

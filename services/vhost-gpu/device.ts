@@ -7,6 +7,8 @@ import type { GuestMemory, GuestMemoryError } from '../../lib/core/memory.js';
 import type { Probe } from '../../lib/core/probe.js';
 import {
   VIRTIO_GPU_F_EDID,
+  VIRTIO_GPU_F_RESOURCE_BLOB,
+  VIRTIO_GPU_F_RESOURCE_UUID,
   VIRTIO_GPU_QUEUE_CONTROL,
   VIRTIO_GPU_QUEUE_COUNT,
   VIRTIO_GPU_RESP,
@@ -34,12 +36,14 @@ import { type PumpWork, type QueueEnds, QueuePump, type Served } from './pump.js
 import { ResourceTable } from './resources.js';
 import { type Scanout, Scanouts } from './scanouts.js';
 
-/** Features offered. */
+/** Features offered. BLOB_ALIGNMENT is not: blobs may begin anywhere. */
 export const GPU_FEATURES = featureBits(
   VIRTIO_F_VERSION_1,
   VIRTIO_F_INDIRECT_DESC,
   VIRTIO_F_EVENT_IDX,
   VIRTIO_GPU_F_EDID,
+  VIRTIO_GPU_F_RESOURCE_UUID,
+  VIRTIO_GPU_F_RESOURCE_BLOB,
 );
 
 export interface GpuDeviceSetup {
@@ -50,6 +54,8 @@ export interface GpuDeviceSetup {
   readonly clock: Clock;
   /** Runs an action later from the event loop, after others had their turn. */
   readonly defer: (action: () => void) => void;
+  /** A fresh random UUID (RFC 4122), VIRTIO_GPU_UUID_BYTES. */
+  readonly makeUuid: () => Uint8Array;
   readonly displays: readonly (DisplaySize | undefined)[];
   readonly hostBytesMax?: number;
   /** Zeroed bytes for pixels; throws RangeError when there is no room. */
@@ -73,6 +79,7 @@ export class GpuDevice implements GpuState {
   readonly resources: ResourceTable;
   readonly scanouts: Scanouts;
   readonly displays: Displays;
+  readonly makeUuid: () => Uint8Array;
   readonly #log: Log;
   readonly #probe: Probe;
   readonly #clock: Clock;
@@ -91,10 +98,11 @@ export class GpuDevice implements GpuState {
     this.#clock = setup.clock;
     this.#defer = setup.defer;
     this.#onFlush = setup.onFlush ?? (() => {});
+    this.makeUuid = setup.makeUuid;
     this.displays = new Displays(setup.displays);
-    this.scanouts = new Scanouts(this.displays.count);
     const allocate = setup.allocate ?? ((bytes) => new Uint8Array(bytes));
     this.resources = new ResourceTable(setup.hostBytesMax ?? GPU_HOST_BYTES_DEFAULT, setup.probe, allocate);
+    this.scanouts = new Scanouts(this.displays.count, (surface) => this.resources.giveSurface(surface));
   }
 
   get features(): bigint {

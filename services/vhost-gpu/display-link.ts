@@ -35,7 +35,7 @@ import { displayRequestName } from '../../lib/vhost-user/names.js';
 import type { GpuResponse, Rect } from '../../lib/virtio/gpu-codec.js';
 import type { DisplayQuestion, Viewer } from './device.js';
 import { writeBgrx } from './pixels.js';
-import type { Scanout } from './scanouts.js';
+import { intersection, type Scanout } from './scanouts.js';
 
 const REQUEST = VHOST_USER_GPU_REQUEST;
 const isGreeting = ({ request }: Question): boolean => request === REQUEST.VHOST_USER_GPU_GET_PROTOCOL_FEATURES;
@@ -321,7 +321,7 @@ export class DisplayLink implements Viewer {
 
   #sendUpdate(scanout: Scanout, damage: Rect): void {
     if (scanout.shown === undefined) return;
-    const { resource, rect: shown } = scanout.shown;
+    const { surface, rect: shown } = scanout.shown;
     const part = intersection(shown, damage);
     const bytes = part.width * part.height * VIRTIO_GPU_BYTES_PER_PIXEL;
     const payload = new Uint8Array(VHOST_USER_GPU_UPDATE.size + bytes);
@@ -329,7 +329,7 @@ export class DisplayLink implements Viewer {
     // scanouts that do not begin at the resource's origin.)
     const place = { x: part.x - shown.x, y: part.y - shown.y, width: part.width, height: part.height };
     VHOST_USER_GPU_UPDATE.encode({ scanout_id: scanout.index, ...place }, payload);
-    writeBgrx(resource, part, payload, VHOST_USER_GPU_UPDATE.size);
+    writeBgrx(surface, part, payload, VHOST_USER_GPU_UPDATE.size);
     this.#send(REQUEST.VHOST_USER_GPU_UPDATE, payload);
   }
 
@@ -361,12 +361,4 @@ function union(a: Rect, b: Rect): Rect {
   const y = Math.min(a.y, b.y);
   const width = Math.max(a.x + a.width, b.x + b.width) - x;
   return { x, y, width, height: Math.max(a.y + a.height, b.y + b.height) - y };
-}
-
-/** The part that two rectangles share, which is not empty. */
-function intersection(a: Rect, b: Rect): Rect {
-  const x = Math.max(a.x, b.x);
-  const y = Math.max(a.y, b.y);
-  const width = Math.max(0, Math.min(a.x + a.width, b.x + b.width) - x);
-  return { x, y, width, height: Math.max(0, Math.min(a.y + a.height, b.y + b.height) - y) };
 }

@@ -3,7 +3,7 @@
 import type { Picture } from '../../lib/core/picture.js';
 import { VIRTIO_GPU_BYTES_PER_PIXEL, VIRTIO_GPU_FORMAT } from '../../lib/layout/virtio-gpu.js';
 import type { Rect } from '../../lib/virtio/gpu-codec.js';
-import type { Resource } from './resources.js';
+import type { Surface } from './resources.js';
 import type { Scanout } from './scanouts.js';
 
 /** Offsets of red, green and blue in a pixel, read off the formats' names: bytes in memory order. */
@@ -17,13 +17,13 @@ const COLOUR_OFFSETS = new Map<number, readonly [red: number, green: number, blu
 /** A copy of what the scanout shows, without cursor; undefined when it shows nothing. Alpha is ignored, as on a screen. */
 export function pictureOf(scanout: Scanout): Picture | undefined {
   if (scanout.shown === undefined) return undefined;
-  const { resource, rect } = scanout.shown;
-  const [red, green, blue] = COLOUR_OFFSETS.get(resource.format)!;
-  const { pixels } = resource;
+  const { surface, rect } = scanout.shown;
+  const [red, green, blue] = COLOUR_OFFSETS.get(surface.format)!;
+  const { pixels } = surface;
   const rgba = new Uint8Array(rect.width * rect.height * 4);
   let to = 0;
   for (let row = rect.y; row < rect.y + rect.height; row++) {
-    let from = (row * resource.width + rect.x) * VIRTIO_GPU_BYTES_PER_PIXEL;
+    let from = (row * surface.width + rect.x) * VIRTIO_GPU_BYTES_PER_PIXEL;
     for (let column = 0; column < rect.width; column++) {
       rgba[to] = pixels[from + red]!;
       rgba[to + 1] = pixels[from + green]!;
@@ -41,17 +41,17 @@ const FORMAT_IS_BGRX: ReadonlySet<number> = new Set([
   VIRTIO_GPU_FORMAT.VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM,
 ]);
 
-/** Writes `rect` of a resource to `target` from `at` on: B G R x, rows tightly packed. */
-export function writeBgrx(resource: Resource, rect: Rect, target: Uint8Array, at: number): void {
+/** Writes `rect` of a surface to `target` from `at` on: B G R x, rows tightly packed. */
+export function writeBgrx(surface: Surface, rect: Rect, target: Uint8Array, at: number): void {
   const rowBytes = rect.width * VIRTIO_GPU_BYTES_PER_PIXEL;
-  const stride = resource.width * VIRTIO_GPU_BYTES_PER_PIXEL;
-  const { pixels } = resource;
+  const stride = surface.width * VIRTIO_GPU_BYTES_PER_PIXEL;
+  const { pixels } = surface;
   for (let row = 0; row < rect.height; row++) {
     const from = (rect.y + row) * stride + rect.x * VIRTIO_GPU_BYTES_PER_PIXEL;
     target.set(pixels.subarray(from, from + rowBytes), at + row * rowBytes);
   }
-  if (FORMAT_IS_BGRX.has(resource.format)) return;
-  const [red, green, blue] = COLOUR_OFFSETS.get(resource.format)!;
+  if (FORMAT_IS_BGRX.has(surface.format)) return;
+  const [red, green, blue] = COLOUR_OFFSETS.get(surface.format)!;
   for (let pixel = at; pixel < at + rect.height * rowBytes; pixel += VIRTIO_GPU_BYTES_PER_PIXEL) {
     const [r, g, b] = [target[pixel + red]!, target[pixel + green]!, target[pixel + blue]!];
     target[pixel] = b;

@@ -1,8 +1,10 @@
-// Scanouts: which resource each display shows, and its cursor. A scanout shows the resource's own pixels, as QEMU's
-// surfaces do, so a flush copies nothing. Leaves which displays exist to display.ts.
+// Scanouts: which resource each display shows, and its cursor. A scanout shows a 2D resource's own pixels, as QEMU's
+// surfaces do, so that a flush copies nothing. Of a blob, which is guest memory, it shows a surface of its own that a
+// flush fills: what viewers see changes with flushes only, and stays when the guest's memory goes.
+// Leaves which displays exist to display.ts.
 import { VIRTIO_GPU_BYTES_PER_PIXEL, VIRTIO_GPU_CURSOR_SIZE } from '../../lib/layout/virtio-gpu.js';
 import type { Rect } from '../../lib/virtio/gpu-codec.js';
-import type { Resource } from './resources.js';
+import type { Resource, RowPlace, Surface } from './resources.js';
 
 export interface Cursor {
   /** Of the image's top left corner, in scanout pixels, modulo 2^32: negative ones wrap. */
@@ -18,10 +20,20 @@ export interface Cursor {
 const CURSOR_BYTES = VIRTIO_GPU_CURSOR_SIZE * VIRTIO_GPU_CURSOR_SIZE * VIRTIO_GPU_BYTES_PER_PIXEL;
 const NO_CURSOR: Cursor = { x: 0, y: 0, hotX: 0, hotY: 0, image: new Uint8Array(CURSOR_BYTES), visible: false };
 
+export interface Shown {
+  readonly resource: Resource;
+  /** What viewers see: a 2D resource is its own. */
+  readonly surface: Surface;
+  /** The part of the surface that is shown. */
+  readonly rect: Rect;
+  /** Where in a blob the surface's picture lies. */
+  readonly blob?: RowPlace;
+}
+
 export interface Scanout {
   readonly index: number;
-  /** What is shown, and the part of it; undefined: nothing. */
-  shown: { readonly resource: Resource; readonly rect: Rect } | undefined;
+  /** Undefined: nothing. Changed by Scanouts.show() only. */
+  shown: Shown | undefined;
   cursor: Cursor;
   flushCount: number;
   /** Clock of the first flush of something shown, in ns; 0n: none yet. */
@@ -30,8 +42,11 @@ export interface Scanout {
 
 export class Scanouts {
   readonly #scanouts: readonly Scanout[];
+  readonly #giveSurface: (surface: Surface) => void;
 
-  constructor(count: number) {
+  /** `giveSurface` takes back surfaces that blobs were shown on. */
+  constructor(count: number, giveSurface: (surface: Surface) => void) {
+    this.#giveSurface = giveSurface;
     this.#scanouts = Array.from({ length: count }, (_, index) => ({
       index,
       shown: undefined,
@@ -49,10 +64,17 @@ export class Scanouts {
     return this.#scanouts.length;
   }
 
+  /** Shows something else, or nothing; a blob's surface that is not shown any more is given back. */
+  show(scanout: Scanout, shown: Shown | undefined): void {
+    const old = scanout.shown;
+    scanout.shown = shown;
+    if (old?.blob !== undefined && old.surface !== shown?.surface) this.#giveSurface(old.surface);
+  }
+
   /** A resource is about to go: whatever shows it goes dark first. Answers which those were. */
   disableAllOf(resource: Resource): Scanout[] {
     const dark = this.#scanouts.filter(({ shown }) => shown?.resource === resource);
-    for (const scanout of dark) scanout.shown = undefined;
+    for (const scanout of dark) this.show(scanout, undefined);
     return dark;
   }
 
@@ -70,7 +92,7 @@ export class Scanouts {
   /** Shows nothing any more and forgets what was counted: the device was reset. */
   clear(): void {
     for (const scanout of this.#scanouts) {
-      scanout.shown = undefined;
+      this.show(scanout, undefined);
       scanout.cursor = NO_CURSOR;
       scanout.flushCount = 0;
       scanout.firstFlushNs = 0n;
@@ -78,6 +100,15 @@ export class Scanouts {
   }
 }
 
-function overlap(a: Rect, b: Rect): boolean {
+/** Whether two rectangles share a pixel. */
+export function overlap(a: Rect, b: Rect): boolean {
   return a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
+}
+
+/** The part that two rectangles share, which may be empty. */
+export function intersection(a: Rect, b: Rect): Rect {
+  const x = Math.max(a.x, b.x);
+  const y = Math.max(a.y, b.y);
+  const width = Math.max(0, Math.min(a.x + a.width, b.x + b.width) - x);
+  return { x, y, width, height: Math.max(0, Math.min(a.y + a.height, b.y + b.height) - y) };
 }

@@ -1,6 +1,6 @@
 // vhost-gpu as a process: a session for each device of a guest, what they show, and what they hold. Every peer is dom0's:
 // guests reach their device through their queues only.
-import { timingSafeEqual } from 'node:crypto';
+import { randomUUID, timingSafeEqual } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import type { Peer } from '../../lib/core/bus.js';
@@ -73,6 +73,7 @@ export async function start(context: ServiceContext, options: StartOptions): Pro
     probe,
     clock,
     defer: setImmediate,
+    makeUuid: () => Buffer.from(randomUUID().replaceAll('-', ''), 'hex'),
     displays: options.displays,
     hostBytesMax: options.maxHostmem << 20,
     allocate: pageAlignedBytes,

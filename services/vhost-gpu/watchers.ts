@@ -61,7 +61,7 @@ export class Watchers {
     const pixels = Math.min(Math.floor(row_bytes / VIRTIO_GPU_BYTES_PER_PIXEL), width);
     const row = (y: number): Uint8Array => {
       const bytes = new Uint8Array(pixels * VIRTIO_GPU_BYTES_PER_PIXEL);
-      writeBgrx(shown.resource, { x: shown.rect.x, y: shown.rect.y + y, width: pixels, height: 1 }, bytes, 0);
+      writeBgrx(shown.surface, { x: shown.rect.x, y: shown.rect.y + y, width: pixels, height: 1 }, bytes, 0);
       return bytes;
     };
     peer.emit('DisplayEvents', 'flushed', {

@@ -16,6 +16,7 @@ import { type BackendTransport, GpuBackend } from '../../../services/vhost-gpu/b
 import { GPU_FEATURES, GpuDevice } from '../../../services/vhost-gpu/device.js';
 import { DisplayLink } from '../../../services/vhost-gpu/display-link.js';
 import { type FuzzTarget, fuzz } from '../../../testkit/fuzzer.js';
+import { testUuids } from '../../../testkit/gpu-tester.js';
 import { RingDriver } from '../../../testkit/ring-driver.js';
 
 const INPUTS = Number(process.env['XENWIRE_FUZZ_INPUTS'] ?? (process.env['CI'] === undefined ? 2000 : 10_000));
@@ -30,6 +31,7 @@ function gpuDevice() {
   const device = new GpuDevice({
     ...{ name: 'fuzzed', log: NO_LOG, probe: NO_PROBE, clock: CLOCK, hostBytesMax: HOST_BYTES_MAX },
     defer: (action) => deferred.push(action),
+    makeUuid: testUuids(),
     displays: [{ width: 64, height: 64 }],
   });
   const rest = (): void => {
@@ -92,6 +94,20 @@ function ringTarget(): FuzzTarget {
         command('GET_EDID', { scanout: 0 }),
         command('RESOURCE_FLUSH', { ...id, r }),
         command('RESOURCE_DETACH_BACKING', id),
+      ],
+      [],
+    ),
+    image(
+      [
+        command('RESOURCE_CREATE_BLOB', {
+          ...{ ...id, blob_mem: 1, blob_flags: 2, blob_id: 0n, size: 1024n, nr_entries: 2, entries },
+        }),
+        command('SET_SCANOUT_BLOB', {
+          ...{ ...id, r, scanout_id: 0, width: 16, height: 16, format: 2 },
+          ...{ strides: [64, 0, 0, 0], offsets: [0, 0, 0, 0] },
+        }),
+        command('RESOURCE_FLUSH', { ...id, r }),
+        command('RESOURCE_ASSIGN_UUID', id),
       ],
       [],
     ),

@@ -45,6 +45,13 @@ t.test('virtio-gpu structs have the offsets of the header file', async (t) => {
   t.match(gpu.VIRTIO_GPU_UPDATE_CURSOR.offset, { pos: 24, resource_id: 40, hot_x: 44, hot_y: 48 });
   t.match(gpu.VIRTIO_GPU_GET_EDID.offset, { scanout: 24 });
   t.match(gpu.VIRTIO_GPU_RESP_DISPLAY_INFO.offset, { pmodes: 24 });
+  t.match(gpu.VIRTIO_GPU_RESOURCE_CREATE_BLOB.offset, {
+    ...{ resource_id: 24, blob_mem: 28, blob_flags: 32, nr_entries: 36, blob_id: 40, size: 48 },
+  });
+  t.match(gpu.VIRTIO_GPU_SET_SCANOUT_BLOB.offset, {
+    ...{ r: 24, scanout_id: 40, resource_id: 44, width: 48, height: 52, format: 56, strides: 64, offsets: 80 },
+  });
+  t.match(gpu.VIRTIO_GPU_RESP_RESOURCE_UUID.offset, { uuid: 24 });
   t.match(gpu.VIRTIO_GPU_RESP_EDID.offset, { size: 24, edid: 32 });
   t.match(gpu.VIRTIO_GPU_CONFIG.offset, { events_read: 0, events_clear: 4, num_scanouts: 8, num_capsets: 12 });
 });

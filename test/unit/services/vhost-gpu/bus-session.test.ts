@@ -12,6 +12,7 @@ import { BusSession } from '../../../../services/vhost-gpu/bus-session.js';
 import { pictureOf } from '../../../../services/vhost-gpu/pixels.js';
 import { bellHandles, busChannel, fileHandle } from '../../../../testkit/bus-channel.js';
 import { GpuFrontEnd } from '../../../../testkit/gpu-front-end.js';
+import { testUuids } from '../../../../testkit/gpu-tester.js';
 
 const RAM = 1 << 20;
 const FILE: FileHandle = { path: 'shm/dom1.ram', size: RAM, offset: 0 };
@@ -89,6 +90,7 @@ class Host {
         log: NO_LOG,
         probe: NO_PROBE,
         clock: { nowNs: () => 5n, after: () => ({ cancel: () => {} }) },
+        makeUuid: testUuids(),
         defer: (action) => this.deferred.push(action),
         displays: [{ width: 640, height: 480 }],
       },

@@ -171,7 +171,7 @@ t.test('requests that are no command are answered, the tail of a long one is ign
   t.equal(type(gpu.raw(flush.subarray(0, 23))), 0x1205, 'not even a header');
   t.equal(type(gpu.raw(new Uint8Array(0))), 0x1205, 'nothing at all');
   t.equal(type(gpu.raw(Uint8Array.of(...flush, 1, 2, 3))), 0x1203, 'long');
-  for (const code of [0, 0x010c, 0x0200, 0x0207, 0xffffffff, VIRTIO_GPU_CMD.VIRTIO_GPU_CMD_MOVE_CURSOR]) {
+  for (const code of [0, 0x0108, 0x0200, 0x0207, 0xffffffff, VIRTIO_GPU_CMD.VIRTIO_GPU_CMD_MOVE_CURSOR]) {
     const bytes = new Uint8Array(64);
     new DataView(bytes.buffer).setUint32(0, code, true);
     t.equal(type(gpu.raw(bytes)), 0x1200, `type 0x${code.toString(16)}`);

@@ -19,6 +19,7 @@ import {
 import { DmaPools } from '../../../../services/guest/dma.js';
 import { Pages } from '../../../../services/guest/pages.js';
 import { GPU_FEATURES, GpuDevice } from '../../../../services/vhost-gpu/device.js';
+import { testUuids } from '../../../../testkit/gpu-tester.js';
 
 const PAGE = 4096;
 /** Bytes of the guest that the device may not see. */
@@ -36,6 +37,7 @@ async function stage() {
     ...{ name: 'test', log: NO_LOG, probe: NO_PROBE, displays: [{ width: 1280, height: 800 }] },
     clock: { nowNs: () => 1n, after: () => ({ cancel: () => {} }) },
     defer: (action) => deferred.push(action),
+    makeUuid: testUuids(),
   });
   device.setFeatures(GPU_FEATURES);
   device.setMemory(granted);
