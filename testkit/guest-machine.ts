@@ -114,12 +114,10 @@ export class GuestMachine {
       calls: {
         allocUnbound: () => this.vcpu.hypercall(() => this.#soon(() => EvtchnPort(this.#allocUnbound()))),
         close: (port) => this.vcpu.hypercall(() => this.#soon(() => this.#close(port))),
-        shutdown: (reason) =>
-          this.vcpu.hypercall(() =>
-            this.#soon(() => {
-              this.halted = reason;
-            }),
-          ),
+        shutdown: (reason) => {
+          const halt = () => Object.assign(this, { halted: reason });
+          return this.vcpu.hypercall(() => this.#soon(halt)).then(() => {});
+        },
         storeFrame: () => this.vcpu.hypercall(() => this.#soon(() => 0)),
         grantTable: () => this.vcpu.hypercall(() => this.#soon(() => this.grantTable)),
       },

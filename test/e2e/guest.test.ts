@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { openRunningSession, type Session } from '../../lab/session.js';
 import { CONTROL_KEY, DATA_KEY, homePath } from '../../lib/layout/xenbus.js';
-import { writePng } from '../../lib/node/files/png.js';
+import { readPng, writePng } from '../../lib/node/files/png.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { withDeadline } from '../../lib/node/process/wait.js';
 import type { TestProcess } from '../../testkit/processes.js';
@@ -55,8 +55,8 @@ async function startLab(t: Test): Promise<Lab> {
 }
 
 /** A guest that shows its picture. */
-async function startGuest(t: Test, { runDir }: Lab): Promise<TestProcess> {
-  const guest = startXenwire(t, ['guest', '--name', 'gpu-guest', '--run-dir', runDir]);
+async function startGuest(t: Test, { runDir }: Lab, ...options: string[]): Promise<TestProcess> {
+  const guest = startXenwire(t, ['guest', '--name', 'gpu-guest', '--run-dir', runDir, ...options]);
   const created = await xenwire(t, ['create', CONFIG, '--no-process', '--wait', '--run-dir', runDir]);
   t.equal(created.status, 0, created.stderr);
   return guest;
@@ -100,25 +100,32 @@ t.test('a guest outlives its backend and its device server, and is gone when it 
   await t.rejects(session.store.read(`${homePath(1)}/name`), { code: 'ENOENT' });
 });
 
-t.test('a guest powers off in order, and a picture that its domain cannot hold is a mistake', async (t) => {
-  const lab = await startLab(t);
-  const { runDir, session, until } = lab;
-  const guest = await startGuest(t, lab);
-  await session.store.write(`${homePath(1)}/${CONTROL_KEY.shutdown}`, 'poweroff');
-  t.equal(await guest.ended(), 0, guest.stderr);
-  const { domains } = await session.hypervisor.domctl_getdomaininfolist({});
-  t.match(
-    domains.find(({ domid }) => domid === 1),
-    { state: 'shutdown', shutdown_reason: 0 },
-  );
-  t.equal(await session.store.read(`${homePath(1)}/${FRONT}`), '6');
-  await until(`${homePath(0)}/backend/virtio-mmio/1/0/state`, '6');
+t.test(
+  'a guest of shared buffers shows its picture and powers off in order, and a picture that its domain cannot hold is a mistake',
+  async (t) => {
+    const lab = await startLab(t);
+    const { runDir, session, until } = lab;
+    const guest = await startGuest(t, lab, '--buffers', 'shared');
+    const path = join(runDir, 'frames', 'shared.png');
+    const display = (await session.connect('vhost-gpu')).remote('Display');
+    await display.screenshot({ name: '1/0', scanout: 0, path });
+    t.same(readPng(path), readPng(join(PACKAGE_ROOT, 'examples', 'test-card.png')));
+    await session.store.write(`${homePath(1)}/${CONTROL_KEY.shutdown}`, 'poweroff');
+    t.equal(await guest.ended(), 0, guest.stderr);
+    const { domains } = await session.hypervisor.domctl_getdomaininfolist({});
+    t.match(
+      domains.find(({ domid }) => domid === 1),
+      { state: 'shutdown', shutdown_reason: 0 },
+    );
+    t.equal(await session.store.read(`${homePath(1)}/${FRONT}`), '6');
+    await until(`${homePath(0)}/backend/virtio-mmio/1/0/state`, '6');
 
-  const [config, image] = [join(runDir, 'small.cfg'), join(runDir, 'large.png')];
-  writeFileSync(config, 'name = "small"\nmemory = 8\nvirtio = [ "type=virtio,device10,transport=mmio" ]\n');
-  await writePng(image, { width: 1600, height: 1200, rgba: new Uint8Array(1600 * 1200 * 4) });
-  t.equal((await xenwire(t, ['create', config, '--no-process', '--run-dir', runDir])).status, 0);
-  const small = await xenwire(t, ['guest', '--name', 'small', '--image', image, '--run-dir', runDir]);
-  t.equal(small.status, 2);
-  t.match(small.stderr, /large\.png \(1600x1200\) needs 7\.6 MiB, and the domain has 6\.0 MiB free\n$/);
-});
+    const [config, image] = [join(runDir, 'small.cfg'), join(runDir, 'large.png')];
+    writeFileSync(config, 'name = "small"\nmemory = 8\nvirtio = [ "type=virtio,device10,transport=mmio" ]\n');
+    await writePng(image, { width: 1600, height: 1200, rgba: new Uint8Array(1600 * 1200 * 4) });
+    t.equal((await xenwire(t, ['create', config, '--no-process', '--run-dir', runDir])).status, 0);
+    const small = await xenwire(t, ['guest', '--name', 'small', '--image', image, '--run-dir', runDir]);
+    t.equal(small.status, 2);
+    t.match(small.stderr, /large\.png \(1600x1200\) needs 7\.6 MiB, and the domain has 6\.0 MiB free\n$/);
+  },
+);
