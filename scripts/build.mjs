@@ -71,7 +71,7 @@ async function bundle(fresh) {
     sourcemap: true,
     loader: { '.proto': 'text' },
     // Native modules stay outside; CommonJS packages inside an ESM bundle need a require of their own.
-    external: ['zeromq', 'koffi', 'pino-pretty', 'playwright-core'],
+    external: ['zeromq', 'koffi', 'playwright-core'],
     banner: { js: "import { createRequire as __cr } from 'node:module'; const require = __cr(import.meta.url);" },
     logLevel: 'warning',
   });
@@ -96,7 +96,7 @@ async function bundlePrograms(build, programs, fresh) {
     target: 'node20',
     format: 'cjs',
     loader: { '.proto': 'text' },
-    external: ['zeromq', 'koffi', 'pino-pretty', 'playwright-core'],
+    external: ['zeromq', 'koffi', 'playwright-core'],
     define: { 'import.meta.url': '__bundle_url' },
     banner: { js: "const __bundle_url = require('node:url').pathToFileURL(__filename).href;" },
     logLevel: 'warning',
@@ -119,6 +119,8 @@ async function bundlePrograms(build, programs, fresh) {
       stdio: ['ignore', 'ignore', 'inherit'],
     });
   }
+  // package.json names it for `man xenwire`.
+  writeFileSync(join(fresh, 'xenwire.1'), execFileSync(process.execPath, [join(fresh, 'bin/xenwire.js'), 'man']));
 }
 
 async function transpile() {

@@ -150,7 +150,7 @@ t.test('a paused client holds up no other; awake again it is still served', asyn
   t.equal(await sleeper.line(/^add/), 'add {"port":4}');
 });
 
-t.test('a paused client that never reads is dropped at the bound, and only it', async (t) => {
+t.test('a paused client that never reads is dropped at the bound, and only it', longTest, async (t) => {
   const runDir = temporaryRunDir(t);
   const host = await server(t, runDir);
   const sleeper = await client(t, runDir, '--as', 'sleeper');
@@ -164,7 +164,7 @@ t.test('a paused client that never reads is dropped at the bound, and only it', 
   await sleeper.line(/^lost/);
 });
 
-t.test('a process ends although messages to a paused server are undelivered', async (t) => {
+t.test('a process ends although messages to a paused server are undelivered', longTest, async (t) => {
   const runDir = temporaryRunDir(t);
   const host = await server(t, runDir);
   const one = await client(t, runDir);

@@ -128,7 +128,7 @@ t.test('the examples of --help do what they say', longTest, async (t) => {
   t.equal(await lab.ended(), 0, lab.stderr);
 });
 
-t.test('what a user gets wrong is one sentence and status 2', async (t) => {
+t.test('what a user gets wrong is one sentence and status 2', longTest, async (t) => {
   const runDir = temporaryLabDir(t);
   const dir = join(runDir, '..');
   const file = (name: string, text: string): string => {

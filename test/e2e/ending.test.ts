@@ -139,7 +139,7 @@ t.test(
   },
 );
 
-t.test('a second Ctrl-C ends a lab whose processes do not', async (t) => {
+t.test('a second Ctrl-C ends a lab whose processes do not', longTest, async (t) => {
   const runDir = temporaryLabDir(t);
   const lab = await startLab(t, runDir);
   process.kill(processNamed(runDir, 'vhost-frontend').pid, 'SIGSTOP');
@@ -208,7 +208,7 @@ t.test(
   },
 );
 
-t.test('create -F stays with a guest that crashes and runs again, until it is destroyed', async (t) => {
+t.test('create -F stays with a guest that crashes and runs again, until it is destroyed', longTest, async (t) => {
   const runDir = temporaryLabDir(t);
   for (const name of ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend']) {
     startXenwire(t, [name, '--run-dir', runDir]);

@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url';
 import t from 'tap';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { startNode, type TestProcess, temporaryRunDir } from '../../testkit/processes.js';
+import { longTest } from '../../testkit/tier.js';
 import { registered, startXenwire } from '../fixtures/lab.js';
 
 const SERVICES = ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend'] as const;
@@ -69,7 +70,7 @@ t.test(
   },
 );
 
-t.test('a hypervisor that starts beside a living one touches nothing of it', async (t) => {
+t.test('a hypervisor that starts beside a living one touches nothing of it', longTest, async (t) => {
   const runDir = temporaryRunDir(t);
   await startHost(t, runDir);
   const shown = await picture(t, runDir);

@@ -160,7 +160,7 @@ t.test(
   },
 );
 
-t.test('a guest that slept over the end of its domain harms neither the next one nor the host', async (t) => {
+t.test('a guest that slept over the end of its domain harms neither the next one nor the host', longTest, async (t) => {
   const { runDir, dm, guest, domid } = await host(t);
   await ask(dm, `unpause ${domid}`);
   guest.child.kill('SIGSTOP');
@@ -232,7 +232,7 @@ t.test(
   },
 );
 
-t.test('a guest that leaves with nonsense is told that its domain is gone', async (t) => {
+t.test('a guest that leaves with nonsense is told that its domain is gone', longTest, async (t) => {
   const { dm, guest, domid } = await host(t);
   await ask(dm, `unpause ${domid}`);
   guest.say('bad');
@@ -261,13 +261,17 @@ t.test(
   },
 );
 
-t.test('--dom0 linux: the ioeventfd of a dead device model stays, and a successor cannot bind its port', async (t) => {
-  const { dm, domid, start } = await host(t, '--dom0', 'linux');
-  const { id } = await ask<{ id: number }>(dm, `serve ${domid}`);
-  await ask(dm, 'assign 0');
-  dm.child.kill('SIGKILL');
-  await dm.ended();
-  const next = await start('dm-2');
-  t.ok(kinds(await ask<Audit>(next, 'audit')).includes('ioeventfd'));
-  await t.rejects(ask(next, `adopt ${domid} ${id}`), { message: /EINVAL/ });
-});
+t.test(
+  '--dom0 linux: the ioeventfd of a dead device model stays, and a successor cannot bind its port',
+  longTest,
+  async (t) => {
+    const { dm, domid, start } = await host(t, '--dom0', 'linux');
+    const { id } = await ask<{ id: number }>(dm, `serve ${domid}`);
+    await ask(dm, 'assign 0');
+    dm.child.kill('SIGKILL');
+    await dm.ended();
+    const next = await start('dm-2');
+    t.ok(kinds(await ask<Audit>(next, 'audit')).includes('ioeventfd'));
+    await t.rejects(ask(next, `adopt ${domid} ${id}`), { message: /EINVAL/ });
+  },
+);

@@ -5,6 +5,7 @@ import { setTimeout as passing } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { VIRTIO_MMIO_SHM_BASE_HIGH, VIRTIO_MMIO_SHM_LEN_LOW } from '../../lib/layout/virtio-mmio.js';
 import { POINT } from '../../lib/trace/points.js';
+import { longTest } from '../../testkit/tier.js';
 import { type GuestSetup, guestProcess, RecoveryLab, type Service, STEP_MS } from '../fixtures/recovery-lab.js';
 
 /** What two seconds from the restart are on a busy machine, where processes start meanwhile. */
@@ -44,7 +45,7 @@ async function killed(t: Test, lab: RecoveryLab, { of, point, label, at, awayMs,
   t.same(await lab.audit(), before);
 }
 
-t.test('a device comes to its picture whichever side of it dies in its probe', async (t) => {
+t.test('a device comes to its picture whichever side of it dies in its probe', longTest, async (t) => {
   const lab = await RecoveryLab.start(t);
   const kills: readonly Kill[] = [
     // In the middle of probe: features were read, and a bit was written, of a device that forgot them.
@@ -68,35 +69,39 @@ t.test('a device comes to its picture whichever side of it dies in its probe', a
   }
 });
 
-t.test('a request in flight waits for the next vhost-frontend, which waits for the next vhost-gpu', async (t) => {
-  const lab = await RecoveryLab.start(t);
-  const gates = await lab.replaceGated(frontend, { point: POINT['ioreq.read'], occurrence: 9 });
-  await lab.createGuest(GUEST);
-  await gates.standing(STEP_MS);
-  await lab.kill(frontend);
-  gates.close();
-  await lab.kill(gpu);
-  const next = await lab.restart(frontend);
-  await passing(2500);
-  const last = lab.records(guestProcess(GUEST.name)).filter(({ point }) => point.name.startsWith('exit.'));
-  t.equal(last.at(-1)?.point, POINT['exit.leave'], 'nothing has run on the vCPU');
-  await lab.restart(gpu);
-  await lab.pictureEqual(GUEST.domid, RECOVERY_MS);
-  t.same(await lab.errors(GUEST.domid), []);
-  t.notMatch(next.stderr, /EEXIST/);
-  const pageOffset = (address: number): number => address & 0xfff;
-  const nonsense = lab
-    .records(frontend)
-    .filter(({ point, b }) => point === POINT['ioreq.answer'] && b === ALL_ONES)
-    .map(({ a }) => pageOffset(a))
-    // The device has no shared memory: these read all ones.
-    .filter((offset) => offset < VIRTIO_MMIO_SHM_LEN_LOW || offset > VIRTIO_MMIO_SHM_BASE_HIGH);
-  t.same(nonsense, [], 'no read was answered with all ones');
-  t.same(await lab.destroyGuest(GUEST), []);
-});
+t.test(
+  'a request in flight waits for the next vhost-frontend, which waits for the next vhost-gpu',
+  longTest,
+  async (t) => {
+    const lab = await RecoveryLab.start(t);
+    const gates = await lab.replaceGated(frontend, { point: POINT['ioreq.read'], occurrence: 9 });
+    await lab.createGuest(GUEST);
+    await gates.standing(STEP_MS);
+    await lab.kill(frontend);
+    gates.close();
+    await lab.kill(gpu);
+    const next = await lab.restart(frontend);
+    await passing(2500);
+    const last = lab.records(guestProcess(GUEST.name)).filter(({ point }) => point.name.startsWith('exit.'));
+    t.equal(last.at(-1)?.point, POINT['exit.leave'], 'nothing has run on the vCPU');
+    await lab.restart(gpu);
+    await lab.pictureEqual(GUEST.domid, RECOVERY_MS);
+    t.same(await lab.errors(GUEST.domid), []);
+    t.notMatch(next.stderr, /EEXIST/);
+    const pageOffset = (address: number): number => address & 0xfff;
+    const nonsense = lab
+      .records(frontend)
+      .filter(({ point, b }) => point === POINT['ioreq.answer'] && b === ALL_ONES)
+      .map(({ a }) => pageOffset(a))
+      // The device has no shared memory: these read all ones.
+      .filter((offset) => offset < VIRTIO_MMIO_SHM_LEN_LOW || offset > VIRTIO_MMIO_SHM_BASE_HIGH);
+    t.same(nonsense, [], 'no read was answered with all ones');
+    t.same(await lab.destroyGuest(GUEST), []);
+  },
+);
 
 for (const core of ['6.12', '7.2']) {
-  t.test(`a driver that ignores NEEDS_RESET, on the xenbus core of ${core}, is connected anew`, async (t) => {
+  t.test(`a driver that ignores NEEDS_RESET, on the xenbus core of ${core}, is connected anew`, longTest, async (t) => {
     const lab = await RecoveryLab.start(t);
     const guest = { ...GUEST, args: ['--driver', 'linux', '--core', core] };
     const before = await lab.audit();
@@ -113,23 +118,29 @@ for (const core of ['6.12', '7.2']) {
   });
 }
 
-t.test('a driver that resets its device waits for a server that is away, and keeps its connection', async (t) => {
-  const lab = await RecoveryLab.start(t);
-  await lab.createGuest(GUEST);
-  await lab.pictureEqual(GUEST.domid, STEP_MS);
-  const written = (): number =>
-    lab.records(guestProcess(GUEST.name)).filter(({ point }) => point === POINT['front.state-written']).length;
-  const before = written();
-  for (const awayMs of [0, 1100, 2500]) {
-    await lab.kill(gpu);
-    await passing(awayMs);
-    await lab.restart(gpu);
-    t.comment(`away for ${awayMs} ms: equal after ${Math.round(await lab.pictureEqual(GUEST.domid, RECOVERY_MS))} ms`);
-  }
-  t.equal(written(), before, 'no other connection was begun');
-  t.same(await lab.errors(GUEST.domid), []);
-  t.same(await lab.destroyGuest(GUEST), []);
-});
+t.test(
+  'a driver that resets its device waits for a server that is away, and keeps its connection',
+  longTest,
+  async (t) => {
+    const lab = await RecoveryLab.start(t);
+    await lab.createGuest(GUEST);
+    await lab.pictureEqual(GUEST.domid, STEP_MS);
+    const written = (): number =>
+      lab.records(guestProcess(GUEST.name)).filter(({ point }) => point === POINT['front.state-written']).length;
+    const before = written();
+    for (const awayMs of [0, 1100, 2500]) {
+      await lab.kill(gpu);
+      await passing(awayMs);
+      await lab.restart(gpu);
+      t.comment(
+        `away for ${awayMs} ms: equal after ${Math.round(await lab.pictureEqual(GUEST.domid, RECOVERY_MS))} ms`,
+      );
+    }
+    t.equal(written(), before, 'no other connection was begun');
+    t.same(await lab.errors(GUEST.domid), []);
+    t.same(await lab.destroyGuest(GUEST), []);
+  },
+);
 
 t.test(
   'of three guests each comes back from the death of what all use, and none notices the death of another',

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { PROMISE_MS } from '../../lib/core/deadlines.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
+import { longTest } from '../../testkit/tier.js';
 import { leftovers, processNamed, registered, startLab, temporaryLabDir, xenwire } from '../fixtures/lab.js';
 
 const EXAMPLE = readFileSync(join(PACKAGE_ROOT, 'examples', 'gpu-guest.cfg'), 'utf8');
@@ -53,7 +54,7 @@ t.test('services that are killed come back, the host with its hypervisor, and th
   t.same(leftovers(runDir), []);
 });
 
-t.test('a guest that is killed is dumped and runs again as a new domain, a second time too', async (t) => {
+t.test('a guest that is killed is dumped and runs again as a new domain, a second time too', longTest, async (t) => {
   const runDir = temporaryLabDir(t);
   const lab = await startLab(t, runDir, ['--config', configOf(runDir, 'coredump-restart')]);
   for (const domid of [1, 2]) {
@@ -73,7 +74,7 @@ t.test('a guest that is killed is dumped and runs again as a new domain, a secon
   t.equal(await lab.ended(), 0, lab.stderr);
 });
 
-t.test('with on_crash = "destroy" a killed guest is removed, and the lab goes on without it', async (t) => {
+t.test('with on_crash = "destroy" a killed guest is removed, and the lab goes on without it', longTest, async (t) => {
   const runDir = temporaryLabDir(t);
   const lab = await startLab(t, runDir, ['--config', configOf(runDir, 'destroy')]);
   process.kill(processNamed(runDir, 'guest-gpu-guest').pid, 'SIGKILL');
@@ -83,7 +84,7 @@ t.test('with on_crash = "destroy" a killed guest is removed, and the lab goes on
   t.equal(await lab.ended(), 0, lab.stderr);
 });
 
-t.test('rename-restart keeps the dead beside the living, until it is destroyed', async (t) => {
+t.test('rename-restart keeps the dead beside the living, until it is destroyed', longTest, async (t) => {
   const runDir = temporaryLabDir(t);
   const lab = await startLab(t, runDir, ['--config', configOf(runDir, 'rename-restart')]);
   process.kill(processNamed(runDir, 'guest-gpu-guest').pid, 'SIGKILL');
@@ -96,7 +97,7 @@ t.test('rename-restart keeps the dead beside the living, until it is destroyed',
   t.equal(await lab.ended(), 0, lab.stderr);
 });
 
-t.test('a process that does not answer is declared dead, killed and replaced', async (t) => {
+t.test('a process that does not answer is declared dead, killed and replaced', longTest, async (t) => {
   const runDir = temporaryLabDir(t);
   const lab = await startLab(t, runDir, ['--dead-after', '2']);
   const { pid } = processNamed(runDir, 'vhost-frontend');

@@ -138,25 +138,29 @@ t.test('memory at an offset of its file is the part that was announced', async (
   await t.resolves(front.draw(1, 20, 20, picture(20, 20, 1)));
 });
 
-t.test('with few descriptors left the next front-ends are refused, and those that are there go on', async (t) => {
-  const server = await startGpuServer(t, [], 'ulimit -n 64');
-  const draws = await bystander(t, server);
-  const more = [];
-  for (let count = 0; count < GPU_FRONT_ENDS_MAX + 4; count++) {
-    const connection = await connectUnix(server.path).catch(() => undefined);
-    if (connection !== undefined) more.push(socketFrontEnd(t, connection, { ramBytes: 1 << 20 }));
-  }
-  const served = await Promise.allSettled(more.map(({ front }) => front.connect()));
-  t.ok(
-    served.some(({ status }) => status === 'rejected'),
-    'some are refused',
-  );
-  await server.server.logged(/front-end refused/);
-  t.equal([...server.server.stderr.matchAll(/front-end refused/g)].length, 1, 'said once');
-  await t.resolves(draws());
-  for (const { socket } of more) socket.close();
-  await server.server.logged(/front-end gone/);
-});
+t.test(
+  'with few descriptors left the next front-ends are refused, and those that are there go on',
+  longTest,
+  async (t) => {
+    const server = await startGpuServer(t, [], 'ulimit -n 64');
+    const draws = await bystander(t, server);
+    const more = [];
+    for (let count = 0; count < GPU_FRONT_ENDS_MAX + 4; count++) {
+      const connection = await connectUnix(server.path).catch(() => undefined);
+      if (connection !== undefined) more.push(socketFrontEnd(t, connection, { ramBytes: 1 << 20 }));
+    }
+    const served = await Promise.allSettled(more.map(({ front }) => front.connect()));
+    t.ok(
+      served.some(({ status }) => status === 'rejected'),
+      'some are refused',
+    );
+    await server.server.logged(/front-end refused/);
+    t.equal([...server.server.stderr.matchAll(/front-end refused/g)].length, 1, 'said once');
+    await t.resolves(draws());
+    for (const { socket } of more) socket.close();
+    await server.server.logged(/front-end gone/);
+  },
+);
 
 t.test('a flood of messages of one, and a kick that is never empty, leave the others their turn', async (t) => {
   const server = await startGpuServer(t);

@@ -7,6 +7,7 @@ import type { OwnedFd } from '../../lib/node/files/owned-fd.js';
 import { connectUnix, FdSocket } from '../../lib/node/files/unix-fds.js';
 import { withDeadline } from '../../lib/node/process/wait.js';
 import { picture } from '../../testkit/gpu-pictures.js';
+import { longTest } from '../../testkit/tier.js';
 import { memfd } from '../fixtures/descriptors.js';
 import { DEADLINE_MS, socketFrontEnd, startGpuServer } from '../fixtures/socket-front-end.js';
 
@@ -91,7 +92,7 @@ t.test('bytes that no front-end sends', async (t) => {
   t.notMatch(server.stderr, /internal error|was killed/);
 });
 
-t.test('a front-end that never reads its answers is given up', async (t) => {
+t.test('a front-end that never reads its answers is given up', longTest, async (t) => {
   const { server, path } = await startGpuServer(t);
   const socket = new FdSocket(await connectUnix(path), { onReady: () => {} });
   t.teardown(() => socket.close());

@@ -12,6 +12,7 @@ import { connectUnix, socketPair } from '../../lib/node/files/unix-fds.js';
 import { withDeadline } from '../../lib/node/process/wait.js';
 import { mismatches, picture } from '../../testkit/gpu-pictures.js';
 import { startNode, temporaryRunDir } from '../../testkit/processes.js';
+import { longTest } from '../../testkit/tier.js';
 import {
   busOf,
   DEADLINE_MS,
@@ -153,7 +154,7 @@ t.test('the display socket is asked about displays and gets the picture', async 
   t.ok(update.payload.subarray(20).equals(pixels));
 });
 
-t.test('the conventions for back-end programs', async (t) => {
+t.test('the conventions for back-end programs', longTest, async (t) => {
   const run = promisify(execFile);
   const file = fileURLToPath(SERVER);
   const { stdout } = await run(process.execPath, [

@@ -11,7 +11,7 @@ import { busStoreClient, lastingStoreClient } from '../../lib/xenstore/bus-clien
 import { encodeMessage, MessageReader } from '../../lib/xenstore/framing.js';
 import type { RingStoreChannel } from '../../lib/xenstore/ring-client.js';
 import type { RingEnd } from '../../lib/xenstore/ring-stream.js';
-import { tries } from '../../testkit/tier.js';
+import { longTest, tries } from '../../testkit/tier.js';
 import { RingLab } from '../fixtures/ring-lab.js';
 import { Random } from '../peers/diff/random.js';
 
@@ -138,7 +138,7 @@ class Load {
   }
 }
 
-t.test(`${KILLS} kills amid messages, and two guests that look at none of it`, async (t) => {
+t.test(`${KILLS} kills amid messages, and two guests that look at none of it`, longTest, async (t) => {
   t.setTimeout(30_000 + KILLS * 2000);
   const lab = new RingLab(t);
   const loads: { readonly domid: number; readonly guest: BlindGuest; readonly load: Load }[] = [];

@@ -9,6 +9,7 @@ import { POINT } from '../../lib/trace/points.js';
 import { busStoreClient } from '../../lib/xenstore/bus-client.js';
 import { ChannelStoreClient } from '../../lib/xenstore/client.js';
 import { lastingRingChannel } from '../../lib/xenstore/ring-lasting.js';
+import { longTest } from '../../testkit/tier.js';
 import { RingLab } from '../fixtures/ring-lab.js';
 import { Random } from '../peers/diff/random.js';
 
@@ -22,7 +23,7 @@ const VALUE_BYTES_MAX = 2000;
 /** The default limit of a guest's requests under way. */
 const OUTSTANDING = 20;
 
-t.test('our client on its ring goes on with the next xenstored, and the one after', async (t) => {
+t.test('our client on its ring goes on with the next xenstored, and the one after', longTest, async (t) => {
   const lab = new RingLab(t);
   const { domid, channel, ring } = await lab.guest('lasting', lastingRingChannel);
   const store = new ChannelStoreClient(channel);

@@ -21,7 +21,14 @@ t.test('a packed package holds no test, and draws its picture where it is instal
     [],
     'nothing of tests, benches or sources',
   );
-  for (const needed of ['LICENSE', 'README.md', 'dist/bin/xenwire.js', 'proto/bus.proto', 'examples/gpu-guest.cfg'])
+  for (const needed of [
+    'LICENSE',
+    'README.md',
+    'dist/bin/xenwire.js',
+    'dist/xenwire.1',
+    'proto/bus.proto',
+    'examples/gpu-guest.cfg',
+  ])
     t.ok(paths.includes(needed), needed);
 
   mkdirSync(join(dir, 'user'));

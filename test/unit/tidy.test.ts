@@ -63,7 +63,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const isPureService = (path: string): boolean =>
   /^services\/[^/]+\/(?!main\.ts$|server\.ts$|node\/)/.test(path.replace(/\.js$/, '.ts'));
 /** What only lib/node may load; measure/floor and bench measure bare packages too. */
-const NODE_PACKAGES = ['zeromq', 'koffi', 'protobufjs', 'pino', 'pino-pretty', 'commander', 'pngjs'];
+const NODE_PACKAGES = ['zeromq', 'koffi', 'protobufjs', 'pino', 'commander', 'pngjs'];
 
 function rowOf(path: string): { self: string; allowed: readonly string[] } | undefined {
   const service = /^services\/[^/]+/.exec(path)?.[0];
