@@ -2,22 +2,18 @@
 // case that replays it on real processes. Leaves finding paths to search.ts.
 import { formatInstance, type PointInstance } from '../lib/trace/instances.js';
 import { POINT } from '../lib/trace/points.js';
+import { type SequenceLine, sequenceMermaid, sequenceText, WIDTH_MAX } from '../lib/trace/sequence.js';
 import type { Found, Search } from './search.js';
 import type { Note, Paths, World } from './world.js';
 
-/** Columns of a mail. */
-export const WIDTH_MAX = 72;
+export { WIDTH_MAX };
+
 const LANES = ['toolstack', 'frontend', 'store', 'backend', 'device'] as const;
 type Lane = (typeof LANES)[number];
 const LANE_WIDTH = 15;
 const FIRST_LANE = 5;
 
-export interface Line {
-  readonly from: Lane;
-  /** The same lane: something that it does by itself, or that happens to it. */
-  readonly to: Lane;
-  readonly text: string;
-}
+export type Line = SequenceLine<Lane>;
 
 const QUIET = /^(exists|directory|watch|unwatch|commit|abort|mkdir)\b/;
 
@@ -46,41 +42,11 @@ export function linesOf(moves: readonly { readonly notes: readonly Note[] }[], p
   return lines.map((line) => ({ ...line, text: line.text.replace(`${paths.home}/`, '') }));
 }
 
-const columnOf = (lane: Lane): number => FIRST_LANE + LANES.indexOf(lane) * LANE_WIDTH;
-
-/** Puts text over a row from a column on; it never goes past the last one. */
-function over(row: string, at: number, text: string): string {
-  const start = Math.max(0, Math.min(at, WIDTH_MAX - text.length));
-  const cut = text.slice(0, WIDTH_MAX);
-  return `${row.slice(0, start)}${cut}${row.slice(start + cut.length)}`.slice(0, WIDTH_MAX);
-}
-
 /** Each message is a line of text over an arrow; at most WIDTH_MAX columns. */
-export function diagram(lines: readonly Line[]): string {
-  const blank = ' '.repeat(WIDTH_MAX);
-  const lifelines = LANES.reduce((row, lane) => over(row, columnOf(lane), '|'), blank);
-  const head = LANES.reduce((row, lane) => over(row, columnOf(lane) - (lane.length >> 1), lane), blank);
-  const rows = [head, lifelines];
-  for (const { from, to, text } of lines) {
-    const [a, b] = [columnOf(from), columnOf(to)];
-    if (a === b) rows.push(over(lifelines, a, `* ${text}`));
-    else {
-      const [left, right] = [Math.min(a, b), Math.max(a, b)];
-      rows.push(over(lifelines, left + 2, text));
-      const shaft = '-'.repeat(right - left - 2);
-      rows.push(over(lifelines, left + 1, a < b ? `${shaft}>` : `<${shaft}`));
-    }
-  }
-  return rows.map((row) => row.trimEnd()).join('\n');
-}
+export const diagram = (lines: readonly Line[]): string =>
+  sequenceText(lines, { lanes: LANES, first: FIRST_LANE, width: LANE_WIDTH });
 
-export function mermaid(lines: readonly Line[]): string {
-  const escaped = (text: string): string => text.replace(/[;#]/g, ',');
-  const rows = lines.map(({ from, to, text }) =>
-    from === to ? `  Note over ${from}: ${escaped(text)}` : `  ${from}->>${to}: ${escaped(text)}`,
-  );
-  return ['sequenceDiagram', ...LANES.map((lane) => `  participant ${lane}`), ...rows].join('\n');
-}
+export const mermaid = (lines: readonly Line[]): string => sequenceMermaid(lines, LANES);
 
 const PROCESS = { guest: 'guest-1', back: 'vhost-frontend' } as const;
 

@@ -29,10 +29,12 @@ export class HistoryFeed {
     return records.sort((a, b) => (a.ns < b.ns ? -1 : a.ns > b.ns ? 1 : 0));
   }
 
-  /** Records that were overwritten before they were read, by process. */
+  /** Records that were overwritten before they were read, by process: of all its lives together. */
   get lost(): ReadonlyMap<string, number> {
-    const lost = [...this.#readers.values()].filter((reader) => reader.lostCount > 0);
-    return new Map(lost.map((reader) => [reader.process, reader.lostCount]));
+    const lost = new Map<string, number>();
+    for (const { process, lostCount } of this.#readers.values())
+      if (lostCount > 0) lost.set(process, (lost.get(process) ?? 0) + lostCount);
+    return lost;
   }
 
   close(): void {

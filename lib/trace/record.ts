@@ -75,3 +75,16 @@ export function showRecord(record: TraceRecord): string {
   const flow = flowOf(record);
   return `${formatInstance(record)}${fields.join('')}${domain}${flow === undefined ? '' : ` flow=${flow}`}`;
 }
+
+/** One JSON object, for programs: numbers by their names, the time as text because it passes 2^53 after 104 days. */
+export function recordJson(record: TraceRecord): string {
+  const { process: who, ns, point, label, occurrence, domid } = record;
+  const flow = flowOf(record);
+  return JSON.stringify({
+    ...{ ns: String(ns), process: who, kind: point.kind, point: point.name, occurrence },
+    ...(point.label === undefined ? {} : { label }),
+    ...numbersOf(record),
+    ...(domid === undefined ? {} : { domid }),
+    ...(flow === undefined ? {} : { flow }),
+  });
+}

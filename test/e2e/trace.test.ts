@@ -1,0 +1,77 @@
+// `xenwire trace` as a user has it: of a lab that has ended (up --keep) and of one that runs, followed to its end; the device's
+// sequence diagram; the Perfetto file of a whole run.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { readPerfettoFile } from '../../lib/node/files/perfetto-file.js';
+import type { TracePacket } from '../../lib/trace/perfetto.js';
+import { flowProblems, nestingProblems, orderProblems } from '../../testkit/perfetto-checks.js';
+import { startLab, startXenwire, temporaryLabDir, xenwire } from '../fixtures/lab.js';
+
+t.test(
+  'a lab that is followed tells its end, and what it kept is drawn, filtered and exported afterwards',
+  async (t) => {
+    const runDir = temporaryLabDir(t);
+    const lab = await startLab(t, runDir, ['--keep']);
+    const follow = startXenwire(t, ['trace', '-f', '--kind', 'state', '--run-dir', runDir]);
+    await follow.line(/front\.state-written.*Initialised>Connected/);
+    lab.child.kill('SIGINT');
+    t.equal(await lab.ended(), 0, lab.stderr);
+    t.equal(await follow.ended(), 0);
+    t.match(follow.stderr, /the lab has ended/);
+    t.match(follow.lines.at(-1), /Closing>Closed/, 'what came after the follower had begun');
+    t.ok(follow.lines.every((line) => /^ +[\d.]+ ms {2}state /.test(line)));
+
+    const trace = (...args: string[]) => xenwire(t, ['trace', '--run-dir', runDir, ...args]);
+    const diagram = await trace('--diagram', 'text', '--device', '1/0');
+    t.match(diagram.stdout, /state=3 Initialised/);
+    t.ok(diagram.stdout.split('\n').every((line) => line.length <= 72));
+    t.match((await trace('--diagram', 'mermaid')).stdout, /vhost-frontend->>xenstored: state=2 InitWait/);
+    const none = await trace('--diagram', 'text', '--device', '7/0');
+    t.same([none.status, none.stderr], [2, 'xenwire: no such device is recorded; there is 1/0\n']);
+
+    const file = join(runDir, 'logs', 'run.perfetto');
+    t.equal((await trace('export', '-o', file)).status, 0);
+    const packets = readPerfettoFile(readFileSync(file));
+    t.same([...nestingProblems(packets), ...flowProblems(packets), ...orderProblems(packets)], []);
+    t.ok(arrowsFromKickToPixelAndBack(packets), 'a flush leads from the driver to the pixel and back');
+
+    const lines = (await trace('export', '--format', 'ndjson')).stdout.split('\n').map((line) => JSON.parse(line));
+    const text = (await trace('export', '--format', 'text')).stdout.split('\n');
+    t.equal(lines.length, text.length);
+    t.ok(lines.every(({ ns }, index) => index === 0 || BigInt(ns) >= BigInt(lines[index - 1].ns)));
+    const events = packets.filter(({ track_event: event }) => event?.name !== undefined);
+    t.equal(events.length, lines.length, 'every record is in the file once');
+  },
+);
+
+/** By the flows of the file alone: from a process of a guest to the device server's frame and back to the guest. */
+function arrowsFromKickToPixelAndBack(packets: readonly TracePacket[]): boolean {
+  const steps = new Map<number, string[]>();
+  for (const { track_event: event } of packets)
+    for (const id of [...(event?.flow_ids ?? []), ...(event?.terminating_flow_ids ?? [])])
+      steps.set(id, [...(steps.get(id) ?? []), (event?.name ?? '').split(' ')[0]!]);
+  const all = [...steps.values()].map((names) => names.join(' '));
+  return (
+    all.some((names) => /^gpu\.submit gpu\.execute .*gpu\.flush.* gpu\.executed gpu\.reply$/.test(names)) &&
+    all.some((names) => /^kick\.guest .*exit\.mmio kick\.hypervisor kick\.taken gpu\.execute/.test(names)) &&
+    all.some((names) => /^call\.ring call\.hypervisor event\.raise event\.taken$/.test(names))
+  );
+}
+
+t.test('what goes wrong is one sentence and status 2', async (t) => {
+  const runDir = temporaryLabDir(t);
+  const cases: [string[], RegExp][] = [
+    [['-f'], /^xenwire: no lab runs in /],
+    [['import'], /^xenwire: .*'import' is invalid for argument 'export'\. Allowed choices are export$/],
+    [['--device', 'gpu'], /^xenwire: .*'gpu' is invalid: It must be a domain and a number of a device, as 1\/0$/],
+    [['--from', 'noon'], /^xenwire: .*'noon' is invalid: It must be milliseconds$/],
+    [['-f', '--last', '3'], /^xenwire: --follow goes with neither export, --diagram nor --last$/],
+    [['-o', 'x'], /^xenwire: -o goes with export: xenwire trace export -o FILE$/],
+  ];
+  for (const [args, message] of cases) {
+    const result = await xenwire(t, ['trace', ...args, '--run-dir', runDir]);
+    t.equal(result.status, 2, args.join(' '));
+    t.match(result.stderr.trimEnd(), message);
+  }
+});
