@@ -39,7 +39,8 @@ export class GpuFrontEnd<H> {
     await this.frontend.connect(VIRTIO_GPU_QUEUE_COUNT);
   }
 
-  async start(features = this.frontend.features): Promise<void> {
+  /** `bases`: where each ring goes on, if not where the driver is. */
+  async start(features = this.frontend.features, bases: readonly number[] = []): Promise<void> {
     const { file, kicks, calls } = this.#setup;
     await this.frontend.start({
       features,
@@ -50,7 +51,7 @@ export class GpuFrontEnd<H> {
         desc: BigInt(layout.desc),
         avail: BigInt(layout.avail),
         used: BigInt(layout.used),
-        base: availIdx,
+        base: bases[index] ?? availIdx,
         kick: kicks[index]!,
         call: calls[index]!,
       })),
@@ -60,6 +61,11 @@ export class GpuFrontEnd<H> {
   /** Signals the kick of queue `index`. */
   kick(index: number): void {
     this.#setup.kick(index);
+  }
+
+  /** Resolves when queue `index` calls next. */
+  called(index: number): Promise<void> {
+    return new Promise((resolve) => this.#called[index]!.push(resolve));
   }
 
   /** To be run when queue `index` called. */

@@ -116,6 +116,9 @@ export class RingDriver {
     return seen;
   }
 
+  get usedIdx(): number {
+    return this.memory.loadU16(this.layout.used + VIRTQ_USED.offset.idx);
+  }
   set availFlags(flags: number) {
     this.memory.storeU16(this.layout.avail + VIRTQ_AVAIL.offset.flags, flags);
   }

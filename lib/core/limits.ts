@@ -60,6 +60,8 @@ export const VHOST_USER_MESSAGES_PER_TURN = 32;
 export const GPU_FRONT_ENDS_MAX = 16;
 /** Memory regions of one vhost-user connection; a guest has a handful. */
 export const GPU_MEMORY_REGIONS_MAX = 64;
+/** Bytes of the log of written pages, a bit a page: 4 TiB of guest memory. */
+export const VHOST_USER_LOG_BYTES_MAX = 128 << 20;
 /** Requests of one socket client that xenstored does before others get a turn. */
 export const STORE_REQUESTS_PER_TURN = 64;
 /** Bytes that wait for one client of xenstored: past the first its requests wait, past the second it is dropped. */

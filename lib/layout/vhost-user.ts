@@ -157,6 +157,21 @@ export const VHOST_USER_INFLIGHT = struct(
   { size: 24 },
 );
 
+/** "Inflight I/O tracking", split rings: the region of one queue is a header and an entry a descriptor, QueueRegionSplit. */
+export const VHOST_INFLIGHT_SPLIT_HDR = struct(
+  'QueueRegionSplit',
+  { features: u64, version: u16, desc_num: u16, last_batch_head: u16, used_idx: u16 },
+  { size: 16 },
+);
+export const VHOST_INFLIGHT_SPLIT_DESC = struct(
+  'DescStateSplit',
+  { inflight: u8, padding: pad(5), next: u16, counter: u64 },
+  { size: 16 },
+);
+export const VHOST_INFLIGHT_VERSION = 1;
+/** Regions begin at multiples of it (libvhost-user's INFLIGHT_ALIGNMENT). */
+export const VHOST_INFLIGHT_ALIGN = 64;
+
 export const VHOST_IOTLB_MSG = struct(
   'vhost_iotlb_msg',
   { iova: u64, size: u64, uaddr: u64, perm: u8, type: u8, padding: pad(6) },

@@ -31,6 +31,8 @@ interface Ring<H> {
   readonly ends: { [E in RingEnd]: End<H> | undefined };
   /** The device was told to run it. */
   active: boolean;
+  /** Its driver broke it, and it was not started since. */
+  broken: boolean;
 }
 
 export class BackendRings<H> {
@@ -48,12 +50,23 @@ export class BackendRings<H> {
       kick: undefined,
       ends: { call: undefined, error: undefined },
       active: false,
+      broken: false,
     }));
   }
 
   /** Throws ProtocolError when there is no such ring, as do all that take an index. */
   state(index: number): RingState {
     return this.#ring(index).machine.state;
+  }
+
+  /** Any of them. */
+  get started(): boolean {
+    return this.#rings.some(({ machine }) => machine.state.startsWith('started'));
+  }
+
+  /** Any of them, by its driver. */
+  get broken(): boolean {
+    return this.#rings.some(({ broken }) => broken);
   }
 
   /** Handles that belong to rings. */
@@ -176,6 +189,7 @@ export class BackendRings<H> {
       return;
     }
     if (ring.active) return;
+    ring.broken = false;
     try {
       const { desc, avail, used } = ring.user!;
       this.#device.startRing(index, {
@@ -186,7 +200,10 @@ export class BackendRings<H> {
         base: ring.base,
         kick: ring.kick,
         call: () => ring.ends.call?.notifier.signal(),
-        error: () => ring.ends.error?.notifier.signal(),
+        error: () => {
+          ring.broken = true;
+          ring.ends.error?.notifier.signal();
+        },
       });
     } catch (error) {
       ring.machine.fire('stop');

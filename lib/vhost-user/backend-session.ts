@@ -2,13 +2,16 @@
 // told. Bytes come decoded (messages.ts), handles stay opaque, the device is an interface; so the bus and a unix socket
 // share it. Nothing here waits: a message is handled whole, in the order in which they came.
 import { ErrnoError, ProtocolError } from '../core/errors.js';
+import { VHOST_USER_LOG_BYTES_MAX } from '../core/limits.js';
 import {
   VHOST_USER_F_PROTOCOL_FEATURES,
   VHOST_USER_NEED_REPLY_MASK,
   VHOST_USER_PROTOCOL_F,
 } from '../layout/vhost-user.js';
+import { VIRTIO_CONFIG_S_NEEDS_RESET } from '../layout/virtio-mmio.js';
 import { BackendRings } from './backend-rings.js';
 import type { VhostUserDevice } from './device.js';
+import { inflightBytes } from './inflight.js';
 import { checkRegions, type MappedRegion } from './memory-map.js';
 import {
   decodeRequest,
@@ -28,6 +31,7 @@ const SESSION_FEATURES =
   (1n << BigInt(VHOST_USER_PROTOCOL_F.MQ)) |
   (1n << BigInt(VHOST_USER_PROTOCOL_F.REPLY_ACK)) |
   (1n << BigInt(VHOST_USER_PROTOCOL_F.CONFIG));
+const NEEDS_RESET = BigInt(VIRTIO_CONFIG_S_NEEDS_RESET);
 const PROTOCOL_FEATURES = 1n << BigInt(VHOST_USER_F_PROTOCOL_FEATURES);
 
 type Handler<H, T extends RequestType> = (message: Extract<Request<H>, { type: T }>) => ReplyOf<T>;
@@ -41,6 +45,8 @@ export class BackendSession<H> {
   #owned = false;
   #status = 0n;
   #closed = false;
+  /** That ride with the reply which is being made. */
+  readonly #replyHandles: H[] = [];
 
   constructor(device: VhostUserDevice<H>) {
     this.#device = device;
@@ -58,15 +64,15 @@ export class BackendSession<H> {
 
   /**
    * Handles one message; answers the reply or acknowledgement to send, if any. The message's handles belong to the
-   * session from here on. A message that is refused or malformed and asked for an acknowledgement is answered with 1; any
+   * session from here on, those of the reply to the caller, who releases them once it is sent. A message that is refused or malformed and asked for an acknowledgement is answered with 1; any
    * other throws ProtocolError or ErrnoError, and the transport ends the connection (close()).
    */
-  handle(raw: RawMessage<H>): RawMessage<never> | undefined {
+  handle(raw: RawMessage<H>): RawMessage<H> | undefined {
     const acknowledged = (raw.flags & VHOST_USER_NEED_REPLY_MASK) !== 0 && this.#negotiated('REPLY_ACK');
     try {
       const message: Request<H> = decodeRequest(raw);
       const reply = this.#dispatch(message);
-      if (replies(raw.request)) return encodeReply(message.type, reply);
+      if (replies(raw.request)) return encodeReply(message.type, reply, this.#replyHandles.splice(0));
       // The message itself may have negotiated it, and then is not acknowledged yet.
       return acknowledged ? encodeAck(raw.request, 0n) : undefined;
     } catch (error) {
@@ -99,6 +105,7 @@ export class BackendSession<H> {
     this.#rings.close();
     this.#device.reset();
     this.#replaceMemory([]);
+    this.#device.close?.();
   }
 
   readonly #handlers: { readonly [T in RequestType]: Handler<H, T> } = {
@@ -153,6 +160,20 @@ export class BackendSession<H> {
       for (const handle of handles) this.#device.release(handle);
       return undefined;
     },
+    SET_LOG_BASE: ({ size, offset, handles }) => {
+      if (size === 0n || size > BigInt(VHOST_USER_LOG_BYTES_MAX) || offset > BigInt(Number.MAX_SAFE_INTEGER))
+        throw new ProtocolError('size', `log of ${size} bytes`);
+      this.#rings.whilePaused(
+        () => this.#device.setLog!(handles[0]!, Number(offset), Number(size)),
+        () => this.#regions,
+      );
+      return { value: 0n };
+    },
+    // It would be signalled when the log has news; a front-end that shares the log looks at it by itself.
+    SET_LOG_FD: ({ handles }) => {
+      this.#device.release(handles[0]!);
+      return undefined;
+    },
     SET_VRING_NUM: ({ index, num }) => {
       this.#rings.setSize(index, num);
       return undefined;
@@ -196,6 +217,18 @@ export class BackendSession<H> {
       this.#device.setBackendChannel(handles[0]!);
       return undefined;
     },
+    GET_INFLIGHT_FD: ({ queueCount, queueSize }) => {
+      const size = this.#inflightSize(queueCount, queueSize);
+      this.#replyHandles.push(this.#device.makeInflight!(size));
+      return { size: BigInt(size), offset: 0n, queueCount, queueSize };
+    },
+    SET_INFLIGHT_FD: ({ size, offset, queueCount, queueSize, handles }) => {
+      const needed = this.#inflightSize(queueCount, queueSize);
+      if (size < BigInt(needed) || offset > BigInt(Number.MAX_SAFE_INTEGER))
+        throw new ProtocolError('size', `inflight buffer of ${size} bytes for ${queueCount} queues of ${queueSize}`);
+      this.#device.setInflight!(handles[0]!, { offset: Number(offset), queueCount, queueSize });
+      return undefined;
+    },
     GPU_SET_SOCKET: ({ handles }) => {
       this.#device.check('display', handles[0]!);
       this.#device.setDisplay(handles[0]!);
@@ -208,11 +241,21 @@ export class BackendSession<H> {
     SET_STATUS: ({ value }) => {
       if (value > 0xffn) throw new ProtocolError('status', `status 0x${value.toString(16)}`);
       this.#status = value;
-      if (value === 0n) this.#reset();
+      // QEMU says 0 of a device that it only stops, too, after it has stopped the rings: then the next start tells.
+      if (value === 0n && this.#rings.started) this.#reset();
       return undefined;
     },
-    GET_STATUS: () => ({ value: this.#status }),
+    GET_STATUS: () => ({ value: this.#status | (this.#rings.broken ? NEEDS_RESET : 0n) }),
   };
+
+  /** Bytes of the buffer; it is checked before anything is allocated for it. */
+  #inflightSize(queueCount: number, queueSize: number): number {
+    if (queueCount === 0 || queueCount > this.#device.queueCount)
+      throw new ProtocolError('ring', `inflight tracking of ${queueCount} queues`);
+    if (queueSize === 0 || queueSize > this.#device.queueSizeMax)
+      throw new ProtocolError('ring', `inflight tracking of rings of ${queueSize} entries`);
+    return queueCount * inflightBytes(queueSize);
+  }
 
   get #offeredProtocolFeatures(): bigint {
     return this.#device.protocolFeatures | SESSION_FEATURES;

@@ -19,6 +19,14 @@ export interface RingSetup<H> {
   readonly error: () => void;
 }
 
+/** Where in its file a buffer of inflight tracking lies, in bytes, and what it is for. */
+export interface InflightPlace {
+  readonly offset: number;
+  readonly queueCount: number;
+  /** Entries of each queue. */
+  readonly queueSize: number;
+}
+
 /** What a handle that a message brings is for; memory apart, which setMemory() takes. */
 export type HandleUse = 'kick' | 'call' | 'error' | 'display' | 'backend channel';
 
@@ -48,9 +56,17 @@ export interface VhostUserDevice<H> {
   /** Undefined: no such bytes. */
   readConfig(offset: number, size: number): Uint8Array | undefined;
   writeConfig(offset: number, data: Uint8Array): void;
+  /** A fresh buffer of inflight tracking, zeroed; whoever asked for it releases it. Only with INFLIGHT_SHMFD. */
+  makeInflight?(bytes: number): H;
+  /** The buffer that rings which start from now on keep their record in; owned by the device from here on. */
+  setInflight?(handle: H, place: InflightPlace): void;
+  /** The file whose `size` bytes from `offset` on are the log of written pages; the device's from here on. Only with LOG_SHMFD. */
+  setLog?(handle: H, offset: number, size: number): void;
   setDisplay(handle: H): void;
   /** Where back-end requests go; owned by the device from here on. */
   setBackendChannel(handle: H): void;
   /** A handle is not needed any more. */
   release(handle: H): void;
+  /** The connection ended: what setInflight() and setLog() took goes back. After reset(). */
+  close?(): void;
 }

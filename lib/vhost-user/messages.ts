@@ -44,6 +44,8 @@ export const REQUESTS = {
   SET_OWNER: { number: R.VHOST_USER_SET_OWNER, payload: 'none', handles: 0 },
   RESET_OWNER: { number: R.VHOST_USER_RESET_OWNER, payload: 'none', handles: 0 },
   SET_MEM_TABLE: { number: R.VHOST_USER_SET_MEM_TABLE, payload: 'table', handles: 'regions' },
+  SET_LOG_BASE: { number: R.VHOST_USER_SET_LOG_BASE, payload: 'log', handles: 1, reply: 'u64', needs: 'LOG_SHMFD' },
+  SET_LOG_FD: { number: R.VHOST_USER_SET_LOG_FD, payload: 'none', handles: 1 },
   SET_VRING_NUM: { number: R.VHOST_USER_SET_VRING_NUM, payload: 'state', handles: 0 },
   SET_VRING_ADDR: { number: R.VHOST_USER_SET_VRING_ADDR, payload: 'addr', handles: 0 },
   SET_VRING_BASE: { number: R.VHOST_USER_SET_VRING_BASE, payload: 'state', handles: 0 },
@@ -63,6 +65,14 @@ export const REQUESTS = {
   },
   GET_CONFIG: { number: R.VHOST_USER_GET_CONFIG, payload: 'config', handles: 0, reply: 'configReply', needs: 'CONFIG' },
   SET_CONFIG: { number: R.VHOST_USER_SET_CONFIG, payload: 'config', handles: 0, needs: 'CONFIG' },
+  GET_INFLIGHT_FD: {
+    number: R.VHOST_USER_GET_INFLIGHT_FD,
+    payload: 'inflight',
+    handles: 0,
+    reply: 'inflight',
+    needs: 'INFLIGHT_SHMFD',
+  },
+  SET_INFLIGHT_FD: { number: R.VHOST_USER_SET_INFLIGHT_FD, payload: 'inflight', handles: 1, needs: 'INFLIGHT_SHMFD' },
   GPU_SET_SOCKET: { number: R.VHOST_USER_GPU_SET_SOCKET, payload: 'none', handles: 1 },
   RESET_DEVICE: { number: R.VHOST_USER_RESET_DEVICE, payload: 'none', handles: 0, needs: 'RESET_DEVICE' },
   GET_MAX_MEM_SLOTS: {
@@ -189,18 +199,22 @@ export function encodeBackendRequest<T extends BackendRequestType, H>(
   return encode(BACKEND_REQUESTS[type], body, options);
 }
 
-const reply = (request: number, payload: Uint8Array): RawMessage<never> => ({
+const reply = <H>(request: number, payload: Uint8Array, handles: readonly H[]): RawMessage<H> => ({
   request,
   flags: VHOST_USER_VERSION | VHOST_USER_REPLY_MASK,
   payload,
-  handles: [],
+  handles,
 });
 
 /** A request's own reply. */
-export function encodeReply<T extends RequestType>(type: T, body: ReplyOf<T>): RawMessage<never> {
+export function encodeReply<T extends RequestType, H = never>(
+  type: T,
+  body: ReplyOf<T>,
+  handles: readonly H[] = [],
+): RawMessage<H> {
   const rule: MessageRule = REQUESTS[type];
   if (rule.reply === undefined) throw new Error(`${type} has no reply of its own`);
-  return reply(rule.number, encoders[rule.reply](body as never));
+  return reply(rule.number, encoders[rule.reply](body as never), handles);
 }
 
 /** Whether a request, by its number, has a reply of its own, and so no acknowledgement. */
@@ -212,7 +226,7 @@ export function replies(request: number): boolean {
 /** REPLY_ACK's answer to a request, by its name or number: 0 for success. */
 export function encodeAck(request: RequestType | number, status: bigint): RawMessage<never> {
   const number = typeof request === 'number' ? request : REQUESTS[request].number;
-  return reply(number, encoders.u64({ value: status }));
+  return reply(number, encoders.u64({ value: status }), []);
 }
 
 function checkReply(type: RequestType, raw: RawMessage<unknown>): void {
@@ -220,7 +234,8 @@ function checkReply(type: RequestType, raw: RawMessage<unknown>): void {
   const mask = VHOST_USER_VERSION_MASK | VHOST_USER_REPLY_MASK;
   if (raw.request !== REQUESTS[type].number || (raw.flags & mask) !== (VHOST_USER_VERSION | VHOST_USER_REPLY_MASK))
     throw bad('reply', `${type} was answered by request ${raw.request}, flags 0x${raw.flags.toString(16)}`);
-  if (raw.handles.length > 0) throw bad('handles', `the reply to ${type} brings ${raw.handles.length} handles`);
+  const most = type === 'GET_INFLIGHT_FD' ? 1 : 0;
+  if (raw.handles.length > most) throw bad('handles', `the reply to ${type} brings ${raw.handles.length} handles`);
 }
 
 /** The reply to a request of ours. Throws ProtocolError when it is not one to `type`, or not of its shape. */

@@ -5,6 +5,8 @@ import { ProtocolError } from '../core/errors.js';
 import {
   VHOST_MEMORY_BASELINE_NREGIONS,
   VHOST_USER_CONFIG_HDR,
+  VHOST_USER_INFLIGHT,
+  VHOST_USER_LOG,
   VHOST_USER_MAX_CONFIG_SIZE,
   VHOST_USER_MEM_REG_MSG,
   VHOST_USER_MEMORY_HDR,
@@ -42,6 +44,15 @@ export interface Payloads {
   config: { readonly offset: number; readonly size: number; readonly flags: number; readonly data: Uint8Array };
   /** The back-end's answer to GET_CONFIG; empty bytes on the wire say that it has no such config space. */
   configReply: { readonly offset: number; readonly flags: number; readonly data: Uint8Array | undefined };
+  /** The buffer of inflight tracking: where it lies in its file, and for how many queues of how many entries it is. */
+  inflight: {
+    readonly size: bigint;
+    readonly offset: bigint;
+    readonly queueCount: number;
+    readonly queueSize: number;
+  };
+  /** The log of written pages: where it lies in its file. */
+  log: { readonly size: bigint; readonly offset: bigint };
   /** Ring index; without a handle when `polled`. */
   vring: { readonly index: number; readonly polled: boolean };
 }
@@ -106,6 +117,16 @@ export const decoders: { readonly [K in PayloadKind]: (what: string, payload: Ui
     if (payload.length === 0) return { offset: 0, flags: 0, data: undefined };
     const { offset, flags, data } = decoders.config(what, payload);
     return { offset, flags, data: data.length === 0 ? undefined : data };
+  },
+  log: (what, payload) => {
+    exactly(what, payload, VHOST_USER_LOG.size);
+    const { mmap_size, mmap_offset } = VHOST_USER_LOG.decode(payload);
+    return { size: mmap_size, offset: mmap_offset };
+  },
+  inflight: (what, payload) => {
+    exactly(what, payload, VHOST_USER_INFLIGHT.size);
+    const { mmap_size, mmap_offset, num_queues, queue_size } = VHOST_USER_INFLIGHT.decode(payload);
+    return { size: mmap_size, offset: mmap_offset, queueCount: num_queues, queueSize: queue_size };
   },
   vring: (what, payload) => {
     exactly(what, payload, VHOST_USER_U64.size);
@@ -174,6 +195,11 @@ export const encoders: { readonly [K in PayloadKind]: (body: Payloads[K]) => Uin
   },
   configReply: ({ offset, flags, data }) =>
     data === undefined ? new Uint8Array(0) : encoders.config({ offset, flags, size: data.length, data }),
+  log: ({ size, offset }) => VHOST_USER_LOG.bytes({ mmap_size: size, mmap_offset: offset }),
+  inflight: ({ size, offset, queueCount, queueSize }) =>
+    VHOST_USER_INFLIGHT.bytes({
+      ...{ mmap_size: size, mmap_offset: offset, num_queues: queueCount, queue_size: queueSize },
+    }),
   vring: ({ index, polled }) =>
     VHOST_USER_U64.bytes({ u64: BigInt(index | (polled ? VHOST_USER_VRING_NOFD_MASK : 0)) }),
 };

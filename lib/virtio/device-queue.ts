@@ -45,6 +45,23 @@ export interface QueueLayout {
   readonly used: number;
   /** Next available index: 0 for a fresh queue, what stop() of the earlier run answered otherwise. */
   readonly base: number;
+  /** What earlier servers of the queue took and never gave back, and what this one does. */
+  readonly inflight?: InflightLog;
+}
+
+/** A record of chains that are taken, which outlives the process. Each call is one step of the record. */
+export interface InflightLog {
+  /**
+   * The queue starts with that used index. Answers the heads that are to be taken again, in order; the base is then not
+   * asked, since what was taken and given back says how far the queue was read. Undefined: the record is fresh.
+   */
+  begin(usedIdx: number): readonly number[] | undefined;
+  /** Before anything of the chain is executed. */
+  taken(head: number): void;
+  /** Before the used index is published. */
+  givingBack(head: number): void;
+  /** After it was. */
+  gaveBack(head: number, usedIdx: number): void;
 }
 
 export class DeviceQueue {
@@ -55,6 +72,9 @@ export class DeviceQueue {
   readonly #avail: number;
   readonly #used: number;
   readonly #eventIdx: boolean;
+  readonly #inflight: InflightLog | undefined;
+  /** Heads that an earlier server took and did not give back. */
+  readonly #again: number[];
   #nextAvail: number;
   #nextUsed: number;
   /** used.idx at the last decision to notify; unknown after a start, when a stale value must not silence us. */
@@ -79,21 +99,31 @@ export class DeviceQueue {
     this.#nextAvail = layout.base & 0xffff;
     // The used index belongs to the device and lives in memory only; after a restart it is read back from there.
     this.#nextUsed = memory.loadU16(used + VIRTQ_USED.offset.idx);
+    this.#inflight = layout.inflight;
+    const again = this.#inflight?.begin(this.#nextUsed);
+    this.#again = again === undefined ? [] : [...again];
+    if (again !== undefined) this.#nextAvail = (this.#nextUsed + again.length) & 0xffff;
   }
 
   /** The available index that a later start goes on from: chains taken so far count as ours. */
   get nextAvail(): number {
-    return this.#nextAvail;
+    return (this.#nextAvail - this.#again.length) & 0xffff;
   }
 
   /** Takes the next chain; false when there is none. Throws VirtqError: then the queue is of no further use. */
   pop(chain: Chain): boolean {
+    const again = this.#again.shift();
+    if (again !== undefined) {
+      chain.walk(this.#table, again);
+      return true;
+    }
     const ahead = (this.#memory.loadU16(this.#avail + VIRTQ_AVAIL.offset.idx) - this.#nextAvail) & 0xffff;
     if (ahead === 0) return false;
     if (ahead > this.#size) {
       throw new VirtqError('AVAIL_INDEX', `available index is ${ahead} ahead in a queue of ${this.#size}`);
     }
     const head = this.#memory.readU16(this.#avail + virtqAvailSlot(this.#nextAvail & this.#mask));
+    this.#inflight?.taken(head);
     chain.walk(this.#table, head);
     this.#nextAvail = (this.#nextAvail + 1) & 0xffff;
     return true;
@@ -105,7 +135,9 @@ export class DeviceQueue {
     this.#memory.writeU32(at + VIRTQ_USED_ELEM.offset.id, head);
     this.#memory.writeU32(at + VIRTQ_USED_ELEM.offset.len, written);
     this.#nextUsed = (this.#nextUsed + 1) & 0xffff;
+    this.#inflight?.givingBack(head);
     this.#memory.storeU16(this.#used + VIRTQ_USED.offset.idx, this.#nextUsed);
+    this.#inflight?.gaveBack(head, this.#nextUsed);
   }
 
   /** Whether the driver must be told of what was pushed since it was last asked; one question covers a whole batch. */

@@ -2,6 +2,7 @@
 // queues. What a handle is (a doorbell, a file of the run directory, a descriptor) only the transport knows, so that the
 // bus and a unix socket share this. Leaves which message may come when to lib/vhost-user/backend-session.ts.
 import type { Clock, Timer } from '../../lib/core/clock.js';
+import { loggingMemory } from '../../lib/core/dirty-log.js';
 import { DMA_NOWHERE, dmaAddressOf, GRANT_DMA_BASE, GRANT_SPACE } from '../../lib/core/dma-address.js';
 import { ErrnoError, ProtocolError } from '../../lib/core/errors.js';
 import { GrantMemory } from '../../lib/core/grant-memory.js';
@@ -10,10 +11,12 @@ import { type GuestMemory, RegionMemory } from '../../lib/core/memory.js';
 import { type MappedPart, mapInWindows } from '../../lib/core/memory-windows.js';
 import type { Notifier } from '../../lib/core/notify.js';
 import type { Mapping } from '../../lib/core/shared.js';
-import { VHOST_USER_PROTOCOL_F } from '../../lib/layout/vhost-user.js';
+import { PAGE_SIZE } from '../../lib/layout/page.js';
+import { VHOST_F_LOG_ALL, VHOST_USER_PROTOCOL_F } from '../../lib/layout/vhost-user.js';
 import { VIRTIO_GPU_QUEUE_CONTROL, VIRTIO_GPU_QUEUE_COUNT } from '../../lib/layout/virtio-gpu.js';
-import { featureBits } from '../../lib/layout/virtio-ring.js';
-import type { HandleUse, RingSetup, VhostUserDevice } from '../../lib/vhost-user/device.js';
+import { featureBits, hasFeature } from '../../lib/layout/virtio-ring.js';
+import type { HandleUse, InflightPlace, RingSetup, VhostUserDevice } from '../../lib/vhost-user/device.js';
+import { inflightBytes, SplitInflight } from '../../lib/vhost-user/inflight.js';
 import type { MappedRegion } from '../../lib/vhost-user/memory-map.js';
 import type { QueueLayout } from '../../lib/virtio/device-queue.js';
 import { GPU_FEATURES, type GpuDevice } from './device.js';
@@ -41,6 +44,8 @@ export interface BackendTransport<H> {
   setBackendChannel(handle: H): void;
   /** Where the picture goes from now on, beside screenshots. */
   setDisplay(handle: H): void;
+  /** A fresh file of zeroes, for a record of inflight chains. Absent: there are none. */
+  makeFile?(size: number): H;
   /** The driver broke ring `index`, which has stopped; beside the ring's error handle. */
   ringFailed(index: number): void;
 }
@@ -81,7 +86,16 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
   readonly #kicks: ({ close(): void } | undefined)[] = [];
   /** Where the control queue's last run stopped; 0 also when it never ran. */
   #stoppedAt = 0;
+  /** Rings that run, and whether there was a time without any since the control queue stopped. */
+  #runCount = 0;
+  #rested = true;
   #mappings = new Map<MappedRegion<H>, MappedPart>();
+  /** The record of inflight chains that the front-end keeps. */
+  #inflight: { readonly mapping: Mapping; readonly place: InflightPlace } | undefined;
+  #features = 0n;
+  #memory: GuestMemory | undefined;
+  /** Where the front-end wants to know of pages that are written to, while it has LOG_ALL set. */
+  #log: Mapping | undefined;
   #granted: { readonly handle: H; readonly mapping: GrantMapping } | undefined;
 
   /** `more`: features and protocol features that the transport can do beside those of the device. */
@@ -101,7 +115,7 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
   }
 
   get mappingCount(): number {
-    return this.#mappings.size + (this.#granted === undefined ? 0 : 1);
+    return this.#mappings.size + [this.#granted, this.#inflight, this.#log].filter((held) => held !== undefined).length;
   }
 
   check(use: HandleUse, handle: H): void {
@@ -113,7 +127,53 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
   }
 
   setFeatures(features: bigint): void {
+    this.#features = features;
     this.#device.setFeatures(features);
+    this.#giveMemory();
+  }
+
+  setLog(handle: H, offset: number, size: number): void {
+    const log = this.#mapFile(handle, offset, size);
+    this.#log?.close();
+    this.#log = log;
+    this.#giveMemory();
+  }
+
+  /** To the device, noting what it writes while the front-end asks for that. */
+  #giveMemory(): void {
+    const { bytes } = this.#log ?? {};
+    const noted = bytes !== undefined && hasFeature(this.#features, VHOST_F_LOG_ALL);
+    this.#device.setMemory(this.#memory === undefined || !noted ? this.#memory : loggingMemory(this.#memory, bytes));
+  }
+
+  makeInflight(bytes: number): H {
+    const made = this.#transport.makeFile?.(bytes);
+    if (made === undefined) throw new ErrnoError('EOPNOTSUPP', 'no files here');
+    return made;
+  }
+
+  setInflight(handle: H, place: InflightPlace): void {
+    const mapping = this.#mapFile(handle, place.offset, place.queueCount * inflightBytes(place.queueSize));
+    this.#inflight?.mapping.close();
+    this.#inflight = { mapping, place };
+  }
+
+  /** A small file of the front-end's, which is given back. */
+  #mapFile(handle: H, offset: number, size: number): Mapping {
+    if (offset % PAGE_SIZE !== 0) throw new ErrnoError('EINVAL', `a file mapped from ${offset} on`);
+    this.#transport.checkMemory(handle, offset + size);
+    const mapping = this.#transport.map(handle, offset, size);
+    this.#transport.release(handle);
+    return mapping;
+  }
+
+  #inflightOf(index: number, ringSize: number): SplitInflight | undefined {
+    if (this.#inflight === undefined) return undefined;
+    const { mapping, place } = this.#inflight;
+    if (index >= place.queueCount || ringSize > place.queueSize)
+      throw new ErrnoError('EINVAL', `ring ${index} of ${ringSize} entries has no record of inflight chains`);
+    const bytes = inflightBytes(place.queueSize);
+    return new SplitInflight(mapping.bytes.subarray(index * bytes, (index + 1) * bytes), place.queueSize);
   }
 
   setMemory(regions: readonly MappedRegion<H>[]): void {
@@ -132,7 +192,8 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
       granted?.held.mapping.close();
       throw error;
     }
-    this.#device.setMemory(memory);
+    this.#memory = memory;
+    this.#giveMemory();
     this.#granted?.mapping.close();
     this.#granted = granted?.held;
     for (const [region, mapping] of this.#mappings) {
@@ -172,7 +233,9 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
   startRing(index: number, setup: RingSetup<H>): void {
     const { size, base, kick, call } = setup;
     const layout = { size, base, desc: address(setup.desc), avail: address(setup.avail), used: address(setup.used) };
-    if (index === VIRTIO_GPU_QUEUE_CONTROL && this.#isNewDriver(layout)) this.#device.reset();
+    if (index === VIRTIO_GPU_QUEUE_CONTROL && this.#isNewDriver(layout)) this.#forget();
+    const inflight = this.#inflightOf(index, size);
+    this.#runCount++;
     const error = (): void => {
       setup.error();
       this.#transport.ringFailed(index);
@@ -180,8 +243,9 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
     const kicked = (): void => this.#device.kick(index);
     const listener = kick === undefined ? poll(this.#clock, kicked) : this.#transport.listen(kick, kicked);
     try {
-      this.#device.startQueue(index, layout, { call, error });
+      this.#device.startQueue(index, inflight === undefined ? layout : { ...layout, inflight }, { call, error });
     } catch (cause) {
+      this.#runCount--;
       listener.close();
       throw cause;
     }
@@ -189,25 +253,42 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
   }
 
   /**
-   * Whether a ring that starts belongs to another driver than the one that made what the device has: the ring begins at 0,
-   * unused, and not where it stopped. A front-end that stops a device for a while, or migrates it, starts it again where it
+   * Whether a ring that starts belongs to another driver than the one that made what the device has: nothing ran since the
+   * ring stopped (a driver may reset a queue by itself), the ring begins at 0, unused, and not where it stopped. A front-end that stops a device for a while, or migrates it, starts it again where it
    * stopped; one whose guest was reset may say so by nothing else (QEMU's sends no RESET_DEVICE).
    */
   #isNewDriver({ base, used }: QueueLayout): boolean {
-    return base === 0 && this.#stoppedAt !== 0 && this.#device.usedIndex(used) === 0;
+    return this.#rested && base === 0 && this.#stoppedAt !== 0 && this.#device.usedIndex(used) === 0;
   }
 
   stopRing(index: number): number {
     this.#kicks[index]?.close();
     this.#kicks[index] = undefined;
     const base = this.#device.stopQueue(index);
-    if (index === VIRTIO_GPU_QUEUE_CONTROL) this.#stoppedAt = base;
+    if (index === VIRTIO_GPU_QUEUE_CONTROL) {
+      this.#stoppedAt = base;
+      this.#rested = false;
+    }
+    if (--this.#runCount === 0) this.#rested = true;
     return base;
   }
 
   reset(): void {
     this.#stoppedAt = 0;
+    this.#forget();
+  }
+
+  /** What another driver is not to find. */
+  #forget(): void {
+    this.#inflight?.mapping.bytes.fill(0);
     this.#device.reset();
+  }
+
+  close(): void {
+    this.#inflight?.mapping.close();
+    this.#inflight = undefined;
+    this.#log?.close();
+    this.#log = undefined;
   }
 
   readConfig(offset: number, size: number): Uint8Array | undefined {

@@ -1,17 +1,19 @@
 // Descriptors and the duty to close them; flags of the files behind them.
-import { closeSync, fstatSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync } from 'node:fs';
 import koffi from 'koffi';
 import type { Probe } from '../../core/probe.js';
 import { POINT } from '../../trace/points.js';
 import { LibcError } from './libc.js';
 
 const libc = koffi.load(null);
+const memfdFn = libc.func('int memfd_create(const char *name, unsigned int flags)');
 const fcntlFn = libc.func('int fcntl(int fd, int command, long argument)');
 
 // asm-generic/fcntl.h; the same on x86-64 and arm64.
 const F_GETFL = 3;
 const F_SETFL = 4;
 const F_DUPFD_CLOEXEC = 1030;
+const MFD_CLOEXEC = 1;
 export const O_NONBLOCK = 0o4000;
 export const O_ASYNC = 0o20000;
 export const O_CLOEXEC = 0o2000000;
@@ -53,6 +55,14 @@ export class OwnedFd {
     closeSync(this.fd);
     this.#closed?.();
   }
+}
+
+/** A file of zeroes in memory, without a name, closed on exec. Throws LibcError. */
+export function memoryFile(name: string, size: number): OwnedFd {
+  const fd = memfdFn(name, MFD_CLOEXEC) as number;
+  if (fd < 0) throw new LibcError('memfd_create', koffi.errno());
+  ftruncateSync(fd, size);
+  return new OwnedFd(fd);
 }
 
 /** O_ACCMODE and the rest, as fcntl(2) has them. */

@@ -3,25 +3,34 @@
 import { errnoName } from '../../../lib/core/errno.js';
 import { ErrnoError, errorMessage, ProtocolError } from '../../../lib/core/errors.js';
 import type { Held } from '../../../lib/core/proto-types.js';
+import { VHOST_F_LOG_ALL, VHOST_USER_PROTOCOL_F } from '../../../lib/layout/vhost-user.js';
 import { featureBits, VIRTIO_F_RING_RESET } from '../../../lib/layout/virtio-ring.js';
 import { listenEventFd, setNonBlocking, signalEventFd } from '../../../lib/node/files/event-fds.js';
 import { LibcError, mapFile } from '../../../lib/node/files/libc.js';
-import type { OwnedFd } from '../../../lib/node/files/owned-fd.js';
+import { memoryFile, type OwnedFd } from '../../../lib/node/files/owned-fd.js';
 import { checkKick, checkMemory, checkSignal, checkStream } from '../../../lib/node/files/peer-fds.js';
 import { VhostUserSocket } from '../../../lib/node/files/vhost-user-socket.js';
 import { POINT } from '../../../lib/trace/points.js';
 import { BackendSession } from '../../../lib/vhost-user/backend-session.js';
-import type { RawMessage } from '../../../lib/vhost-user/messages.js';
+import { encodeBackendRequest, type RawMessage } from '../../../lib/vhost-user/messages.js';
 import { requestName } from '../../../lib/vhost-user/names.js';
 import { type BackendTransport, GpuBackend } from '../backend.js';
 import { GpuDevice, type GpuDeviceSetup } from '../device.js';
+import type { DisplaySize } from '../display.js';
 import { type DisplaySocket, openDisplaySocket } from './display-socket.js';
 
 /**
  * RING_RESET asks nothing of a vhost-user back-end, which sees a ring stop and start; but QEMU's PCI transport sends the
  * bit back whether it was offered or not, and a session refuses what it did not offer.
  */
-const TRANSPORT_FEATURES = featureBits(VIRTIO_F_RING_RESET);
+const TRANSPORT_FEATURES = featureBits(VIRTIO_F_RING_RESET, VHOST_F_LOG_ALL);
+/** What descriptors make possible beside what every session can. */
+const PROTOCOL_FEATURES = featureBits(
+  VHOST_USER_PROTOCOL_F.BACKEND_REQ,
+  VHOST_USER_PROTOCOL_F.INFLIGHT_SHMFD,
+  VHOST_USER_PROTOCOL_F.LOG_SHMFD,
+  VHOST_USER_PROTOCOL_F.STATUS,
+);
 
 export class UnixSession {
   readonly name: string;
@@ -32,6 +41,8 @@ export class UnixSession {
   readonly #socket: VhostUserSocket;
   readonly #onClose: (reason: string) => void;
   #display: DisplaySocket | undefined;
+  /** Where requests of our own go. */
+  #channel: VhostUserSocket | undefined;
   #closed = false;
 
   /** Takes over `fd`. `onClose` runs once, after everything was given back. */
@@ -40,7 +51,7 @@ export class UnixSession {
     this.#setup = setup;
     this.#onClose = onClose;
     this.device = new GpuDevice(setup);
-    const more = { features: TRANSPORT_FEATURES, protocolFeatures: 0n };
+    const more = { features: TRANSPORT_FEATURES, protocolFeatures: PROTOCOL_FEATURES };
     this.#backend = new GpuBackend(this.device, this.#transport(), setup.clock, more);
     this.#session = new BackendSession(this.#backend);
     this.#socket = new VhostUserSocket(fd.recordedAs('connection', setup.probe), {
@@ -71,7 +82,8 @@ export class UnixSession {
       },
       listen: (handle, onKick) => ofPeer(() => listenEventFd(handle.fd, onKick)),
       release: (handle) => handle.close(),
-      setBackendChannel: (handle) => handle.close(),
+      makeFile: (size) => ofPeer(() => memoryFile('inflight', size)),
+      setBackendChannel: (handle) => this.#setBackendChannel(handle),
       setDisplay: (handle) => this.#setDisplay(handle),
       ringFailed: () => {}, // the ring's error eventfd says it
     };
@@ -85,6 +97,20 @@ export class UnixSession {
       // Not at once: a queue is in the middle of its work.
       setImmediate(() => this.close(`its call descriptor: ${errorMessage(error)}`));
     }
+  }
+
+  /** Only ours to speak on: answers are not asked for. */
+  #setBackendChannel(fd: OwnedFd): void {
+    this.#channel?.close();
+    const channel = new VhostUserSocket(fd, {
+      onMessage: ({ handles }) => {
+        for (const handle of handles) handle.close();
+      },
+      onEnd: () => {
+        if (this.#channel === channel) this.#channel = undefined;
+      },
+    });
+    this.#channel = channel;
   }
 
   /** Another display takes the place of the old one, which a front-end that resets its device does not close first. */
@@ -115,6 +141,7 @@ export class UnixSession {
       if (reply === undefined) return;
       probe.at(POINT['vhost-user.answer'], name);
       this.#socket.send(reply);
+      for (const handle of reply.handles) handle.close();
     } catch (error) {
       if (!(error instanceof ProtocolError || error instanceof ErrnoError)) throw error;
       log.error({ device: this.name, request: message.request }, `vhost-user: ${error.message}`);
@@ -122,14 +149,18 @@ export class UnixSession {
     }
   }
 
-  /** Throws EOPNOTSUPP: the front-end owns displays and config here (QEMU's has no handler for CONFIG_CHANGE_MSG). */
-  resize(): void {
-    throw new ErrnoError('EOPNOTSUPP', `the displays of ${this.name} are its front-end's`);
+  /** Throws EOPNOTSUPP where the front-end listens to nothing of ours: displays and config are its own then. */
+  resize(scanout: number, size: DisplaySize | undefined): void {
+    if (this.#channel === undefined)
+      throw new ErrnoError('EOPNOTSUPP', `the displays of ${this.name} are its front-end's`);
+    if (!this.device.displays.set(scanout, size)) return;
+    this.#channel.send(encodeBackendRequest<'CONFIG_CHANGE_MSG', OwnedFd>('CONFIG_CHANGE_MSG', {}));
   }
 
   held(): Held[] {
     const several = (kind: string, count: number) => Array.from({ length: count }, () => ({ kind, name: this.name }));
-    const descriptors = 1 + this.#session.handleCount + (this.#display === undefined ? 0 : 1);
+    const others = [this.#display, this.#channel].filter((one) => one !== undefined);
+    const descriptors = 1 + this.#session.handleCount + others.length;
     return [
       { kind: 'session', name: this.name },
       ...several('mapping', this.#backend.mappingCount),
@@ -145,6 +176,7 @@ export class UnixSession {
     this.#session.close();
     this.device.setViewer(undefined);
     this.#display?.close();
+    this.#channel?.close();
     this.#setup.probe.at(POINT['session.give'], this.name);
     this.#onClose(reason);
   }

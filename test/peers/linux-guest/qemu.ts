@@ -71,11 +71,15 @@ export class LinuxGuest {
   private constructor(process_: TestProcess, monitor: Socket) {
     this.process = process_;
     this.#monitor = monitor;
-    monitor.on('error', () => {}); // its process ended: commands run into their deadline
-    createInterface({ input: monitor }).on('line', (line) => {
-      const message = JSON.parse(line) as { return?: unknown; error?: unknown };
-      if ('return' in message || 'error' in message) this.#answers.shift()?.(message);
-    });
+    // Its process ended: commands run into their deadline.
+    monitor.on('error', () => {});
+    const lines = createInterface({ input: monitor });
+    lines
+      .on('error', () => {})
+      .on('line', (line) => {
+        const message = JSON.parse(line) as { return?: unknown; error?: unknown };
+        if ('return' in message || 'error' in message) this.#answers.shift()?.(message);
+      });
   }
 
   /** Boots; the guest prints GUEST-DREW once it has drawn. */

@@ -17,6 +17,7 @@ import {
 } from '../../../lib/vhost-user/messages.js';
 
 const u32 = fc.nat({ max: 0xffffffff });
+const u16 = fc.nat({ max: 0xffff });
 const u64 = fc.bigInt({ min: 0n, max: (1n << 64n) - 1n });
 const region = fc
   .record({ guestAddr: u64, userAddr: u64, mmapOffset: u64, size: fc.bigInt({ min: 1n, max: (1n << 64n) - 1n }) })
@@ -32,6 +33,8 @@ const bodies = {
   table: fc.record({ regions: fc.array(region, { minLength: 1, maxLength: 8 }) }),
   region: fc.record({ region }),
   config,
+  log: fc.record({ size: u64, offset: u64 }),
+  inflight: fc.record({ size: u64, offset: u64, queueCount: u16, queueSize: u16 }),
   vring: fc.record({ index: fc.nat({ max: 255 }), polled: fc.boolean() }),
 };
 const types = Object.keys(REQUESTS) as RequestType[];
