@@ -24,6 +24,7 @@ import { register as registerLatency } from './verbs/latency.js';
 import { register as registerList } from './verbs/list.js';
 import { register as registerPs } from './verbs/ps.js';
 import { register as registerReplay } from './verbs/replay.js';
+import { register as registerRun } from './verbs/run.js';
 import { register as registerServices, runServiceVerb } from './verbs/services.js';
 import { register as registerTrace } from './verbs/trace.js';
 import { register as registerUp } from './verbs/up.js';
@@ -45,6 +46,7 @@ for (const register of [
   registerPs,
   registerTrace,
   registerHypercall,
+  registerRun,
   registerExplore,
   registerLatency,
   registerChaos,

@@ -23,7 +23,7 @@ import {
 import { EXIT_DIR, EXIT_REASON, VCPU_EXIT, VCPU_STATE } from '../lib/layout/ours/vcpu-exit.js';
 import type { Domain } from '../services/hypervisor/domain/domain.js';
 import type { DomainRun } from '../services/hypervisor/domain/domain-run.js';
-import type { EvtchnFile } from '../services/hypervisor/kernel/evtchn-file.js';
+import type { EvtchnRingFile } from '../services/hypervisor/kernel/evtchn-ring-file.js';
 import { hypercall } from '../services/hypervisor/operations.js';
 import { type MemoryDoorbell, type SandboxOptions, sandbox } from './sandbox.js';
 
@@ -171,7 +171,7 @@ export class FakeGuest {
 /** A process of dom0 with /dev/xen/evtchn open. */
 export class FakeUser {
   readonly process: object;
-  readonly file: EvtchnFile;
+  readonly file: EvtchnRingFile;
   /** Rings of the read ring's bell. */
   wakes = 0;
   onWake: () => void = () => {};

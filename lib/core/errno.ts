@@ -19,6 +19,7 @@ export const ERRNO = {
   ENODEV: 19,
   EISDIR: 21,
   EINVAL: 22,
+  ENOTTY: 25,
   EFBIG: 27,
   ENOSPC: 28,
   EROFS: 30,

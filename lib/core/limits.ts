@@ -85,3 +85,10 @@ export const STORE_JOURNAL_GROWTH = 4;
 export const STORE_JOURNAL_SLICE = 512;
 /** Broken queues of one device that are logged as errors; the rest only in the history ring and at level debug. */
 export const BROKEN_QUEUES_LOGGED_MAX = 16;
+
+/** Connections of programs with the preloaded library (xenwire run): one an open file of a device, one a process. */
+export const DEV_CONNECTIONS_MAX = 512;
+/** Bytes that one ioctl may have copied in or out: an array of 2^20 frames. */
+export const DEV_COPY_BYTES_MAX = 8 << 20;
+/** Bytes that wait for a program that does not read. */
+export const DEV_BACKLOG_BYTES_MAX = 1 << 20;

@@ -12,6 +12,7 @@ import type { Domain } from './domain/domain.js';
 import { domainInfo } from './domain/domctl.js';
 import { Host } from './host.js';
 import { type Dom0Mode, KernelHalf } from './kernel/kernel-half.js';
+import { DevServer } from './node/dev-server.js';
 
 export interface HypervisorOptions {
   readonly dom0: Dom0Mode;
@@ -59,6 +60,8 @@ export async function start(context: ServiceContext, options: HypervisorOptions)
   };
   host.onDying(tellGone);
   host.onStopped(tellGone);
+
+  await new DevServer(context, host, kernel).listen();
 
   const tokenPath = runPaths.dom0Token(context.runDir);
   writeFileSync(tokenPath, host.dom0.token, { mode: 0o600 });

@@ -5,6 +5,7 @@ import { ErrnoError, errorMessage } from '../../core/errors.js';
 import type { FileHandle } from '../../core/proto-types.js';
 import type { Mapping, SharedFiles } from '../../core/shared.js';
 import { allocateFile, mapFile } from './libc.js';
+import { OwnedFd } from './owned-fd.js';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
 
@@ -14,6 +15,15 @@ function resolveInside(runDir: string, path: string): string {
   if (path === '' || clean.startsWith('/') || clean.startsWith('..'))
     throw new ErrnoError('EINVAL', `bad path ${path}`);
   return join(runDir, clean);
+}
+
+/** A descriptor of a shared file, for a process that knows no run directory. Throws ErrnoError ENOENT when the file is gone. */
+export function openHandle(runDir: string, handle: FileHandle): OwnedFd {
+  try {
+    return new OwnedFd(openSync(resolveInside(runDir, handle.path), O_RDWR | O_NOFOLLOW));
+  } catch (error) {
+    throw new ErrnoError('ENOENT', `cannot open ${handle.path}`, { cause: error });
+  }
 }
 
 function mapOpen(fd: number, size: number, writable: boolean, offset = 0): Mapping {

@@ -43,6 +43,12 @@ const LONGEST_SOCKET_NAME = 37;
 
 export const runPaths = {
   bus: (runDir: string, server: string) => join(runDir, 'bus', `${server}.zmq`),
+  /** Where programs with the preloaded library find the devices of dom0. */
+  devices: (runDir: string) => join(runDir, 'bus', 'devices.sock'),
+  /** The preloaded library of dom0 programs, as it was built for this lab. */
+  preload: (runDir: string) => join(runDir, 'bus', 'dom0-preload.so'),
+  /** Where unmodified Xen programs find the store. */
+  store: (runDir: string) => join(runDir, 'xenstored.socket'),
   live: (runDir: string, server: string) => join(runDir, 'live', `${server}.sock`),
   lock: (runDir: string, name: string) => join(runDir, 'lock', name),
   proc: (runDir: string, name: string) => join(runDir, 'proc', `${name}.json`),

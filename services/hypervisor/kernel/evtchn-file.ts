@@ -1,22 +1,12 @@
-// The kernel half of /dev/xen/evtchn (drivers/xen/evtchn.c): ports bound by one open file, delivered through
-// the read ring of its page until written back. Also the operation that the thread proposes: an event descriptor tied
-// to a port. Leaves interrupts to kernel-irqs.ts and who may open what to kernel-half.ts.
+// The kernel half of /dev/xen/evtchn (drivers/xen/evtchn.c): ports bound by one open file, each delivered once until it is
+// written back. Also the operation that the thread proposes: an event descriptor tied to a port. Leaves how ports reach the
+// user to evtchn-ring-file.ts and evtchn-stream-file.ts, interrupts to kernel-irqs.ts, who may open what to kernel-half.ts.
 import { ERRNO } from '../../../lib/core/errno.js';
 import { ErrnoError } from '../../../lib/core/errors.js';
 import { type DomId, EvtchnPort } from '../../../lib/core/ids.js';
 import type { BoundBell, Doorbell, Notifier, NotifyHandle } from '../../../lib/core/notify.js';
 import type { Probe } from '../../../lib/core/probe.js';
-import type { FileHandle } from '../../../lib/core/proto-types.js';
-import type { SharedFiles } from '../../../lib/core/shared.js';
-import {
-  COMMAND_DM_RAISE,
-  COMMAND_NOTIFY,
-  COMMAND_SHIFT,
-  COMMAND_WRITE_BACK,
-  DEV_EVTCHN,
-  DEV_EVTCHN_RING_SIZE,
-  EVENTFD_DIRECTION,
-} from '../../../lib/layout/ours/dev-evtchn.js';
+import { DEV_EVTCHN_RING_SIZE, EVENTFD_DIRECTION } from '../../../lib/layout/ours/dev-evtchn.js';
 import { DIRECT_BELL_PREFIX } from '../../../lib/layout/ours/direct.js';
 import { HOP } from '../../../lib/trace/hops.js';
 import { POINT } from '../../../lib/trace/points.js';
@@ -26,20 +16,14 @@ import { TwoLevel } from '../event/event-2l.js';
 import type { EventChannels } from '../event/event-channels.js';
 import type { IrqHandler, KernelIrqs } from './kernel-irqs.js';
 
-const INDEX_MASK = DEV_EVTCHN_RING_SIZE - 1;
-const PORT_MASK = (1 << COMMAND_SHIFT) - 1;
-
 export interface EvtchnFileEnvironment {
   readonly dom0: Domain;
   readonly channels: EventChannels;
   readonly irqs: KernelIrqs;
   readonly doorbell: Doorbell;
-  readonly files: SharedFiles;
   readonly probe: Probe;
   /** The table of a guest's direct entries. */
   directTable(domain: Domain): DirectTable | undefined;
-  /** The dm_op evtchn_raise on behalf of the file's user; the file's user does not hear of a refusal. */
-  readonly dmRaise: (domid: number, port: EvtchnPort) => void;
 }
 
 /** A port of one open file. */
@@ -55,44 +39,26 @@ interface BoundPort extends IrqHandler {
   notifier: Notifier | undefined;
 }
 
-export class EvtchnFile {
+export abstract class EvtchnFile {
   readonly fd: number;
-  readonly handle: FileHandle;
-  /** The bit that its user rings after putting commands in. */
-  readonly written: NotifyHandle;
   readonly #env: EvtchnFileEnvironment;
   readonly #ports = new Map<EvtchnPort, BoundPort>();
-  readonly #page: { bytes: Uint8Array; remove(): void };
-  readonly #words: Uint32Array;
-  readonly #bell: BoundBell;
-  readonly #readable: Notifier;
-  /** Commands taken; ours, whatever the page says. */
-  #taken = 0;
-  #readProd = 0;
   #open = true;
 
-  /** Throws ErrnoError when the page, the bit or the user's handle is not to be had. */
-  constructor(fd: number, readable: NotifyHandle, env: EvtchnFileEnvironment) {
+  constructor(fd: number, env: EvtchnFileEnvironment) {
     this.fd = fd;
     this.#env = env;
-    this.#readable = env.doorbell.open(readable);
-    try {
-      this.#bell = env.doorbell.bind(() => this.#commands());
-    } catch (error) {
-      this.#readable.close();
-      throw error;
-    }
-    try {
-      const page = env.files.create(`shm/evtchn${fd}`, DEV_EVTCHN.SIZE);
-      this.#page = page;
-      this.handle = page.handle;
-    } catch (error) {
-      this.#readable.close();
-      this.#bell.release();
-      throw error;
-    }
-    this.#words = new Uint32Array(this.#page.bytes.buffer, this.#page.bytes.byteOffset, DEV_EVTCHN.SIZE >>> 2);
-    this.written = this.#bell.handle;
+  }
+
+  /** The user reads this port next; it is disabled until written back. */
+  protected abstract deliver(port: EvtchnPort): void;
+  /** The file is closed: what carries its ports goes too. */
+  protected abstract released(): void;
+  /** Empties the read ring and forgets an overflow; ports stay disabled. */
+  abstract reset(): void;
+
+  get open(): boolean {
+    return this.#open;
   }
 
   get ports(): Iterable<EvtchnPort> {
@@ -109,12 +75,12 @@ export class EvtchnFile {
     return bound?.sender !== undefined || bound?.notifier !== undefined;
   }
 
-  /** BIND_INTERDOMAIN, BIND_UNBOUND_PORT, BIND_VIRQ: what the hypercall gave becomes ours. `rc` may be -errno. */
-  adopt(rc: number): number {
+  /** BIND_INTERDOMAIN, BIND_UNBOUND_PORT, BIND_VIRQ: what the hypercall gave becomes ours. `rc` may be -errno. `stays`: BIND_STATIC. */
+  adopt(rc: number, stays = false): number {
     if (rc < 0) return rc;
     const port = EvtchnPort(rc);
     if (this.#ports.size >= DEV_EVTCHN_RING_SIZE) {
-      this.#env.channels.close(this.#env.dom0, port);
+      if (!stays) this.#env.channels.close(this.#env.dom0, port);
       return -ERRNO.ENOMEM; // the ring could not hold it: Linux's cannot grow either
     }
     const { dom0 } = this.#env;
@@ -128,6 +94,7 @@ export class EvtchnFile {
     };
     this.#ports.set(port, bound);
     this.#env.irqs.bind(port, bound);
+    if (stays) this.#env.irqs.keep(port);
     return port;
   }
 
@@ -147,12 +114,6 @@ export class EvtchnFile {
     if (!this.#ports.has(port)) return -ERRNO.ENOTCONN;
     this.#env.channels.send(this.#env.dom0, port);
     return 0;
-  }
-
-  /** Empties the read ring and forgets an overflow; ports stay disabled. */
-  reset(): void {
-    Atomics.store(this.#words, DEV_EVTCHN.READ_CONS >>> 2, this.#readProd);
-    Atomics.store(this.#words, DEV_EVTCHN.READ_OVERFLOW >>> 2, 0);
   }
 
   /**
@@ -246,12 +207,10 @@ export class EvtchnFile {
       if (leak) this.#env.irqs.disable(port);
       this.unbind(port);
     }
-    this.#bell.release();
-    this.#readable.close();
-    this.#page.remove();
+    this.released();
   }
 
-  /** The interrupt: into the read ring, disabled until written back. */
+  /** The interrupt: to the user, disabled until written back. */
   #onEvent(bound: BoundPort): boolean {
     if (bound.notifier !== undefined) {
       this.#env.probe.at(HOP.hypervisorKick.point, '', bound.port, 0, bound.domid);
@@ -259,16 +218,14 @@ export class EvtchnFile {
       return true;
     }
     bound.enabled = false;
-    const cons = Atomics.load(this.#words, DEV_EVTCHN.READ_CONS >>> 2);
-    if ((this.#readProd - cons) >>> 0 >= DEV_EVTCHN_RING_SIZE) {
-      Atomics.store(this.#words, DEV_EVTCHN.READ_OVERFLOW >>> 2, 1);
-    } else {
-      this.#words[(DEV_EVTCHN.READ_RING >>> 2) + (this.#readProd & INDEX_MASK)] = bound.port;
-      this.#readProd = (this.#readProd + 1) >>> 0;
-      Atomics.store(this.#words, DEV_EVTCHN.READ_PROD >>> 2, this.#readProd);
-    }
-    this.#readable.signal();
+    this.deliver(bound.port);
     return false;
+  }
+
+  /** write() of a port; one that is not bound here is passed over. */
+  writeBack(port: EvtchnPort): void {
+    const bound = this.#ports.get(port);
+    if (bound !== undefined) this.#writeBack(bound);
   }
 
   #writeBack(bound: BoundPort): void {
@@ -276,37 +233,5 @@ export class EvtchnFile {
     bound.enabled = true;
     this.#env.probe.at(HOP.hypervisorWriteBack.point, '', bound.port, 0, bound.domid);
     this.#env.irqs.lateEoi(bound.port);
-  }
-
-  #nextCommand(): number {
-    const word = this.#words[(DEV_EVTCHN.COMMAND_RING >>> 2) + (this.#taken & INDEX_MASK)]!;
-    this.#taken = (this.#taken + 1) >>> 0;
-    Atomics.store(this.#words, DEV_EVTCHN.COMMAND_CONS >>> 2, this.#taken);
-    return word;
-  }
-
-  /** The user rang: takes its commands in order. One that claims more than a ring of them loses them all. */
-  #commands(): void {
-    if (!this.#open) return;
-    const prod = Atomics.load(this.#words, DEV_EVTCHN.COMMAND_PROD >>> 2);
-    if ((prod - this.#taken) >>> 0 > DEV_EVTCHN_RING_SIZE) this.#taken = prod;
-    while (this.#taken !== prod && this.#open) {
-      const command = this.#nextCommand();
-      if (command >>> COMMAND_SHIFT === COMMAND_DM_RAISE) {
-        // A first word without its second is no command.
-        if (this.#taken !== prod) this.#env.dmRaise(command & PORT_MASK, EvtchnPort(this.#nextCommand()));
-        continue;
-      }
-      const bound = this.#ports.get(EvtchnPort(command & PORT_MASK));
-      if (bound === undefined) continue;
-      switch (command >>> COMMAND_SHIFT) {
-        case COMMAND_NOTIFY:
-          this.#env.channels.send(this.#env.dom0, bound.port);
-          break;
-        case COMMAND_WRITE_BACK:
-          this.#writeBack(bound);
-          break;
-      }
-    }
   }
 }

@@ -1,7 +1,7 @@
 // The dom0 kernel's half for user processes of dom0: their open files of /dev/xen/evtchn, their mappings of guests, their
 // ioeventfds and irqfds; and what becomes of all that when a process ends: given back (`fixed`), or left as Linux leaves
 // it (`linux`). Leaves each device to its own file.
-import { errnoName } from '../../../lib/core/errno.js';
+import { ERRNO, errnoName } from '../../../lib/core/errno.js';
 import { ErrnoError } from '../../../lib/core/errors.js';
 import type { DomId, EvtchnPort } from '../../../lib/core/ids.js';
 import { DEV_EVTCHN_FILES_MAX } from '../../../lib/core/limits.js';
@@ -13,7 +13,9 @@ import { POINT } from '../../../lib/trace/points.js';
 import type { Domain } from '../domain/domain.js';
 import type { Host } from '../host.js';
 import { hypercall } from '../operations.js';
-import { EvtchnFile } from './evtchn-file.js';
+import type { EvtchnFile } from './evtchn-file.js';
+import { EvtchnRingFile } from './evtchn-ring-file.js';
+import { EvtchnStreamFile } from './evtchn-stream-file.js';
 import { type IoeventfdSpec, Ioeventfds } from './ioeventfds.js';
 import { Irqfds } from './irqfds.js';
 import { KernelIrqs } from './kernel-irqs.js';
@@ -56,15 +58,13 @@ export class KernelHalf {
 
   // --- /dev/xen/evtchn --------------------------------------------------------------------------------------------
 
-  open(process: object, readable: NotifyHandle): EvtchnFile {
-    let count = 0;
-    for (const each of this.#processes.values()) count += each.files.size;
-    if (count >= DEV_EVTCHN_FILES_MAX) throw new ErrnoError('ENOMEM', 'too many open event-channel files');
+  open(process: object, readable: NotifyHandle): EvtchnRingFile {
+    this.#roomForFile();
     const { doorbell, files, probe } = this.#host.env;
     const { dom0, channels } = this.#host;
     const fd = this.#nextFd;
     const env = { dom0, channels, irqs: this.#irqs, doorbell, files, probe };
-    const file = new EvtchnFile(fd, readable, {
+    const file = new EvtchnRingFile(fd, readable, {
       ...env,
       directTable: (domain) => this.#host.runOf(domain)?.direct,
       dmRaise: this.#dmRaise(),
@@ -72,6 +72,24 @@ export class KernelHalf {
     this.#nextFd++;
     this.#of(process).files.set(fd, file);
     return file;
+  }
+
+  /** The same for a program with the preloaded library: `send` hands it the ports that it reads. */
+  openStream(process: object, send: (bytes: Uint8Array) => void): EvtchnStreamFile {
+    this.#roomForFile();
+    const { doorbell, probe } = this.#host.env;
+    const { dom0, channels } = this.#host;
+    const directTable = (domain: Domain) => this.#host.runOf(domain)?.direct;
+    const fd = this.#nextFd++;
+    const file = new EvtchnStreamFile(fd, send, { dom0, channels, irqs: this.#irqs, doorbell, probe, directTable });
+    this.#of(process).files.set(fd, file);
+    return file;
+  }
+
+  #roomForFile(): void {
+    let count = 0;
+    for (const each of this.#processes.values()) count += each.files.size;
+    if (count >= DEV_EVTCHN_FILES_MAX) throw new ErrnoError('ENOMEM', 'too many open event-channel files');
   }
 
   /** An open file of that process; the number of another process's file is as bad as none. */
@@ -99,6 +117,14 @@ export class KernelHalf {
   bindVirq(process: object, fd: number, virq: number): number {
     const file = this.file(process, fd);
     return file.adopt(this.#host.channels.bindVirq(this.#host.dom0, virq, 0));
+  }
+
+  /** BIND_STATIC: a port that is there already; it stays when this file lets go of it. */
+  bindStatic(process: object, fd: number, port: EvtchnPort): number {
+    const file = this.file(process, fd);
+    if (file.holds(port)) return -ERRNO.EISCONN;
+    if (this.#host.dom0.ports.get(port)?.usable !== true) return -ERRNO.EINVAL;
+    return file.adopt(port, true);
   }
 
   eventfd(

@@ -24,6 +24,8 @@ interface Irq {
   eoiPending: boolean;
   /** disable_irq without the enable_irq that belongs to it: no handler runs any more (Linux's leak). */
   disabled: boolean;
+  /** The port stays when its last user goes (BIND_STATIC). */
+  stays: boolean;
 }
 
 export class KernelIrqs {
@@ -56,8 +58,14 @@ export class KernelIrqs {
       else irq.handlers = [...irq.handlers, handler];
       return;
     }
-    this.#irqs[port] = { port, handlers: [handler], references: 1, eoiPending: false, disabled: false };
+    this.#irqs[port] = { port, handlers: [handler], references: 1, eoiPending: false, disabled: false, stays: false };
     this.#channels.unmask(this.#dom0, port);
+  }
+
+  /** The port is not closed when its last user goes. */
+  keep(port: EvtchnPort): void {
+    const irq = this.#irqs[port];
+    if (irq !== undefined) irq.stays = true;
   }
 
   /** Takes a user away; the last one masks and closes the port. */
@@ -68,7 +76,7 @@ export class KernelIrqs {
     if (--irq.references > 0) return;
     this.#irqs[port] = undefined;
     this.#words.setMask(port);
-    this.#channels.close(this.#dom0, port);
+    if (!irq.stays) this.#channels.close(this.#dom0, port);
   }
 
   /** What closing /dev/xen/evtchn does to an interrupt that another kernel user still holds: it stays disabled. */
