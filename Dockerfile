@@ -14,6 +14,7 @@ FROM node:20-bookworm-slim
 WORKDIR /xenwire
 COPY --from=build /xenwire/package.json /xenwire/LICENSE /xenwire/README.md ./
 COPY --from=build /xenwire/proto ./proto
+COPY --from=build /xenwire/chaos/report/page ./chaos/report/page
 COPY --from=build /xenwire/examples ./examples
 COPY --from=build /xenwire/scripts/health.sh ./scripts/health.sh
 COPY --from=build /xenwire/node_modules ./node_modules

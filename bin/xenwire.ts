@@ -34,6 +34,8 @@ const version = (JSON.parse(readFileSync(join(PACKAGE_ROOT, 'package.json'), 'ut
 const program = command('xenwire')
   .description("Xen's virtio-mmio over xenbus, as real processes on one machine.")
   .version(version)
+  // What stands behind a verb is the verb's, and so below it: `chaos merge --html` is merge's, though chaos has one too.
+  .enablePositionalOptions()
   .addHelpText(
     'after',
     '\nExamples:\n  xenwire up\n  xenwire up --once --json\n  xenwire create examples/gpu-guest.cfg',

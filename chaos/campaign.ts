@@ -7,6 +7,7 @@ import { type ChaosCase, formatCase } from './case.js';
 import { type CaseResult, runCase } from './engine.js';
 import { stablePoints } from './enumerate.js';
 import { FreeRunError, openRig } from './open-rig.js';
+import { exhibitOf } from './report/exhibit.js';
 import type { JudgedCase } from './results.js';
 import type { Rig } from './rig.js';
 
@@ -92,7 +93,9 @@ async function judge(
 ): Promise<JudgedCase | undefined> {
   const runs: CaseResult[] = [];
   const run = async (fresh: boolean): Promise<CaseResult> => {
-    const result = await runCase(await labs.ready(fresh), chaosCase);
+    // What failed once is likely to fail again: then the report shows what the lab held.
+    const snapshots = runs.some(({ outcome }) => outcome !== 'pass');
+    const result = await runCase(await labs.ready(fresh), chaosCase, { snapshots });
     // What failed may have left anything behind.
     if (result.outcome !== 'pass') await labs.close();
     runs.push(result);
@@ -114,6 +117,7 @@ export function judgedCase(chaosCase: ChaosCase, runs: readonly CaseResult[]): J
   const failing = verdicts.find(({ outcome }) => outcome !== 'pass') ?? last;
   const differ = verdicts.some(({ outcome }) => (outcome === 'pass') !== (last.outcome === 'pass'));
   const { recoveryMs, ms } = last;
+  const shown = [...runs].reverse().find(({ outcome }) => outcome !== 'pass');
   const trouble = differ ? 'runs of this case differ' : failing.trouble;
   return {
     case: formatCase(chaosCase),
@@ -123,5 +127,6 @@ export function judgedCase(chaosCase: ChaosCase, runs: readonly CaseResult[]): J
     ms: Math.round(ms),
     ...(recoveryMs === undefined ? {} : { recoveryMs: Math.round(recoveryMs) }),
     runs: runs.map(({ outcome }) => outcome),
+    ...(shown === undefined ? {} : { exhibit: exhibitOf(shown, runs.indexOf(shown) + 1) }),
   };
 }

@@ -16,6 +16,7 @@ import { faultNamed } from './faults/table.js';
 import { type Rig, SERVICES } from './rig.js';
 import { sceneOf } from './scene.js';
 import { Screen, shownFirst } from './screen.js';
+import { type LabSnapshot, takeSnapshot } from './snapshot.js';
 
 export interface Violation {
   readonly check: CheckName;
@@ -39,6 +40,16 @@ export interface CaseResult {
   readonly faultNs?: bigint;
   /** CLOCK_MONOTONIC of the end of the guest's life: what is recorded later, the audits among it, is no point of a case. */
   readonly storyEndNs?: bigint;
+  /** What the lab held as the fault began (asked between `sinceNs` and `faultNs`), and at the end; only of a run that was asked for them. */
+  readonly before?: LabSnapshot & { readonly sinceNs: bigint };
+  readonly after?: LabSnapshot;
+}
+
+export interface RunOptions {
+  /** Gets a line for each step. */
+  readonly tell?: (line: string) => void;
+  /** Asks the lab what it holds, at the fault and at the end: for the report of a case that failed before. */
+  readonly snapshots?: boolean;
 }
 
 /** Frames a second while a guest proves that it draws. */
@@ -64,13 +75,13 @@ export class HarnessError extends Error {
   override readonly name = 'HarnessError';
 }
 
-/** Runs one case; undefined: none, a free run. `tell` gets a line for each step. Never rejects but for bugs of ours. */
+/** Runs one case; undefined: none, a free run. Never rejects but for bugs of ours. */
 export async function runCase(
   rig: Rig,
   chaosCase: ChaosCase | undefined,
-  tell: (line: string) => void = () => {},
+  options: RunOptions = {},
 ): Promise<CaseResult> {
-  return new CaseRun(rig, chaosCase, tell).run();
+  return new CaseRun(rig, chaosCase, options).run();
 }
 
 class CaseRun {
@@ -86,12 +97,16 @@ class CaseRun {
   #fault: Promise<void> = Promise.resolve();
   #recoveryMs: number | undefined;
   #storyEndNs: bigint | undefined;
+  readonly #snapshots: boolean;
+  #before: LabSnapshot | undefined;
+  #beforeNs: bigint | undefined;
   readonly #survivors = new Set<number>();
 
-  constructor(rig: Rig, chaosCase: ChaosCase | undefined, tell: (line: string) => void) {
+  constructor(rig: Rig, chaosCase: ChaosCase | undefined, { tell = () => {}, snapshots = false }: RunOptions) {
     this.#rig = rig;
     this.#case = chaosCase;
     this.#tell = tell;
+    this.#snapshots = snapshots;
   }
 
   async run(): Promise<CaseResult> {
@@ -114,6 +129,7 @@ class CaseRun {
     // A process that ended by itself is why its point was never passed.
     if (this.#rig.unexpected.length > 0) trouble = undefined;
     if (trouble === undefined) this.#judge(records, !wedged);
+    const after = this.#snapshots ? await takeSnapshot(this.#rig) : undefined;
     const found = wedged ? 'wedged' : this.#violations.length > 0 ? 'broken' : 'pass';
     return {
       outcome: trouble === undefined ? found : 'harness',
@@ -124,6 +140,10 @@ class CaseRun {
       records,
       ...(this.#faultNs === undefined ? {} : { faultNs: this.#faultNs }),
       ...(this.#storyEndNs === undefined ? {} : { storyEndNs: this.#storyEndNs }),
+      ...(this.#before === undefined || this.#beforeNs === undefined
+        ? {}
+        : { before: { ...this.#before, sinceNs: this.#beforeNs } }),
+      ...(after === undefined ? {} : { after }),
     };
   }
 
@@ -178,6 +198,12 @@ class CaseRun {
     }
     this.#faultNs = process.hrtime.bigint();
     this.#tell(`${at.process} stands at the point`);
+    if (this.#snapshots) {
+      this.#before = await takeSnapshot(this.#rig, at.process);
+      // What the snapshot made the servers record is no part of the story.
+      this.#beforeNs = this.#faultNs;
+      this.#faultNs = process.hrtime.bigint();
+    }
     const scene = sceneOf(this.#rig, {
       victim,
       standing: at.process,

@@ -11,6 +11,8 @@ export interface ReplaySettings {
   readonly runDir: string;
   readonly keep: boolean;
   readonly trace: boolean;
+  /** Asks the lab what it holds at the fault and at the end. */
+  readonly snapshots?: boolean;
   readonly tell: (line: string) => void;
 }
 
@@ -18,6 +20,8 @@ export interface Replayed {
   readonly ok: boolean;
   readonly lines: readonly string[];
   readonly json: Readonly<Record<string, unknown>>;
+  /** undefined when a run without a fault has failed. */
+  readonly result?: CaseResult;
 }
 
 export async function replay(chaosCase: ChaosCase, settings: ReplaySettings): Promise<Replayed> {
@@ -36,12 +40,12 @@ export async function replay(chaosCase: ChaosCase, settings: ReplaySettings): Pr
   let result: CaseResult;
   try {
     say('the lab is ready');
-    result = await runCase(rig, chaosCase, say);
+    result = await runCase(rig, chaosCase, { tell: say, snapshots: settings.snapshots ?? false });
   } finally {
     await rig.close({ keep: settings.keep });
   }
   const lines = [...(settings.trace ? traceOf(result) : []), ...verdictOf(result), formatCase(chaosCase)];
-  return { ok: result.outcome === 'pass', lines, json: jsonOf(chaosCase, result) };
+  return { ok: result.outcome === 'pass', lines, json: jsonOf(chaosCase, result), result };
 }
 
 function traceOf({ records, faultNs }: CaseResult): string[] {

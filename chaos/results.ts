@@ -2,6 +2,7 @@
 import { UserError } from '../lib/core/errors.js';
 import type { Violation } from './engine.js';
 import { OUTCOMES, type Outcome } from './engine.js';
+import { type Exhibit, isExhibit } from './report/exhibit.js';
 
 /** One case as it was judged. */
 export interface JudgedCase {
@@ -14,6 +15,8 @@ export interface JudgedCase {
   readonly recoveryMs?: number;
   /** Outcomes of all runs of the case, in order: the first in a lab that served others, then in a fresh one. */
   readonly runs: readonly Outcome[];
+  /** Of the last run that did not pass: what the report shows of it. */
+  readonly exhibit?: Exhibit;
 }
 
 export interface CampaignResult {
@@ -51,7 +54,8 @@ export function parseResult(text: string, path: string): CampaignResult {
     Array.isArray(planned) &&
     planned.every((each) => typeof each === 'string') &&
     Array.isArray(judged) &&
-    judged.every((each) => typeof each?.case === 'string' && Object.hasOwn(OUTCOMES, each.outcome));
+    judged.every((each) => typeof each?.case === 'string' && Object.hasOwn(OUTCOMES, each.outcome)) &&
+    judged.every(({ exhibit }) => exhibit === undefined || isExhibit(exhibit));
   if (!whole) throw new UserError(`${path} is no result of xenwire chaos of this version`);
   return value as CampaignResult;
 }

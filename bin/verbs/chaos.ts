@@ -1,14 +1,19 @@
 // `xenwire chaos`: cases are listed or run, and their results reported and joined. What the flags mean together is checked here,
 // before anything starts; the campaign itself is chaos/campaign.ts.
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import type { CampaignResult, JudgedCase } from '../../chaos/results.js';
 import { UserError } from '../../lib/core/errors.js';
 import { readGivenFile } from '../../lib/node/files/given.js';
 import { type Command, EXIT, folder, InvalidArgumentError, integerBetween } from '../../lib/node/process/cli.js';
-import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { freshRunDir } from '../../lib/node/process/run-dir.js';
+import { packageVersion, writeWhole } from './common.js';
 
-interface Options {
+interface ReportOptions {
+  readonly junit?: string;
+  readonly html?: string;
+}
+
+interface Options extends ReportOptions {
   readonly faults: readonly string[];
   readonly victims?: readonly string[];
   readonly restarts: readonly string[];
@@ -22,7 +27,6 @@ interface Options {
   readonly jobs: number;
   readonly twiceEvery: number;
   readonly out?: string;
-  readonly junit?: string;
   readonly resume?: boolean;
   readonly runDir?: string;
 }
@@ -32,6 +36,10 @@ const FILE_BYTES_MAX = 1 << 28;
 const JOBS_MAX = 16;
 const SHARDS_MAX = 10_000;
 const SEED_MAX = 2 ** 32 - 1;
+/** A campaign that is killed loses the cases of so long at most. */
+const SAVE_EVERY_MS = 2000;
+/** Failures of which --out keeps what led to them, some 150 KB each. */
+const EXHIBITS_MAX = 40;
 
 const words = (text: string): string[] => text.split(',').map((word) => word.trim());
 
@@ -55,6 +63,7 @@ function shard(text: string): { index: number; count: number } {
 export function register(program: Command): void {
   const chaos = program
     .command('chaos')
+    .enablePositionalOptions()
     .description('break labs: each process killed and paused at each point of a run, with a verdict for each case')
     .option('--faults <names>', 'what is done: KILL, STOP, TERM, HANG, PAUSE MS', words, ['KILL', 'STOP', 'TERM'])
     .option('--victims <names>', 'to which processes; left out: to all', words)
@@ -76,10 +85,11 @@ export function register(program: Command): void {
     .option('--out <file>', 'write the results there, as JSON, while they come')
     .option('--resume', 'run only what --out does not have yet')
     .option('--junit <file>', 'write the results there for continuous integration')
+    .option('--html <file>', 'write one page there, with what led to each failure')
     .option('--run-dir <dir>', 'beginning of the names of the labs; left out: a fresh one', folder)
     .addHelpText(
       'after',
-      '\nExamples:\n  xenwire chaos --sample 20 --seed 1\n  xenwire chaos --list --faults KILL --victims vhost-gpu\n  xenwire chaos --only front.state --out chaos.json\n  xenwire chaos merge shard-1.json shard-2.json',
+      '\nExamples:\n  xenwire chaos --sample 20 --seed 1\n  xenwire chaos --list --faults KILL --victims vhost-gpu\n  xenwire chaos --only front.state --out chaos.json --html chaos.html\n  xenwire chaos merge shard-1.json shard-2.json',
     )
     .action(run);
   chaos
@@ -88,21 +98,12 @@ export function register(program: Command): void {
     .argument('<files...>', 'what --out of each shard has written')
     .option('--into <file>', 'write the joined results there')
     .option('--junit <file>', 'and for continuous integration there')
+    .option('--html <file>', 'and as one page there')
     .addHelpText('after', '\nExamples:\n  xenwire chaos merge shard-1.json shard-2.json')
     .action(mergeFiles);
 }
 
 const text = (lines: readonly string[]): string => `${lines.join('\n')}\n`;
-
-/** Never half a file: a campaign that is killed leaves the last whole one. */
-function writeWhole(path: string, content: string): void {
-  try {
-    writeFileSync(`${path}.new`, content);
-    renameSync(`${path}.new`, path);
-  } catch (error) {
-    throw new UserError(`cannot write ${path}: ${error instanceof Error ? error.message : String(error)}`);
-  }
-}
 
 async function run(options: Options): Promise<void> {
   const [{ runCampaign, freePoints }, enumerate, { parseCase, formatCase, RESTARTS, VICTIMS, GUEST_PROCESS }, results] =
@@ -113,7 +114,8 @@ async function run(options: Options): Promise<void> {
       import('../../chaos/results.js'),
     ]);
   const { faultNamed, FAULT_NAMES } = await import('../../chaos/faults/table.js');
-  const { textReport, summaryOf, junitReport } = await import('../../chaos/report.js');
+  const { summaryOf } = await import('../../chaos/report/text.js');
+  const { LiveReport } = await import('../../chaos/report/live.js');
   const { shardFromEnvironment } = await import('../../chaos/shard.js');
   const { Interruption } = await import('../../lab/interruption.js');
 
@@ -154,34 +156,39 @@ async function run(options: Options): Promise<void> {
   const judged = [...(earlier?.judged ?? [])];
   const done = new Set(judged.map((each) => each.case));
   const due = enumerate.shardOf(planned, part.index, part.count);
-  const { version } = JSON.parse(readFileSync(join(PACKAGE_ROOT, 'package.json'), 'utf8')) as { version: string };
   const result = () => ({
     format: results.RESULT_FORMAT,
-    ...{ version, catalogue: enumerate.CASES_VERSION, seed, shard: part },
+    ...{ version: packageVersion(), catalogue: enumerate.CASES_VERSION, seed, shard: part },
     planned: planned.map(formatCase),
     judged,
   });
+  let savedMs = 0;
   const save = (): void => {
+    savedMs = performance.now();
     if (options.out !== undefined) writeWhole(options.out, `${JSON.stringify(result())}\n`);
   };
+  const saveSoon = (): void => {
+    if (performance.now() - savedMs >= SAVE_EVERY_MS) save();
+  };
   save();
-  const progress = new Progress(due.length, judged.length);
+  // Found out before hours of running.
+  for (const path of [options.junit, options.html]) if (path !== undefined) writeWhole(path, '');
+  const live = new LiveReport(process.stderr, due.map(formatCase), judged, () => performance.now());
   const interruption = new Interruption();
   await runCampaign(
     due.filter((each) => !done.has(formatCase(each))),
     {
       ...{ runDir, jobs: options.jobs, twiceEvery: options.twiceEvery, abort: interruption.signal },
       onJudged: (each) => {
-        judged.push(each);
-        progress.show(results.countOutcomes(judged), each);
-        save();
+        judged.push(withinBounds(each, judged));
+        live.show(each);
+        saveSoon();
       },
     },
   );
-  progress.end();
+  live.end();
   save();
-  if (options.junit !== undefined) writeWhole(options.junit, junitReport(result()));
-  process.stdout.write(text(textReport(result())));
+  await report(result(), options);
   const failed = judged.some(({ outcome }) => outcome !== 'pass');
   if (interruption.signal.aborted) process.stderr.write(`xenwire chaos: interrupted; ${summaryOf(result())}\n`);
   process.exitCode = failed || judged.length < due.length ? EXIT.FAILED : EXIT.OK;
@@ -194,43 +201,28 @@ function readCases(path: string): string[] {
     .filter((line) => line !== '' && !line.startsWith('#'));
 }
 
-/** One line on a terminal, written over; each failure stays. */
-class Progress {
-  readonly #due: number;
-  readonly #before: number;
-  readonly #start = performance.now();
-  readonly #terminal = process.stderr.isTTY === true;
-
-  constructor(due: number, before: number) {
-    this.#due = due;
-    this.#before = before;
-  }
-
-  show(counts: Readonly<Record<string, number>>, judged: { readonly case: string; readonly outcome: string }): void {
-    const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
-    const seconds = (performance.now() - this.#start) / 1000;
-    const rate = (total - this.#before) / seconds;
-    const left = (this.#due - total) / rate;
-    const line = `${total} of ${this.#due}, ${rate.toFixed(2)} a second, ${left.toFixed(0)} s left: ${counts['pass']} pass, ${counts['broken']} F, ${counts['wedged']} W, ${counts['harness']} ?`;
-    const clear = this.#terminal ? '\r\x1b[K' : '';
-    if (judged.outcome !== 'pass') process.stderr.write(`${clear}${judged.outcome}: ${judged.case}\n`);
-    if (this.#terminal) process.stderr.write(`${clear}${line}`);
-    else if (total % 25 === 0 || total === this.#due) process.stderr.write(`${line}\n`);
-  }
-
-  end(): void {
-    if (this.#terminal) process.stderr.write('\r\x1b[K');
-  }
+/** Prints the report, and writes it in the other forms that were asked for. */
+async function report(result: CampaignResult, { junit, html }: ReportOptions): Promise<void> {
+  if (junit !== undefined) writeWhole(junit, (await import('../../chaos/report/junit.js')).junitReport(result));
+  if (html !== undefined) writeWhole(html, (await import('../../chaos/report/html.js')).htmlReport(result));
+  const { textReport } = await import('../../chaos/report/text.js');
+  process.stdout.write(text(textReport(result)));
 }
 
-async function mergeFiles(files: readonly string[], options: { into?: string; junit?: string }): Promise<void> {
+/** A campaign with more failures than that has one cause for many of them. */
+function withinBounds(judged: JudgedCase, earlier: readonly JudgedCase[]): JudgedCase {
+  if (judged.exhibit === undefined || earlier.filter(({ exhibit }) => exhibit !== undefined).length < EXHIBITS_MAX)
+    return judged;
+  const { exhibit: _, ...rest } = judged;
+  return rest;
+}
+
+async function mergeFiles(files: readonly string[], options: ReportOptions & { into?: string }): Promise<void> {
   const { merge, parseResult } = await import('../../chaos/results.js');
-  const { textReport, junitReport } = await import('../../chaos/report.js');
   const read = (path: string) => parseResult(readGivenFile(path, 'the results', FILE_BYTES_MAX).toString('utf8'), path);
   const { result, missing, doubled } = merge(files.map(read));
   if (options.into !== undefined) writeWhole(options.into, `${JSON.stringify(result)}\n`);
-  if (options.junit !== undefined) writeWhole(options.junit, junitReport(result));
-  process.stdout.write(text(textReport(result)));
+  await report(result, options);
   if (doubled.length > 0)
     process.stdout.write(`${doubled.length} cases were judged by several shards, and count once\n`);
   if (missing.length > 0) {

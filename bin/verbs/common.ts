@@ -1,5 +1,9 @@
 // What the verbs share: the option that names a lab, plain output, failures in one sentence.
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { UserError } from '../../lib/core/errors.js';
 import { type Command, EXIT, folder } from '../../lib/node/process/cli.js';
+import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { defaultRunDir } from '../../lib/node/process/run-dir.js';
 
 export function labOption(command: Command): Command {
@@ -19,4 +23,18 @@ export function printJson(value: unknown): void {
 export function fail(sentence: string): void {
   process.stderr.write(`xenwire: ${sentence}\n`);
   process.exitCode = EXIT.FAILED;
+}
+
+export function packageVersion(): string {
+  return (JSON.parse(readFileSync(join(PACKAGE_ROOT, 'package.json'), 'utf8')) as { version: string }).version;
+}
+
+/** Never half a file: a campaign that is killed leaves the last whole one. */
+export function writeWhole(path: string, content: string): void {
+  try {
+    writeFileSync(`${path}.new`, content);
+    renameSync(`${path}.new`, path);
+  } catch (error) {
+    throw new UserError(`cannot write ${path}: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }

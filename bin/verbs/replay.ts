@@ -2,13 +2,14 @@
 import { UserError } from '../../lib/core/errors.js';
 import { type Command, EXIT, folder } from '../../lib/node/process/cli.js';
 import { freshRunDir } from '../../lib/node/process/run-dir.js';
-import { printJson } from './common.js';
+import { packageVersion, printJson, writeWhole } from './common.js';
 
 interface Options {
   readonly runDir?: string;
   readonly json?: boolean;
   readonly trace?: boolean;
   readonly keep?: boolean;
+  readonly html?: string;
 }
 
 export function register(program: Command): void {
@@ -19,6 +20,7 @@ export function register(program: Command): void {
     .option('--run-dir <dir>', 'of the lab; left out: a fresh one, which goes with it', folder)
     .option('--json', 'print one JSON object at the end, and nothing else')
     .option('--trace', 'print what every process recorded, the moment of the fault among it')
+    .option('--html <file>', 'write one page there, with what every process did')
     .option('--keep', 'leave logs, history and frames in the run directory')
     .addHelpText(
       'after',
@@ -29,12 +31,18 @@ export function register(program: Command): void {
       const chaosCase = parseCase(text);
       if (options.trace === true && options.json === true) throw new UserError('--trace prints text, --json does not');
       const { replay } = await import('../../chaos/replay.js');
-      const { lines, json, ok } = await replay(chaosCase, {
+      if (options.html !== undefined) writeWhole(options.html, '');
+      const { lines, json, ok, result } = await replay(chaosCase, {
         runDir: options.runDir ?? freshRunDir(),
         keep: options.keep ?? false,
         trace: options.trace ?? false,
+        snapshots: options.html !== undefined,
         tell: options.json ? () => {} : (line) => process.stdout.write(`${line}\n`),
       });
+      if (options.html !== undefined && result !== undefined) {
+        const { replayPage } = await import('../../chaos/report/html.js');
+        writeWhole(options.html, replayPage(chaosCase, result, packageVersion()));
+      }
       if (options.json) printJson(json);
       else process.stdout.write(`${lines.join('\n')}\n`);
       process.exitCode = ok ? EXIT.OK : EXIT.FAILED;

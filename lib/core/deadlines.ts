@@ -91,6 +91,8 @@ export const DEADLINE_MS = {
   chaosPoint: 15_000,
   /** chaos/engine.ts: from the end of the fault to the right picture; then the case is wedged. */
   chaosPicture: 8000,
+  /** chaos/snapshot.ts: a server, to tell what it holds; then the report goes without. */
+  chaosSnapshot: 2000,
   /** chaos/engine.ts: a process that must end. */
   chaosEnd: 6000,
   /** chaos/engine.ts: a whole case; what takes longer is wedged. */

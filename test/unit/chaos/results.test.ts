@@ -2,7 +2,8 @@ import t from 'tap';
 import { judgedCase } from '../../../chaos/campaign.js';
 import { parseCase } from '../../../chaos/case.js';
 import type { CaseResult, Outcome } from '../../../chaos/engine.js';
-import { junitReport, textReport } from '../../../chaos/report.js';
+import { junitReport } from '../../../chaos/report/junit.js';
+import { textReport } from '../../../chaos/report/text.js';
 import { type CampaignResult, type JudgedCase, merge, parseResult, RESULT_FORMAT } from '../../../chaos/results.js';
 import { UserError } from '../../../lib/core/errors.js';
 

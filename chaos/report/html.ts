@@ -1,0 +1,194 @@
+// A campaign's result as one page with nothing from outside: the counts and the failures as plain markup, the rest (the matrix of
+// points, what led to each failure) as data that the page's own script shows. Pure but for reading that script and its style
+// (page/), which stand beside this program. Leaves words to words.ts.
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
+import { formatInstance } from '../../lib/trace/instances.js';
+import { type ChaosCase, formatCase, parseCase, RESTARTS, VICTIMS } from '../case.js';
+import { type CaseResult, OUTCOMES, type Outcome } from '../engine.js';
+import { CASES_VERSION } from '../enumerate.js';
+import { FAULTS } from '../faults/table.js';
+import { type CampaignResult, countOutcomes, type JudgedCase, RESULT_FORMAT } from '../results.js';
+import { exhibitOf } from './exhibit.js';
+import { Matrix, SEVERITY, shortName } from './matrix.js';
+import { dueCount, recoveryText } from './text.js';
+import { caseWords, OUTCOME_WORDS, PROCESS_WORDS, replayLine, ruleWords } from './words.js';
+
+const PAGE = join(PACKAGE_ROOT, 'chaos', 'report', 'page');
+
+const HTML: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
+const html = (text: string): string => text.replace(/[&<>"]/g, (char) => HTML[char]!);
+
+/** The data of the page's script. */
+function pageData({ judged }: CampaignResult): unknown {
+  const cases = judged.map((each) => ({ ...each, parsed: parseCase(each.case) }));
+  const rows = [...new Set(cases.map(({ parsed }) => formatInstance(parsed.at)))];
+  const columnOf = ({ fault, restart, victim }: ChaosCase): string => `${fault}/${restart}/${victim}`;
+  const columns = new Map(cases.map(({ parsed }) => [columnOf(parsed), parsed]));
+  const place = ({ fault, restart, victim }: ChaosCase): number[] => {
+    const [word, ms = '0'] = fault.split(' ');
+    return [
+      FAULTS.findIndex(({ name }) => name === word),
+      Number(ms),
+      RESTARTS.indexOf(restart),
+      VICTIMS.indexOf(victim),
+    ];
+  };
+  const ordered = [...columns.values()].sort((one, other) => {
+    const [a, b] = [place(one), place(other)];
+    const at = a.findIndex((number, index) => number !== b[index]);
+    return at < 0 ? 0 : a[at]! - b[at]!;
+  });
+  const rowAt = new Map(rows.map((text, index) => [text, index]));
+  const columnAt = new Map(ordered.map((each, index) => [columnOf(each), index]));
+  const cells = cases.map(({ parsed, ...each }) => {
+    const detail = {
+      words: caseWords(parsed),
+      replay: replayLine(each.case),
+      violations: each.violations.map(({ check, what }) => ({ check, what, rule: ruleWords(check) ?? '' })),
+      ...(each.trouble === undefined ? {} : { trouble: each.trouble }),
+      runs: each.runs.map((outcome) => OUTCOMES[outcome]),
+      ...(each.exhibit === undefined ? {} : { exhibit: each.exhibit }),
+    };
+    const numbers = [
+      rowAt.get(formatInstance(parsed.at))!,
+      columnAt.get(columnOf(parsed))!,
+      SEVERITY.indexOf(each.outcome),
+      each.ms,
+      each.recoveryMs ?? -1,
+    ];
+    return each.outcome === 'pass' && each.exhibit === undefined ? [...numbers] : [...numbers, detail];
+  });
+  return {
+    marks: SEVERITY.map((outcome) => OUTCOMES[outcome]),
+    outcomes: SEVERITY.map((outcome) => ({ name: outcome, words: OUTCOME_WORDS[outcome] })),
+    rows,
+    columns: ordered.map(({ fault, restart, victim }) => ({
+      fault,
+      restart,
+      victim: shortName(victim),
+      process: victim,
+    })),
+    faults: Object.fromEntries(FAULTS.map(({ name, describe }) => [name, describe])),
+    cells,
+  };
+}
+
+/** A whole page. */
+export function htmlReport(result: CampaignResult): string {
+  const style = readFileSync(join(PAGE, 'page.css'), 'utf8');
+  const script = readFileSync(join(PAGE, 'page.js'), 'utf8');
+  const hash = createHash('sha256').update(script).digest('base64');
+  // "<" cannot end the element that holds the data.
+  const data = JSON.stringify(pageData(result)).replaceAll('<', '\\u003c');
+  const policy = `default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'`;
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="${html(policy)}">
+<title>xenwire chaos: ${html(headline(result))}</title><style>${style}</style></head>
+<body>
+${body(result).join('\n')}
+<script type="application/json" id="data">${data}</script>
+<script>${script}</script>
+</body></html>
+`;
+}
+
+/** "12 of 12 cases pass" */
+function headline(result: CampaignResult): string {
+  const { pass } = countOutcomes(result.judged);
+  const due = dueCount(result);
+  return `${pass} of ${due} cases pass`;
+}
+
+function body(result: CampaignResult): string[] {
+  const counts = countOutcomes(result.judged);
+  const bad = result.judged.filter(({ outcome }) => outcome !== 'pass');
+  const notRun = dueCount(result) - result.judged.length;
+  const shard = result.shard.count === 1 ? '' : `, part ${result.shard.index} of ${result.shard.count}`;
+  const seed = result.seed === undefined ? '' : `, seed ${result.seed}`;
+  const recovery = recoveryText(result.judged);
+  const numbers: readonly [Outcome | 'open', number, string][] = [
+    ['pass', counts.pass, 'passed'],
+    ['broken', counts.broken, 'broke a rule'],
+    ['wedged', counts.wedged, 'wedged'],
+    ['harness', counts.harness, 'without a verdict'],
+    ['open', notRun, 'not run'],
+  ];
+  return [
+    `<header><h1>${html(headline(result))}</h1>`,
+    `<p class="soft">xenwire ${html(result.version)} chaos, points ${html(result.catalogue)}${html(seed + shard)}</p></header>`,
+    `<ul class="counts">${numbers.map(([kind, count, words]) => `<li class="${kind}"><b>${count}</b> ${words}</li>`).join('')}</ul>`,
+    '<details class="primer"><summary>How to read this page</summary>',
+    '<p>xenwire runs the processes of a Xen host on one machine: a guest draws a picture on a virtual display, through dom0, as it would on Xen. A <em>case</em> is one life of that guest with one fault in it: when a process comes to one exact step of its work (a <em>point</em>) it is made to stand still there; then a process, the same or another, is harmed; then everything is let go and healed. After that the guest must draw its picture again, be removed in order, and leave nothing behind.</p>',
+    `<dl>${VICTIMS.map((name) => `<dt>${html(name)}</dt><dd>${html(PROCESS_WORDS[name] ?? '')}</dd>`).join('')}</dl>`,
+    `<dl>${FAULTS.filter(({ name }) => result.judged.some((each) => parseCase(each.case).fault.split(' ')[0] === name))
+      .map(({ name, describe }) => `<dt>${html(name)}</dt><dd>${html(describe)}</dd>`)
+      .join('')}</dl>`,
+    `<dl>${SEVERITY.map((outcome) => `<dt><span class="mark ${outcome}">${OUTCOMES[outcome]}</span></dt><dd>${OUTCOME_WORDS[outcome]}</dd>`).join('')}</dl>`,
+    '</details>',
+    ...(recovery === undefined
+      ? []
+      : [`<p>From the end of the fault to the next right frame on the screen: ${html(recovery)}.</p>`]),
+    bad.length === 0 ? '<p class="good">No case failed.</p>' : '<h2>What failed</h2>',
+    ...(bad.length === 0 ? [] : [failureList(result.judged)]),
+    '<h2>By process</h2>',
+    '<p>The process in a row stands at one of its points while the process in a column is harmed. In each field: how many cases, and how many of them failed.</p>',
+    ...overview(result.judged),
+    '<h2>By point</h2>',
+    '<p>One row for each point, in the order in which a run passes them; one field for each case. A field opens what is known of its case. Arrow keys move, Enter opens.</p>',
+    '<form id="filters" class="filters"></form><div id="matrix" class="scroll" tabindex="-1"><noscript>This table needs the script of this page.</noscript></div>',
+    '<dialog id="case" aria-labelledby="case-title"></dialog>',
+  ];
+}
+
+const FAILURES_MAX = 100;
+
+function failureList(judged: readonly JudgedCase[]): string {
+  const bad = judged.flatMap((each, index) => (each.outcome === 'pass' ? [] : [{ each, index }]));
+  const items = bad.slice(0, FAILURES_MAX).map(({ each, index }) => {
+    const why =
+      each.violations[0] === undefined
+        ? (each.trouble ?? '')
+        : `${each.violations[0].check}: ${each.violations[0].what}`;
+    return `<li><span class="mark ${each.outcome}">${OUTCOMES[each.outcome]}</span> <a href="#case-${index}">${html(caseWords(parseCase(each.case)))}</a><br><span class="why">${html(why)}</span><br><code>${html(replayLine(each.case))}</code></li>`;
+  });
+  const more = bad.length > FAILURES_MAX ? `<p>and ${bad.length - FAILURES_MAX} more, in the table below</p>` : '';
+  return `<ol class="failures">${items.join('')}</ol>${more}`;
+}
+
+function overview(judged: readonly JudgedCase[]): string[] {
+  const matrix = new Matrix();
+  for (const each of judged) matrix.take(each);
+  const tables = matrix.faults.map((fault) => {
+    const rows = VICTIMS.map((standing) => {
+      const cells = VICTIMS.map((victim) => {
+        const cell = matrix.cell(fault, standing, victim);
+        if (cell === undefined) return '<td class="none">–</td>';
+        const text = cell.bad === 0 ? String(cell.judged) : `${OUTCOMES[cell.worst]} ${cell.bad} of ${cell.judged}`;
+        return `<td class="${cell.worst}">${text}</td>`;
+      });
+      return `<tr><th scope="row">at ${html(shortName(standing))}</th>${cells.join('')}</tr>`;
+    });
+    const head = VICTIMS.map((name) => `<th scope="col">${html(shortName(name))}</th>`).join('');
+    return `<table><caption>${html(fault)}</caption><thead><tr><td></td>${head}</tr></thead><tbody>${rows.join('')}</tbody></table>`;
+  });
+  return [`<div class="overview">${tables.map((table) => `<div class="scroll">${table}</div>`).join('')}</div>`];
+}
+
+/** The page of one case that was run by itself, whatever came of it. */
+export function replayPage(chaosCase: ChaosCase, result: CaseResult, version: string): string {
+  const { outcome, violations, trouble, recoveryMs, ms } = result;
+  const text = formatCase(chaosCase);
+  const judged: JudgedCase = {
+    ...{ case: text, outcome, violations, ms: Math.round(ms), runs: [outcome], exhibit: exhibitOf(result, 1) },
+    ...(trouble === undefined ? {} : { trouble }),
+    ...(recoveryMs === undefined ? {} : { recoveryMs: Math.round(recoveryMs) }),
+  };
+  return htmlReport({
+    ...{ format: RESULT_FORMAT, version, catalogue: CASES_VERSION, seed: undefined, shard: { index: 1, count: 1 } },
+    ...{ planned: [text], judged: [judged] },
+  });
+}

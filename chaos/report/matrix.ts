@@ -1,0 +1,99 @@
+// The results of a campaign counted: by fault, by the process that stands and the process that is harmed. Pure. Leaves how that
+// is shown to text.ts, live.ts and html.ts.
+import { type ChaosCase, parseCase, VICTIMS } from '../case.js';
+import { OUTCOMES, type Outcome } from '../engine.js';
+import { FAULTS } from '../faults/table.js';
+import type { JudgedCase } from '../results.js';
+
+/** From the best to the worst: a cell shows its worst. */
+export const SEVERITY: readonly Outcome[] = ['pass', 'harness', 'wedged', 'broken'];
+export const worse = (one: Outcome, other: Outcome): Outcome =>
+  SEVERITY.indexOf(other) > SEVERITY.indexOf(one) ? other : one;
+
+export interface Cell {
+  /** Cases judged so far, and those of them that did not pass. */
+  judged: number;
+  bad: number;
+  worst: Outcome;
+  /** Cases to run; as many as `judged` where that is not known. */
+  due: number;
+}
+
+export const ALL_FAULTS = 'all faults';
+
+/** Cells by fault (without its milliseconds), standing process and victim. */
+export class Matrix {
+  readonly #faults = new Set<string>();
+  readonly #cells = new Map<string, Cell>();
+
+  readonly #allInOne: boolean;
+
+  /** Those that there are cases of, in the order of their table. */
+  get faults(): string[] {
+    return [...FAULTS.map(({ name }) => name), ALL_FAULTS].filter((name) => this.#faults.has(name));
+  }
+
+  /** `due`: all cases that are to run, judged or not. `allInOne`: one part for all faults together, named ALL_FAULTS. */
+  constructor(due: readonly string[] = [], { allInOne = false }: { allInOne?: boolean } = {}) {
+    this.#allInOne = allInOne;
+    for (const text of due) this.#cellOf(parseCase(text)).due++;
+  }
+
+  take({ case: text, outcome }: JudgedCase): void {
+    const cell = this.#cellOf(parseCase(text));
+    cell.judged++;
+    if (outcome !== 'pass') cell.bad++;
+    cell.worst = worse(cell.worst, outcome);
+    cell.due = Math.max(cell.due, cell.judged);
+  }
+
+  cell(fault: string, standing: string, victim: string): Cell | undefined {
+    return this.#cells.get(`${fault}|${standing}|${victim}`);
+  }
+
+  #cellOf({ at, fault, victim }: ChaosCase): Cell {
+    const word = this.#allInOne ? ALL_FAULTS : fault.split(' ')[0]!;
+    this.#faults.add(word);
+    const key = `${word}|${at.process}|${victim}`;
+    let cell = this.#cells.get(key);
+    if (cell === undefined) {
+      cell = { judged: 0, bad: 0, worst: 'pass', due: 0 };
+      this.#cells.set(key, cell);
+    }
+    return cell;
+  }
+}
+
+const COLUMN = 11;
+const NAME_COLUMN = 16;
+
+/** "guest-gpu-guest" as a column's head. */
+export const shortName = (name: string): string => name.replace('guest-gpu-guest', 'guest').replace('vhost-', '');
+
+/** The processes that stand or are harmed in no case of a campaign still have their row and column: a gap is seen. */
+function cellText(cell: Cell | undefined): string {
+  if (cell === undefined) return '-';
+  const of = cell.due > cell.judged ? `/${cell.due}` : '';
+  return cell.bad === 0 ? `${OUTCOMES.pass} ${cell.judged}${of}` : `${OUTCOMES[cell.worst]} ${cell.bad}/${cell.judged}`;
+}
+
+/** The lines of one fault's part, at most 72 columns. */
+export function matrixLines(matrix: Matrix, fault: string): string[] {
+  const head = VICTIMS.map((name) =>
+    shortName(name)
+      .slice(0, COLUMN - 1)
+      .padStart(COLUMN),
+  ).join('');
+  return [
+    `${fault.padEnd(NAME_COLUMN)}${head}`,
+    ...VICTIMS.map((standing) => {
+      const row = VICTIMS.map((victim) => cellText(matrix.cell(fault, standing, victim)).padStart(COLUMN));
+      return `at ${shortName(standing).padEnd(NAME_COLUMN - 3)}${row.join('')}`;
+    }),
+  ];
+}
+
+/** "340 pass, 1 F, 0 W, 1 ?" */
+export function countsText({ pass, broken, wedged, harness }: Readonly<Record<Outcome, number>>): string {
+  return `${pass} pass, ${broken} ${OUTCOMES.broken}, ${wedged} ${OUTCOMES.wedged}, ${harness} ${OUTCOMES.harness}`;
+}

@@ -1,0 +1,80 @@
+// A campaign's result as text of at most 72 columns, to paste into a mail.
+import { OUTCOMES } from '../engine.js';
+import { type CampaignResult, countOutcomes, type JudgedCase } from '../results.js';
+import { countsText, Matrix, matrixLines } from './matrix.js';
+import { replayLine } from './words.js';
+
+/** Of a mail that is answered several times without breaking its lines. */
+const COLUMNS = 72;
+/** Cases that a report names; the file of results has all. */
+const NAMED_MAX = 20;
+
+/** How many cases this part of the campaign has to run. */
+export function dueCount({ planned, shard }: Pick<CampaignResult, 'planned' | 'shard'>): number {
+  return Math.ceil((planned.length - (shard.index - 1)) / shard.count);
+}
+
+/** One sentence: how many cases were run and what came of them. */
+export function summaryOf(result: CampaignResult): string {
+  const { judged } = result;
+  const due = dueCount(result);
+  const twice = judged.filter(({ runs }) => runs.length > 1).length;
+  return `${judged.length} of ${due} run, ${due - judged.length} skipped: ${countsText(countOutcomes(judged))}; ${twice} run twice`;
+}
+
+/** "p50 90 ms, p99 412 ms, max 733 ms"; undefined where nothing recovered. */
+export function recoveryText(judged: readonly JudgedCase[]): string | undefined {
+  const recoveries = judged.flatMap(({ recoveryMs }) => recoveryMs ?? []).sort((a, b) => a - b);
+  if (recoveries.length === 0) return undefined;
+  const at = (part: number): string => `${(recoveries[Math.floor((recoveries.length - 1) * part)] ?? 0).toFixed(0)} ms`;
+  return `p50 ${at(0.5)}, p99 ${at(0.99)}, max ${at(1)}`;
+}
+
+/** The whole report; every line but those to be copied into a shell keeps to 72 columns. */
+export function textReport(result: CampaignResult): string[] {
+  const bad = result.judged.filter(({ outcome }) => outcome !== 'pass');
+  const recovery = recoveryText(result.judged);
+  const matrix = new Matrix();
+  for (const each of result.judged) matrix.take(each);
+  return [
+    `xenwire ${result.version} chaos, points ${result.catalogue}${result.seed === undefined ? '' : `, seed ${result.seed}`}`,
+    ...wrap(summaryOf(result), ''),
+    '',
+    'A process stands at a point (rows) while the fault happens to a process',
+    '(columns): how many cases, and how many of them failed.',
+    '. all rules held  F a rule was broken  W wedged  ? no verdict',
+    '',
+    ...matrix.faults.flatMap((fault) => [...matrixLines(matrix, fault), '']),
+    ...(recovery === undefined ? [] : wrap(`From the end of the fault to the next right frame: ${recovery}.`, '')),
+    ...bad.slice(0, NAMED_MAX).flatMap((judged) => ['', ...failureOf(judged)]),
+    ...(bad.length > NAMED_MAX ? ['', `and ${bad.length - NAMED_MAX} more, in the file of results`] : []),
+  ];
+}
+
+function failureOf({ case: text, outcome, violations, trouble, runs }: JudgedCase): string[] {
+  const differ = new Set(runs).size > 1 ? ` (its runs: ${runs.map((each) => OUTCOMES[each]).join(' ')})` : '';
+  const why = [
+    ...violations.map(({ check, what }) => `${check}: ${what}`),
+    ...(trouble === undefined ? [] : [trouble]),
+  ];
+  return [
+    ...why.flatMap((line) => wrap(`${OUTCOMES[outcome]} ${line}${differ}`, '  ')),
+    // One line whatever its length: it is to be copied into a shell.
+    replayLine(text),
+  ];
+}
+
+/** Breaks lines between words; a word that is longer than a line is cut. */
+function wrap(text: string, indent: string): string[] {
+  const lines: string[] = [];
+  let line = '';
+  const room = COLUMNS - indent.length;
+  const words = text.split(' ').flatMap((word) => word.match(new RegExp(`.{1,${room}}`, 'gs')) ?? ['']);
+  for (const word of words) {
+    if (line !== '' && line.length + 1 + word.length > COLUMNS) {
+      lines.push(line);
+      line = indent + word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}

@@ -1,0 +1,54 @@
+// A case and its verdict in words, for a reader who has never seen one. The words of a fault and of a rule are their own
+// files'; here they become sentences.
+import { type ChaosCase, GUEST_PROCESS, type VICTIMS } from '../case.js';
+import { CHECKERS, ENGINE_CHECKS } from '../checkers/table.js';
+import type { Outcome } from '../engine.js';
+import { faultNamed } from '../faults/table.js';
+
+/** What each process stands for, in one line. */
+export const PROCESS_WORDS: Readonly<Record<string, string>> = {
+  [GUEST_PROCESS]: 'the guest kernel, with its xenbus frontend and its display driver',
+  'vhost-frontend': "dom0's device model: the xenbus backend of the virtio-mmio device",
+  'vhost-gpu': 'the vhost-user server that does the drawing',
+  xenstored: 'the configuration database',
+  hypervisor: 'Xen itself, and the dom0 kernel: its end is the end of the host',
+} satisfies Record<(typeof VICTIMS)[number], string>;
+
+export const OUTCOME_WORDS: Readonly<Record<Outcome, string>> = {
+  pass: 'passed: every rule held',
+  broken: 'broke a rule',
+  wedged: 'wedged: something did not come within its deadline',
+  harness: 'no verdict: its point was not passed, or its runs differ',
+};
+
+export const replayLine = (text: string): string => `xenwire replay '${text.replaceAll("'", "'\\''")}'`;
+
+/** What a rule demands; undefined for one of another version. */
+export function ruleWords(check: string): string | undefined {
+  const engine: Readonly<Record<string, string>> = ENGINE_CHECKS;
+  return (
+    CHECKERS.find(({ name }) => name === check)?.describe ?? (Object.hasOwn(engine, check) ? engine[check] : undefined)
+  );
+}
+
+/** "While vhost-gpu stands after gpu.flush (1/0), the 2nd time: vhost-gpu gets KILL (SIGKILL, then a replacement), …" */
+export function caseWords({ at, fault, victim, restart }: ChaosCase): string {
+  const label = at.label === '' ? '' : ` (${at.label})`;
+  const which = at.occurrence === 1 ? '' : `, which it passes for the ${nth(at.occurrence)} time`;
+  const named = faultNamed(fault);
+  const self = victim === at.process ? 'it' : victim;
+  const when =
+    named?.fault.replaces !== true
+      ? ''
+      : restart === 'restart'
+        ? '; the replacement starts at once'
+        : '; the replacement starts once all others have come to rest';
+  const moment = at.point.gate === 'before' ? 'just before' : 'just after';
+  return `${at.process} stands ${moment} ${at.point.name}${label}${which}. There ${self} gets ${fault} (${named?.fault.describe ?? ''})${when}.`;
+}
+
+function nth(count: number): string {
+  const tens = count % 100;
+  const suffix = tens > 10 && tens < 14 ? 'th' : (['th', 'st', 'nd', 'rd'][count % 10] ?? 'th');
+  return `${count}${suffix}`;
+}
