@@ -37,7 +37,7 @@ const JOBS_MAX = 16;
 const SHARDS_MAX = 10_000;
 const SEED_MAX = 2 ** 32 - 1;
 /** A campaign that is killed loses the cases of so long at most. */
-const SAVE_EVERY_MS = 2000;
+const SAVE_GAP_MS = 2000;
 /** Failures of which --out keeps what led to them, some 150 KB each. */
 const EXHIBITS_MAX = 40;
 
@@ -168,7 +168,7 @@ async function run(options: Options): Promise<void> {
     if (options.out !== undefined) writeWhole(options.out, `${JSON.stringify(result())}\n`);
   };
   const saveSoon = (): void => {
-    if (performance.now() - savedMs >= SAVE_EVERY_MS) save();
+    if (performance.now() - savedMs >= SAVE_GAP_MS) save();
   };
   save();
   // Found out before hours of running.
