@@ -25,5 +25,5 @@ ENV XENWIRE_RUN_DIR=/run/xenwire
 RUN mkdir -m 0700 /run/xenwire && chown 1000:1000 /run/xenwire
 USER 1000:1000
 
-ENTRYPOINT ["node", "--enable-source-maps", "dist/bin/xenwire.js"]
+ENTRYPOINT ["node", "dist/bin/xenwire.js"]
 CMD ["up", "--once"]

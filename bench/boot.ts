@@ -1,13 +1,17 @@
-// `npm run bench:boot`: how long a lab takes from its start to the picture. Runs `xenwire up --once --json` again and again,
-// each in a fresh run directory, and prints one JSON object. A run that fails, shows a wrong pixel or leaves something
-// behind is a failure of the bench: figures are of good runs only.
-import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+// `npm run bench:boot`: how long a lab takes from its start to the picture, in milliseconds and in bare Node starts of the same
+// run (docs/start.md), and what each process takes of it: processor time and memory at the moment of the picture. With
+// --guests it is a boot storm: the time and the memory a guest. Prints one JSON object. A run that fails, shows a wrong pixel
+// or leaves something behind is a failure of the bench: figures are of good runs only.
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
+import { LAB_GUESTS_MAX } from '../lib/core/limits.js';
 import { command, EXIT, integerBetween, runCommand } from '../lib/node/process/cli.js';
 import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
+import { listProcesses } from '../lib/node/process/run-dir.js';
 
 interface Options {
   readonly runs: number;
@@ -23,24 +27,32 @@ interface Run {
 }
 
 const run = promisify(execFile);
+const XENWIRE = join(PACKAGE_ROOT, 'dist', 'bin', 'xenwire.js');
 
-/** What the design asks of one guest on two cores. */
-const AIM = { handshakeMsP50: 50, firstFrameMsP50: 1500 } as const;
+/** What one guest may take on two cores, in bare Node starts; and a guest's process, in MiB. */
+const BAR = { firstFrameNodeStarts: 8, handshakeNodeStarts: 0.6, guestMib: 60 } as const;
 
 const program = command('bench:boot')
-  .description('measure handshake and time to the first frame')
+  .description('measure handshake, time to the first frame, and what each process takes of it')
   .option('--runs <count>', 'labs to start', integerBetween(1, 10_000), 20)
-  .option('--guests <count>', 'guests in each', integerBetween(1, 48), 1)
+  .option('--guests <count>', 'guests in each', integerBetween(1, LAB_GUESTS_MAX), 1)
   .option('--notify <how>', 'doorbell or zmq', 'doorbell')
   .action(async (options: Options) => {
     await oneRun(options); // fills the file cache; not counted
     const good: Run[] = [];
     const failures: string[] = [];
+    const nodeStarts: number[] = [];
     for (let index = 0; index < options.runs; index++) {
+      nodeStarts.push(nodeStartMs());
       const outcome = await oneRun(options);
       if (typeof outcome === 'string') failures.push(outcome);
       else good.push(outcome);
     }
+    const nodeStart = percentiles(nodeStarts);
+    const inNodeStarts = (values: readonly number[]): object | null => {
+      const figures = percentiles(values);
+      return figures && { ...figures, p50NodeStarts: round(figures.p50 / nodeStart!.p50, 100) };
+    };
     const figures = {
       host: {
         cpu: cpus()[0]?.model,
@@ -50,40 +62,98 @@ const program = command('bench:boot')
       },
       loadBefore: loadavg()[0],
       ...options,
-      handshakeMs: percentiles(good.map(({ handshakeMs }) => handshakeMs)),
-      firstFrameMs: percentiles(good.map(({ firstFrameMs }) => firstFrameMs)),
+      nodeStartMs: nodeStart,
+      handshakeMs: inNodeStarts(good.map(({ handshakeMs }) => handshakeMs)),
+      firstFrameMs: inNodeStarts(good.map(({ firstFrameMs }) => firstFrameMs)),
       upAndDownMs: percentiles(good.map(({ totalMs }) => totalMs)),
-      aim: AIM,
+      bar: BAR,
+      processes: await processesAtThePicture(options),
       failures,
     };
     process.stdout.write(`${JSON.stringify(figures, null, 2)}\n`);
     if (failures.length > 0) process.exitCode = EXIT.FAILED;
   });
 
-/** One lab up and down; a text says why it does not count. */
-async function oneRun({ guests, notify }: Options): Promise<Run | string> {
-  const dir = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'xw-bench-'));
-  const xenwire = join(PACKAGE_ROOT, 'dist', 'bin', 'xenwire.js');
-  const args = [xenwire, 'up', '--once', '--json', '--run-dir', join(dir, 'lab')];
+function nodeStartMs(): number {
   const start = performance.now();
+  execFileSync(process.execPath, ['-e', '0']);
+  return performance.now() - start;
+}
+
+/** Calls `use` with a run directory that is not there yet, in a folder that is removed afterwards. */
+async function withRunDir<T>(use: (runDir: string) => Promise<T>): Promise<T> {
+  const dir = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'xw-bench-'));
   try {
-    const { stdout } = await run(process.execPath, [...args, '--guests', String(guests), '--notify', notify]);
-    const outcome = JSON.parse(stdout) as Run & { guests: unknown[] };
-    if (outcome.result !== 'ok' || outcome.guests.length !== guests) return `unexpected outcome: ${stdout.trim()}`;
-    return { ...outcome, totalMs: performance.now() - start };
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return await use(join(dir, 'lab'));
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
 }
 
+const upArgs = ({ guests, notify }: Options, runDir: string): string[] => [
+  ...[XENWIRE, 'up', '--run-dir', runDir],
+  ...['--guests', String(guests), '--notify', notify],
+];
+
+/** One lab up and down; a text says why it does not count. */
+async function oneRun(options: Options): Promise<Run | string> {
+  return withRunDir(async (runDir) => {
+    const start = performance.now();
+    try {
+      const { stdout } = await run(process.execPath, [...upArgs(options, runDir), '--once', '--json']);
+      const outcome = JSON.parse(stdout) as Run & { guests: unknown[] };
+      if (outcome.result !== 'ok' || outcome.guests.length !== options.guests)
+        return `unexpected outcome: ${stdout.trim()}`;
+      return { ...outcome, totalMs: performance.now() - start };
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  });
+}
+
+/** Processor time since its start (ms) and proportional memory (MiB) of each process of a lab whose pictures are there. */
+async function processesAtThePicture(options: Options): Promise<object> {
+  return withRunDir(async (runDir) => {
+    const up = spawn(process.execPath, upArgs(options, runDir), { stdio: ['ignore', 'pipe', 'inherit'] });
+    const ended = new Promise((resolve) => up.once('close', resolve));
+    try {
+      for await (const line of createInterface(up.stdout)) if (line.includes(' until Ctrl-C')) break;
+      const entries = listProcesses(runDir).map(({ name, pid }) => ({ name, ...taken(pid) }));
+      const guests = entries.filter(({ name }) => name.startsWith('guest-'));
+      const mean = (values: readonly number[]): number => round(values.reduce((a, b) => a + b, 0) / values.length, 10);
+      return {
+        xenwire: taken(up.pid!),
+        ...Object.fromEntries(
+          entries.filter((entry) => !guests.includes(entry)).map(({ name, ...rest }) => [name, rest]),
+        ),
+        eachGuest: {
+          cpuMs: mean(guests.map(({ cpuMs }) => cpuMs)),
+          memoryMib: mean(guests.map(({ memoryMib }) => memoryMib)),
+        },
+      };
+    } finally {
+      up.kill('SIGINT');
+      up.stdout.resume();
+      await ended;
+    }
+  });
+}
+
+function taken(pid: number): { cpuMs: number; memoryMib: number } {
+  // proc(5): fields 14 and 15 of stat, in ticks of 10 ms, for all threads.
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const pss = /^Pss: +(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))!;
+  return { cpuMs: (Number(fields[11]) + Number(fields[12])) * 10, memoryMib: round(Number(pss[1]) / 1024, 10) };
+}
+
+const round = (value: number, parts: number): number => Math.round(value * parts) / parts;
+
 function percentiles(values: readonly number[]): { p50: number; p90: number; max: number } | null {
   if (values.length === 0) return null;
   const sorted = [...values].sort((a, b) => a - b);
-  const at = (share: number): number => sorted[Math.ceil(share * sorted.length) - 1]!;
-  const tenths = (ms: number): number => Math.round(ms * 10) / 10;
-  return { p50: tenths(at(0.5)), p90: tenths(at(0.9)), max: tenths(at(1)) };
+  const at = (share: number): number => round(sorted[Math.ceil(share * sorted.length) - 1]!, 10);
+  return { p50: at(0.5), p90: at(0.9), max: at(1) };
 }
 
 const status = await runCommand(program, process.argv.slice(2));

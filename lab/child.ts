@@ -50,7 +50,7 @@ export class LabProcess {
     this.ready = new Promise((resolve) => {
       this.#nowReady = resolve;
     });
-    this.#child = spawn(process.execPath, ['--enable-source-maps', builtProgram(program), ...args], {
+    this.#child = spawn(process.execPath, [builtProgram(program), ...args], {
       stdio: ['pipe', 'pipe', 'pipe'],
       // A session of its own: what a terminal or a process manager sends to our group is for us to act on, in order.
       detached: true,

@@ -2,6 +2,7 @@
 // that lets one toolstack at a time make or remove guests. Leaves the sequences to domain.ts.
 
 import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
@@ -76,6 +77,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   };
   const end = new AbortController();
   const ended = AbortSignal.any([end.signal, ...(options.signal === undefined ? [] : [options.signal])]);
+  setMaxListeners(0, ended); // a listener for each guest that is waited for
   let storeClient: BusClient | undefined;
   let connected: Promise<BusClient> | undefined;
   // Each life of the store is a connection; the first is waited for here.

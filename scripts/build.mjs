@@ -1,20 +1,21 @@
 // Builds what runs: dist/ (a bundle a program, with V8's code cache of it: docs/start.md) and, with --tests,
-// build/ (every source transpiled file by file, for tap). Also derives lib/core/proto-types.ts from proto/.
+// build/ (every source transpiled file by file, for tap). Also derives from proto/ what scripts/derive-proto.mjs says.
 // --out DIR names another folder than build/. Skips what is newer than its sources, so that `npm start` costs nothing after `npm ci`.
 import { execFileSync } from 'node:child_process';
 import {
   copyFileSync,
   existsSync,
-  mkdirSync,
+  mkdtempSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { deriveProto, PROTO_CODECS, PROTO_TYPES } from './derive-proto.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const tests = process.argv.includes('--tests');
@@ -37,10 +38,18 @@ const SOURCE_DIRS = [
 ];
 const isTs = (path) => path.endsWith('.ts') && !path.endsWith('.d.ts');
 const protos = walk('proto', (path) => path.endsWith('.proto'));
-await deriveProtoTypes();
+const derived = [PROTO_TYPES, PROTO_CODECS];
+if (force || !derived.every(existsSync) || newest([...protos, 'scripts/derive-proto.mjs']) > newest(derived))
+  await deriveProto(protos);
 const sources = SOURCE_DIRS.flatMap((dir) => walk(dir, isTs));
 const runtime = sources.filter((path) => !path.startsWith('test/'));
-const inputs = ['scripts/build.mjs', 'scripts/run-bundle.cjs', 'package-lock.json', ...protos];
+const inputs = [
+  'scripts/build.mjs',
+  'scripts/derive-proto.mjs',
+  'scripts/run-bundle.cjs',
+  'package-lock.json',
+  ...protos,
+];
 
 const stale = (stamp, files) => force || !existsSync(stamp) || newest([...inputs, ...files]) > statSync(stamp).mtimeMs;
 
@@ -79,6 +88,27 @@ async function bundle(fresh) {
   writeFileSync(join(fresh, '.stamp'), '');
   rmSync('dist', { recursive: true, force: true });
   renameSync(fresh, 'dist');
+  cacheLab();
+}
+
+/** Has the programs write into their caches what they compile up to a picture and down again, where the machine can run a lab now. */
+function cacheLab() {
+  const lab = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'xw-build-'));
+  try {
+    runToCache([join('dist', 'bin', 'xenwire.js'), 'up', '--once', '--run-dir', join(lab, 'lab')], 'write-all');
+  } catch (error) {
+    console.error(`build: no code cache of a whole lab: ${error.message}`);
+  } finally {
+    rmSync(lab, { recursive: true, force: true });
+  }
+}
+
+/** Runs a program that writes its code cache: 'write', or with 'write-all' that of each program that it starts too. */
+function runToCache(args, how) {
+  execFileSync(process.execPath, args, {
+    env: { ...process.env, XENWIRE_CODE_CACHE: how },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
 }
 
 /**
@@ -112,15 +142,11 @@ async function bundlePrograms(build, programs, fresh) {
     );
   }
   copyFileSync('scripts/run-bundle.cjs', join(fresh, 'run.cjs'));
-  // Each program runs once to its --help: what it compiles on the way is what it compiles at each start.
-  for (const program of programs) {
-    execFileSync(process.execPath, [join(fresh, program.replace(/\.ts$/, '.js')), '--help'], {
-      env: { ...process.env, XENWIRE_CODE_CACHE: 'write' },
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
-  }
+  const xenwire = join(fresh, 'bin', 'xenwire.js');
+  // What a program compiles on the way to its --help is in its cache.
+  for (const program of programs) runToCache([join(fresh, program.replace(/\.ts$/, '.js')), '--help'], 'write');
   // package.json names it for `man xenwire`.
-  writeFileSync(join(fresh, 'xenwire.1'), execFileSync(process.execPath, [join(fresh, 'bin/xenwire.js'), 'man']));
+  writeFileSync(join(fresh, 'xenwire.1'), execFileSync(process.execPath, [xenwire, 'man']));
 }
 
 async function transpile() {
@@ -137,46 +163,4 @@ async function transpile() {
     logLevel: 'warning',
   });
   writeFileSync(`${testsDir}/.stamp`, '');
-}
-
-/** Writes the TypeScript shapes of every message and method of proto/, only when they changed. */
-async function deriveProtoTypes() {
-  const target = 'lib/core/proto-types.ts';
-  if (!force && existsSync(target) && newest([...protos, 'scripts/build.mjs']) <= statSync(target).mtimeMs) return;
-  const { default: protobuf } = await import('protobufjs');
-  const space = new protobuf.Root();
-  for (const file of protos.sort()) protobuf.parse(readFileSync(file, 'utf8'), space, { keepCase: true });
-  space.resolveAll();
-  const scalar = { string: 'string', bytes: 'Uint8Array', bool: 'boolean' };
-  const messages = [];
-  const services = [];
-  const visit = (space) => {
-    for (const item of space.nestedArray) {
-      if (item instanceof protobuf.Type) {
-        const fields = item.fieldsArray.map((field) => {
-          const type = field.resolvedType
-            ? field.resolvedType instanceof protobuf.Enum
-              ? 'number'
-              : field.resolvedType.name
-            : (scalar[field.type] ?? 'number');
-          return `  ${field.name}: ${type}${field.repeated ? '[]' : ''};`;
-        });
-        messages.push(
-          fields.length
-            ? `export interface ${item.name} {\n${fields.join('\n')}\n}`
-            : `export type ${item.name} = Record<never, never>;`,
-        );
-      } else if (item instanceof protobuf.Service) {
-        const methods = item.methodsArray.map(
-          (method) => `    ${method.name}: { req: ${method.requestType}; res: ${method.responseType} };`,
-        );
-        services.push(`  ${item.name}: {\n${methods.join('\n')}\n  };`);
-      }
-      if (item.nestedArray) visit(item);
-    }
-  };
-  visit(space);
-  const text = `// Derived from proto/ by scripts/build.mjs; not edited by hand. 64-bit integers are numbers below 2^53.\n${messages.join('\n')}\n\nexport interface Services {\n${services.join('\n')}\n}\n`;
-  mkdirSync(dirname(target), { recursive: true });
-  if (!existsSync(target) || readFileSync(target, 'utf8') !== text) writeFileSync(target, text);
 }

@@ -10,7 +10,7 @@ const given = process.argv.slice(2);
 const args = given.length > 0 ? given : ['up'];
 const WATCHED = ['bin', 'lab', 'lib', 'proto', 'services', 'toolstack'];
 /** Written by the build itself. */
-const DERIVED = 'proto-types.ts';
+const DERIVED = ['proto-types.ts', 'proto-codecs.ts'];
 /** An editor writes a file in several steps. */
 const SETTLE_MS = 100;
 
@@ -24,7 +24,7 @@ function start() {
     console.error('dev: waiting for a change that builds');
     return;
   }
-  lab = spawn(process.execPath, ['--enable-source-maps', join(root, 'dist', 'bin', 'xenwire.js'), ...args], {
+  lab = spawn(process.execPath, [join(root, 'dist', 'bin', 'xenwire.js'), ...args], {
     stdio: 'inherit',
   });
   lab.on('exit', (status) => {
@@ -44,7 +44,7 @@ function restart() {
 
 for (const folder of WATCHED) {
   watch(join(root, folder), { recursive: true }, (_event, file) => {
-    if (file?.endsWith(DERIVED)) return;
+    if (DERIVED.some((name) => file?.endsWith(name))) return;
     clearTimeout(timer);
     timer = setTimeout(restart, SETTLE_MS);
   });

@@ -136,7 +136,7 @@ function monitored(job: MonitorJob): Watched {
 
 /** Watched by a process of its own, which is left behind: it ends with the guest, or with the lab. */
 function startMonitor(job: MonitorJob): Watched {
-  const child = spawn(process.execPath, ['--enable-source-maps', MONITOR], {
+  const child = spawn(process.execPath, [MONITOR], {
     detached: true,
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });

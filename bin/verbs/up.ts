@@ -2,7 +2,7 @@
 // here, before anything starts; the run itself is lab/up.ts.
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { UserError } from '../../lib/core/errors.js';
-import { ANIMATION_FPS_MAX, POLL_US_MAX } from '../../lib/core/limits.js';
+import { ANIMATION_FPS_MAX, LAB_GUESTS_MAX, POLL_US_MAX } from '../../lib/core/limits.js';
 import { LOG_LEVELS } from '../../lib/core/log.js';
 import { NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/notification-path.js';
 import { NOTIFY_MODES, type NotifyMode } from '../../lib/core/notify.js';
@@ -34,8 +34,6 @@ interface Options {
   readonly storeTransport: StoreTransport;
 }
 
-/** DOMAINS_MAX less dom0 and a few that a user may create. */
-const GUESTS_MAX = 48;
 const DEAD_AFTER_S_MAX = 86_400;
 /** The virtio device number of a GPU (virtio 1.x, 5.7). */
 const VIRTIO_ID_GPU = 16;
@@ -44,7 +42,12 @@ export function register(program: Command): void {
   holdOption(labOption(program.command('up').description('start a lab, show its pictures, stay until Ctrl-C')))
     .option('--config <file>', "the guest's configuration, in the syntax of xl.cfg", DEFAULT_CONFIG)
     .option('--image <file>', 'PNG that the guest shows', DEFAULT_IMAGE)
-    .option('--guests <count>', 'guests with a picture each: variations of the image', integerBetween(1, GUESTS_MAX), 1)
+    .option(
+      '--guests <count>',
+      'guests with a picture each: variations of the image',
+      integerBetween(1, LAB_GUESTS_MAX),
+      1,
+    )
     .option('--once', 'tear down after the first frames; status 0 only if all is equal and nothing is left')
     .option('--json', 'print one JSON object at the end, and nothing else')
     .option('--frames <dir>', 'copy the screens there, as PNG files', folder)

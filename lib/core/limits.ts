@@ -15,6 +15,8 @@ export const GUEST_MEMORY_MIB_MIN = 8;
 export const GUEST_MEMORY_MIB_MAX = 3840;
 /** Domains a hypervisor holds at once. */
 export const DOMAINS_MAX = 256;
+/** Guests that `xenwire up` starts: DOMAINS_MAX less dom0 and those that a user may create beside them. */
+export const LAB_GUESTS_MAX = 128;
 /** vCPUs of a domain: those with a vcpu_info inside shared_info. */
 export const VCPUS_MAX = 32;
 /** Open files of /dev/xen/evtchn of all processes together; each takes a doorbell bit. */

@@ -1,4 +1,4 @@
-// Derived from proto/ by scripts/build.mjs; not edited by hand. 64-bit integers are numbers below 2^53.
+// Derived from proto/ by scripts/derive-proto.mjs; not edited by hand. 64-bit integers are numbers below 2^53.
 export interface Envelope {
   kind: number;
   incarnation: number;

@@ -109,11 +109,13 @@ t.test('Node and its packages are imported by lib/node, by main.ts and server.ts
   t.end();
 });
 
+/** Written by scripts/derive-proto.mjs. */
+const DERIVED = ['lib/core/proto-types.ts', 'lib/node/bus/proto-codecs.ts'];
+
 t.test('files stay small and begin by saying what they are for', (t) => {
   const wrong = sources.flatMap(({ path, text }) => {
     const problems: string[] = [];
-    if (text.split('\n').length > 450 && path !== 'lib/core/proto-types.ts')
-      problems.push(`${path} has more than 450 lines`);
+    if (text.split('\n').length > 450 && !DERIVED.includes(path)) problems.push(`${path} has more than 450 lines`);
     if (!path.endsWith('.test.ts') && !/^(#!.*\n)?(\/\/ |\/\*\*)/.test(text))
       problems.push(`${path} does not begin with a comment`);
     return problems;

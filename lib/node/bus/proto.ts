@@ -1,51 +1,37 @@
-// proto/ loaded once: encoders and decoders of messages, and the request and reply types of each service method. Nothing
-// else imports protobufjs. 64-bit integers are JavaScript numbers: one that is not exact is refused when decoded.
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import protobuf from 'protobufjs';
+// Encoders and decoders of the messages of proto/, and those of each service method. Nothing else loads protobufjs.
+// 64-bit integers are JavaScript numbers: one that is not exact is refused when decoded.
 import { ProtocolError } from '../../core/errors.js';
-import { PACKAGE_ROOT } from '../process/package-root.js';
-
-// Without Long the library gives numbers; values past 2^53 are not used on the bus (they travel as bytes or text).
-protobuf.util.Long = null as unknown as typeof protobuf.util.Long;
-protobuf.configure();
-
-const root = new protobuf.Root();
-const protoDir = join(PACKAGE_ROOT, 'proto');
-for (const file of readdirSync(protoDir).sort()) {
-  if (file.endsWith('.proto')) protobuf.parse(readFileSync(join(protoDir, file), 'utf8'), root, { keepCase: true });
-}
+import { MESSAGES, METHODS } from './proto-codecs.js';
 
 export interface Codec {
   encode(message: object): Uint8Array;
   /** Throws ProtocolError on bytes that are no such message. */
   decode(bytes: Uint8Array): object;
-  /** From JSON as a user writes it; throws ProtocolError naming the field that is wrong. */
-  fromJson(json: object): object;
-  toJson(message: object): Record<string, unknown>;
 }
 
-function codecOf(type: protobuf.Type): Codec {
+interface Generated {
+  encode(message: object): { finish(): Uint8Array };
+  decode(bytes: Uint8Array): object;
+}
+
+const messages = MESSAGES as unknown as Readonly<Record<string, Generated>>;
+const services = METHODS as unknown as Readonly<
+  Record<string, Readonly<Record<string, readonly [request: string, reply: string]>>>
+>;
+
+/** The codec of a message of proto/. */
+export function messageCodec(name: string): Codec {
+  const generated = messages[name]!;
   return {
-    encode: (message) => type.encode(message).finish(),
+    encode: (message) => generated.encode(message).finish(),
     decode(bytes) {
       try {
-        return type.decode(bytes);
+        return generated.decode(bytes);
       } catch (error) {
-        throw new ProtocolError('bad-message', `bytes are no ${type.name}: ${(error as Error).message}`);
+        throw new ProtocolError('bad-message', `bytes are no ${name}: ${(error as Error).message}`);
       }
     },
-    fromJson(json) {
-      const problem = type.verify(json as Record<string, unknown>);
-      if (problem !== null) throw new ProtocolError('bad-message', `${type.name}.${problem}`);
-      return type.fromObject(json as Record<string, unknown>);
-    },
-    toJson: (message) => type.toObject(message as protobuf.Message, { longs: Number, defaults: true, arrays: true }),
   };
-}
-
-export function messageCodec(name: string): Codec {
-  return codecOf(root.lookupType(`xenwire.${name}`));
 }
 
 export interface MethodCodec {
@@ -53,23 +39,21 @@ export interface MethodCodec {
   readonly reply: Codec;
 }
 
-const methods = new Map<string, MethodCodec | undefined>();
+const methods = new Map<string, MethodCodec>();
 
-/** Codecs of `Service.method`; undefined when there is no such method. */
+/** Codecs of `Service.method`; undefined when there is no such method: names come from peers. */
 export function methodCodec(name: string): MethodCodec | undefined {
-  if (methods.has(name)) return methods.get(name);
+  const known = methods.get(name);
+  if (known !== undefined) return known;
   const [service = '', method = ''] = name.split('.');
-  const found = (root.lookup(`xenwire.${service}`, [protobuf.Service]) as protobuf.Service | null)?.methods[method];
-  const codec = found && {
-    request: messageCodec(found.requestType),
-    reply: messageCodec(found.responseType),
-  };
-  // Names come from peers: only those that exist are remembered.
-  if (codec !== undefined) methods.set(name, codec);
+  if (!Object.hasOwn(services, service) || !Object.hasOwn(services[service]!, method)) return undefined;
+  const [request, reply] = services[service]![method]!;
+  const codec = { request: messageCodec(request), reply: messageCodec(reply) };
+  methods.set(name, codec);
   return codec;
 }
 
 /** Method names of a service, in the order of its file. */
 export function serviceMethods(service: string): string[] {
-  return root.lookupService(`xenwire.${service}`).methodsArray.map((method) => method.name);
+  return Object.keys(services[service]!);
 }
