@@ -22,14 +22,14 @@ export async function access(
 }
 
 /** A driver's way to DRIVER_OK. */
-export async function drive(lab: Dom0Lab, vcpu: FakeGuest, base = BASE): Promise<void> {
+export async function drive(lab: Dom0Lab, vcpu: FakeGuest, base = BASE, high = 1): Promise<void> {
   const w = (offset: number, value: number) => access(lab, vcpu, { offset, value, base });
   await w(M.VIRTIO_MMIO_STATUS, 0);
   for (const status of [1, 3]) await w(M.VIRTIO_MMIO_STATUS, status);
   await w(M.VIRTIO_MMIO_DEVICE_FEATURES_SEL, 0);
   const low = await access(lab, vcpu, { offset: M.VIRTIO_MMIO_DEVICE_FEATURES, base });
   for (const [page, bits] of [
-    [1, 1],
+    [1, high],
     [0, low],
   ] as const) {
     await w(M.VIRTIO_MMIO_DRIVER_FEATURES_SEL, page);

@@ -18,7 +18,7 @@ import { hasFeature, VIRTIO_F_ACCESS_PLATFORM } from '../lib/layout/virtio-ring.
 import { XenbusState } from '../lib/layout/xenbus.js';
 import { XS } from '../lib/layout/xs-wire.js';
 import { VirtioMmioDevice } from '../lib/virtio/mmio-device.js';
-import type { MmioEffect } from '../lib/virtio/mmio-registers.js';
+import type { MmioEffect, QueueSetup } from '../lib/virtio/mmio-registers.js';
 import { ChannelStoreClient } from '../lib/xenstore/client.js';
 import { CORES, type CoreVersion } from '../services/guest/core-rules.js';
 import { Kernel } from '../services/guest/kernel.js';
@@ -372,19 +372,16 @@ export class GuestMachine {
             ? new GrantMemory({ ram: this.ram, table: this.grantTable, domid: 0 })
             : this.memory,
         );
-        for (const { index, size, desc, avail, used } of effect.queues) {
-          const layout = {
-            ...{ size, base: 0, desc: dmaAddressOf(desc), avail: dmaAddressOf(avail), used: dmaAddressOf(used) },
-          };
-          this.gpu.startQueue(index, layout, { call: () => this.#used(), error: () => {} });
-        }
+        for (const queue of effect.queues) this.#startQueue(queue);
+        break;
+      case 'startQueue':
+        this.#startQueue(effect.queue);
         break;
       case 'stopQueue':
         this.gpu.stopQueue(effect.index);
         break;
       case 'reset':
-        this.gpu.stopQueue(0);
-        this.gpu.stopQueue(1);
+        for (const index of [0, 1]) this.gpu.stopQueue(index);
         this.gpu.reset();
         break;
       case 'kick':
@@ -402,15 +399,18 @@ export class GuestMachine {
     }
   }
 
+  #startQueue({ index, size, desc, avail, used }: QueueSetup): void {
+    const places = { desc: dmaAddressOf(desc), avail: dmaAddressOf(avail), used: dmaAddressOf(used) };
+    this.gpu.startQueue(index, { size, base: 0, ...places }, { call: () => this.#used(), error: () => {} });
+  }
+
   #used(): void {
     for (const effect of this.registers?.usedBuffer() ?? []) this.#perform(effect);
   }
 
   /** The device server died: its state is gone, and the register file asks for a reset. */
   loseDevice(): void {
-    this.gpu.stopQueue(0);
-    this.gpu.stopQueue(1);
-    this.gpu.reset();
+    this.#perform({ type: 'reset' });
     this.performAll(this.registers?.setNeedsReset() ?? []);
   }
 

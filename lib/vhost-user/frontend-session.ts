@@ -125,22 +125,33 @@ export class FrontendSession<H> {
   /** Starts the rings. On rejection some may run; stop() is then due. Each started ring is to be kicked once. */
   async start({ features, memory, rings }: FrontendStart<H>): Promise<void> {
     const protocol = this.#features & bit(VHOST_USER_F_PROTOCOL_FEATURES);
-    const sent = [this.#tell('SET_FEATURES', { value: features | protocol }), ...this.#tellMemory(memory)];
-    for (const ring of rings) {
-      const { index } = ring;
+    await all([
+      this.#tell('SET_FEATURES', { value: features | protocol }),
+      ...this.#tellMemory(memory),
+      ...this.#tellRings(rings),
+    ]);
+  }
+
+  /** Starts one ring more of a device that runs. On rejection it may run; stopRing() is then due. It is to be kicked once. */
+  async startRing(ring: FrontendRing<H>): Promise<void> {
+    await all(this.#tellRings([ring]));
+  }
+
+  #tellRings(rings: readonly FrontendRing<H>[]): Promise<void>[] {
+    const sent = rings.flatMap(({ index, size, base, desc, avail, used, call, kick }) => {
       this.#running.add(index);
       const vring = { index, polled: false };
-      const { desc, avail, used } = ring;
-      sent.push(
-        this.#tell('SET_VRING_CALL', vring, [ring.call]),
-        this.#tell('SET_VRING_NUM', { index, num: ring.size }),
-        this.#tell('SET_VRING_BASE', { index, num: ring.base }),
+      return [
+        this.#tell('SET_VRING_CALL', vring, [call]),
+        this.#tell('SET_VRING_NUM', { index, num: size }),
+        this.#tell('SET_VRING_BASE', { index, num: base }),
         this.#tell('SET_VRING_ADDR', { index, flags: 0, desc, avail, used, log: 0n }),
-        this.#tell('SET_VRING_KICK', vring, [ring.kick]),
-      );
-    }
-    if (protocol) for (const { index } of rings) sent.push(this.#tell('SET_VRING_ENABLE', { index, num: 1 }));
-    await all(sent);
+        this.#tell('SET_VRING_KICK', vring, [kick]),
+      ];
+    });
+    if (this.#features & bit(VHOST_USER_F_PROTOCOL_FEATURES))
+      for (const { index } of rings) sent.push(this.#tell('SET_VRING_ENABLE', { index, num: 1 }));
+    return sent;
   }
 
   /** Stops one ring; answers where it stopped. Nothing of its memory is touched once this resolves. */

@@ -11,6 +11,7 @@ import {
 } from '../layout/virtio-mmio.js';
 import { statusStep } from './device-status.js';
 import {
+  FRESH_QUEUE,
   type MmioEffect,
   type MmioModel,
   REGISTERS,
@@ -43,7 +44,7 @@ export class VirtioMmioDevice {
       driverFeaturesSel: 0,
       driverFeatures: 0n,
       queueSel: 0,
-      queues: model.queueSizesMax.map((size) => ({ size, ready: false, desc: 0n, avail: 0n, used: 0n })),
+      queues: model.queueSizesMax.map((size) => ({ ...FRESH_QUEUE, size })),
     };
     resetRegisters(this.#state);
     this.#state.needsReset = options.broken ?? false;

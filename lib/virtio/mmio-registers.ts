@@ -2,7 +2,7 @@
 // is 32 bits wide and aligned (virtio 1.4, 4.2.2). Functions of the table work on a RegisterState and say what the owner
 // of the device must do. Leaves the window, config space and counting to mmio-device.ts.
 import * as M from '../layout/virtio-mmio.js';
-import { hasFeature, VIRTIO_F_VERSION_1 } from '../layout/virtio-ring.js';
+import { hasFeature, VIRTIO_F_RING_RESET, VIRTIO_F_VERSION_1 } from '../layout/virtio-ring.js';
 import { type StatusStep, statusMove, statusStep } from './device-status.js';
 
 export interface QueueSetup {
@@ -19,8 +19,10 @@ export interface QueueSetup {
 export type MmioEffect =
   /** DRIVER_OK: the device may use these queues. */
   | { readonly type: 'activate'; readonly features: bigint; readonly queues: readonly QueueSetup[] }
-  /** QueueReady 0 on a live device: the queue's memory is not touched any more. */
+  /** QueueReady 0 or QueueReset on a live device: the queue's memory is not touched any more. */
   | { readonly type: 'stopQueue'; readonly index: number }
+  /** QueueReady 1 of a queue that was reset: the device begins to use it, from its start. */
+  | { readonly type: 'startQueue'; readonly queue: QueueSetup }
   /** Status 0: nothing of the guest's memory is touched any more, nothing the guest made is left. */
   | { readonly type: 'reset' }
   /** QueueNotify that no ioeventfd took. */
@@ -48,6 +50,8 @@ export interface MmioModel {
 export interface QueueState {
   size: number;
   ready: boolean;
+  /** By QueueReset, and not ready since: it may be set up again on a live device. */
+  wasReset: boolean;
   desc: bigint;
   avail: bigint;
   used: bigint;
@@ -80,7 +84,8 @@ export interface Register {
 type WriteRegister = NonNullable<Register['write']>;
 
 const NONE: readonly MmioEffect[] = [];
-const SETUP: readonly StatusStep[] = ['features'];
+/** On a live device only for queues that were reset, which the writes look at. */
+const SETUP: readonly StatusStep[] = ['features', 'live'];
 const ALL_ONES = 0xffffffff;
 
 const featurePage = (features: bigint, page: number): number =>
@@ -88,11 +93,16 @@ const featurePage = (features: bigint, page: number): number =>
 
 const selected = (s: RegisterState): QueueState | undefined => s.queues[s.queueSel];
 
+export const FRESH_QUEUE = { ready: false, wasReset: false, desc: 0n, avail: 0n, used: 0n };
+
+const mayBeSetUp = (s: RegisterState, queue: QueueState): boolean =>
+  !queue.ready && (queue.wasReset || statusStep(s.status) === 'features');
+
 /** Size and addresses may change only while the queue is not ready (4.2.2.2). */
 const queueField = (set: (queue: QueueState, value: number, s: RegisterState) => boolean): WriteRegister => {
   return (s, value) => {
     const queue = selected(s);
-    return queue !== undefined && !queue.ready && set(queue, value, s) ? NONE : undefined;
+    return queue !== undefined && mayBeSetUp(s, queue) && set(queue, value, s) ? NONE : undefined;
   };
 };
 const addressHalf = (field: 'desc' | 'avail' | 'used', high: boolean): WriteRegister =>
@@ -112,12 +122,28 @@ function writeQueueReady(s: RegisterState, value: number): readonly MmioEffect[]
   if (queue.ready === (value === 1)) return NONE;
   const step = statusStep(s.status);
   if (value === 1) {
-    if (step !== 'features' || !isPowerOfTwo(queue.size) || !aligned(queue)) return undefined;
+    if (!mayBeSetUp(s, queue) || !isPowerOfTwo(queue.size) || !aligned(queue)) return undefined;
     queue.ready = true;
-    return NONE;
+    queue.wasReset = false;
+    if (step !== 'live') return NONE;
+    return [{ type: 'startQueue', queue: setupOf(queue, s.queueSel) }];
   }
   queue.ready = false;
   return step === 'live' ? [{ type: 'stopQueue', index: s.queueSel }] : NONE;
+}
+
+const setupOf = ({ size, desc, avail, used }: QueueState, index: number): QueueSetup => ({
+  ...{ index, size, desc, avail, used },
+});
+
+/** The queue forgets everything; done before the write completes, so that the register never reads 1 (4.2.2.1). */
+function writeQueueReset(s: RegisterState, value: number): readonly MmioEffect[] | undefined {
+  const queue = selected(s);
+  if (queue === undefined || value !== 1 || !hasFeature(s.driverFeatures, VIRTIO_F_RING_RESET)) return undefined;
+  if (s.needsReset) return undefined;
+  const wasReady = queue.ready;
+  Object.assign(queue, { ...FRESH_QUEUE, size: s.model.queueSizesMax[s.queueSel], wasReset: true });
+  return wasReady ? [{ type: 'stopQueue', index: s.queueSel }] : NONE;
 }
 
 function writeQueueNotify(s: RegisterState, value: number): readonly MmioEffect[] | undefined {
@@ -136,7 +162,7 @@ export function resetRegisters(s: RegisterState): void {
   s.driverFeatures = 0n;
   s.queueSel = 0;
   for (const [index, queue] of s.queues.entries())
-    Object.assign(queue, { size: s.model.queueSizesMax[index], ready: false, desc: 0n, avail: 0n, used: 0n });
+    Object.assign(queue, { ...FRESH_QUEUE, size: s.model.queueSizesMax[index] });
 }
 
 function writeStatus(s: RegisterState, value: number): readonly MmioEffect[] | undefined {
@@ -163,7 +189,7 @@ function writeStatus(s: RegisterState, value: number): readonly MmioEffect[] | u
     }
     case 'live': {
       s.status = next;
-      const queues = s.queues.flatMap(({ ready, ...queue }, index) => (ready ? [{ index, ...queue }] : []));
+      const queues = s.queues.flatMap((queue, index) => (queue.ready ? [setupOf(queue, index)] : []));
       return [{ type: 'activate', features: s.driverFeatures, queues }];
     }
     default:
@@ -240,6 +266,13 @@ export const REGISTERS: readonly Register[] = [
     offset: M.VIRTIO_MMIO_QUEUE_READY,
     read: (s) => (selected(s)?.ready ? 1 : 0),
     write: writeQueueReady,
+  },
+  {
+    name: 'QueueReset',
+    offset: M.VIRTIO_MMIO_QUEUE_RESET,
+    when: ['live'],
+    read: () => 0,
+    write: writeQueueReset,
   },
   { name: 'QueueNotify', offset: M.VIRTIO_MMIO_QUEUE_NOTIFY, when: ['live'], write: writeQueueNotify },
   {

@@ -37,6 +37,8 @@ export interface DeviceMemory {
   regions(session: ServerSession): FrontendRegion<ServerHandle>[];
   /** Before rings run in it. Rejects with EFAULT, nothing pinned, where one does not lie in memory of ours. */
   pin(queues: readonly QueueSetup[]): Promise<void>;
+  /** One ring more. */
+  pinRing(queue: QueueSetup): Promise<void>;
   /** After a ring has stopped; all of them when none is named. */
   unpin(index?: number): Promise<void>;
   readonly pinned: boolean;
@@ -74,6 +76,7 @@ class ForeignMemory implements DeviceMemory {
     return [{ guestAddr: 0n, size: BigInt(size), mmapOffset: BigInt(offset), handle }];
   }
   async pin(): Promise<void> {}
+  async pinRing(): Promise<void> {}
   async unpin(): Promise<void> {}
   async close(): Promise<void> {
     await this.#unmap();
@@ -117,14 +120,15 @@ class GrantedMemory implements DeviceMemory {
   async pin(queues: readonly QueueSetup[]): Promise<void> {
     await this.unpin();
     try {
-      for (const queue of queues) await this.#pinRing(queue);
+      for (const queue of queues) await this.pinRing(queue);
     } catch (error) {
       await this.unpin();
       throw error;
     }
   }
 
-  async #pinRing(queue: QueueSetup): Promise<void> {
+  async pinRing(queue: QueueSetup): Promise<void> {
+    await this.unpin(queue.index);
     const { hypervisor, ledger } = this.#deps;
     const { mapped } = await hypervisor.gntdev_map({ domid: this.#domid, refs: ringRefs(queue), readonly: false });
     const handles = mapped.filter(({ status }) => status === GNTST.okay).map(({ handle }) => handle);

@@ -4,6 +4,7 @@ import {
   featureBits,
   VIRTIO_F_EVENT_IDX,
   VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_F_RING_RESET,
   VIRTIO_F_VERSION_1,
 } from '../../lib/layout/virtio-ring.js';
 
@@ -36,12 +37,14 @@ export const DEVICE_TYPES: ReadonlyMap<number, DeviceType> = new Map([GPU].map((
 
 /** Bits 0 to 23 belong to the device type; of the common ones only those that the registers and rings here have. */
 const DEVICE_BITS = (1n << 24n) - 1n;
-const VERSION_1 = featureBits(VIRTIO_F_VERSION_1);
-const PASSED = DEVICE_BITS | featureBits(VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX) | VERSION_1;
+const PASSED = DEVICE_BITS | featureBits(VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX);
+
+/** What registers bring by themselves: for the back-end a queue that is reset is a ring that stops and starts. */
+const OWN = featureBits(VIRTIO_F_VERSION_1, VIRTIO_F_RING_RESET);
 
 /** What a guest is offered of a back-end's features: packed rings and the rest of them would be taken if shown. */
 export function guestFeatures(backend: bigint): bigint {
-  return (backend & PASSED) | VERSION_1;
+  return (backend & PASSED) | OWN;
 }
 
 /** "VK" of xen-vhost-frontend and QEMU's "QEMU" are taken; this is "XENW". */

@@ -14,10 +14,11 @@ import type { Doorbell, Notifier } from '../../lib/core/notify.js';
 import type { Probe } from '../../lib/core/probe.js';
 import { HOP } from '../../lib/trace/hops.js';
 import { POINT } from '../../lib/trace/points.js';
-import type { MmioEffect } from '../../lib/virtio/mmio-registers.js';
+import type { FrontendRing } from '../../lib/vhost-user/frontend-session.js';
+import type { MmioEffect, QueueSetup } from '../../lib/virtio/mmio-registers.js';
 import type { FrontendPorts } from '../../lib/xenbus/backend.js';
 import type { DeviceMemory } from './device-memory.js';
-import type { ServerSession } from './device-server.js';
+import type { ServerHandle, ServerSession } from './device-server.js';
 import { type DeviceType, guestFeatures, VENDOR_ID } from './device-types.js';
 import type { EvtchnClient } from './evtchn-client.js';
 import type { IoreqClient } from './ioreq-client.js';
@@ -241,6 +242,14 @@ export class VirtioLink {
           await frontend.stopRing(effect.index);
           await this.#unpin(effect.index);
         });
+      case 'startQueue':
+        return this.#tell('start of a queue', async (session) => {
+          const wires = this.#wires;
+          if (wires === undefined) throw new ErrnoError('ENODEV', 'the device is closing');
+          await this.#id.memory.pinRing(effect.queue);
+          await session.frontend.startRing(ringOf(effect.queue, session, wires));
+          this.#kick(effect.queue.index);
+        });
       case 'writeConfig':
         return this.#tell('write of config space', async (session) => {
           await this.#server.setConfig(session, effect.offset, effect.data);
@@ -297,18 +306,12 @@ export class VirtioLink {
       const wires = this.#wires;
       if (wires === undefined) throw new ErrnoError('ENODEV', 'the device is closing');
       await wires.attach(session);
-      const { call } = wires;
       const { memory } = this.#id;
       await memory.pin(queues);
       await session.frontend.start({
         features: features & session.frontend.features,
         memory: memory.regions(session),
-        rings: queues.map((queue) => ({
-          ...queue,
-          base: 0,
-          kick: session.bellHandle(session.kicks[queue.index]!),
-          call: session.bellHandle(call),
-        })),
+        rings: queues.map((queue) => ringOf(queue, session, wires)),
       });
       // Once each, for what was made available before.
       for (const { index } of queues) this.#kick(index);
@@ -386,4 +389,10 @@ export class VirtioLink {
     probe.at(POINT['error.device'], what, error instanceof ErrnoError ? error.errno : 0, 0, this.#id.ioreq.domid);
     log.warn({ device: this.#id.name }, `${what}: ${errorMessage(error)}`);
   }
+}
+
+/** From its start. */
+function ringOf(queue: QueueSetup, session: ServerSession, { call }: Wires): FrontendRing<ServerHandle> {
+  const kick = session.bellHandle(session.kicks[queue.index]!);
+  return { ...queue, base: 0, kick, call: session.bellHandle(call) };
 }

@@ -37,7 +37,7 @@ function drive(device: VirtioMmioDevice, status: 1 | 3 | 0xb | 0xf, features = F
   return effects;
 }
 
-function queue(device: VirtioMmioDevice, index: number, size = 64, at = 0x10000 * (index + 1)): void {
+function queue(device: VirtioMmioDevice, index: number, size = 64, at = 0x10000 * (index + 1)): readonly MmioEffect[] {
   const w = (offset: number, value: number) => device.write(offset, 4, value);
   w(M.VIRTIO_MMIO_QUEUE_SEL, index);
   w(M.VIRTIO_MMIO_QUEUE_NUM, size);
@@ -47,7 +47,7 @@ function queue(device: VirtioMmioDevice, index: number, size = 64, at = 0x10000 
   w(M.VIRTIO_MMIO_QUEUE_AVAIL_HIGH, 1);
   w(M.VIRTIO_MMIO_QUEUE_USED_LOW, at + 0x2000);
   w(M.VIRTIO_MMIO_QUEUE_USED_HIGH, 1);
-  w(M.VIRTIO_MMIO_QUEUE_READY, 1);
+  return w(M.VIRTIO_MMIO_QUEUE_READY, 1);
 }
 
 t.test('identity, features by page, queue sizes and config read as virtio 1.4 has them', async (t) => {
@@ -171,6 +171,37 @@ t.test('QueueReady takes 0 and 1 only, and stops a queue of a live device', asyn
   t.same(device.write(M.VIRTIO_MMIO_QUEUE_READY, 4, 1), [], 'a live device takes no queue without RING_RESET');
   t.equal(device.read(M.VIRTIO_MMIO_QUEUE_READY, 4), 0);
   t.same(device.write(M.VIRTIO_MMIO_QUEUE_NOTIFY, 4, 1), [], 'nor a kick of it');
+});
+
+t.test('QueueReset has a queue of a live device set up anew, and leaves the others alone', async (t) => {
+  const features = FEATURES | (1n << 40n);
+  const device = make({ features });
+  const w = (offset: number, value: number) => device.write(offset, 4, value);
+  drive(device, 0xb, features);
+  t.same(w(M.VIRTIO_MMIO_QUEUE_RESET, 1), [], 'before DRIVER_OK there is nothing to reset');
+  drive(device, 0xf, features);
+  w(M.VIRTIO_MMIO_QUEUE_SEL, 1);
+  t.same(w(M.VIRTIO_MMIO_QUEUE_RESET, 0), []);
+  w(M.VIRTIO_MMIO_QUEUE_NUM, 32);
+  t.same(w(M.VIRTIO_MMIO_QUEUE_RESET, 1), [{ type: 'stopQueue', index: 1 }]);
+  t.equal(device.read(M.VIRTIO_MMIO_QUEUE_RESET, 4), 0, 'it is done');
+  t.equal(device.read(M.VIRTIO_MMIO_QUEUE_READY, 4), 0);
+  t.same(w(M.VIRTIO_MMIO_QUEUE_NOTIFY, 1), [], 'no kick of it');
+  t.same(w(M.VIRTIO_MMIO_QUEUE_NOTIFY, 0), [{ type: 'kick', index: 0 }]);
+  w(M.VIRTIO_MMIO_QUEUE_NUM, 32);
+  w(M.VIRTIO_MMIO_QUEUE_DESC_LOW, 0x50000);
+  w(M.VIRTIO_MMIO_QUEUE_AVAIL_LOW, 0x51000);
+  w(M.VIRTIO_MMIO_QUEUE_USED_LOW, 0x52000);
+  t.same(w(M.VIRTIO_MMIO_QUEUE_READY, 1), [
+    { type: 'startQueue', queue: { index: 1, size: 32, desc: 0x50000n, avail: 0x51000n, used: 0x52000n } },
+  ]);
+  t.equal(device.read(M.VIRTIO_MMIO_QUEUE_READY, 4), 1);
+  t.same(w(M.VIRTIO_MMIO_QUEUE_DESC_LOW, 0x60000), []);
+  w(M.VIRTIO_MMIO_QUEUE_READY, 0);
+  t.same(w(M.VIRTIO_MMIO_QUEUE_READY, 1), [], 'a queue that was only stopped stays so');
+  const other = make();
+  drive(other, 0xf);
+  t.same(other.write(M.VIRTIO_MMIO_QUEUE_RESET, 4, 1), [], 'without the feature it does nothing');
 });
 
 t.test('kicks count on live devices only, by the low half of the value', async (t) => {
@@ -320,7 +351,7 @@ t.test('a million random accesses: every one is answered, none throws, no effect
   };
   const offsets = REGISTERS.map((r) => r.offset);
   const values = [0, 1, 2, 3, 0xb, 0xf, 0x80, 0x8f, 64, 1024, 0x1000, 0xffffffff];
-  const device = make({ usedBit: 'tracked' });
+  const device = make({ usedBit: 'tracked', features: FEATURES | (1n << 40n) });
   const seen = new Map<string, number>();
   let active = false;
   for (let i = 0; i < 1_000_000; i++) {
@@ -329,8 +360,9 @@ t.test('a million random accesses: every one is answered, none throws, no effect
     const answer = device.read(offset, size);
     if (!Number.isInteger(answer) || answer < 0 || answer > 0xffffffff) t.fail(`read ${answer}`);
     // Drive it forward now and then, or chance would hardly ever reach DRIVER_OK.
-    const effects = random(300) === 0 ? drive(device, random(2) === 0 ? 0xb : 0xf) : [];
-    if (random(300) === 0) queue(device, random(3), 64, random(4) * 0x1000);
+    const effects: MmioEffect[] =
+      random(300) === 0 ? drive(device, random(2) === 0 ? 0xb : 0xf, FEATURES | (1n << 40n)) : [];
+    if (random(300) === 0) effects.push(...queue(device, random(3), 64, random(4) * 0x1000));
     if (random(5000) === 0) device.setNeedsReset();
     const value = random(3) === 0 ? random(2 ** 32) : values[random(values.length)]!;
     const wasLive = device.live;
@@ -341,11 +373,12 @@ t.test('a million random accesses: every one is answered, none throws, no effect
         for (const q of effect.queues) if (q.size > 1024 || q.desc % 16n !== 0n) t.fail('a queue that may not be');
       }
       if (effect.type === 'reset') active = false;
-      if ((effect.type === 'kick' || effect.type === 'stopQueue') && !wasLive)
+      if (effect.type === 'startQueue' && effect.queue.desc % 16n !== 0n) t.fail('a queue that may not be');
+      if (['kick', 'stopQueue', 'startQueue'].includes(effect.type) && !wasLive)
         t.fail(`${effect.type} of a dead device`);
     }
     if (device.live && !active) t.fail('live without activation');
   }
-  for (const type of ['activate', 'reset', 'kick', 'writeConfig'])
+  for (const type of ['activate', 'reset', 'kick', 'writeConfig', 'stopQueue', 'startQueue'])
     t.ok((seen.get(type) ?? 0) > 10, `${type} was reached`);
 });

@@ -76,6 +76,30 @@ t.test('a reset is finished before its write completes', async (t) => {
   t.equal(await status(lab, vcpu), 0);
 });
 
+t.test('a queue that its driver resets is set up anew while the device runs', async (t) => {
+  const lab = await new Dom0Lab().start();
+  const { domain, vcpu } = lab.guest();
+  await lab.connect(domain);
+  await drive(lab, vcpu, BASE, 0x101);
+  const device = lab.server.devices.get(NAME)!;
+  device.calls.length = 0;
+  const write = (offset: number, value: number) => access(lab, vcpu, { offset, value });
+  await write(M.VIRTIO_MMIO_QUEUE_SEL, 1);
+  await write(M.VIRTIO_MMIO_QUEUE_RESET, 1);
+  t.same(device.calls, ['stop 1'], 'it was stopped before the write was answered');
+  t.equal(await access(lab, vcpu, { offset: M.VIRTIO_MMIO_QUEUE_RESET }), 0);
+  await write(M.VIRTIO_MMIO_QUEUE_NUM, 8);
+  await write(M.VIRTIO_MMIO_QUEUE_DESC_LOW, 0x30000);
+  await write(M.VIRTIO_MMIO_QUEUE_AVAIL_LOW, 0x31000);
+  await write(M.VIRTIO_MMIO_QUEUE_USED_LOW, 0x32000);
+  const kicks = device.kicks.length;
+  await write(M.VIRTIO_MMIO_QUEUE_READY, 1);
+  t.same(device.calls, ['stop 1', 'start 1']);
+  t.match(device.running.get(1), { size: 8, desc: 0x30000n, avail: 0x31000n, used: 0x32000n, base: 0 });
+  t.same(device.kicks.slice(kicks), [1], 'and kicked once');
+  t.ok(device.running.has(0));
+});
+
 t.test('every access is answered, whatever it is', async (t) => {
   const lab = await new Dom0Lab().start();
   const { domain, vcpu } = lab.guest();

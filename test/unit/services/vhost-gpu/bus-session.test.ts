@@ -146,6 +146,21 @@ t.test('a front-end brings up the device, and its driver draws', async (t) => {
   ]);
 });
 
+t.test('a queue that is reset by itself starts anew, and the picture stays', async (t) => {
+  const { host, session, front } = await drawing(t);
+  await front.frontend.stopRing(0);
+  const [ring] = front.rings;
+  ring!.clear();
+  const { layout } = ring!;
+  const [desc, avail, used] = [layout.desc, layout.avail, layout.used].map(BigInt) as [bigint, bigint, bigint];
+  const [kick, call] = [bellHandles(session.firstKick)[0]!, bellHandles({ bell: 'front', bit: 0 })[0]!];
+  await front.frontend.startRing({ index: 0, size: layout.size, desc, avail, used, base: 0, kick, call });
+  host.run();
+  t.equal(session.device.resources.count, 1, 'though the ring begins at 0, unused');
+  const again = await front.send('RESOURCE_FLUSH', { resource_id: 1, r: { x: 0, y: 0, width: 8, height: 4 } });
+  t.equal(again.name, 'OK_NODATA');
+});
+
 t.test('a device that is stopped goes on with what its driver made', async (t) => {
   const { host, session, front } = await drawing(t);
   await front.frontend.stop();
