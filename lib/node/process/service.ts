@@ -323,7 +323,9 @@ class RunningService<Options> {
   /** A bug of ours: say so, and end; the process that started us decides what comes next. */
   async #crash(error: unknown): Promise<void> {
     if (this.#stopping !== undefined) {
-      this.#context?.log.error({ error: stackOf(error) }, 'failed while stopping');
+      const text = stackOf(error);
+      this.#context?.log.error({ error: text }, 'failed while stopping');
+      this.#lastWords(`internal error while stopping: ${text}`);
       process.exit(EXIT.FAILED);
     }
     await this.#stop(`internal error: ${stackOf(error)}`);
@@ -336,13 +338,17 @@ class RunningService<Options> {
       context?.probe.at(POINT[failure === undefined ? 'life.stop' : 'life.failed'], '', process.pid);
       if (failure === undefined) context?.log.info('stopping');
       else context?.log.error(`${name} ends: ${failure}`);
-      // A log of our own on the terminal has said it already.
-      if (failure !== undefined && (SUPERVISED || context === undefined))
-        process.stderr.write(`${name} ends: ${failure}\n`);
+      if (failure !== undefined) this.#lastWords(failure);
       const whole = await this.#end();
       process.exit(failure === undefined && whole ? EXIT.OK : EXIT.FAILED);
     })();
     return this.#stopping;
+  }
+
+  /** Tells the supervisor, and a terminal on which no log of our own has said it already. */
+  #lastWords(text: string): void {
+    if (!SUPERVISED && this.#context !== undefined) return;
+    process.stderr.write(`${this.#context?.name ?? this.#definition.program} ends: ${text}\n`);
   }
 
   /** Gives back everything, last owned first. False when something could not be given back. */
@@ -357,6 +363,7 @@ class RunningService<Options> {
         whole = false;
         const text = error instanceof DeadlineError ? error.message : stackOf(error);
         this.#context?.log.error({ error: text }, `could not give back ${what}`);
+        this.#lastWords(`could not give back ${what}: ${text}`);
       }
     }
     return whole;

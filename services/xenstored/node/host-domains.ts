@@ -39,21 +39,26 @@ export class HostDomains {
   async follow(context: ServiceContext, onChanges: (changes: DomainChange[]) => void): Promise<void> {
     let running: Promise<void> | undefined;
     let again = false;
+    let ended = false;
     const poll = async (): Promise<void> => {
       do {
         again = false;
         const changes = await this.#changed();
         if (changes.length > 0) onChanges(changes);
-      } while (again);
+      } while (again && !ended);
       running = undefined;
     };
     const bell = context.doorbell.bind(() => {
+      if (ended) return;
       again = true;
       running ??= poll();
     });
     context.own('VIRQ_DOM_EXC bell', () => bell.release());
     const { fd } = await this.#hypervisor.dev_evtchn_open({ readable: bell.handle });
     context.own('event channels', async () => {
+      ended = true;
+      // Only the domain that has VIRQ_DOM_EXC bound may ask what changed: a question after the close would be refused.
+      await running?.catch(passOver);
       await this.#hypervisor.dev_evtchn_close({ fd }).catch(passOver);
     });
     const { local_port: port } = await this.#hypervisor.dev_evtchn_bind_virq({ fd, virq: VIRQ.DOM_EXC });
