@@ -8,7 +8,9 @@ import {
   type BackEffect,
   type BackEvent,
   type BackState,
+  type BackStep,
   type BackTables,
+  type BackWork,
   backStep,
   type FrontendKeys,
 } from '../lib/xenbus/backend.js';
@@ -40,6 +42,8 @@ export interface Backend {
   look(setting: BackSetting): Task<boolean>;
   /** Looks at both ends, and does what follows from it. */
   pump(setting: BackSetting, machine: unknown, ended: boolean): Task<Pumped>;
+  /** The effect that the machine asks for, and what follows from it. */
+  goOn(setting: BackSetting, machine: unknown): Task<Pumped>;
 }
 
 /** Folder of all devices of the kind. */
@@ -65,27 +69,49 @@ export const reviewBackend = (tables: BackTables = BACK_REVIEW): Backend => ({
     const { paths } = setting;
     const back = parseState((yield* readNode(paths.backState)) ?? '');
     const front = parseState((yield* readNode(paths.frontState)) ?? '');
-    const online = parseOnline(yield* readNode(`${paths.back}/${XENBUS_KEY.online}`));
     // A directory made anew is for a domain that lives.
     const over = ended && back !== XenbusState.Initialising;
     const seen = over ? XenbusState.Unknown : front;
-    let step = backStep(before as BackState, { type: 'look', front: seen, back, online }, tables);
-    const again = step.effect !== undefined;
-    let errorWritten = (before as { errorWritten?: true }).errorWritten;
-    while (step.effect !== undefined) {
-      if (step.effect.type === 'error') errorWritten = true;
-      step = backStep(
-        step.state,
-        eventOf(yield* perform(setting, tables.protocol, step.effect, seen), step.effect),
-        tables,
-      );
-    }
-    const gone = step.state.phase === 'gone';
-    if (gone) yield* ask({ op: 'unwatch', path: paths.frontState, token: 'front' });
-    if (gone && errorWritten) yield* ask({ op: 'rm', path: paths.backError });
-    return { machine: { ...step.state, ...(errorWritten ? { errorWritten } : {}) }, again, gone };
+    const step = (wanted: boolean) =>
+      backStep(before as BackState, { type: 'look', front: seen, back, online: wanted }, tables);
+    // `online` is read whatever the states say: that is a step only where something depends on it.
+    const [unwanted, wanted] = [step(false), step(true)];
+    const differs = unwanted.state.phase !== wanted.state.phase;
+    const online = differs ? parseOnline(yield* readNode(`${paths.back}/${XENBUS_KEY.online}`)) : false;
+    return yield* pumped(setting, online ? wanted : unwanted, before as Kept, false);
+  },
+
+  *goOn(setting, before) {
+    const state = before as Kept;
+    const effect = tables.work[state.phase as BackWork].effect(state) as BackEffect;
+    const { errorWritten } = state;
+    const answer = yield* perform(setting, tables.protocol, effect, state.front);
+    const kept = effect.type === 'error' ? { errorWritten: true as const } : errorWritten ? { errorWritten } : {};
+    return yield* pumped(setting, backStep(state, eventOf(answer, effect), tables), kept, true);
   },
 });
+
+/** A machine, and whether something may stand in its error key. */
+type Kept = BackState & Marked;
+interface Marked {
+  readonly errorWritten?: true;
+}
+
+/** What a look or an effect came to: at rest, or work of which only the machine says what it is. */
+function* pumped({ paths }: BackSetting, step: BackStep, { errorWritten }: Marked, again: boolean): Task<Pumped> {
+  const mark = errorWritten ? { errorWritten } : {};
+  if (step.effect !== undefined) yield { to: 'become', name: 'work', state: { ...step.state, ...mark } };
+  const gone = step.state.phase === 'gone';
+  if (gone) yield* ask({ op: 'unwatch', path: paths.frontState, token: 'front' });
+  if (gone && errorWritten) yield* ask({ op: 'rm', path: paths.backError });
+  return { machine: { ...resting(step.state), ...mark }, again, gone };
+}
+
+/** Without what the next look replaces, and what is only told. */
+function resting({ queues: _queues, offer: _offer, failure, ...state }: BackState): BackState {
+  const failed = failure === undefined ? {} : { failure: { errno: 0, text: '' } };
+  return { ...state, ...failed, front: XenbusState.Unknown, back: XenbusState.Unknown, goal: 'begin' };
+}
 
 function eventOf(answer: Answer | FrontendKeys, effect: BackEffect): BackEvent {
   if ('base' in answer) return { type: 'done', value: answer };
@@ -103,11 +129,16 @@ function* perform(
   switch (effect.type) {
     // All that the toolstack wrote in one transaction, and never writes again while the directory is there.
     case 'readSetup': {
-      const type = yield* readNode(`${paths.back}/${VIRTIO_MMIO_KEY.type}`);
-      return type === undefined ? { error: 'EINVAL' } : DONE;
+      const answer = yield* transaction(mode, function* (tx) {
+        if ((yield* readNode(paths.backState, undefined, tx)) === undefined) return { end: 'commit', value: 'ENODEV' };
+        const type = yield* readNode(`${paths.back}/${VIRTIO_MMIO_KEY.type}`, undefined, tx);
+        return { end: 'commit', value: type === undefined ? 'EINVAL' : '' };
+      });
+      if ('error' in answer || answer.ok === '') return 'error' in answer ? answer : DONE;
+      return { error: answer.ok as 'ENODEV' | 'EINVAL' };
     }
     case 'openSession':
-      return yield { to: 'xen', op: 'openSession' };
+      return yield { to: 'xen', op: effect.adopting ? 'adoptSession' : 'openSession' };
     case 'closeSession':
       return yield { to: 'xen', op: 'closeSession' };
     // A directory that the toolstack removed must not come back by a key of ours.
@@ -153,6 +184,9 @@ function* perform(
           if (found !== effect.from) return { end: 'commit', value: String(found) };
           const online = `${paths.back}/${XENBUS_KEY.online}`;
           if (effect.ifOnline && !parseOnline(yield* readNode(online, undefined, tx)))
+            return { end: 'commit', value: String(found) };
+          const { ifKey } = effect;
+          if (ifKey !== undefined && (yield* readNode(`${paths.back}/${ifKey}`, undefined, tx)) === undefined)
             return { end: 'commit', value: String(found) };
           yield* ask({ op: 'write', path: paths.backState, value: String(effect.to), ...inside });
           return { end: 'commit', value: String(effect.to) };

@@ -76,6 +76,7 @@ const inTransaction = (at: Progress<unknown> | undefined): boolean =>
 const REFUSED: Partial<Record<Extract<Request, { to: 'xen' }>['op'], ErrnoName>> = {
   allocPort: 'ENOSPC',
   claimRange: 'ENOSPC',
+  // By the device server; to take over what an earlier backend left needs none.
   openSession: 'EIO',
   bindPort: 'ENOSPC',
   serve: 'EEXIST',

@@ -12,6 +12,9 @@ import { DEVID, type GuestDevice, type GuestState, type Paths } from './world.js
 /** Tokens of its watches. One device has one watch at a time, and its events go with it, so that one name is enough. */
 export const TOKEN = { device: 'device', otherend: 'otherend' } as const;
 
+/** The task of a driver that goes on with the work that its data say. */
+export const GOES_ON = 'driverGoesOn';
+
 /** A state that the core writes by itself. */
 const CORE: Account = { by: 'core' };
 
@@ -26,7 +29,9 @@ export interface FrontDriver {
   readonly kind: string;
   /** The name of the error, or undefined. Nothing is held then. */
   probe(core: Core, device: Device): Task<ErrnoName | undefined>;
+  /** The last thing of its callback: it may become `goOn`. */
   otherendChanged(core: Core, device: Device, state: number): Task<void>;
+  goOn?(core: Core, device: Device): Task<void>;
   remove(core: Core, device: Device): Task<void>;
 }
 
@@ -149,6 +154,11 @@ export class Core {
     if (device.driver !== undefined) yield* this.setting.driver.otherendChanged(this, device, state);
   }
 
+  /** A callback that became its driver's own work. */
+  *driverGoesOn(): Task<void> {
+    yield* this.setting.driver.goOn!(this, this.#device!);
+  }
+
   /** The other end's state as it is now; 0 when it cannot be read, or when this device has vanished. */
   *otherState(device: Device): Task<number> {
     if (device.vanished) return XenbusState.Unknown;
@@ -214,6 +224,7 @@ export class Core {
     device.state = wanted;
     if (value === 'missing') return 'left alone';
     if (value === 'written') return 'written';
+    if (wanted === XenbusState.Closing || wanted === XenbusState.Closed) device.silenced = true;
     yield* this.error(value as ErrnoName, 'writing new state');
     if (tell) yield* this.switchState(device, XenbusState.Closing, CORE, false);
     return 'refused';

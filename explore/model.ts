@@ -5,7 +5,7 @@ import type { Protocol } from '../lib/xenbus/protocol.js';
 import type { CoreRules } from '../services/guest/core-rules.js';
 import type { Backend, BackSetting, Pumped } from './back.js';
 import { FAULTS, type FaultKind, type Processes } from './faults.js';
-import { Core, type CoreSetting, type FrontDriver, TOKEN } from './guest.js';
+import { Core, type CoreSetting, type FrontDriver, GOES_ON, TOKEN } from './guest.js';
 import { judgeRest } from './rest.js';
 import { type Client, type Setting, Stage } from './stage.js';
 import { EMPTY_STORE, perform } from './store.js';
@@ -137,8 +137,8 @@ export class Model implements Processes {
     stage: Stage,
     client: Client,
     run: Running,
-    task: (run: Running) => Task<T>,
-    keep: (outcome: { run: Running } | { done: T }) => void,
+    task: (run: Running, state?: unknown) => Task<T>,
+    keep: (outcome: { run: Running; state?: unknown } | { done: T }) => void,
     given?: Answer,
   ): boolean {
     const at = this.#at(run, () => task(run)) as Progress<T>;
@@ -153,15 +153,17 @@ export class Model implements Processes {
     // A commit that is refused takes the task back to the start of its transaction.
     const answers = again ? run.answers.slice(0, at.from) : [...run.answers, answer];
     let next = { ...run, answers };
-    const then = this.#at(next, () => task(next)) as Progress<T>;
-    if ('done' in then) keep(then);
-    else {
-      if (then.asks.to === 'repeat') {
-        next = { ...run, answers: answers.slice(0, then.from) };
-        this.#at(next, () => task(next));
-      }
-      keep({ run: next });
+    let then = this.#at(next, () => task(next)) as Progress<T>;
+    let became: { state: unknown } | undefined;
+    while ('asks' in then && (then.asks.to === 'repeat' || then.asks.to === 'become')) {
+      const { from, asks: inner } = then;
+      if (inner.to === 'become') {
+        became = { state: inner.state };
+        next = { name: inner.name, arg: run.arg, answers: [] };
+      } else next = { ...next, answers: next.answers.slice(0, from) };
+      then = this.#at(next, () => task(next, became?.state)) as Progress<T>;
     }
+    keep('done' in then ? then : { run: next, ...became });
     return true;
   }
 
@@ -191,6 +193,7 @@ export class Model implements Processes {
 
   #guestTask(core: Core, { name, arg }: Running): Task<void> {
     if (name === 'boot') return core.boot();
+    if (name === GOES_ON) return core.driverGoesOn();
     return name === 'frontendChanged' ? core.frontendChanged(arg) : core.otherendChanged();
   }
 
@@ -198,8 +201,8 @@ export class Model implements Processes {
   guestGoesOn(stage: Stage, given?: Answer): boolean {
     const { guest } = stage.world;
     const { run, ...before } = guest as GuestState & { run: Running };
-    const task = function* (this: Model, of: Running): Task<GuestState> {
-      const core = new Core(this.#core, before);
+    const task = function* (this: Model, of: Running, state?: unknown): Task<GuestState> {
+      const core = new Core(this.#core, (state as GuestState | undefined) ?? before);
       yield* this.#guestTask(core, of);
       return core.result();
     }.bind(this);
@@ -208,7 +211,10 @@ export class Model implements Processes {
       'guest',
       run,
       task,
-      (outcome) => stage.change({ guest: 'run' in outcome ? { ...before, run: outcome.run } : outcome.done }),
+      (outcome) => {
+        const now = 'run' in outcome ? ((outcome.state as GuestState | undefined) ?? before) : undefined;
+        stage.change({ guest: 'run' in outcome ? { ...(now as GuestState), run: outcome.run } : outcome.done });
+      },
       given,
     );
     this.#dropEvents(stage);
@@ -283,7 +289,8 @@ export class Model implements Processes {
     const { backend } = this.options;
     const { device } = stage.world.back;
     const run = device!.run as Running;
-    const task = (of: Running): Task<Pumped> => backend.pump(this.#back, device!.machine, of.arg === 'ended');
+    const task = (of: Running, state: unknown = device!.machine): Task<Pumped> =>
+      of.name === 'pump' ? backend.pump(this.#back, state, of.arg === 'ended') : backend.goOn(this.#back, state);
     return this.#goOn<Pumped>(
       stage,
       'back',
@@ -292,8 +299,10 @@ export class Model implements Processes {
       (outcome) => {
         const { back } = stage.world;
         const { run: _before, ...rest } = back.device!;
-        if ('run' in outcome) stage.change({ back: { ...back, device: { ...rest, run: outcome.run } } });
-        else stage.change({ back: pumped({ ...back, device: rest }, outcome.done) });
+        if ('run' in outcome) {
+          const machine = outcome.state ?? rest.machine;
+          stage.change({ back: { ...back, device: { ...rest, machine, run: outcome.run } } });
+        } else stage.change({ back: pumped({ ...back, device: rest }, outcome.done) });
       },
       given,
     );

@@ -42,7 +42,9 @@ export function judgeRest(world: World, paths: Paths): Violation[] {
   }
   const reason = driver?.failure ?? backMachine(back)?.failure ?? (doings.done.includes('core') || undefined);
   const closed = front === XenbusState.Closed || front === XenbusState.Closing || front === XenbusState.Initialising;
-  if (!closed || reason === undefined) say('rest', `${at} without a reason`);
+  // No process can write what the store refuses to take.
+  const told = closed || (guest.device?.silenced && driver?.failure !== undefined);
+  if (!told || reason === undefined) say('rest', `${at} without a reason`);
   // Whoever fails says so where people look.
   if (driver?.failure !== undefined && store.nodes[paths.frontError] === undefined)
     say('told', 'the frontend failed, and its error key does not say why');

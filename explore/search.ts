@@ -39,6 +39,7 @@ export interface Progressing {
 }
 
 const WIDTH = PARTS.length;
+const DOINGS = PARTS.indexOf('doings');
 
 /** Numbers for the values of one part, in the order they were met. */
 class Values {
@@ -254,6 +255,7 @@ export class Search {
     for (const [part, name] of PARTS.entries()) this.#from[part] = this.#values[part]!.numberOf(this.model.first[name]);
     this.#add(this.#from, [], -1, 0);
     let index = 0;
+    const { actors } = this.model;
     const judge = (violations: readonly Violation[], choice: number | undefined): void => {
       for (const violation of violations) {
         const kind = `${violation.property}: ${violation.text}`;
@@ -282,8 +284,10 @@ export class Search {
       const row = this.#from;
       this.#rows.read(index, row);
       let free = false;
-      for (const [choice, { kind }] of this.model.actors.entries()) {
-        if (kind === 'time' && free) continue;
+      const { left } = this.#values[DOINGS]!.list[row[DOINGS] as number] as World['doings'];
+      for (let choice = 0; choice < actors.length; choice++) {
+        const { kind } = actors[choice] as Actor;
+        if ((kind === 'time' && free) || (kind === 'fault' && left === 0)) continue;
         const { enabled, writes, violations } = this.#step(choice, row);
         if (!enabled) continue;
         edges++;

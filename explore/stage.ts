@@ -105,6 +105,7 @@ export class Stage {
         return { ok: true };
       case 'wait':
       case 'repeat':
+      case 'become':
         return 'blocked';
     }
   }
@@ -126,7 +127,7 @@ export class Stage {
     if (client === 'guest' && request.op === 'write' && request.path.startsWith(`${paths.front}/`)) {
       if (before.nodes[paths.front] === undefined) return this.#denied(request);
     }
-    const { store, answer, events } = perform(before, client, request);
+    const { store, answer, events } = perform(before, client, plain(request));
     if (request.op === 'commit' && 'ok' in answer) {
       for (const [path, { before: found, now, modified }] of Object.entries(before.transactions[request.tx]!.touched)) {
         if (!modified || now === undefined) continue;
@@ -240,6 +241,7 @@ export class Stage {
         this.#set({ ranges: xen.ranges.filter((range) => range !== number) });
         return DONE;
       case 'openSession':
+      case 'adoptSession':
         if (!alive) return { error: 'ESRCH' };
         this.#set({ server: xen.server === 'left' || xen.server === 'adopted' ? 'adopted' : 'open' });
         return DONE;
@@ -282,11 +284,13 @@ export class Stage {
   /** A driver resets and sets up the device at probe, and uses its registers once more at removal. */
   #device(op: 'reset' | 'setup' | 'remove'): Outcome {
     const { xen } = this.world;
-    if (xen.registers === undefined && xen.mapped) return 'blocked';
+    if (xen.registers === undefined && xen.mapped && !this.#settled) return 'blocked';
     const say = (text: string): void => this.note('frontend', 'device', text);
     if (xen.registers === undefined) {
-      // Whoever cuts a frontend off takes its registers away under its driver.
-      if (!this.world.doings.done.includes('forced'))
+      // A toolstack that cuts a frontend off takes its registers away under its driver; a backend that was refused what it needs to
+      // take them over cannot answer them.
+      const { done } = this.world.doings;
+      if (!done.includes('forced') && !(xen.mapped && done.includes('refused')))
         this.broken('registers-answered', `${DEVICE_OPS[op]} while nothing answers its registers`);
       say(`${op}: all ones`);
       // A probe that fails, too, leaves nothing claimed.
@@ -321,6 +325,13 @@ export class Stage {
     }
   }
 
+  /** A server that was taken over, by a backend that has claimed what it will claim: other ranges are answered as no device's. */
+  get #settled(): boolean {
+    const { xen, back } = this.world;
+    if (xen.server !== 'adopted' || back.life !== 'up' || back.run !== undefined || back.look) return false;
+    return back.device !== undefined && back.device.run === undefined && !back.device.dirty;
+  }
+
   #leaveDevice(): void {
     const { driver: _gone, ...xen } = this.world.xen;
     this.change({ xen });
@@ -332,6 +343,11 @@ const DONE: Answer = { ok: true };
 const DEVICE_OPS = { reset: 'probed', setup: 'probed', remove: 'removed' } as const;
 const GUEST_OPS: ReadonlySet<XenOp> = new Set(['allocPort', 'closePort', 'claimRange', 'freeRange']);
 const RANGE_OPS: ReadonlySet<XenOp> = new Set(['claimRange', 'freeRange', 'serve', 'serveBroken', 'unserve']);
+
+/** What an error key says is for people: that it is there is all that is judged. */
+function plain(request: StoreRequest): StoreRequest {
+  return request.op === 'write' && request.path.includes('/error/') ? { ...request, value: 'error' } : request;
+}
 
 function show(op: XenOp, number: number): string {
   return RANGE_OPS.has(op) ? `0x${number.toString(16)}` : String(number);

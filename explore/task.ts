@@ -39,6 +39,11 @@ export type Request =
   | { readonly to: 'wait' }
   /** Nothing came of what was waited for: back to where it waited, as if nothing had been told. No step by itself. */
   | { readonly to: 'repeat' }
+  /**
+   * The rest of the task depends on this state of its process alone and on no answer before it: it goes on as the task of this
+   * name. No step by itself.
+   */
+  | { readonly to: 'become'; readonly name: string; readonly state: unknown }
   /** What real code would not survive: kept to be judged. */
   | { readonly to: 'bug'; readonly what: string };
 
@@ -48,6 +53,7 @@ export type XenOp =
   | 'claimRange'
   | 'freeRange'
   | 'openSession'
+  | 'adoptSession'
   | 'closeSession'
   | 'bindPort'
   | 'unbindPort'

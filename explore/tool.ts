@@ -93,13 +93,13 @@ function* close({ paths, mode }: ToolSetting, force: boolean): Task<boolean> {
     const inside = tx === undefined ? {} : { tx };
     if (force) yield* ask({ op: 'rm', path: paths.front, ...inside });
     const now = yield* readNode(paths.backState, undefined, tx);
-    if (now === undefined) return { end: 'commit', value: '' };
+    if (now === undefined) return { end: 'commit', value: 'gone' };
     yield* ask({ op: 'write', path: `${paths.back}/${XENBUS_KEY.online}`, value: '0', ...inside });
     if (now !== closed)
       yield* ask({ op: 'write', path: paths.backState, value: String(XenbusState.Closing), ...inside });
-    return { end: 'commit', value: now };
+    return { end: 'commit', value: 'there' };
   });
-  if ('ok' in before && before.ok === '') return true;
+  if ('ok' in before && before.ok === 'gone') return true;
   const watched = force ? [paths.backState] : [paths.backState, RELEASE_DOMAIN];
   for (const path of watched) yield* ask({ op: 'watch', path, token: TOKEN });
   const woken = yield { to: 'wait' };

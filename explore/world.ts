@@ -46,6 +46,8 @@ export interface GuestDevice {
   readonly state: number;
   readonly otherend: string;
   readonly vanished?: true;
+  /** The store did not take even the state that says that it closes: only the error key tells. */
+  readonly silenced?: true;
   /** A driver is bound; its data. */
   readonly driver?: unknown;
 }

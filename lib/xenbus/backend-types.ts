@@ -90,11 +90,15 @@ export type BackEvent =
 
 /** One thing to do; answered by `done` (with a value where noted) or `failed`. */
 export type BackEffect =
-  /** Read and check what the toolstack wrote; value: queues to offer event channels for, if any. */
+  /** Read and check what the toolstack wrote, all at one moment; value: queues to offer event channels for, if any. ENODEV: gone. */
   | { readonly type: 'readSetup' }
-  /** A session with the device server; waits for it. Fails when the device went away meanwhile. */
-  | { readonly type: 'openSession' }
-  /** Write a key of the own directory. */
+  /**
+   * The guest's ioreq server, and a session with the device server, which is waited for. Fails with ENODEV when the device went
+   * away meanwhile. `adopting`: what an earlier backend left is taken over whether or not the device server has the device:
+   * registers that are lost need none.
+   */
+  | { readonly type: 'openSession'; readonly adopting: boolean }
+  /** Write a key of the own directory. ENODEV: that was removed. */
   | { readonly type: 'write'; readonly key: string; readonly value: string }
   /** value: FrontendKeys as text, those of `queues` queues. */
   | { readonly type: 'readFrontend'; readonly queues: number }
@@ -114,10 +118,17 @@ export type BackEffect =
   /** Kicks and calls past this process. */
   | { readonly type: 'wire' }
   /**
-   * In one transaction: unless the own state still reads `from`, and `online` still 1 where `ifOnline` says so, nothing is
-   * written. value: the state that stands afterwards (0: the directory is gone). Never fails for the machine.
+   * In one transaction: unless the own state still reads `from`, and `online` still 1 where `ifOnline` says so, and the own key
+   * `ifKey` is there, nothing is written. value: the state that stands afterwards (0: the directory is gone). Never fails for
+   * the machine.
    */
-  | { readonly type: 'switchState'; readonly from: number; readonly to: XenbusState; readonly ifOnline?: true }
+  | {
+      readonly type: 'switchState';
+      readonly from: number;
+      readonly to: XenbusState;
+      readonly ifOnline?: true;
+      readonly ifKey?: string;
+    }
   /** Error key; the state is another step. */
   | { readonly type: 'error'; readonly errno: number; readonly text: string }
   /** These never fail for the machine: what is given back is gone. */

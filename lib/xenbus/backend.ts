@@ -39,7 +39,7 @@ export const BACK_START: BackState = {
 };
 
 const S = XenbusState;
-const { EINVAL } = ERRNO;
+const { EINVAL, ENODEV } = ERRNO;
 
 const row = (moves: Partial<Record<XenbusState, BackMove>>, otherwise: BackMove): BackRow =>
   Object.fromEntries(Object.values(XenbusState).map((s) => [s, moves[s] ?? otherwise])) as unknown as BackRow;
@@ -111,7 +111,13 @@ const hold =
   (held: BackHeld, phase: BackPhase) =>
   (state: BackState): BackState => ({ ...state, phase, held: { ...state.held, ...held } });
 const fail = (state: BackState, failure: BackFailure): BackState => ({ ...state, phase: 'reporting', failure });
-const refuse = (state: BackState, failure: BackFailure): BackState => ({ ...fail(state, failure), refused: true });
+type Failed = NonNullable<BackWorkRule['failed']>;
+/** ENODEV: the directory was removed meanwhile, or the device is not wanted any more. What stands there now is looked at anew. */
+const unlessGone =
+  (otherwise: Failed): Failed =>
+  (state, failure) =>
+    failure.errno === ENODEV ? { ...state, phase: 'releasing', after: 'found' } : otherwise(state, failure);
+const refuse = unlessGone((state, failure) => ({ ...fail(state, failure), refused: true }));
 
 /** A state was written, or the toolstack's stands: either way the next look begins from what the store has. */
 const switched =
@@ -129,7 +135,7 @@ export const WORK: BackTables['work'] = {
     failed: refuse,
   },
   opening: {
-    effect: ({ held }) => (held.session ? undefined : { type: 'openSession' }),
+    effect: ({ held, goal }) => (held.session ? undefined : { type: 'openSession', adopting: goal !== 'begin' }),
     done: (state) => hold({ session: true }, AFTER_OPENING[state.goal])(state),
     failed: refuse,
   },
@@ -138,6 +144,7 @@ export const WORK: BackTables['work'] = {
     effect: ({ back }) =>
       back === S.InitWait ? undefined : { type: 'write', key: VIRTIO_MMIO_KEY.size, value: formatHex(MMIO_SIZE) },
     done: to('offering'),
+    failed: unlessGone(fail),
   },
   offering: {
     effect: ({ back, queues }) =>
@@ -145,12 +152,15 @@ export const WORK: BackTables['work'] = {
         ? { type: 'write', key: VIRTIO_MMIO_KEY.featureQueueEvtchn, value: String(queues) }
         : undefined,
     done: to('announcing'),
+    failed: unlessGone(fail),
   },
-  // A toolstack that finds a closed device has only to write `online`: from then on it must stay closed.
+  // A toolstack that finds a closed device has only to write `online`: from then on it must stay closed. A directory that was made
+  // anew reads 1 again: only what was published in it tells that it is still the same.
   announcing: {
     effect: (state) => {
       const effect = switchTo(S.InitWait)(state);
-      return effect !== undefined && state.back === S.Closed ? { ...effect, ifOnline: true } : effect;
+      if (effect === undefined) return undefined;
+      return state.back === S.Closed ? { ...effect, ifOnline: true } : { ...effect, ifKey: VIRTIO_MMIO_KEY.size };
     },
     done: keepBack('waiting'),
   },
@@ -328,6 +338,9 @@ function look(state: BackState, phase: BackRest, event: Look, tables: BackTables
   switch (own) {
     case 'stay':
       return { state: seen };
+    case 'begin':
+      // Nobody is there to connect to, or nobody wants it.
+      return event.online && event.front !== S.Unknown ? enter(MOVES.begin(seen), tables) : { state: seen };
     case 'rest': {
       // The toolstack closed it: the row of that phase says what the frontend's state leads to.
       const closed = RESTING[event.back];

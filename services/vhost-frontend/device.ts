@@ -223,7 +223,7 @@ export class Device {
         this.#setup = await this.#readSetup();
         return this.#setup.path === 'evtchn' ? this.#setup.type.queueSizesMax.length : 0;
       case 'openSession':
-        await this.#openSession(this.#setup!);
+        await this.#openSession(this.#setup!, effect.adopting);
         return undefined;
       case 'write':
         this.#deps.probe.at(
@@ -269,20 +269,25 @@ export class Device {
     }
   }
 
-  /** What the toolstack wrote; rejects with EINVAL or EOPNOTSUPP where this backend cannot do it. */
+  /** What the toolstack wrote; rejects with EINVAL or EOPNOTSUPP where this backend cannot do it, ENODEV where it is gone. */
   async #readSetup(): Promise<Setup> {
-    const read = (key: string) => {
-      assertReads(REVIEW, 'back', key, this.#state.back);
-      return orMissing(this.#deps.store.read(`${this.#node}/${key}`));
-    };
-    const [frontend, frontendId, type, transport, grants, path] = await Promise.all([
-      read(XENBUS_KEY.frontend),
-      read(XENBUS_KEY.frontendId),
-      read(VIRTIO_MMIO_KEY.type),
-      read(VIRTIO_MMIO_KEY.transport),
-      read(VIRTIO_MMIO_KEY.grantUsage),
-      read(VIRTIO_MMIO_KEY.path),
-    ]);
+    // In one transaction: of a directory that is made anew meanwhile all is read, or nothing.
+    const [state, frontend, frontendId, type, transport, grants, path] = await this.#deps.store.transaction((tx) => {
+      const read = (key: string) => {
+        assertReads(REVIEW, 'back', key, this.#state.back);
+        return orMissing(tx.read(`${this.#node}/${key}`));
+      };
+      return Promise.all([
+        read(XENBUS_KEY.state),
+        read(XENBUS_KEY.frontend),
+        read(XENBUS_KEY.frontendId),
+        read(VIRTIO_MMIO_KEY.type),
+        read(VIRTIO_MMIO_KEY.transport),
+        read(VIRTIO_MMIO_KEY.grantUsage),
+        read(VIRTIO_MMIO_KEY.path),
+      ]);
+    });
+    if (state === '') throw new ErrnoError('ENODEV', 'the device was removed');
     if (frontend !== this.#frontend || parseDomid(frontendId) !== this.domid)
       throw new ErrnoError('EINVAL', `frontend ${show(frontend)} of domain ${show(frontendId)} is not ours`);
     if (transport !== 'mmio') throw new ErrnoError('EOPNOTSUPP', `transport ${show(transport)}; this backend has mmio`);
@@ -294,7 +299,7 @@ export class Device {
     return { type: known, path: await checkedPath(path, this.domid, this.#deps), grants: grants === '1' };
   }
 
-  async #openSession(setup: Setup): Promise<void> {
+  async #openSession(setup: Setup, adopting: boolean): Promise<void> {
     const ioreq = await this.#deps.ioreqs.acquire(this.domid);
     this.#ioreq = ioreq;
     const cancelled = new Promise<never>((_, reject) => {
@@ -312,7 +317,10 @@ export class Device {
         this.#spoilt = true;
         this.changed();
       });
-      await Promise.race([this.#link.open(), cancelled]);
+      await Promise.race([this.#link.open(), cancelled]).catch((error) => {
+        if (!adopting || isOurBug(error)) throw error;
+        this.#deps.log.warn({ device: this.#node }, `adopting without a device server: ${errorMessage(error)}`);
+      });
     } catch (error) {
       await this.#closeSession();
       throw error;
@@ -360,7 +368,7 @@ export class Device {
     });
   }
 
-  async #switchState({ from, to, ifOnline }: Extract<BackEffect, { type: 'switchState' }>): Promise<number> {
+  async #switchState({ from, to, ifOnline, ifKey }: Extract<BackEffect, { type: 'switchState' }>): Promise<number> {
     const { store, probe, log } = this.#deps;
     const path = `${this.#node}/${XENBUS_KEY.state}`;
     probe.at(POINT['back.state'], path, this.devid, edge(from, to), this.domid);
@@ -368,6 +376,7 @@ export class Device {
       const found = parseState(await orMissing(tx.read(path)));
       if (found !== from) return found;
       if (ifOnline && !parseOnline(await orMissing(tx.read(`${this.#node}/${XENBUS_KEY.online}`)))) return found;
+      if (ifKey !== undefined && (await orMissing(tx.read(`${this.#node}/${ifKey}`))) === '') return found;
       await tx.write(path, String(to));
       return to;
     });
