@@ -18,14 +18,18 @@ import { register as registerChaos } from './verbs/chaos.js';
 import { register as registerCompletion } from './verbs/completion.js';
 import { register as registerCreate } from './verbs/create.js';
 import { register as registerDestroy } from './verbs/destroy.js';
+import { register as registerDoctor } from './verbs/doctor.js';
 import { register as registerExplore } from './verbs/explore.js';
 import { register as registerHypercall } from './verbs/hypercall.js';
 import { register as registerLatency } from './verbs/latency.js';
 import { register as registerList } from './verbs/list.js';
+import { register as registerLogs } from './verbs/logs.js';
 import { register as registerPs } from './verbs/ps.js';
 import { register as registerReplay } from './verbs/replay.js';
 import { register as registerRun } from './verbs/run.js';
+import { register as registerScreenshot } from './verbs/screenshot.js';
 import { register as registerServices, runServiceVerb } from './verbs/services.js';
+import { register as registerTop } from './verbs/top.js';
 import { register as registerTrace } from './verbs/trace.js';
 import { register as registerUp } from './verbs/up.js';
 
@@ -46,7 +50,11 @@ for (const register of [
   registerDestroy,
   registerList,
   registerPs,
+  registerTop,
   registerTrace,
+  registerLogs,
+  registerScreenshot,
+  registerDoctor,
   registerHypercall,
   registerRun,
   registerExplore,

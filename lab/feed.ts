@@ -37,6 +37,14 @@ export class HistoryFeed {
     return lost;
   }
 
+  /** How full the ring of each process is, from 0 to 1; of its last life. */
+  get fills(): ReadonlyMap<string, number> {
+    const latest = new Map<string, HistoryReader>();
+    for (const reader of this.#readers.values())
+      if (reader.incarnation >= (latest.get(reader.process)?.incarnation ?? 0)) latest.set(reader.process, reader);
+    return new Map([...latest].map(([name, reader]) => [name, reader.fill]));
+  }
+
   close(): void {
     for (const reader of this.#readers.values()) reader.close();
     this.#readers.clear();

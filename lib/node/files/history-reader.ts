@@ -74,6 +74,11 @@ export class HistoryReader {
     return Atomics.load(this.#words, HISTORY_HEADER.offset.head / 4);
   }
 
+  /** How much of the ring holds records, from 0 to 1: at 1 each new record overwrites the oldest. */
+  get fill(): number {
+    return Math.min(this.#head(), this.#recordCount) / this.#recordCount;
+  }
+
   /** The records written since the last call, oldest first. */
   read(): TraceRecord[] {
     const records: TraceRecord[] = [];
