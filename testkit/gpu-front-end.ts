@@ -2,6 +2,7 @@
 // device server without guest, hypervisor or xenbus.
 import type { GuestMemory } from '../lib/core/memory.js';
 import { VIRTIO_GPU_QUEUE_COUNT } from '../lib/layout/virtio-gpu.js';
+import { featureBits, VIRTIO_F_RING_PACKED } from '../lib/layout/virtio-ring.js';
 import { type FrontendChannel, FrontendSession } from '../lib/vhost-user/frontend-session.js';
 import { decodeResponse, encodeCommand, type GpuCommandName, type GpuFields } from '../lib/virtio/gpu-codec.js';
 import { RingDriver } from './ring-driver.js';
@@ -40,7 +41,10 @@ export class GpuFrontEnd<H> {
   }
 
   /** `bases`: where each ring goes on, if not where the driver is. */
-  async start(features = this.frontend.features, bases: readonly number[] = []): Promise<void> {
+  async start(
+    features = this.frontend.features & ~featureBits(VIRTIO_F_RING_PACKED),
+    bases: readonly number[] = [],
+  ): Promise<void> {
     const { file, kicks, calls } = this.#setup;
     await this.frontend.start({
       features,

@@ -16,7 +16,7 @@ import {
   virtqUsedEvent,
   virtqUsedSlot,
 } from '../lib/layout/virtio-ring.js';
-import type { QueueLayout } from '../lib/virtio/device-queue.js';
+import type { QueueLayout } from '../lib/virtio/device-ring.js';
 
 export interface RawDesc {
   addr: number;

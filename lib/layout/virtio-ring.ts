@@ -1,5 +1,5 @@
-// The split virtqueue in guest memory, and the feature bits common to all virtio devices (virtio 1.4, "Split Virtqueues",
-// "Reserved Feature Bits"). Numbers and offsets only: who may read or write what, and when, is in lib/virtio/.
+// The split and the packed virtqueue in guest memory, and the feature bits common to all virtio devices (virtio 1.4, "Split
+// Virtqueues", "Packed Virtqueues", "Reserved Feature Bits"). Numbers and offsets only: who may read or write what, and when, is in lib/virtio/.
 import { struct, u16, u32, u64 } from './struct.js';
 
 /** Feature bits as bit numbers. Device-specific ones stand in the layout file of the device. */
@@ -84,3 +84,20 @@ export function virtqAvailEvent(size: number): number {
 export function vringNeedEvent(event: number, current: number, old: number): boolean {
   return ((current - event - 1) & 0xffff) < ((current - old) & 0xffff);
 }
+
+// --- packed: one ring of descriptors, and what either side wants to be told --------------------------------------------
+
+/** A slot of the ring. Flags as of VIRTQ_DESC, and the two below. Entries of an indirect table mean nothing but addr, len, WRITE. */
+export const VIRTQ_PACKED_DESC = struct('pvirtq_desc', { addr: u64, len: u32, id: u16, flags: u16 }, { size: 16 });
+/** Compared with the wrap counters: available when AVAIL equals the driver's and USED does not; used when both equal the device's. */
+export const VIRTQ_PACKED_DESC_F_AVAIL = 1 << 7;
+export const VIRTQ_PACKED_DESC_F_USED = 1 << 15;
+
+/** The driver's event structure is the driver area, the device's is the device area. */
+export const VIRTQ_PACKED_EVENT = struct('pvirtq_event_suppress', { desc: u16, flags: u16 }, { size: 4 });
+/** `desc`: a slot, and the wrap counter in the highest bit; also how a ring's position is told to a vhost-user back-end. */
+export const VIRTQ_PACKED_WRAP = 1 << 15;
+export const VIRTQ_PACKED_EVENT_FLAGS = { ENABLE: 0, DISABLE: 1, DESC: 2 } as const;
+export const VIRTQ_PACKED_EVENT_ALIGN = 4;
+/** Both positions of a ring that was not used yet, the used one in the upper half (vhost-user.rst, SET_VRING_BASE). */
+export const VIRTQ_PACKED_BASE_FRESH = VIRTQ_PACKED_WRAP * 0x10001;

@@ -75,16 +75,18 @@ export class BackendRings<H> {
       for (const handle of [kick, ends.call?.handle, ends.error?.handle]) if (handle !== undefined) yield handle;
   }
 
-  setSize(index: number, size: number): void {
+  /** `packed`: which layout was negotiated. */
+  setSize(index: number, size: number, packed: boolean): void {
     const ring = this.#stopped(index, 'SET_VRING_NUM');
     const max = Math.min(this.#device.queueSizeMax, VIRTQ_SIZE_MAX);
-    if (size === 0 || size > max || (size & (size - 1)) !== 0)
+    if (size === 0 || size > max || (!packed && (size & (size - 1)) !== 0))
       throw new ProtocolError('ring', `ring of ${size} entries`);
     ring.size = size;
   }
 
-  setBase(index: number, base: number): void {
-    if (base > 0xffff) throw new ProtocolError('ring', `ring base ${base}`);
+  /** Of a packed ring two positions (QueueLayout). */
+  setBase(index: number, base: number, packed: boolean): void {
+    if (base > 0xffff && !packed) throw new ProtocolError('ring', `ring base ${base}`);
     this.#stopped(index, 'SET_VRING_BASE').base = base;
   }
 

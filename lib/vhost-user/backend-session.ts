@@ -9,6 +9,7 @@ import {
   VHOST_USER_PROTOCOL_F,
 } from '../layout/vhost-user.js';
 import { VIRTIO_CONFIG_S_NEEDS_RESET } from '../layout/virtio-mmio.js';
+import { hasFeature, VIRTIO_F_RING_PACKED } from '../layout/virtio-ring.js';
 import { BackendRings } from './backend-rings.js';
 import type { VhostUserDevice } from './device.js';
 import { inflightBytes } from './inflight.js';
@@ -175,7 +176,7 @@ export class BackendSession<H> {
       return undefined;
     },
     SET_VRING_NUM: ({ index, num }) => {
-      this.#rings.setSize(index, num);
+      this.#rings.setSize(index, num, this.#packed);
       return undefined;
     },
     SET_VRING_ADDR: ({ index, desc, avail, used }) => {
@@ -183,7 +184,7 @@ export class BackendSession<H> {
       return undefined;
     },
     SET_VRING_BASE: ({ index, num }) => {
-      this.#rings.setBase(index, num);
+      this.#rings.setBase(index, num, this.#packed);
       return undefined;
     },
     // No reset, not even of the last ring: QEMU stops a device so that it goes on later, with all that the guest made.
@@ -263,6 +264,10 @@ export class BackendSession<H> {
 
   #negotiated(name: keyof typeof VHOST_USER_PROTOCOL_F): boolean {
     return ((this.#protocolFeatures >> BigInt(VHOST_USER_PROTOCOL_F[name])) & 1n) === 1n;
+  }
+
+  get #packed(): boolean {
+    return hasFeature(this.#features, VIRTIO_F_RING_PACKED);
   }
 
   /** Without bit 30 there is no SET_VRING_ENABLE, and rings are enabled from the start. */

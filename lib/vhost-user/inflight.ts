@@ -8,7 +8,7 @@ import {
   VHOST_INFLIGHT_ALIGN,
   VHOST_INFLIGHT_VERSION,
 } from '../layout/vhost-user.js';
-import type { InflightLog } from '../virtio/device-queue.js';
+import type { InflightLog } from '../virtio/device-ring.js';
 
 /** Bytes of one queue's region. */
 export function inflightBytes(queueSize: number): number {

@@ -1,4 +1,4 @@
-// A descriptor chain of a split virtqueue, walked and checked: where its readable and its writable bytes lie in guest
+// A descriptor chain of a split or packed virtqueue, walked and checked: where its readable and its writable bytes lie in guest
 // memory. What the bytes mean, and the rings that chains travel in, are left to the device and to device-queue.ts.
 //
 // The guest may write descriptors while we read them: each field is read once, and only what was read is checked and used.
@@ -15,7 +15,13 @@ import type { VirtqErrorCode } from '../core/error-codes.js';
 import { ProtocolError } from '../core/errors.js';
 import { CHAIN_DESCRIPTORS_MAX } from '../core/limits.js';
 import type { GuestMemory } from '../core/memory.js';
-import { VIRTQ_DESC, VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE } from '../layout/virtio-ring.js';
+import {
+  VIRTQ_DESC,
+  VIRTQ_DESC_F_INDIRECT,
+  VIRTQ_DESC_F_NEXT,
+  VIRTQ_DESC_F_WRITE,
+  VIRTQ_PACKED_DESC,
+} from '../layout/virtio-ring.js';
 
 export type { VirtqErrorCode };
 
@@ -45,7 +51,7 @@ const { addr: AT_ADDR, len: AT_LEN, flags: AT_FLAGS, next: AT_NEXT } = VIRTQ_DES
  * owner must be done with it before the next walk, and before the memory it was walked in is unmapped.
  */
 export class Chain {
-  /** Index of the first descriptor: the id of the used element. */
+  /** By which the chain is given back: the index of its first descriptor, in a packed ring the id in its last. */
   head = 0;
   readableBytes = 0;
   writableBytes = 0;
@@ -65,6 +71,42 @@ export class Chain {
       this.#clear(undefined, head);
       throw error;
     }
+  }
+
+  /** Takes the chain that starts in a slot of a packed ring; answers how many slots it has. Throws as walk() does. */
+  walkPacked(table: ChainTable, first: number): number {
+    this.#clear(table.memory, first);
+    const { memory, desc, size } = table;
+    try {
+      for (let count = 1, slot = first; ; count++, slot = slot + 1 === size ? 0 : slot + 1) {
+        if (count > size) throw new VirtqError('CHAIN_LENGTH', `chain ${first} has more than ${size} descriptors`);
+        const at = desc + slot * VIRTQ_PACKED_DESC.size;
+        const addr = dmaAddress(memory.readU32(at + AT_ADDR + 4), memory.readU32(at + AT_ADDR));
+        const len = memory.readU32(at + AT_LEN);
+        const flags = memory.readU16(at + VIRTQ_PACKED_DESC.offset.flags);
+        const next = (flags & VIRTQ_DESC_F_NEXT) !== 0;
+        if ((flags & VIRTQ_DESC_F_INDIRECT) !== 0) {
+          if (next) throw new VirtqError('INDIRECT_NEXT', `chain ${first} goes on after its indirect table`);
+          this.#checkTable(table, addr, len);
+          for (let entry = addr; entry < addr + len; entry += VIRTQ_PACKED_DESC.size)
+            this.#addPackedEntry(memory, entry);
+        } else this.#add(memory, addr, len, (flags & VIRTQ_DESC_F_WRITE) !== 0);
+        if (next) continue;
+        this.head = memory.readU16(at + VIRTQ_PACKED_DESC.offset.id);
+        return count;
+      }
+    } catch (error) {
+      this.#clear(undefined, first);
+      throw error;
+    }
+  }
+
+  #addPackedEntry(memory: GuestMemory, at: number): void {
+    if (this.#count >= CHAIN_DESCRIPTORS_MAX)
+      throw new VirtqError('CHAIN_LENGTH', `chain ${this.head} has more than ${CHAIN_DESCRIPTORS_MAX} descriptors`);
+    const addr = dmaAddress(memory.readU32(at + AT_ADDR + 4), memory.readU32(at + AT_ADDR));
+    const flags = memory.readU16(at + VIRTQ_PACKED_DESC.offset.flags);
+    this.#add(memory, addr, memory.readU32(at + AT_LEN), (flags & VIRTQ_DESC_F_WRITE) !== 0);
   }
 
   #clear(memory: GuestMemory | undefined, head: number): void {
@@ -105,6 +147,11 @@ export class Chain {
   }
 
   #walkIndirect(table: ChainTable, addr: number, len: number, before: number): void {
+    this.#checkTable(table, addr, len);
+    this.#walkTable(table, addr, len / VIRTQ_DESC.size, 0, before);
+  }
+
+  #checkTable(table: ChainTable, addr: number, len: number): void {
     if (!table.indirect) throw new VirtqError('INDIRECT_FEATURE', `chain ${this.head} is indirect, not negotiated`);
     if (len === 0 || len % VIRTQ_DESC.size !== 0) {
       throw new VirtqError('INDIRECT_LENGTH', `chain ${this.head} has an indirect table of ${len} bytes`);
@@ -114,7 +161,6 @@ export class Chain {
     } catch (cause) {
       throw new VirtqError('INDIRECT_ADDRESS', `chain ${this.head}: ${(cause as Error).message}`);
     }
-    this.#walkTable(table, addr, len / VIRTQ_DESC.size, 0, before);
   }
 
   #add(memory: GuestMemory, addr: number, len: number, writable: boolean): void {

@@ -1,4 +1,4 @@
-// The device's end of a split virtqueue: takes available chains, gives used ones back, decides who must be told. Leaves
+// The device's end of a split virtqueue (virtio 1.4, 2.7): takes available chains, gives used ones back, decides who must be told. Leaves
 // what a chain means to the device, and how a kick or a call travels to the transport.
 //
 // Order (2.7.13, 2.7.8). The driver writes descriptors, then the ring entry, then avail.idx; so we load avail.idx first and
@@ -35,36 +35,9 @@ import {
   vringNeedEvent,
 } from '../layout/virtio-ring.js';
 import { type Chain, type ChainTable, VirtqError } from './chain.js';
+import { checkArea, type DeviceRing, type InflightLog, type QueueLayout } from './device-ring.js';
 
-/** Where a queue lies: guest-physical addresses, and the index to go on from. */
-export interface QueueLayout {
-  /** Entries, a power of two. */
-  readonly size: number;
-  readonly desc: number;
-  readonly avail: number;
-  readonly used: number;
-  /** Next available index: 0 for a fresh queue, what stop() of the earlier run answered otherwise. */
-  readonly base: number;
-  /** What earlier servers of the queue took and never gave back, and what this one does. */
-  readonly inflight?: InflightLog;
-}
-
-/** A record of chains that are taken, which outlives the process. Each call is one step of the record. */
-export interface InflightLog {
-  /**
-   * The queue starts with that used index. Answers the heads that are to be taken again, in order; the base is then not
-   * asked, since what was taken and given back says how far the queue was read. Undefined: the record is fresh.
-   */
-  begin(usedIdx: number): readonly number[] | undefined;
-  /** Before anything of the chain is executed. */
-  taken(head: number): void;
-  /** Before the used index is published. */
-  givingBack(head: number): void;
-  /** After it was. */
-  gaveBack(head: number, usedIdx: number): void;
-}
-
-export class DeviceQueue {
+export class DeviceQueue implements DeviceRing {
   readonly #memory: GuestMemory;
   readonly #table: ChainTable;
   readonly #size: number;
@@ -110,7 +83,10 @@ export class DeviceQueue {
     return (this.#nextAvail - this.#again.length) & 0xffff;
   }
 
-  /** Takes the next chain; false when there is none. Throws VirtqError: then the queue is of no further use. */
+  base(kept: boolean): number {
+    return (this.nextAvail - (kept ? 1 : 0)) & 0xffff;
+  }
+
   pop(chain: Chain): boolean {
     const again = this.#again.shift();
     if (again !== undefined) {
@@ -129,7 +105,6 @@ export class DeviceQueue {
     return true;
   }
 
-  /** Gives a chain back with `written` bytes of its writable part, counted from its start, and publishes it at once. */
   pushUsed(head: number, written: number): void {
     const at = this.#used + virtqUsedSlot(this.#nextUsed & this.#mask);
     this.#memory.writeU32(at + VIRTQ_USED_ELEM.offset.id, head);
@@ -140,7 +115,6 @@ export class DeviceQueue {
     this.#inflight?.gaveBack(head, this.#nextUsed);
   }
 
-  /** Whether the driver must be told of what was pushed since it was last asked; one question covers a whole batch. */
   needsCall(): boolean {
     const old = this.#signalled;
     const current = this.#nextUsed;
@@ -153,12 +127,10 @@ export class DeviceQueue {
     return old === undefined || vringNeedEvent(event, current, old);
   }
 
-  /** Kicks are not wanted: we are serving. A hint; the driver may kick all the same. */
   disableKicks(): void {
     if (!this.#eventIdx) this.#memory.storeU16(this.#used + VIRTQ_USED.offset.flags, VIRTQ_USED_F_NO_NOTIFY);
   }
 
-  /** Asks to be kicked for the next chain; true when one is there already and the caller must not sleep. */
   enableKicks(): boolean {
     if (this.#eventIdx) {
       this.#memory.storeU16(this.#used + virtqAvailEvent(this.#size), this.#nextAvail);
@@ -166,14 +138,5 @@ export class DeviceQueue {
       this.#memory.storeU16(this.#used + VIRTQ_USED.offset.flags, 0);
     }
     return this.#memory.loadU16(this.#avail + VIRTQ_AVAIL.offset.idx) !== this.#nextAvail;
-  }
-}
-
-function checkArea(memory: GuestMemory, what: string, addr: number, bytes: number, align: number): void {
-  if (addr % align !== 0) throw new VirtqError('QUEUE_LAYOUT', `${what} at 0x${addr.toString(16)} is not aligned`);
-  try {
-    memory.check(addr, bytes);
-  } catch (cause) {
-    throw new VirtqError('QUEUE_LAYOUT', `${what}: ${(cause as Error).message}`);
   }
 }

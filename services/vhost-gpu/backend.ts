@@ -14,11 +14,16 @@ import type { Mapping } from '../../lib/core/shared.js';
 import { PAGE_SIZE } from '../../lib/layout/page.js';
 import { VHOST_F_LOG_ALL, VHOST_USER_PROTOCOL_F } from '../../lib/layout/vhost-user.js';
 import { VIRTIO_GPU_QUEUE_CONTROL, VIRTIO_GPU_QUEUE_COUNT } from '../../lib/layout/virtio-gpu.js';
-import { featureBits, hasFeature } from '../../lib/layout/virtio-ring.js';
+import {
+  featureBits,
+  hasFeature,
+  VIRTIO_F_RING_PACKED,
+  VIRTQ_PACKED_BASE_FRESH,
+} from '../../lib/layout/virtio-ring.js';
 import type { HandleUse, InflightPlace, RingSetup, VhostUserDevice } from '../../lib/vhost-user/device.js';
 import { inflightBytes, SplitInflight } from '../../lib/vhost-user/inflight.js';
 import type { MappedRegion } from '../../lib/vhost-user/memory-map.js';
-import type { QueueLayout } from '../../lib/virtio/device-queue.js';
+import type { QueueLayout } from '../../lib/virtio/device-ring.js';
 import { GPU_FEATURES, type GpuDevice } from './device.js';
 
 /** What QEMU shows of a queue behind virtio-mmio, and the largest that Linux then makes. */
@@ -258,7 +263,10 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
    * stopped; one whose guest was reset may say so by nothing else (QEMU's sends no RESET_DEVICE).
    */
   #isNewDriver({ base, used }: QueueLayout): boolean {
-    return this.#rested && base === 0 && this.#stoppedAt !== 0 && this.#device.usedIndex(used) === 0;
+    if (!this.#rested || this.#stoppedAt === 0) return false;
+    if (hasFeature(this.#features, VIRTIO_F_RING_PACKED))
+      return base === VIRTQ_PACKED_BASE_FRESH && this.#stoppedAt !== VIRTQ_PACKED_BASE_FRESH;
+    return base === 0 && this.#device.usedIndex(used) === 0;
   }
 
   stopRing(index: number): number {

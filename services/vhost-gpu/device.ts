@@ -16,13 +16,15 @@ import {
 import {
   featureBits,
   VIRTIO_F_EVENT_IDX,
+  VIRTIO_F_IN_ORDER,
   VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_F_RING_PACKED,
   VIRTIO_F_VERSION_1,
   VIRTQ_USED,
 } from '../../lib/layout/virtio-ring.js';
 import { POINT } from '../../lib/trace/points.js';
 import { type Chain, VirtqError } from '../../lib/virtio/chain.js';
-import type { QueueLayout } from '../../lib/virtio/device-queue.js';
+import type { QueueLayout } from '../../lib/virtio/device-ring.js';
 import {
   decodeCommand,
   encodeResponse,
@@ -41,6 +43,8 @@ export const GPU_FEATURES = featureBits(
   VIRTIO_F_VERSION_1,
   VIRTIO_F_INDIRECT_DESC,
   VIRTIO_F_EVENT_IDX,
+  VIRTIO_F_RING_PACKED,
+  VIRTIO_F_IN_ORDER, // each command is done before the next one is taken
   VIRTIO_GPU_F_EDID,
   VIRTIO_GPU_F_RESOURCE_UUID,
   VIRTIO_GPU_F_RESOURCE_BLOB,
@@ -142,7 +146,7 @@ export class GpuDevice implements GpuState {
     this.#queues[index] = new QueuePump(this.#memory, layout, this.#features, ends, work);
   }
 
-  /** The queue is not touched any more once this returns; answers the available index to go on from. */
+  /** The queue is not touched any more once this returns; answers where a later run goes on. */
   stopQueue(index: number): number {
     const queue = this.#queues[index];
     this.#queues[index] = undefined;

@@ -4,7 +4,8 @@
 import { GPU_COMMANDS_PER_TURN, GPU_COPY_BYTES_PER_TURN } from '../../lib/core/limits.js';
 import { type GuestMemory, GuestMemoryError } from '../../lib/core/memory.js';
 import { Chain, VirtqError } from '../../lib/virtio/chain.js';
-import { DeviceQueue, type QueueLayout } from '../../lib/virtio/device-queue.js';
+import type { DeviceRing, QueueLayout } from '../../lib/virtio/device-ring.js';
+import { openDeviceRing } from '../../lib/virtio/open-ring.js';
 
 /** The ends of a queue that lead to its front-end. */
 export interface QueueEnds {
@@ -43,14 +44,14 @@ type PumpState =
 
 export class QueuePump {
   readonly #work: PumpWork;
-  readonly #ring: DeviceQueue;
+  readonly #ring: DeviceRing;
   readonly #ends: QueueEnds;
   readonly #chain = new Chain();
   #state: PumpState = 'idle';
 
   /** Throws VirtqError when the queue does not lie in memory. What is in it already is served without a kick. */
   constructor(memory: GuestMemory, layout: QueueLayout, features: bigint, ends: QueueEnds, work: PumpWork) {
-    this.#ring = new DeviceQueue(memory, layout, features);
+    this.#ring = openDeviceRing(memory, layout, features);
     this.#ends = ends;
     this.#work = work;
     // Kicks may have been lost before we listened.
@@ -71,11 +72,11 @@ export class QueuePump {
     });
   }
 
-  /** The queue is not touched any more; answers the available index to go on from. A chain that is kept is taken again. */
+  /** The queue is not touched any more; answers where to go on. A chain that is kept is taken again. */
   stop(): number {
-    const kept = this.#state === 'waiting' ? 1 : 0;
+    const kept = this.#state === 'waiting';
     this.#state = 'ended';
-    return (this.#ring.nextAvail - kept) & 0xffff;
+    return this.#ring.base(kept);
   }
 
   #serveLater(): void {

@@ -75,7 +75,7 @@ class Hand {
     this.say('GPU_SET_SOCKET', {}, [this.display.theirs]);
     this.display.theirs.close();
     // Every feature but event index: calls are then asked for by flags alone.
-    this.#features = (frontend.features & ~(1n << 29n) & ~(1n << 1n)) | (1n << BigInt(VHOST_USER_F_PROTOCOL_FEATURES));
+    this.#features = (frontend.features & ((1n << 28n) | (1n << 32n))) | (1n << BigInt(VHOST_USER_F_PROTOCOL_FEATURES));
     this.say('SET_FEATURES', { value: this.#features });
     await this.tell('ADD_MEM_REG', { region: REGION }, [this.#end.ram]);
     await this.display.until((messages) => messages.some(({ request }) => request === 2), 'greeting');

@@ -7,6 +7,7 @@ import { NO_LOG } from '../../../lib/core/log.js';
 import { GuestMemoryError, RegionMemory } from '../../../lib/core/memory.js';
 import { NO_PROBE } from '../../../lib/core/probe.js';
 import type { Mapping } from '../../../lib/core/shared.js';
+import { VIRTQ_PACKED_BASE_FRESH } from '../../../lib/layout/virtio-ring.js';
 import { BackendSession } from '../../../lib/vhost-user/backend-session.js';
 import { GpuViewer } from '../../../lib/vhost-user/gpu-viewer.js';
 import { type BodyOf, encodeRequest, type RequestType } from '../../../lib/vhost-user/messages.js';
@@ -16,7 +17,8 @@ import { type BackendTransport, GpuBackend } from '../../../services/vhost-gpu/b
 import { GPU_FEATURES, GpuDevice } from '../../../services/vhost-gpu/device.js';
 import { DisplayLink } from '../../../services/vhost-gpu/display-link.js';
 import { type FuzzTarget, fuzz } from '../../../testkit/fuzzer.js';
-import { testUuids } from '../../../testkit/gpu-tester.js';
+import { SPLIT_FEATURES, testUuids } from '../../../testkit/gpu-tester.js';
+import { PackedDriver } from '../../../testkit/packed-driver.js';
 import { RingDriver } from '../../../testkit/ring-driver.js';
 
 const INPUTS = Number(process.env['XENWIRE_FUZZ_INPUTS'] ?? (process.env['CI'] === undefined ? 2000 : 10_000));
@@ -121,7 +123,7 @@ function ringTarget(): FuzzTarget {
       ram.fill(0);
       ram.set(input);
       const { device, rest } = gpuDevice();
-      device.setFeatures(GPU_FEATURES);
+      device.setFeatures(SPLIT_FEATURES);
       device.setMemory(memory);
       for (const [index, { size, at }] of [place.control, place.cursor].entries()) {
         const avail = at + 16 * size;
@@ -137,6 +139,57 @@ function ringTarget(): FuzzTarget {
       if (device.resources.count > 0 || device.resources.entriesHeld > 0) throw new Error('held after the reset');
       if (backing.subarray(0, 4096).some((byte) => byte !== GUARD)) throw new Error('written before guest memory');
       if (backing.subarray(4096 + RAM_BYTES).some((byte) => byte !== GUARD)) throw new Error('written after it');
+    },
+  };
+}
+
+/** The same of a packed ring: its slots, events and commands are the input. */
+function packedTarget(): FuzzTarget {
+  const ram = new Uint8Array(RAM_BYTES);
+  const memory = new RegionMemory([{ base: 0, bytes: ram }]);
+  const place = { size: 8, at: 0 };
+  const image = (commands: readonly Uint8Array[], indirect: boolean): Uint8Array => {
+    ram.fill(0);
+    const driver = new PackedDriver(memory, place);
+    let at = 0x240;
+    for (const bytes of commands) {
+      memory.write(at, bytes);
+      const segments = [
+        { addr: at, len: bytes.length },
+        { addr: 0x7000, len: 1056, write: true },
+      ];
+      driver.add(segments, indirect ? { indirectAt: at + 128 } : {});
+      at += indirect ? 192 : 128;
+    }
+    return ram.slice(0, IMAGE_BYTES);
+  };
+  const r = { x: 0, y: 0, width: 16, height: 16 };
+  const commands = [
+    encodeCommand('RESOURCE_CREATE_2D', { resource_id: 1, format: 2, width: 16, height: 16 }),
+    encodeCommand('SET_SCANOUT', { resource_id: 1, scanout_id: 0, r }),
+    encodeCommand('GET_DISPLAY_INFO', {}),
+  ];
+  return {
+    name: 'packed rings',
+    files: /lib\/virtio\/|services\/vhost-gpu\//,
+    seeds: [image(commands, false), image(commands, true)],
+    bytesMax: IMAGE_BYTES,
+    run(input) {
+      ram.fill(0);
+      ram.set(input);
+      const { device, rest } = gpuDevice();
+      device.setFeatures(GPU_FEATURES);
+      device.setMemory(memory);
+      const { size, at: desc } = place;
+      const avail = desc + size * 16;
+      const layout = { size, desc, avail, used: avail + 4, base: VIRTQ_PACKED_BASE_FRESH };
+      device.startQueue(0, layout, { call: () => {}, error: () => {} });
+      rest();
+      device.kick(0);
+      rest();
+      device.stopQueue(0);
+      device.reset();
+      if (device.resources.count > 0) throw new Error('held after the reset');
     },
   };
 }
@@ -168,7 +221,7 @@ function messageTarget(): FuzzTarget {
     ['GET_PROTOCOL_FEATURES', {}],
     ['SET_PROTOCOL_FEATURES', { value: (1n << 0n) | (1n << 3n) | (1n << 9n) | (1n << 13n) | (1n << 15n) }],
     ['SET_OWNER', {}],
-    ['SET_FEATURES', { value: GPU_FEATURES | (1n << 30n) }],
+    ['SET_FEATURES', { value: SPLIT_FEATURES | (1n << 30n) }],
   ];
   return {
     name: 'vhost-user messages',
@@ -326,7 +379,7 @@ function answersTarget(): FuzzTarget {
   };
 }
 
-for (const target of [ringTarget(), messageTarget(), viewerTarget(), answersTarget()]) {
+for (const target of [ringTarget(), packedTarget(), messageTarget(), viewerTarget(), answersTarget()]) {
   t.test(`${target.name}: ${INPUTS} inputs`, (t) => {
     const before = process.memoryUsage().heapUsed;
     const { inputs, kept, blocks, finding } = fuzz(target, { inputs: INPUTS, seed: SEED });

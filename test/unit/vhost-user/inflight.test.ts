@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import t from 'tap';
 import { inflightBytes, SplitInflight } from '../../../lib/vhost-user/inflight.js';
 import { Chain } from '../../../lib/virtio/chain.js';
-import { DeviceQueue, type InflightLog } from '../../../lib/virtio/device-queue.js';
+import { DeviceQueue } from '../../../lib/virtio/device-queue.js';
+import type { InflightLog } from '../../../lib/virtio/device-ring.js';
 import { plainMemory, RingDriver } from '../../../testkit/ring-driver.js';
 
 const SIZE = 8;

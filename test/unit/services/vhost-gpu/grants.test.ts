@@ -18,8 +18,8 @@ import {
 } from '../../../../lib/virtio/gpu-codec.js';
 import { DmaPools } from '../../../../services/guest/dma.js';
 import { Pages } from '../../../../services/guest/pages.js';
-import { GPU_FEATURES, GpuDevice } from '../../../../services/vhost-gpu/device.js';
-import { testUuids } from '../../../../testkit/gpu-tester.js';
+import { GpuDevice } from '../../../../services/vhost-gpu/device.js';
+import { SPLIT_FEATURES, testUuids } from '../../../../testkit/gpu-tester.js';
 
 const PAGE = 4096;
 /** Bytes of the guest that the device may not see. */
@@ -39,7 +39,7 @@ async function stage() {
     defer: (action) => deferred.push(action),
     makeUuid: testUuids(),
   });
-  device.setFeatures(GPU_FEATURES);
+  device.setFeatures(SPLIT_FEATURES);
   device.setMemory(granted);
   const run = (): void => {
     for (let action = deferred.shift(); action !== undefined; action = deferred.shift()) action();
@@ -48,7 +48,7 @@ async function stage() {
   const lies = new Map<number, bigint>();
   const ring = dma.pages.contiguous(Math.ceil(ringPlace(0, 16).bytes / PAGE));
   const queue = new DriverQueue<number>({
-    ...{ memory, tables: dma.tables, base: ring.addr, size: 16, features: GPU_FEATURES },
+    ...{ memory, tables: dma.tables, base: ring.addr, size: 16, features: SPLIT_FEATURES },
     dma: (addr) => lies.get(addr) ?? dma.address(addr),
   });
   const at = (addr: number): number => dmaAddressOf(dma.address(addr));
