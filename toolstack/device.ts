@@ -42,7 +42,10 @@ export async function addVirtioDevice(toolstack: Toolstack, id: DeviceId, config
   ]);
 }
 
-/** libxl__device_generic_add: one transaction, all of it again on EAGAIN. */
+/**
+ * libxl__device_generic_add: one transaction, all of it again on EAGAIN. Of a device that never was before: a repetition that
+ * finds it was preceded by an attempt that xenstored committed and did not live to acknowledge, and both ends may be at work.
+ */
 async function addDevice({ store, probe }: Toolstack, id: DeviceId, keys: Keys): Promise<void> {
   const libxl = libxlPath(id);
   const front = { path: frontendPath(id), perms: [`n${id.domid}`, `r${id.backDomid}`] };
@@ -72,7 +75,10 @@ async function addDevice({ store, probe }: Toolstack, id: DeviceId, keys: Keys):
   const backState = `${backendNode(id)}/${XENBUS_KEY.state}`;
   probe.at(POINT['front.state'], frontState, id.devid, made, id.domid);
   probe.at(POINT['back.state'], backState, id.devid, made, id.domid);
+  let again = false;
   await store.transaction(async (tx) => {
+    if (again && (await readNode(tx, `${libxl}/${XENBUS_KEY.frontend}`)) !== undefined) return;
+    again = true;
     await removeNode(tx, libxl);
     await tx.write(`${libxl}/${XENBUS_KEY.frontend}`, front.path);
     await tx.write(`${libxl}/${XENBUS_KEY.backend}`, back.path);
