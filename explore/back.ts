@@ -17,7 +17,7 @@ import {
 import { parseOnline, parseState } from '../lib/xenbus/keys.js';
 import type { Protocol } from '../lib/xenbus/protocol.js';
 import { keyRule } from '../lib/xenbus/rules.js';
-import { type Answer, ask, readNode, type Task, type TransactionMode, transaction } from './task.js';
+import { type Answer, ask, join, readNode, type Task, type TransactionMode, transaction } from './task.js';
 import type { Paths } from './world.js';
 
 export interface BackSetting {
@@ -61,7 +61,7 @@ export const reviewBackend = (tables: BackTables = BACK_REVIEW): Backend => ({
 
   *look({ paths }) {
     if ((yield* readNode(paths.backState)) === undefined) return false;
-    yield* ask({ op: 'watch', path: paths.frontState, token: 'front' });
+    yield* join({ op: 'watch', path: paths.frontState, token: 'front' });
     return true;
   },
 
@@ -102,8 +102,8 @@ function* pumped({ paths }: BackSetting, step: BackStep, { errorWritten }: Marke
   const mark = errorWritten ? { errorWritten } : {};
   if (step.effect !== undefined) yield { to: 'become', name: 'work', state: { ...step.state, ...mark } };
   const gone = step.state.phase === 'gone';
-  if (gone) yield* ask({ op: 'unwatch', path: paths.frontState, token: 'front' });
-  if (gone && errorWritten) yield* ask({ op: 'rm', path: paths.backError });
+  if (gone) yield* join({ op: 'unwatch', path: paths.frontState, token: 'front' });
+  if (gone && errorWritten) yield* join({ op: 'rm', path: paths.backError });
   return { machine: { ...resting(step.state), ...mark }, again, gone };
 }
 
@@ -170,7 +170,7 @@ function* perform(
     case 'bindPort':
       return yield { to: 'xen', op: 'bindPort', number: effect.port };
     case 'unbindPort':
-      return yield { to: 'xen', op: 'unbindPort', number: effect.port };
+      return yield { to: 'xen', op: 'unbindPort', number: effect.port, joined: true };
     // Kicks and calls past the process: nothing of the protocol's.
     case 'wire':
     case 'unwire':
@@ -194,7 +194,7 @@ function* perform(
         { seen },
       );
     case 'error':
-      return yield* ask({ op: 'write', path: paths.backError, value: `${effect.errno} ${effect.text}` });
+      return yield* join({ op: 'write', path: paths.backError, value: `${effect.errno} ${effect.text}` });
   }
 }
 

@@ -79,7 +79,7 @@ function* perform(core: Core, device: Device, seen: number, effect: FrontEffect)
     case 'freePort':
       return yield { to: 'xen', op: 'closePort', number: effect.port };
     case 'freeRange':
-      return yield { to: 'xen', op: 'freeRange', number: effect.base };
+      return yield { to: 'xen', op: 'freeRange', number: effect.base, joined: true };
     case 'switchState':
       return (yield* core.switchState(device, effect.state, { by: 'frontend', seen })) === 'refused'
         ? { ok: XenbusState.Closing }

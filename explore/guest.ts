@@ -6,7 +6,16 @@ import { ERRNO } from '../lib/core/errno.js';
 import { frontendNode, XENBUS_KEY, XenbusState } from '../lib/layout/xenbus.js';
 import { parseDomid, parseState } from '../lib/xenbus/keys.js';
 import type { CoreRules } from '../services/guest/core-rules.js';
-import { type Account, type Answer, ask, readNode, type Task, type TransactionMode, transaction } from './task.js';
+import {
+  type Account,
+  type Answer,
+  ask,
+  join,
+  readNode,
+  type Task,
+  type TransactionMode,
+  transaction,
+} from './task.js';
 import { DEVID, type GuestDevice, type GuestState, type Paths } from './world.js';
 
 /** Tokens of its watches. One device has one watch at a time, and its events go with it, so that one name is enough. */
@@ -169,7 +178,7 @@ export class Core {
   *#unregister(device: Device): Task<void> {
     this.#device = undefined;
     if (device.otherend !== '' && device.driver !== undefined)
-      yield* ask({ op: 'unwatch', path: `${device.otherend}/${XENBUS_KEY.state}`, token: TOKEN.otherend });
+      yield* join({ op: 'unwatch', path: `${device.otherend}/${XENBUS_KEY.state}`, token: TOKEN.otherend });
     if (device.driver === undefined) return;
     yield* this.setting.driver.remove(this, device);
     this.#leave(device);
@@ -232,7 +241,7 @@ export class Core {
 
   /** xenbus_dev_error. */
   *error(code: ErrnoName, text: string): Task<void> {
-    yield* ask({ op: 'write', path: this.setting.paths.frontError, value: `${ERRNO[code]} ${text}` });
+    yield* join({ op: 'write', path: this.setting.paths.frontError, value: `${ERRNO[code]} ${text}` });
   }
 
   /** xenbus_dev_fatal. */

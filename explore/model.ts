@@ -9,7 +9,15 @@ import { Core, type CoreSetting, type FrontDriver, GOES_ON, TOKEN } from './gues
 import { judgeRest } from './rest.js';
 import { type Client, type Setting, Stage } from './stage.js';
 import { EMPTY_STORE, perform } from './store.js';
-import { type Answer, type Progress, progress, type Running, type Task, type TransactionMode } from './task.js';
+import {
+  type Answer,
+  type Progress,
+  progress,
+  type Request,
+  type Running,
+  type Task,
+  type TransactionMode,
+} from './task.js';
 import { type AttachScript, GUEST_GONE, SEQUENCES, type Sequence, type ToolSetting } from './tool.js';
 import {
   type Actor,
@@ -35,7 +43,7 @@ export interface Options {
   readonly kinds: readonly FaultKind[];
   /** Identical events of the guest that wait at once; more are merged. Default 1, as the store merges what waits in it. */
   readonly copies?: number;
-  /** Requests whose answers decide nothing are steps too; default: not. */
+  /** Requests whose answers decide nothing are made too, and each request is a step of its own; default: not. */
   readonly exact?: boolean;
 }
 
@@ -84,7 +92,7 @@ export class Model implements Processes {
     this.#core = { paths, rules: core, driver, mode, exact: options.exact ?? false };
     this.#back = { paths, mode };
     this.#tool = { paths, mode, attach };
-    this.#setting = { paths, protocol, copies: options.copies ?? 1 };
+    this.#setting = { paths, protocol, copies: options.copies ?? 1, exact: options.exact ?? false };
     this.#actor('step', 'guest', (stage) => this.#guest(stage));
     this.#actor('step', 'backend', (stage) => this.#backProcess(stage));
     this.#actor('step', 'device', (stage) => this.#backDevice(stage));
@@ -155,16 +163,24 @@ export class Model implements Processes {
     let next = { ...run, answers };
     let then = this.#at(next, () => task(next)) as Progress<T>;
     let became: { state: unknown } | undefined;
-    while ('asks' in then && (then.asks.to === 'repeat' || then.asks.to === 'become')) {
+    for (;;) {
+      if (!('asks' in then)) break;
       const { from, asks: inner } = then;
       if (inner.to === 'become') {
         became = { state: inner.state };
         next = { name: inner.name, arg: run.arg, answers: [] };
-      } else next = { ...next, answers: next.answers.slice(0, from) };
+      } else if (inner.to === 'repeat') next = { ...next, answers: next.answers.slice(0, from) };
+      else if (this.#joins(inner))
+        next = { ...next, answers: [...next.answers, stage.perform(client, inner) as Answer] };
+      else break;
       then = this.#at(next, () => task(next, became?.state)) as Progress<T>;
     }
     keep('done' in then ? then : { run: next, ...became });
     return true;
+  }
+
+  #joins(request: Request): boolean {
+    return !this.options.exact && (request.to === 'store' || request.to === 'xen') && request.joined === true;
   }
 
   // --- the guest -----------------------------------------------------------------------------------------------------
@@ -247,7 +263,8 @@ export class Model implements Processes {
     if (back.life === 'dead') {
       stage.note('backend', 'self', 'backend starts');
       stage.change({ back: { life: 'booting', run: { name: 'boot', arg: '', answers: [] } } });
-      return true;
+      // It watches, and a watch tells what stood there before it: nothing is missed in between.
+      return this.options.exact || this.#backGoesOn(stage);
     }
     if (back.run !== undefined) return this.#backGoesOn(stage);
     if (back.life !== 'up' || !back.look || back.device !== undefined) return false;
@@ -346,8 +363,9 @@ export class Model implements Processes {
       run,
       task,
       (outcome) => {
-        const { run: _before, ...rest } = stage.world.tool;
-        stage.change({ tool: 'run' in outcome ? { ...rest, run: outcome.run } : rest });
+        const { run: _before, due, ...rest } = stage.world.tool;
+        if ('done' in outcome) stage.change({ tool: rest });
+        else stage.change({ tool: { ...rest, ...(due ? { due } : {}), run: outcome.run } });
       },
       answer,
     );

@@ -3,6 +3,7 @@
 // Leaves what the steps are to model.ts and how a path is told to path.ts.
 import { assert } from '../lib/core/errors.js';
 import type { Model } from './model.js';
+import type { StoreState } from './store.js';
 import { type Actor, type Move, PARTS, type Violation, type World } from './world.js';
 
 export interface Bounds {
@@ -62,12 +63,13 @@ class Values {
   }
 }
 
-/** The order in which nodes were made is no difference. */
+/** The order in which nodes were made, or watches set, is no difference: no two watches of a client tell of the same path. */
 function keyOf(value: object): string {
   if (!('nodes' in value)) return JSON.stringify(value);
-  const { nodes, ...rest } = value as { nodes: Record<string, string> };
+  const { nodes, watches, ...rest } = value as StoreState;
   const sorted = Object.keys(nodes).sort();
-  return JSON.stringify([sorted, sorted.map((path) => nodes[path]), rest]);
+  const set = watches.map((watch) => `${watch.client} ${watch.path} ${watch.token}`).sort();
+  return JSON.stringify([sorted, sorted.map((path) => nodes[path]), set, rest]);
 }
 
 /** States as rows of numbers, found by an open table of row numbers. */

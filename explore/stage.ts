@@ -3,6 +3,7 @@
 import { XenbusState } from '../lib/layout/xenbus.js';
 import { MMIO_WINDOW } from '../lib/xenbus/keys.js';
 import type { Protocol, Writer } from '../lib/xenbus/protocol.js';
+import { TOKEN } from './guest.js';
 import { judgeRead, judgeWrite } from './rules.js';
 import { perform, type StoreAnswer, type StoreEvent, type StoreRequest } from './store.js';
 import { type Account, type Answer, type Request, runThrough, type XenOp } from './task.js';
@@ -25,6 +26,8 @@ export interface Setting {
   readonly protocol: Protocol;
   /** Identical events of the guest that wait at once. */
   readonly copies: number;
+  /** Events that a process takes and does nothing about are delivered too. */
+  readonly exact: boolean;
 }
 
 /** A world with what a step has changed of it so far. Parts are fetched from the world when they are asked for. */
@@ -168,7 +171,10 @@ export class Stage {
         if (!back.look) this.change({ back: { ...back, look: true } });
       } else if (!back.device.dirty) this.change({ back: { ...back, device: { ...back.device, dirty: true } } });
     } else {
-      const event = `${this.#asGuestSees(path)} ${token}`;
+      const seen = this.#asGuestSees(path);
+      // The folders above a device's directory: the core looks at the path, and does nothing.
+      if (token === TOKEN.device && !this.setting.exact && seen.split('/').length < 3) return;
+      const event = `${seen} ${token}`;
       const copies = world.inbox.filter((waiting) => waiting === event).length;
       if (copies < this.setting.copies) this.change({ inbox: [...world.inbox, event] });
     }

@@ -23,16 +23,19 @@ export interface Account {
   readonly seen?: number;
 }
 
-/** One atomic step of a process. */
+/**
+ * One atomic step of a process. `joined`: taken in one step with what its process did before, since it changes nothing that another
+ * process looks at and finds nothing that another changes: their steps come to the same before and after it.
+ */
 export type Request =
-  | { readonly to: 'store'; readonly request: StoreRequest; readonly on?: Account }
+  | { readonly to: 'store'; readonly request: StoreRequest; readonly on?: Account; readonly joined?: true }
   /**
    * A transaction as one step. It is what all its requests come to: a commit that is not refused saw what it touched
    * unchanged, and one that is refused is repeated from the start and leaves nothing.
    */
   | { readonly to: 'transaction'; readonly body: TxBody; readonly on?: Account }
   /** Xen's half and the guest's resource tree. */
-  | { readonly to: 'xen'; readonly op: XenOp; readonly number?: number }
+  | { readonly to: 'xen'; readonly op: XenOp; readonly number?: number; readonly joined?: true }
   /** Accesses of the guest's driver to its registers; they wait for a backend that is being replaced. */
   | { readonly to: 'device'; readonly op: 'reset' | 'setup' | 'remove' }
   /** Until a watch event or, once nothing else can happen, the deadline; value: which. */
@@ -98,6 +101,11 @@ export function runThrough<T>(task: Task<T>, answer: (request: Request) => Answe
 /** A request of the store; its answer, whatever it is. */
 export function* ask(request: StoreRequest, on?: Account): Task<Answer> {
   return yield on === undefined ? { to: 'store', request } : { to: 'store', request, on };
+}
+
+/** A request that is `joined`. */
+export function* join(request: StoreRequest): Task<Answer> {
+  return yield { to: 'store', request, joined: true };
 }
 
 /** The value of a node; undefined: it cannot be read. */

@@ -6,7 +6,7 @@ import { backendPath, XENBUS_KEY, XenbusState } from '../lib/layout/xenbus.js';
 import type { StoreClient, StoreOps } from '../lib/xenstore/api.js';
 import { addVirtioDevice, RELEASE_DOMAIN } from '../toolstack/device.js';
 import type { Toolstack } from '../toolstack/toolstack.js';
-import { ask, readNode, type Task, type TransactionMode, transaction } from './task.js';
+import { ask, join, readNode, type Task, type TransactionMode, transaction } from './task.js';
 import { DEVID, DOMID, type Paths } from './world.js';
 
 export type AttachRequest =
@@ -101,16 +101,17 @@ function* close({ paths, mode }: ToolSetting, force: boolean): Task<boolean> {
   });
   if ('ok' in before && before.ok === 'gone') return true;
   const watched = force ? [paths.backState] : [paths.backState, RELEASE_DOMAIN];
-  for (const path of watched) yield* ask({ op: 'watch', path, token: TOKEN });
+  for (const path of watched) yield* join({ op: 'watch', path, token: TOKEN });
   const woken = yield { to: 'wait' };
   let outcome = false;
   if ('ok' in woken) {
-    const now = yield* readNode(paths.backState);
+    const answer = yield* join({ op: 'read', path: paths.backState });
+    const now = 'ok' in answer ? answer.ok : undefined;
     // A backend that deletes its directory has not said that it closed.
     if (now !== undefined && now !== closed && (force || woken.ok !== GUEST_GONE)) yield { to: 'repeat' };
     outcome = now === closed;
   }
-  for (const path of watched) yield* ask({ op: 'unwatch', path, token: TOKEN });
+  for (const path of watched) yield* join({ op: 'unwatch', path, token: TOKEN });
   return outcome;
 }
 
