@@ -17,6 +17,14 @@ export interface Ioctl<File> {
   run(file: File, call: IoctlCall): number | Promise<number>;
 }
 
+export interface NewMapping {
+  readonly address: bigint;
+  /** Bytes, whole pages. */
+  readonly length: number;
+  readonly writable: boolean;
+  readonly offset: bigint;
+}
+
 /** An open file. */
 export interface DeviceFile {
   /** Whether a command is one of its ioctls; another one gets `unknown`, an error number. */
@@ -24,7 +32,7 @@ export interface DeviceFile {
   readonly unknown: number;
   ioctl(command: number, call: IoctlCall): number | Promise<number>;
   /** A mapping was made; answers 0 or minus an error number. */
-  mmap(user: UserProcess, address: bigint, length: number, offset: bigint): number | Promise<number>;
+  mmap(user: UserProcess, mapping: NewMapping): number | Promise<number>;
   /** What the program wrote. */
   written(bytes: Uint8Array): void;
   /** The last descriptor of the file was closed. */

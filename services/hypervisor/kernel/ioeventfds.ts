@@ -27,6 +27,8 @@ export interface IoeventfdSpec {
   readonly addrLen: number;
   readonly vq: number;
   readonly handle: NotifyHandle;
+  /** What to signal where the handle names no doorbell: a program's eventfd. Ours to close, unless this throws. */
+  readonly notifier?: BellNotifier | undefined;
   /** Local ports, index = vCPU. */
   readonly ports: readonly EvtchnPort[];
   /** Where the guest's vCPU matches the kick by itself as well (path `direct`). */
@@ -99,7 +101,7 @@ export class Ioeventfds {
     if (group?.kicks.some((kick) => kick.handle.bell === handle.bell && kick.handle.bit === handle.bit))
       throw new ErrnoError('EBUSY', 'that event descriptor is assigned already');
     const notify = addr + VIRTIO_MMIO_QUEUE_NOTIFY;
-    const notifier = this.#env.doorbell.open(handle);
+    const notifier = spec.notifier ?? this.#env.doorbell.open(handle);
     let direct: DirectEntry | undefined;
     try {
       direct = spec.direct?.addKick(notify, addrLen, spec.vq, handle);

@@ -17,7 +17,7 @@ import type { EvtchnFile } from './evtchn-file.js';
 import { EvtchnRingFile } from './evtchn-ring-file.js';
 import { EvtchnStreamFile } from './evtchn-stream-file.js';
 import { type IoeventfdSpec, Ioeventfds } from './ioeventfds.js';
-import { Irqfds } from './irqfds.js';
+import { type EventFd, Irqfds } from './irqfds.js';
 import { KernelIrqs } from './kernel-irqs.js';
 
 export type Dom0Mode = 'fixed' | 'linux';
@@ -184,6 +184,24 @@ export class KernelHalf {
     if (spec.ports.some((port) => !file.holds(port)))
       throw new ErrnoError('ENOTCONN', 'a port is not bound on that file');
     this.#ioeventfds.assign(process, spec);
+  }
+
+  /** IOEVENTFD of a program: its ports need not be bound on a file of its own, as on Linux. */
+  ioeventfdOf(process: object, spec: IoeventfdSpec): void {
+    if (spec.server.page === undefined) throw new ErrnoError('EFAULT', 'the page of the server is not mapped');
+    for (const port of spec.ports)
+      if (this.#host.dom0.ports.get(port)?.usable !== true) throw new ErrnoError('EINVAL', `no port ${port}`);
+    this.#ioeventfds.assign(process, spec);
+  }
+
+  ioeventfdDeassign(process: object, spec: Pick<IoeventfdSpec, 'server' | 'handle' | 'ports'>): void {
+    this.#ioeventfds.deassign(process, spec);
+  }
+
+  /** IRQFD of a program, on its eventfd. */
+  irqfdOf(process: object, domid: DomId, issue: () => number, fd: EventFd): void {
+    const issued = this.#loggedOnce('irqfd: the stored dm_op failed');
+    this.#irqfds.assignEventFd(process, domid, () => issued(domid, issue()), fd);
   }
 
   /** IRQFD. `issue` runs the stored dm_op: 0 or -errno, which only the log hears. */

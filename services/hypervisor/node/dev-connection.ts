@@ -7,12 +7,16 @@ import { DEV_COPY_BYTES_MAX } from '../../../lib/core/limits.js';
 import type { FileHandle } from '../../../lib/core/proto-types.js';
 import { ioctlSize } from '../../../lib/layout/dev-ioctls.js';
 import { DEV_FRAME, DEV_FRAME_PAYLOAD_MAX } from '../../../lib/layout/ours/dev-wire.js';
+import { PAGE_SIZE } from '../../../lib/layout/page.js';
 import { listenEventFd, setNonBlocking, signalEventFd } from '../../../lib/node/files/event-fds.js';
 import type { OwnedFd } from '../../../lib/node/files/owned-fd.js';
 import type { DeviceFile } from '../dev/device.js';
 import type { UserEventFd, UserProcess, UserVma } from '../dev/user.js';
 import type { Domain } from '../domain/domain.js';
 import type { Frame, FrameSocket } from './frame-socket.js';
+
+/** asm-generic/mman-common.h. */
+const PROT_WRITE = 2n;
 
 export interface DevConnectionEnvironment {
   /** An open file of the same domain; undefined when there is none. What programs wrote and closed before counts already. */
@@ -78,7 +82,11 @@ export class DevConnection implements UserProcess {
     const file = this.#env.file(call.a);
     if (file === undefined) return { result: -ERRNO.EBADF };
     try {
-      if (call.kind === DEV_FRAME.MMAP) return { result: await file.mmap(this, call.b, Number(call.c), call.e) };
+      if (call.kind === DEV_FRAME.MMAP) {
+        const length = Math.ceil(Number(call.c) / PAGE_SIZE) * PAGE_SIZE;
+        const writable = (call.d & PROT_WRITE) !== 0n;
+        return { result: await file.mmap(this, { address: call.b, length, writable, offset: call.e }) };
+      }
       if (call.kind !== DEV_FRAME.IOCTL) return { result: -ERRNO.ENOSYS };
       const command = Number(call.b & 0xffffffffn);
       const argument = call.payload;

@@ -13,6 +13,9 @@ import { listenUnix } from '../../../lib/node/files/unix-fds.js';
 import { runPaths } from '../../../lib/node/process/run-dir.js';
 import type { DeviceFile } from '../dev/device.js';
 import { EvtchnDevice } from '../dev/evtchn-device.js';
+import { GntdevDevice } from '../dev/gntdev-device.js';
+import { HypercallDevice } from '../dev/hypercall-device.js';
+import { type DeviceEnvironment, PrivcmdDevice, unsupportedOnce } from '../dev/privcmd-device.js';
 import type { Domain } from '../domain/domain.js';
 import type { Host } from '../host.js';
 import type { KernelHalf } from '../kernel/kernel-half.js';
@@ -28,6 +31,7 @@ export class DevServer {
   readonly #context: ServiceContext;
   readonly #host: Host;
   readonly #kernel: KernelHalf;
+  readonly #env: DeviceEnvironment;
   readonly #files = new Map<bigint, OpenFile>();
   readonly #sockets = new Set<FrameSocket>();
   readonly #closers = new Map<FrameSocket, () => void>();
@@ -36,6 +40,7 @@ export class DevServer {
     this.#context = context;
     this.#host = host;
     this.#kernel = kernel;
+    this.#env = { host, kernel, unsupported: unsupportedOnce(context.log) };
   }
 
   async listen(): Promise<void> {
@@ -89,7 +94,7 @@ export class DevServer {
         socket.sendFrame(answer);
         return [connection, undefined];
       }
-      const device = this.#device(Number(frame.a), domain, id, socket);
+      const device = this.#device(Number(frame.a), id, socket);
       this.#files.set(id, { domain, device });
       this.#closers.set(socket, () => {
         this.#files.delete(id);
@@ -123,10 +128,16 @@ export class DevServer {
     });
   }
 
-  #device(number: number, _domain: Domain, _id: bigint, socket: FrameSocket): DeviceFile {
+  #device(number: number, id: bigint, socket: FrameSocket): DeviceFile {
     switch (number) {
       case DEV_DEVICE.EVTCHN:
         return new EvtchnDevice(this.#kernel, (bytes) => socket.send(bytes));
+      case DEV_DEVICE.PRIVCMD:
+        return new PrivcmdDevice(this.#env, id);
+      case DEV_DEVICE.GNTDEV:
+        return new GntdevDevice(this.#env);
+      case DEV_DEVICE.HYPERCALL:
+        return new HypercallDevice();
       default:
         throw new ErrnoError('ENXIO', `no device ${number}`);
     }
