@@ -54,6 +54,8 @@ export class DevServer {
     this.#context.own('devices of dom0', async () => {
       for (const socket of [...this.#sockets]) this.#close(socket);
       await listener.close();
+      // Built for this host's programs (lab/preload.ts).
+      rmSync(runPaths.preload(this.#context.runDir), { force: true });
     });
   }
 
