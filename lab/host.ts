@@ -83,7 +83,10 @@ export class Host {
     const settings = this.#settings;
     const raise = [...(settings.paths ?? []), ...settings.config.virtio.map(({ path }) => path)].some(needsEvtchnRaise);
     const extraArguments = (program: string): string[] => {
-      if (program === 'guest') return ['--store-transport', settings.storeTransport];
+      const speaks = ['--frontend', settings.frontend];
+      const core = settings.core === undefined ? [] : ['--core', settings.core];
+      if (program === 'guest') return ['--store-transport', settings.storeTransport, ...speaks, ...core];
+      if (program === 'vhost-frontend') return speaks;
       return raise && program === 'hypervisor' ? ['--dm-evtchn-raise'] : [];
     };
     const { notify, logLevel, pollUs, deadAfterMs } = settings;

@@ -2,6 +2,7 @@
 import type { NotificationPath } from '../lib/core/notification-path.js';
 import type { NotifyMode } from '../lib/core/notify.js';
 import type { Picture } from '../lib/core/picture.js';
+import type { FrontendName } from '../lib/xenbus/protocols.js';
 import type { StoreTransport } from '../lib/xenstore/channel.js';
 import type { GuestConfig } from '../toolstack/guest-config.js';
 
@@ -16,6 +17,10 @@ export interface UpSettings {
   readonly paths?: readonly NotificationPath[];
   readonly logLevel: string;
   readonly storeTransport: StoreTransport;
+  /** Version of the protocol between guests and vhost-frontend. */
+  readonly frontend: FrontendName;
+  /** Linux's xenbus core that guests behave like; left out: the guest's default. */
+  readonly core?: string;
   readonly pollUs?: number;
   readonly once: boolean;
   readonly json: boolean;

@@ -265,6 +265,7 @@ export class Dom0Lab {
       clock,
       server,
       store,
+      kind: KIND_VIRTIO_MMIO,
       ioreqs,
       sharedBells: this.#sharedBells,
       onFailure,

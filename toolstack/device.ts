@@ -8,7 +8,6 @@ import {
   type DeviceId,
   frontendNode,
   frontendPath,
-  KIND_VIRTIO_MMIO,
   libxlPath,
   VIRTIO_MMIO_KEY,
   XENBUS_KEY,
@@ -16,8 +15,8 @@ import {
   xenbusStateName,
 } from '../lib/layout/xenbus.js';
 import { edge, POINT } from '../lib/trace/points.js';
-import { parseState } from '../lib/xenbus/keys.js';
-import { REVIEW } from '../lib/xenbus/protocol.js';
+import { formatHex, MMIO_ALIGN, MMIO_SIZE, MMIO_WINDOW, parseState } from '../lib/xenbus/keys.js';
+import { type FrontendName, KIND_OF, protocolOf } from '../lib/xenbus/protocols.js';
 import { assertMove, assertWrites } from '../lib/xenbus/rules.js';
 import type { StoreOps } from '../lib/xenstore/api.js';
 import type { VirtioConfig } from './guest-config.js';
@@ -29,8 +28,8 @@ export const RELEASE_DOMAIN = '@releaseDomain';
 type Keys = readonly (readonly [key: string, value: string])[];
 
 /**
- * The directories of a new virtio-mmio device, both ends in state 1 (libxl_virtio.c under the reviewed protocol: the
- * backend publishes `size` and the guest `base`, so that neither stands here).
+ * The directories of a new virtio-mmio device, both ends in state 1 (libxl_virtio.c; under the reviewed protocol the backend
+ * publishes `size` and the guest `base`, so that neither stands here).
  */
 export async function addVirtioDevice(toolstack: Toolstack, id: DeviceId, config: VirtioConfig): Promise<void> {
   const grantUsage = config.grantUsage ?? id.backDomid !== 0;
@@ -39,7 +38,16 @@ export async function addVirtioDevice(toolstack: Toolstack, id: DeviceId, config
     [VIRTIO_MMIO_KEY.transport, config.transport],
     [VIRTIO_MMIO_KEY.grantUsage, grantUsage ? '1' : '0'],
     ...(config.path === undefined ? [] : [[VIRTIO_MMIO_KEY.path, config.path] as const]),
+    ...(id.kind === KIND_OF.rfc1 ? postedKeys(id.devid) : []),
   ]);
+}
+
+/** The patch as posted has its registers placed by the toolstack: a page for each device, from the start of the window. */
+function postedKeys(devid: number): Keys {
+  return [
+    [VIRTIO_MMIO_KEY.base, formatHex(MMIO_WINDOW.start + devid * MMIO_ALIGN)],
+    [VIRTIO_MMIO_KEY.size, formatHex(MMIO_SIZE)],
+  ];
 }
 
 /**
@@ -66,9 +74,9 @@ async function addDevice({ store, probe }: Toolstack, id: DeviceId, keys: Keys):
     ['back', [[XENBUS_KEY.frontend, front.path], ...backKeys]],
   ] as const) {
     for (const [key] of written)
-      if (key !== XENBUS_KEY.state) assertWrites(REVIEW, side, key, 'toolstack', XenbusState.Unknown);
+      if (key !== XENBUS_KEY.state) assertWrites(protocolOf(id.kind), side, key, 'toolstack', XenbusState.Unknown);
     // Each directory is made anew: no state stands in it before.
-    assertMove(REVIEW, { side, from: XenbusState.Unknown, to: XenbusState.Initialising, by: 'toolstack' });
+    assertMove(protocolOf(id.kind), { side, from: XenbusState.Unknown, to: XenbusState.Initialising, by: 'toolstack' });
   }
   const made = edge(XenbusState.Unknown, XenbusState.Initialising);
   const frontState = `${frontendNode(id.kind, id.devid)}/${XENBUS_KEY.state}`;
@@ -158,12 +166,12 @@ async function close(
     const now = await state(tx);
     if (now === undefined) return undefined;
     const from = parseState(now);
-    assertWrites(REVIEW, 'back', XENBUS_KEY.online, 'toolstack', from);
+    assertWrites(protocolOf(id.kind), 'back', XENBUS_KEY.online, 'toolstack', from);
     await tx.write(`${backendPath(id)}/${XENBUS_KEY.online}`, '0');
     if (from === XenbusState.Closed) return from;
     // A number outside the enum is written by no backend that keeps the protocol: it counts as no state.
     const known = xenbusStateName(from) === String(from) ? XenbusState.Unknown : from;
-    assertMove(REVIEW, { side: 'back', from: known, to: XenbusState.Closing, by: 'toolstack' });
+    assertMove(protocolOf(id.kind), { side: 'back', from: known, to: XenbusState.Closing, by: 'toolstack' });
     const name = `${backendNode(id)}/${XENBUS_KEY.state}`;
     toolstack.probe.at(POINT['back.state'], name, id.devid, edge(from, XenbusState.Closing), id.domid);
     await tx.write(statePath, String(XenbusState.Closing));
@@ -190,7 +198,12 @@ async function close(
   }
 }
 
-/** The kind that the reviewed protocol gives virtio-mmio devices. */
-export function virtioDeviceId(domid: number, devid: number, backDomid: number): DeviceId {
-  return { kind: KIND_VIRTIO_MMIO, domid, devid, backDomid };
+/** A virtio-mmio device, of the kind that this version of the protocol gives it. */
+export function virtioDeviceId(
+  domid: number,
+  devid: number,
+  backDomid: number,
+  frontend: FrontendName = 'review',
+): DeviceId {
+  return { kind: KIND_OF[frontend], domid, devid, backDomid };
 }

@@ -81,7 +81,7 @@ export async function createGuest(toolstack: Toolstack, config: GuestConfig): Pr
     await store.introduce(domid, gfn, port);
     probe.at(POINT['toolstack.step'], 'devices', 0, 0, domid);
     for (const [devid, { device, backDomid }] of devices.entries()) {
-      await addVirtioDevice(toolstack, virtioDeviceId(domid, devid, backDomid), device);
+      await addVirtioDevice(toolstack, virtioDeviceId(domid, devid, backDomid, device.frontend), device);
     }
     toolstack.tokens.write(config.name, created.token);
     probe.at(POINT['toolstack.step'], 'unpause', 0, 0, domid);

@@ -3,6 +3,7 @@
 
 import { GUEST_MEMORY_MIB_MAX, GUEST_MEMORY_MIB_MIN } from '../lib/core/limits.js';
 import { isNotificationPath, NOTIFICATION_PATHS, type NotificationPath } from '../lib/core/notification-path.js';
+import type { FrontendName } from '../lib/xenbus/protocols.js';
 import { configError, parseXlConfig, type XlSettings, type XlValue } from './xl-config.js';
 
 /** What becomes of a guest that has shut down: xl's words. Its `soft-reset` is for a kexec, which no guest here does. */
@@ -29,6 +30,8 @@ export interface VirtioConfig {
   readonly grantUsage?: boolean;
   /** How notifications travel; ours, not xl's. Left out: the backend's default. */
   readonly path?: NotificationPath;
+  /** Version of the protocol; ours, not xl's. Left out: the reviewed one. */
+  readonly frontend?: FrontendName;
 }
 
 export interface GuestConfig {
@@ -40,6 +43,11 @@ export interface GuestConfig {
   readonly onCrash: EndAction;
   /** Index = device id. */
   readonly virtio: readonly VirtioConfig[];
+}
+
+/** The same guest, its devices made for frontends of that version of the protocol. */
+export function forFrontend(config: GuestConfig, frontend: FrontendName): GuestConfig {
+  return { ...config, virtio: config.virtio.map((device) => ({ ...device, frontend })) };
 }
 
 /** A virtio device's number out of its type, e.g. 16 from `virtio,device10`; undefined for the bare `virtio,device`. */

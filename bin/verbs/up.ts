@@ -7,8 +7,10 @@ import { LOG_LEVELS } from '../../lib/core/log.js';
 import { NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/notification-path.js';
 import { NOTIFY_MODES, type NotifyMode } from '../../lib/core/notify.js';
 import { type Command, EXIT, folder, integerBetween, Option } from '../../lib/node/process/cli.js';
+import { FRONTENDS, type FrontendName } from '../../lib/xenbus/protocols.js';
 import { STORE_TRANSPORTS, type StoreTransport } from '../../lib/xenstore/channel.js';
-import { virtioDeviceNumber } from '../../toolstack/guest-config.js';
+import { CORE_VERSIONS, type CoreVersion } from '../../services/guest/core-rules.js';
+import { forFrontend, virtioDeviceNumber } from '../../toolstack/guest-config.js';
 import { holdOption, labOption } from './common.js';
 import { DEFAULT_CONFIG, DEFAULT_IMAGE, readConfig, readImage } from './guest-source.js';
 import { checkNotify, notificationPaths } from './path-option.js';
@@ -32,6 +34,8 @@ interface Options {
   readonly deadAfter: number;
   readonly hold: boolean;
   readonly storeTransport: StoreTransport;
+  readonly frontend: FrontendName;
+  readonly core?: CoreVersion;
 }
 
 const DEAD_AFTER_S_MAX = 86_400;
@@ -80,6 +84,12 @@ export function register(program: Command): void {
         .choices(STORE_TRANSPORTS)
         .default('bus'),
     )
+    .addOption(
+      new Option('--frontend <protocol>', 'protocol between guests and vhost-frontend: as reviewed, or as first posted')
+        .choices(FRONTENDS)
+        .default('review'),
+    )
+    .addOption(new Option('--core <version>', "Linux's xenbus core that guests behave like").choices(CORE_VERSIONS))
     .addOption(new Option('--log-level <level>', 'what the processes log').choices(LOG_LEVELS).default('info'))
     .option(
       '--poll-us <us>',
@@ -91,13 +101,13 @@ export function register(program: Command): void {
       '\nExamples:\n  xenwire up\n  xenwire up --once --json\n  xenwire up --once --guests 3 --path evtchnfd,dmop,direct\n  xenwire up --once --guests 2 --image examples/test-card.png',
     )
     .action(async (options: Options) => {
-      const config = readConfig(options.config);
+      const config = forFrontend(readConfig(options.config), options.frontend);
       if (virtioDeviceNumber(config.virtio[0]?.type ?? '') !== VIRTIO_ID_GPU) {
         throw new UserError(
           `${options.config} has no GPU as its device 0: virtio = [ "type=virtio,device10,transport=mmio" ]`,
         );
       }
-      const { runDir, guests, notify, logLevel, storeTransport } = options;
+      const { runDir, guests, notify, logLevel, storeTransport, frontend, core } = options;
       checkNotify([...(options.path ?? config.virtio.map(({ path }) => path))], notify);
       const image = readImage(options.image);
       const { up } = await import('../../lab/up.js');
@@ -107,6 +117,8 @@ export function register(program: Command): void {
         notify,
         logLevel,
         storeTransport,
+        frontend,
+        ...(core === undefined ? {} : { core }),
         config,
         image,
         once: options.once ?? false,

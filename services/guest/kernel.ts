@@ -10,7 +10,7 @@ import type { Probe } from '../../lib/core/probe.js';
 import { SHUTDOWN } from '../../lib/layout/evtchn.js';
 import { CONTROL_KEY, DATA_KEY } from '../../lib/layout/xenbus.js';
 import { POINT } from '../../lib/trace/points.js';
-import { REVIEW } from '../../lib/xenbus/protocol.js';
+import { type FrontendName, KIND_OF, protocolOf } from '../../lib/xenbus/protocols.js';
 import type { StoreClient } from '../../lib/xenstore/api.js';
 import { ChannelStoreClient } from '../../lib/xenstore/client.js';
 import { Animation } from './animation.js';
@@ -22,10 +22,11 @@ import { GuestStore } from './guest-store.js';
 import { LatencyLoad } from './latency-load.js';
 import { MmioRanges } from './mmio-ranges.js';
 import { Pages } from './pages.js';
+import { Rfc1Front } from './rfc1-front.js';
 import { StoreRing } from './store-ring.js';
 import type { Vcpu } from './vcpu.js';
 import { type GpuBuffers, type GpuPersonality, VirtioGpu } from './virtio-gpu.js';
-import { VirtioMmioFront } from './virtio-mmio-front.js';
+import { type FrontParts, VirtioMmioFront } from './virtio-mmio-front.js';
 import { draw, type Picture, showPicture } from './workload.js';
 import { XenbusCore } from './xenbus-core.js';
 import { Xenwatch } from './xenwatch.js';
@@ -60,6 +61,8 @@ export interface KernelParts {
   readonly clock: Clock;
   readonly probe: Probe;
   readonly log: Log;
+  /** Which version of the protocol its driver speaks; default: the reviewed one. */
+  readonly frontend?: FrontendName;
   readonly onState: (state: string) => void;
   /** Xen was told that the domain has shut down: nothing runs any more. */
   readonly onHalted: () => void;
@@ -84,7 +87,7 @@ export class Kernel {
   readonly #ring: StoreRing | undefined;
   readonly #dma: DmaPools;
   readonly #xenwatch: Xenwatch;
-  readonly #front: VirtioMmioFront;
+  readonly #front: VirtioMmioFront | Rfc1Front;
   readonly #xenbus: XenbusCore;
   #load: LatencyLoad | undefined;
   #animation: Animation | undefined;
@@ -102,7 +105,7 @@ export class Kernel {
     this.#store = new GuestStore(parts.store ?? new ChannelStoreClient(this.#ring as StoreRing, probe), vcpu, probe);
     this.#xenwatch = new Xenwatch(log);
     const { events, ranges } = this;
-    this.#front = new VirtioMmioFront({
+    const front: FrontParts = {
       ...{ vcpu, events, ranges, memory, probe, log, domid },
       dma: this.#dma,
       makeDrivers: () => [this.#makeGpu()],
@@ -112,10 +115,14 @@ export class Kernel {
       },
       onFailed: (_device, reason) => void this.#reportFailure(reason),
       onReleased: () => this.#checkHeld(),
-    });
+    };
+    this.#front =
+      parts.frontend === 'rfc1'
+        ? new Rfc1Front({ ...front, closePort: (port) => parts.calls.close(port) })
+        : new VirtioMmioFront(front);
     this.#xenbus = new XenbusCore({
       ...parts,
-      protocol: REVIEW,
+      protocol: protocolOf(KIND_OF[parts.frontend ?? 'review']),
       store: this.#store,
       xenwatch: this.#xenwatch,
       drivers: [this.#front],

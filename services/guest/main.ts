@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Option } from '../../lib/node/process/cli.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { runService } from '../../lib/node/process/service.js';
+import { FRONTENDS } from '../../lib/xenbus/protocols.js';
 import { STORE_TRANSPORTS } from '../../lib/xenstore/channel.js';
 import { CORE_VERSIONS } from './core-rules.js';
 import { type GuestOptions, start } from './server.js';
@@ -17,7 +18,7 @@ void runService<GuestOptions>({
       .requiredOption('--name <name>', 'name of the domain that it runs; waits until the toolstack has made it')
       .option('--token <token>', "the domain's token, instead of the toolstack's file")
       .option('--image <file>', 'PNG to show', join(PACKAGE_ROOT, 'examples', 'test-card.png'))
-      .addOption(new Option('--frontend <protocol>', 'protocol of the frontend').choices(['review']).default('review'))
+      .addOption(new Option('--frontend <protocol>', 'protocol of the frontend').choices(FRONTENDS).default('review'))
       .addOption(
         new Option('--core <version>', "Linux's xenbus core to behave like when a device vanishes or is reset")
           .choices(CORE_VERSIONS)

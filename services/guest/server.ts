@@ -14,6 +14,7 @@ import { readPng } from '../../lib/node/files/png.js';
 import { runPaths } from '../../lib/node/process/run-dir.js';
 import { retryOnChange } from '../../lib/node/process/wait.js';
 import { POINT } from '../../lib/trace/points.js';
+import type { FrontendName } from '../../lib/xenbus/protocols.js';
 import { lastingStoreClient } from '../../lib/xenstore/bus-client.js';
 import type { StoreTransport } from '../../lib/xenstore/channel.js';
 import { CORES, type CoreVersion } from './core-rules.js';
@@ -31,6 +32,7 @@ export interface GuestOptions {
   /** The token itself, instead of the file. */
   readonly token?: string;
   readonly image: string;
+  readonly frontend: FrontendName;
   readonly core: CoreVersion;
   readonly driver: GpuPersonality;
   readonly buffers: GpuBuffers;
@@ -67,6 +69,7 @@ export async function start(context: ServiceContext, options: GuestOptions): Pro
       : { store: lastingStoreClient(() => context.connect('xenstored', { token, onLost: 'keep' }), probe) }),
     onStoreLost: (error) => void context.stop(`the store's ring page: ${error.message}`),
     calls: hypercalls(hypervisor, vcpu, mapGrants),
+    frontend: options.frontend,
     rules: CORES[options.core],
     personality: options.driver,
     buffers: options.buffers,

@@ -91,6 +91,12 @@ export class XenbusDevice {
     this.#parts.probe.at(POINT['front.key'], `${this.nodename}/${key}=${value}`, this.devid);
     await this.#parts.store.write(`${this.nodename}/${key}`, value);
   }
+  /** In a transaction of its own, repeated on conflict: what the patch as posted does. */
+  async writeInTransaction(key: string, value: string): Promise<void> {
+    assertWrites(this.#parts.protocol, 'front', key, 'frontend', this.#state);
+    this.#parts.probe.at(POINT['front.key'], `${this.nodename}/${key}=${value}`, this.devid);
+    await this.#parts.store.transaction((tx) => tx.write(`${this.nodename}/${key}`, value));
+  }
   readOther(key: string): Promise<string> {
     return this.#parts.store.read(`${this.otherend}/${key}`);
   }

@@ -10,7 +10,6 @@ import {
   backendNode,
   errorKey,
   frontendPath,
-  KIND_VIRTIO_MMIO,
   VIRTIO_MMIO_KEY,
   XENBUS_KEY,
   XenbusState,
@@ -18,18 +17,20 @@ import {
 } from '../../lib/layout/xenbus.js';
 import { edge, POINT } from '../../lib/trace/points.js';
 import {
+  BACK_REVIEW,
   BACK_START,
   type BackEffect,
   type BackEvent,
   type BackState,
+  type BackTables,
   backStep,
   type FrontendKeys,
   frontendKeysRead,
   isBackRest,
 } from '../../lib/xenbus/backend.js';
 import { parseDeviceType, parseDomid, parseOnline, parseState } from '../../lib/xenbus/keys.js';
-import { REVIEW } from '../../lib/xenbus/protocol.js';
-import { assertReads } from '../../lib/xenbus/rules.js';
+import { protocolOf } from '../../lib/xenbus/protocols.js';
+import { assertReads, keyRule } from '../../lib/xenbus/rules.js';
 import type { StoreClient, StoreOps } from '../../lib/xenstore/api.js';
 import { type DeviceMemory, openDeviceMemory } from './device-memory.js';
 import { DEVICE_TYPES, type DeviceType } from './device-types.js';
@@ -41,6 +42,8 @@ import { type LinkDeps, VirtioLink } from './virtio-link.js';
 
 export interface DeviceDeps extends LinkDeps {
   readonly store: StoreClient;
+  /** Of the directories that are its own: says which version of the protocol they are held to. */
+  readonly kind: string;
   readonly ioreqs: IoreqClients;
   /** Doorbells are memory that others write (`notify = doorbell`), not messages. */
   readonly sharedBells: boolean;
@@ -65,6 +68,7 @@ export class Device {
   readonly domid: DomId;
   readonly devid: number;
   readonly #deps: DeviceDeps;
+  readonly #tables: BackTables;
   /** Own directory, relative to dom0's home. */
   readonly #node: string;
   readonly #frontend: string;
@@ -91,8 +95,10 @@ export class Device {
     this.domid = domid;
     this.devid = devid;
     this.#deps = deps;
-    this.#node = backendNode({ kind: KIND_VIRTIO_MMIO, domid, devid });
-    this.#frontend = frontendPath({ kind: KIND_VIRTIO_MMIO, domid, devid });
+    const { kind } = deps;
+    this.#tables = { ...BACK_REVIEW, protocol: protocolOf(kind) };
+    this.#node = backendNode({ kind, domid, devid });
+    this.#frontend = frontendPath({ kind, domid, devid });
     this.#events = events;
   }
 
@@ -184,12 +190,12 @@ export class Device {
   }
 
   async #run(first: BackEvent): Promise<void> {
-    let { state, effect } = backStep(this.#state, first);
+    let { state, effect } = backStep(this.#state, first, this.#tables);
     this.#state = this.#keepStopping(state);
     // Once work was done the world may have moved on: look again.
     if (effect !== undefined) this.#dirty = true;
     while (effect !== undefined) {
-      ({ state, effect } = backStep(this.#state, await this.#perform(effect)));
+      ({ state, effect } = backStep(this.#state, await this.#perform(effect), this.#tables));
       this.#state = this.#keepStopping(state);
     }
     if (state.phase === 'gone') await this.#gone();
@@ -236,7 +242,7 @@ export class Device {
         await this.#write(effect.key, effect.value);
         return undefined;
       case 'readFrontend': {
-        const read = (key: string) => orMissing(this.#deps.store.read(`${this.#frontend}/${key}`));
+        const read = (key: string) => orMissing(this.#deps.store.read(`${this.#directoryOf(key)}/${key}`));
         const [base, eventChannel, ...queues] = await Promise.all(frontendKeysRead(effect.queues).map(read));
         return { base: base!, eventChannel: eventChannel!, queues };
       }
@@ -269,12 +275,17 @@ export class Device {
     }
   }
 
+  /** The patch as posted has `base` in the backend's own directory. */
+  #directoryOf(key: string): string {
+    return keyRule(this.#tables.protocol, 'front', key) === undefined ? this.#node : this.#frontend;
+  }
+
   /** What the toolstack wrote; rejects with EINVAL or EOPNOTSUPP where this backend cannot do it, ENODEV where it is gone. */
   async #readSetup(): Promise<Setup> {
     // In one transaction: of a directory that is made anew meanwhile all is read, or nothing.
     const [state, frontend, frontendId, type, transport, grants, path] = await this.#deps.store.transaction((tx) => {
       const read = (key: string) => {
-        assertReads(REVIEW, 'back', key, this.#state.back);
+        assertReads(this.#tables.protocol, 'back', key, this.#state.back);
         return orMissing(tx.read(`${this.#node}/${key}`));
       };
       return Promise.all([

@@ -5,12 +5,11 @@ import type { Timer } from '../../lib/core/clock.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { ErrnoError } from '../../lib/core/errors.js';
 import { DOMID_FIRST_RESERVED, type DomId, domIdFrom } from '../../lib/core/ids.js';
-import { KIND_VIRTIO_MMIO, XENBUS_KEY } from '../../lib/layout/xenbus.js';
+import { XENBUS_KEY } from '../../lib/layout/xenbus.js';
 import type { StoreClient } from '../../lib/xenstore/api.js';
 import { Device, type DeviceDeps } from './device.js';
 import { orMissing } from './store-values.js';
 
-const ROOT = `backend/${KIND_VIRTIO_MMIO}`;
 const NUMBER = /^(0|[1-9][0-9]{0,8})$/;
 
 export class Devices {
@@ -20,13 +19,17 @@ export class Devices {
   /** Directories that are being read: devices may come of them. */
   #listing = 0;
 
+  /** Folder of all devices of the kind. */
+  readonly #root: string;
+
   constructor(deps: DeviceDeps) {
     this.#deps = deps;
+    this.#root = `backend/${deps.kind}`;
   }
 
   async watch(): Promise<void> {
     const { store, onFailure } = this.#deps;
-    await store.watch(ROOT, 'backend', (path) => this.#changed(path).catch(onFailure));
+    await store.watch(this.#root, 'backend', (path) => this.#changed(path).catch(onFailure));
     await store.watch('@releaseDomain', 'release', () => this.#domainEnded().catch(onFailure));
   }
 
@@ -50,7 +53,7 @@ export class Devices {
       DEADLINE_MS.devicesAbandon,
       devices.map((device) => device.abandon()),
     );
-    await store.unwatch(ROOT, 'backend');
+    await store.unwatch(this.#root, 'backend');
     await store.unwatch('@releaseDomain', 'release');
   }
 
@@ -76,8 +79,8 @@ export class Devices {
   async #listAll(only: string | undefined): Promise<void> {
     const { store } = this.#deps;
     for (const device of this.#devices.values()) if (only === undefined || only === `${device.domid}`) device.changed();
-    for (const domid of only === undefined ? await listed(store, ROOT) : [only])
-      for (const devid of await listed(store, `${ROOT}/${domid}`)) await this.#look(domid, devid);
+    for (const domid of only === undefined ? await listed(store, this.#root) : [only])
+      for (const devid of await listed(store, `${this.#root}/${domid}`)) await this.#look(domid, devid);
   }
 
   /** A directory without a state is no device: it is being made, or what is left of one. */
@@ -89,7 +92,7 @@ export class Devices {
       known.changed();
       return;
     }
-    const state = await orMissing(this.#deps.store.read(`${ROOT}/${key}/${XENBUS_KEY.state}`));
+    const state = await orMissing(this.#deps.store.read(`${this.#root}/${key}/${XENBUS_KEY.state}`));
     if (state === '' || this.#closing || this.#devices.has(key)) return;
     const of = domIdFrom(Number(domid));
     const device = new Device(of, Number(devid), this.#deps, {

@@ -1,5 +1,7 @@
 // The vhost-frontend process: command line and life. What it does is server.ts.
+import { Option } from '../../lib/node/process/cli.js';
 import { runService } from '../../lib/node/process/service.js';
+import { FRONTENDS } from '../../lib/xenbus/protocols.js';
 import { start, type VhostFrontendOptions } from './server.js';
 
 void runService<VhostFrontendOptions>({
@@ -10,6 +12,11 @@ void runService<VhostFrontendOptions>({
       .option(
         '--device-socket <path>',
         'drive vhost-user servers of others on unix sockets, one a device; {device} in the path stands for <domid>-<devid>',
+      )
+      .addOption(
+        new Option('--frontend <protocol>', 'version of the protocol that its frontends speak')
+          .choices(FRONTENDS)
+          .default('review'),
       )
       .option('--frames <dir>', 'write what those servers show to <dir>/<domid>-<devid>-<scanout>.png');
   },

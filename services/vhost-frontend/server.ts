@@ -5,6 +5,7 @@ import { errorMessage, isOurBug, UserError } from '../../lib/core/errors.js';
 import { SOCKET_PATH_BYTES_MAX } from '../../lib/core/limits.js';
 import type { NotifyMode } from '../../lib/core/notify.js';
 import type { ServiceContext } from '../../lib/core/service.js';
+import { type FrontendName, KIND_OF } from '../../lib/xenbus/protocols.js';
 import { lastingStoreClient } from '../../lib/xenstore/bus-client.js';
 import { BusDeviceServer } from './device-server.js';
 import { Devices } from './devices.js';
@@ -16,6 +17,8 @@ import { UnixDeviceServer } from './node/unix-device-server.js';
 export interface VhostFrontendOptions {
   /** Foreign vhost-user servers instead of the one on the bus: the path of their sockets. */
   readonly deviceSocket?: string;
+  /** Which version of the protocol its frontends speak. */
+  readonly frontend: FrontendName;
   /** Folder for pictures of what foreign servers show. */
   readonly frames?: string;
 }
@@ -58,6 +61,7 @@ export async function start(
     clock,
     server,
     store,
+    kind: KIND_OF[options.frontend],
     ioreqs,
     sharedBells: options.notify === 'doorbell',
     onFailure,

@@ -1,0 +1,15 @@
+// The versions of the protocol that a device can be made for, by the names that commands take, and what tells them apart in the
+// store: the kind of its directories. Leaves what each says to protocol.ts and rfc1.ts.
+import { KIND_VIRTIO, KIND_VIRTIO_MMIO } from '../layout/xenbus.js';
+import { type Protocol, REVIEW } from './protocol.js';
+import { RFC1 } from './rfc1.js';
+
+export const FRONTENDS = ['review', 'rfc1'] as const;
+export type FrontendName = (typeof FRONTENDS)[number];
+
+export const KIND_OF: Readonly<Record<FrontendName, string>> = { review: KIND_VIRTIO_MMIO, rfc1: KIND_VIRTIO };
+
+/** The tables that a device of this kind is held to. */
+export function protocolOf(kind: string): Protocol {
+  return kind === KIND_OF.rfc1 ? RFC1 : REVIEW;
+}
