@@ -17,6 +17,7 @@ import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
 import { register as registerChaos } from './verbs/chaos.js';
 import { register as registerCompletion } from './verbs/completion.js';
 import { register as registerCreate } from './verbs/create.js';
+import { register as registerDashboard } from './verbs/dashboard.js';
 import { register as registerDestroy } from './verbs/destroy.js';
 import { register as registerDoctor } from './verbs/doctor.js';
 import { register as registerExplore } from './verbs/explore.js';
@@ -54,6 +55,7 @@ for (const register of [
   registerTrace,
   registerLogs,
   registerScreenshot,
+  registerDashboard,
   registerDoctor,
   registerHypercall,
   registerRun,

@@ -38,6 +38,8 @@ export interface Session extends Toolstack {
 
 export interface SessionOptions {
   readonly runDir: string;
+  /** Of the process on the bus and in traces; left out: a toolstack. */
+  readonly name?: string;
   /** Gives up waiting for servers. */
   readonly signal?: AbortSignal;
   /** Told what is waited for, when it takes long; left out: a line on standard error. */
@@ -50,19 +52,19 @@ export interface SessionOptions {
 
 /** Connects as dom0, waiting for the servers. Rejects with PeerDiedError when aborted first. */
 export async function openSession(options: SessionOptions): Promise<Session> {
-  const { runDir, hold = false } = options;
+  const { runDir, hold = false, name = NAME } = options;
   const say = options.say ?? ((sentence: string) => void process.stderr.write(`xenwire: ${sentence}\n`));
   const clients: BusClient[] = [];
   const incarnation = Date.now() * 4096 + (process.pid & 4095);
-  const historyPath = runPaths.history(runDir, NAME, incarnation);
-  const gates = runPaths.gates(runDir, NAME, incarnation);
-  const probe = createProbe({ process: NAME, incarnation, history: historyPath, gates, hold });
+  const historyPath = runPaths.history(runDir, name, incarnation);
+  const gates = runPaths.gates(runDir, name, incarnation);
+  const probe = createProbe({ process: name, incarnation, history: historyPath, gates, hold });
   probe.at(POINT['life.start'], '', process.pid);
   const connect = async (server: ServerName, signal: AbortSignal = ended): Promise<BusClient> => {
     const connecting = ZmqBusClient.connect({
       runDir,
       signal,
-      name: NAME,
+      name,
       server,
       token: () => dom0Token(runDir, ended),
       incarnation,

@@ -38,6 +38,8 @@ export interface UpSettings {
   readonly animate: number;
   /** Our own half, the toolstack, stands still before its first step; the processes that we started do not. */
   readonly hold: boolean;
+  /** The port of the live page, 0: any; left out: no page. */
+  readonly dashboard?: number;
   /** CLOCK_MONOTONIC when the command began. */
   readonly startNs: bigint;
 }

@@ -10,6 +10,7 @@ import { listProcesses } from '../lib/node/process/run-dir.js';
 import { type Claim, claimRunDir } from './claim.js';
 import { Host, LabFailedError } from './host.js';
 import { Interruption } from './interruption.js';
+import { PageProcess } from './page-process.js';
 import { afterDeath, type DeathRecord, NO_DEATHS } from './policy.js';
 import { type GuestFrame, Report } from './report.js';
 import { requireFiles, requireRoom } from './room.js';
@@ -47,6 +48,7 @@ class Run {
   readonly #outputFailed: Promise<never>;
   #host: Host;
   #record: DeathRecord = NO_DEATHS;
+  readonly #page: PageProcess | undefined;
 
   constructor(settings: UpSettings, claim: Claim | undefined, interruption: Interruption) {
     this.#settings = settings;
@@ -69,6 +71,7 @@ class Run {
     if (claim !== undefined) {
       this.#story.note(`starting hypervisor, xenstored, vhost-gpu, vhost-frontend and ${what} in ${this.#runDir}`);
     }
+    this.#page = settings.dashboard === undefined ? undefined : new PageProcess(this.#runDir, settings.dashboard);
     this.#host = new Host(settings, this.#runDir, this.#story);
   }
 
@@ -79,7 +82,9 @@ class Run {
         throw new LabFailedError('interrupted before the first frame');
       });
       interrupted.catch(() => {}); // it may come later, when it is no failure
-      await this.#unlessOutputFailed(Promise.race([this.#showPictures(), interrupted]));
+      // Rejects when the page cannot be served: a user who asked for it does not want a lab without.
+      const page = this.#page?.url.then((url) => this.#story.note(`the live page: ${url}`));
+      await this.#unlessOutputFailed(Promise.race([Promise.all([this.#showPictures(), page]), interrupted]));
       if (!this.#settings.once) {
         this.#report.stayingUp();
         await this.#unlessOutputFailed(Promise.race([this.#stay(), this.#interrupted]));
@@ -90,6 +95,7 @@ class Run {
     let leaks: string[] = [];
     if (reason === undefined || this.#settings.attach) leaks = await this.#host.end();
     else await this.#host.abandon();
+    await this.#page?.close();
     this.#story.close();
     const ok = this.#report.finish(this.#story.devices, { reason, leaks });
     this.#claim?.release({ keep: this.#settings.keep });
@@ -111,6 +117,7 @@ class Run {
   /** The user does not want to wait for order: whatever still runs is killed, and this process ends with it. */
   #endNow(): never {
     this.#host.lab?.kill();
+    this.#page?.kill();
     this.#claim?.release({ keep: this.#settings.keep });
     process.stderr.write('xenwire up: interrupted twice: all processes were killed\n');
     process.exit(EXIT.FAILED);

@@ -4,7 +4,9 @@
 import { execFileSync } from 'node:child_process';
 import {
   copyFileSync,
+  cpSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   renameSync,
@@ -85,6 +87,7 @@ async function bundle(fresh) {
     logLevel: 'warning',
   });
   await bundlePrograms(build, programs, fresh);
+  copyPage(fresh);
   writeFileSync(join(fresh, '.stamp'), '');
   rmSync('dist', { recursive: true, force: true });
   renameSync(fresh, 'dist');
@@ -109,6 +112,15 @@ function runToCache(args, how) {
     env: { ...process.env, XENWIRE_CODE_CACHE: how },
     stdio: ['ignore', 'ignore', 'inherit'],
   });
+}
+
+/** The live page's files as they are, and uPlot's beside them: no page needs a network. */
+function copyPage(fresh) {
+  const target = join(fresh, 'dashboard', 'public');
+  cpSync('dashboard/public', target, { recursive: true });
+  mkdirSync(join(target, 'vendor'), { recursive: true });
+  copyFileSync('node_modules/uplot/dist/uPlot.esm.js', join(target, 'vendor', 'uplot.js'));
+  copyFileSync('node_modules/uplot/dist/uPlot.min.css', join(target, 'vendor', 'uplot.css'));
 }
 
 /**

@@ -12,6 +12,7 @@ import { STORE_TRANSPORTS, type StoreTransport } from '../../lib/xenstore/channe
 import { CORE_VERSIONS, type CoreVersion } from '../../services/guest/core-rules.js';
 import { forFrontend, virtioDeviceNumber } from '../../toolstack/guest-config.js';
 import { holdOption, labOption } from './common.js';
+import { portNumber } from './dashboard.js';
 import { DEFAULT_CONFIG, DEFAULT_IMAGE, readConfig, readImage } from './guest-source.js';
 import { checkNotify, notificationPaths } from './path-option.js';
 
@@ -33,6 +34,7 @@ interface Options {
   readonly restart?: boolean;
   readonly deadAfter: number;
   readonly hold: boolean;
+  readonly dashboard?: number | true;
   readonly storeTransport: StoreTransport;
   readonly frontend: FrontendName;
   readonly core?: CoreVersion;
@@ -70,6 +72,11 @@ export function register(program: Command): void {
       integerBetween(0, DEAD_AFTER_S_MAX),
       DEADLINE_MS.processAnswer / 1000,
     )
+    .option(
+      '--dashboard [port]',
+      'serve the live page on this machine; without a port: on any that is free',
+      portNumber,
+    )
     .option('--attach', 'use the processes that run already in the run directory, start none')
     .addOption(
       new Option('--notify <how>', 'how wake-ups travel between processes').choices(NOTIFY_MODES).default('doorbell'),
@@ -100,7 +107,7 @@ export function register(program: Command): void {
       'after',
       '\nExamples:\n  xenwire up\n  xenwire up --once --json\n  xenwire up --once --guests 3 --path evtchnfd,dmop,direct\n  xenwire up --once --guests 2 --image examples/test-card.png',
     )
-    .action(async (options: Options) => {
+    .action(async (options: Options, verb: Command) => {
       const config = forFrontend(readConfig(options.config), options.frontend);
       if (virtioDeviceNumber(config.virtio[0]?.type ?? '') !== VIRTIO_ID_GPU) {
         throw new UserError(
@@ -110,6 +117,8 @@ export function register(program: Command): void {
       const { runDir, guests, notify, logLevel, storeTransport, frontend, core } = options;
       checkNotify([...(options.path ?? config.virtio.map(({ path }) => path))], notify);
       const image = readImage(options.image);
+      const wasGiven = verb.getOptionValueSource('deadAfter') === 'cli';
+      const deadAfter = options.dashboard === undefined || wasGiven ? options.deadAfter : 0;
       const { up } = await import('../../lab/up.js');
       const ok = await up({
         runDir,
@@ -127,11 +136,13 @@ export function register(program: Command): void {
         attach: options.attach ?? false,
         animate: options.animate,
         restart: options.restart ?? true,
-        deadAfterMs: options.deadAfter * 1000,
+        // What a person stops from the page stands for as long as it is looked at.
+        deadAfterMs: deadAfter * 1000,
         hold: options.hold,
         ...(options.path === undefined ? {} : { paths: options.path }),
         ...(options.pollUs === undefined ? {} : { pollUs: options.pollUs }),
         ...(options.frames === undefined ? {} : { frames: options.frames }),
+        ...(options.dashboard === undefined ? {} : { dashboard: options.dashboard === true ? 0 : options.dashboard }),
         startNs: processStartNs(),
       });
       process.exitCode = ok ? EXIT.OK : EXIT.FAILED;

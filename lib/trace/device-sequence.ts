@@ -65,6 +65,10 @@ function lineOf(record: TraceRecord): Line | undefined {
   }
 }
 
+/** Whether a record is a step of a device's handshake: what it comes to, less the frames once it runs. */
+export const isStep = (record: TraceRecord): boolean =>
+  record.point !== POINT['gpu.flush'] && lineOf(record) !== undefined;
+
 /** Messages of one kind that follow each other become one line: their first, their last and how many. */
 function folded(lines: readonly Line[]): Line[] {
   const result: Line[] = [];

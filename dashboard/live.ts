@@ -1,0 +1,247 @@
+// One lab as the page sees it: reads the histories as they grow, looks at the processes, keeps a session as dom0 for the store and the
+// screens while a host runs, and gives what has changed since the last look. Of a lab that has ended it has what the rings hold.
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { HistoryFeed } from '../lab/feed.js';
+import { InOrder, SETTLED_NS } from '../lab/follow.js';
+import { type ProcessRates, Rates } from '../lab/rates.js';
+import { openSession, type Session } from '../lab/session.js';
+import { DeadlineError, ErrnoError, PeerDiedError } from '../lib/core/errors.js';
+import type { BusClient } from '../lib/core/service.js';
+import { flowsOf } from '../lib/trace/flows.js';
+import type { TraceRecord } from '../lib/trace/record.js';
+import { Actions } from './actions.js';
+import { Devices } from './devices.js';
+import { PageHistory } from './history.js';
+import { Latencies, PERCENTILES, Ports } from './percentiles.js';
+import { ringsOf, type ShownRing } from './rings.js';
+import { type StoreChange, StoreView } from './store-view.js';
+
+/** The looks at processes and states, which cost more than reading rings: a quarter as often. */
+const LOOKS_A_SAMPLE = 2;
+const LATENCY_NS = 1_000_000_000n;
+
+export type LabState = 'runs' | 'no host' | 'ended';
+
+/** Sections of the page by their names; a message holds those that have changed. */
+export interface PageState {
+  readonly lab?: object;
+  readonly processes?: readonly object[];
+  readonly devices?: readonly object[];
+  readonly ports?: readonly object[];
+  readonly gates?: readonly object[];
+  readonly latency?: object;
+  /** What changed, in the order in which it was read; with `whole` it is everything. */
+  readonly store?: { readonly whole: boolean; readonly changes: readonly StoreChange[] };
+}
+
+export class LivePage {
+  readonly history = new PageHistory();
+  readonly actions: Actions;
+  readonly #runDir: string;
+  readonly #feed: HistoryFeed;
+  readonly #inOrder = new InOrder();
+  readonly #rates: Rates;
+  readonly #devices = new Devices();
+  readonly #ports = new Ports();
+  readonly #latencies = new Latencies();
+  readonly #store = new StoreView();
+  readonly #guests = new Map<number, string>();
+  readonly #sent = new Map<string, string>();
+  readonly #end = new AbortController();
+  #whole: PageState = {};
+  #processes: ProcessRates[] = [];
+  #looks = 0;
+  #latencyFromNs: bigint | undefined;
+  #session: Session | undefined;
+  #hostLife = 0;
+  #storeLife = 0;
+  #display: { readonly client: BusClient; readonly life: number } | undefined;
+  #opening: Promise<void> | undefined;
+  readonly #frames = new Map<string, { readonly count: number; readonly png: Uint8Array }>();
+  #shots = 0;
+
+  constructor(runDir: string) {
+    this.#runDir = runDir;
+    this.actions = new Actions(runDir);
+    this.#feed = new HistoryFeed(runDir);
+    this.#rates = new Rates(runDir, this.#feed);
+  }
+
+  /** What has changed since the last look. */
+  async look(): Promise<PageState> {
+    this.#take(this.#inOrder.take(this.#feed.read(), process.hrtime.bigint() - SETTLED_NS));
+    if (this.#looks++ % LOOKS_A_SAMPLE === 0) this.#sample();
+    const changes = await this.#storeChanges();
+    const sections = this.#sections();
+    this.#whole = { ...this.#whole, ...sections };
+    return { ...sections, ...(changes.length === 0 ? {} : { store: { whole: false, changes } }) };
+  }
+
+  /** Everything, for a page that has just been opened. */
+  whole(): PageState {
+    const changes = [...this.#store.nodes].map(([path, node]) => ({ path, node }));
+    return { ...this.#whole, store: { whole: true, changes } };
+  }
+
+  #take(records: readonly TraceRecord[]): void {
+    this.history.take(records);
+    this.#devices.take(records);
+    this.#ports.take(records);
+    this.#store.take(records);
+    this.#rates.take(records);
+    for (const { process: name, domid } of records)
+      if (domid !== undefined && name.startsWith('guest-')) this.#guests.set(domid, name.slice('guest-'.length));
+    this.#measure();
+  }
+
+  /** Notifications of each whole second. */
+  #measure(): void {
+    const { lastNs } = this.history;
+    this.#latencyFromNs ??= lastNs;
+    if (lastNs - this.#latencyFromNs < LATENCY_NS) return;
+    const records = this.history.since(this.#latencyFromNs);
+    this.#latencyFromNs = lastNs;
+    this.#latencies.take(flowsOf([...this.history.sessions.filter(({ ns }) => ns < records[0]!.ns), ...records]));
+  }
+
+  #sample(): void {
+    this.#processes = this.#rates.sample(process.hrtime.bigint());
+    this.actions.look(new Set(this.#processes.filter(({ condition }) => condition !== 'dead').map(({ pid }) => pid)));
+    const life = (name: string): number =>
+      this.#processes.find((each) => each.name === name && each.condition !== 'dead')?.incarnation ?? 0;
+    if (life('hypervisor') !== this.#hostLife) {
+      this.#hostLife = life('hypervisor');
+      this.#dropSession();
+    }
+    if (life('xenstored') !== this.#storeLife) {
+      this.#storeLife = life('xenstored');
+      this.#store.all();
+    }
+    if (this.#session === undefined && this.#opening === undefined && this.#hostLife !== 0 && this.#storeLife !== 0)
+      this.#opening = this.#open().finally(() => {
+        this.#opening = undefined;
+      });
+  }
+
+  async #open(): Promise<void> {
+    const life = this.#hostLife;
+    try {
+      const session = await openSession({
+        runDir: this.#runDir,
+        name: 'dashboard',
+        signal: this.#end.signal,
+        say: () => {},
+      });
+      if (life !== this.#hostLife || this.#end.signal.aborted) return await session.close();
+      this.#session = session;
+      this.#store.all();
+    } catch (error) {
+      // The next look tries again.
+      if (!isGone(error)) throw error;
+    }
+  }
+
+  #dropSession(): void {
+    void this.#session?.close();
+    this.#session = undefined;
+    this.#display = undefined;
+  }
+
+  async #storeChanges(): Promise<StoreChange[]> {
+    // A store that stands still answers nobody, and must not hold up the rest of the page.
+    const runs = this.#processes.some(({ name, condition }) => name === 'xenstored' && condition === 'runs');
+    if (this.#session === undefined || !runs) return [];
+    try {
+      return await this.#store.look(this.#session.store);
+    } catch (error) {
+      if (!isGone(error)) throw error;
+      return [];
+    }
+  }
+
+  get state(): LabState {
+    if (this.#processes.every(({ condition }) => condition === 'dead')) return 'ended';
+    return this.#hostLife === 0 ? 'no host' : 'runs';
+  }
+
+  #sections(): PageState {
+    const { history } = this;
+    const nowNs = this.state === 'ended' ? history.lastNs : process.hrtime.bigint();
+    const lost = [...this.#feed.lost].reduce((sum, [, count]) => sum + count, 0);
+    const all: PageState = {
+      lab: { runDir: this.#runDir, state: this.state, lost },
+      processes: this.#processes.map((each) => ({
+        ...each,
+        incarnation: each.incarnation.toString(36),
+        cpuPercent: Math.round(each.cpuPercent),
+        residentMib: Math.round(each.residentBytes / (1 << 20)),
+        recordsPerSecond: Math.round(each.recordsPerSecond),
+        historyFill: Math.round(each.historyFill * 100) / 100,
+        residentBytes: undefined,
+        cpuMs: undefined,
+        sentPerSecond: undefined,
+        wakeUpsPerSecond: Math.round(each.wakeUpsPerSecond),
+      })),
+      devices: this.#devices.shown(this.#processes, this.#guests, history.startNs, nowNs),
+      ports: this.#ports.shown(),
+      gates: this.actions.standing,
+      latency: { percentiles: PERCENTILES, series: this.#latencies.shown() },
+    };
+    const changed = Object.entries(all).filter(([name, section]) => {
+      const text = JSON.stringify(section);
+      if (this.#sent.get(name) === text) return false;
+      this.#sent.set(name, text);
+      return true;
+    });
+    return Object.fromEntries(changed);
+  }
+
+  rings(domid: number): ShownRing[] {
+    return ringsOf(this.#runDir, domid, this.#devices.queuesOf(domid));
+  }
+
+  /** What the screen of `1/0` shows, as PNG; undefined where there is none now. One look a flush, however many ask. */
+  async frame(device: string): Promise<Uint8Array | undefined> {
+    const count = this.#devices.framesOf(device);
+    const known = this.#frames.get(device);
+    if (count === undefined) return undefined;
+    if (known?.count === count) return known.png;
+    const png = await this.#shoot(device);
+    if (png === undefined) return undefined;
+    this.#frames.set(device, { count, png });
+    for (const name of this.#frames.keys()) if (this.#devices.framesOf(name) === undefined) this.#frames.delete(name);
+    return png;
+  }
+
+  async #shoot(device: string): Promise<Uint8Array | undefined> {
+    const server = this.#processes.find(({ name, condition }) => name === 'vhost-gpu' && condition === 'runs');
+    if (this.#session === undefined || server === undefined) return undefined;
+    const path = join(this.#runDir, 'frames', `page-${process.pid}-${this.#shots++}.png`);
+    try {
+      if (this.#display?.life !== server.incarnation)
+        this.#display = { client: await this.#session.connect('vhost-gpu'), life: server.incarnation };
+      await this.#display.client.remote('Display').screenshot({ name: device, scanout: 0, path });
+      return new Uint8Array(await readFile(path));
+    } catch (error) {
+      if (!isGone(error)) throw error;
+      return undefined;
+    } finally {
+      await rm(path, { force: true });
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#end.abort();
+    this.actions.close();
+    await this.#opening;
+    await this.#session?.close();
+    this.#feed.close();
+  }
+}
+
+/** What a process or the world does while a lab comes, goes and dies: no bug of ours. */
+function isGone(error: unknown): boolean {
+  const file = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+  return error instanceof PeerDiedError || error instanceof ErrnoError || error instanceof DeadlineError || file;
+}

@@ -1,0 +1,80 @@
+// How long notifications take now, by device and direction: percentiles of the last ones. From kicks and calls whose way is in the
+// records (lib/trace/flows.ts); for figures that must account for every one there is xenwire latency.
+import { DeviceNames } from '../lib/trace/devices.js';
+import type { Flow } from '../lib/trace/flows.js';
+import { POINT } from '../lib/trace/points.js';
+import type { TraceRecord } from '../lib/trace/record.js';
+
+/** Of each device and direction. */
+const SAMPLES_MAX = 2000;
+/** What the plot has points at. */
+export const PERCENTILES = [0, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 100] as const;
+
+export interface ShownLatency {
+  readonly name: string;
+  readonly count: number;
+  /** Microseconds, at PERCENTILES. */
+  readonly us: readonly number[];
+}
+
+const DIRECTIONS = { kick: 'to device', call: 'to guest' } as const;
+
+export class Latencies {
+  readonly #samples = new Map<string, number[]>();
+
+  /** Whole notifications: those that began and ended in the records that were looked at. */
+  take(flows: readonly Flow[]): void {
+    for (const { kind, steps } of flows) {
+      if (kind !== 'kick' && kind !== 'call') continue;
+      const end = steps.find(({ point }) => point === (kind === 'kick' ? POINT['kick.taken'] : POINT['event.taken']));
+      const begin = steps[0]!;
+      const domid = steps.find((step) => step.domid !== undefined)?.domid;
+      if (end === undefined || domid === undefined) continue;
+      const name = `domain ${domid} ${DIRECTIONS[kind]}`;
+      const samples = this.#samples.get(name) ?? [];
+      this.#samples.set(name, samples);
+      samples.push(Number(end.ns - begin.ns) / 1000);
+      if (samples.length > SAMPLES_MAX * 1.2) samples.splice(0, samples.length - SAMPLES_MAX);
+    }
+  }
+
+  forget(domid: number): void {
+    for (const name of this.#samples.keys()) if (name.startsWith(`domain ${domid} `)) this.#samples.delete(name);
+  }
+
+  shown(): ShownLatency[] {
+    return [...this.#samples].map(([name, samples]) => {
+      const sorted = [...samples].sort((one, other) => one - other);
+      const at = (percent: number): number => sorted[Math.ceil((percent / 100) * (sorted.length - 1))]!;
+      return { name, count: sorted.length, us: PERCENTILES.map((percent) => Math.round(at(percent) * 10) / 10) };
+    });
+  }
+}
+
+/** Event channels by domain, as the records of taking and giving them say. */
+export class Ports {
+  readonly #ports = new Map<number, Map<number, { remote: number; raised: number; ns: bigint }>>();
+  readonly #names = new DeviceNames();
+
+  take(records: readonly TraceRecord[]): void {
+    for (const record of records) {
+      const domid = this.#names.of(record)?.domid;
+      if (record.point === POINT['domain.give']) this.#ports.delete(record.a);
+      if (record.process !== 'hypervisor' || domid === undefined) continue;
+      const ports = this.#ports.get(domid) ?? new Map<number, { remote: number; raised: number; ns: bigint }>();
+      this.#ports.set(domid, ports);
+      const known = ports.get(record.a);
+      if (record.point === POINT['port.take']) ports.set(record.a, { remote: record.b, raised: 0, ns: record.ns });
+      if (record.point === POINT['port.give']) ports.delete(record.a);
+      if (record.point === POINT['event.raise'] && known !== undefined) known.raised++;
+      if (record.point === POINT['life.start']) this.#ports.clear();
+    }
+  }
+
+  /** How often each port was raised since it was taken, by `domid/port`. */
+  shown(): { readonly domid: number; readonly port: number; readonly remote: number; readonly raised: number }[] {
+    return [...this.#ports]
+      .flatMap(([domid, ports]) => [...ports].map(([port, { remote, raised }]) => ({ domid, port, remote, raised })))
+      .sort((one, other) => one.domid - other.domid || one.port - other.port);
+  }
+}
