@@ -25,6 +25,8 @@ const TRAIL_MAX = 12;
 /** Records of a device from which its last steps are told. */
 const STEPS_MAX = 40;
 const STEPS_SHOWN = 14;
+/** Devices of domains that are gone. */
+const GONE_MAX = 4;
 const REGISTER_MASK = 0xfff;
 const WORD = 2 ** 32;
 /** A driver that selects another queue than these writes into nothing. */
@@ -55,6 +57,8 @@ interface Device extends DeviceName {
   back: StateAt[];
   steps: TraceRecord[];
   frames: number;
+  /** Its domain is. */
+  gone: boolean;
 }
 
 interface Guest {
@@ -79,6 +83,7 @@ export interface ShownDevice {
   readonly why: string;
   readonly connected: boolean;
   readonly frames: number;
+  readonly gone: boolean;
   /** virtio device status, as the driver wrote it last. */
   readonly status: number;
   readonly queues: readonly (Queue & { readonly index: number })[];
@@ -94,15 +99,19 @@ export class Devices {
     for (const record of records) this.#one(record);
   }
 
-  /** Domains that are gone go, with their devices. */
-  forget(domid: number): void {
-    this.#guests.delete(domid);
-    for (const [key, device] of this.#devices) if (device.domid === domid) this.#devices.delete(key);
+  /** The devices of a domain that is gone are kept as they ended, the last few: how they ended may be what one looks for. */
+  #gone(domid: number): void {
+    for (const device of this.#devices.values()) if (device.domid === domid) device.gone = true;
+    const gone = [...this.#devices].filter(([, device]) => device.gone);
+    for (const [key, device] of gone.slice(0, Math.max(0, gone.length - GONE_MAX))) {
+      this.#devices.delete(key);
+      this.#guests.delete(device.domid);
+    }
   }
 
   #one(record: TraceRecord): void {
     const of = this.#names.of(record);
-    if (record.point === POINT['domain.give']) this.forget(record.a);
+    if (record.point === POINT['domain.give']) this.#gone(record.a);
     if (of?.domid === undefined) return;
     this.#registers(of.domid, record);
     this.#slot(of.domid, record);
@@ -129,7 +138,7 @@ export class Devices {
 
   #device(name: DeviceName): Device {
     const key = `${name.domid}/${name.devid}`;
-    const device = this.#devices.get(key) ?? { ...name, front: [], back: [], steps: [], frames: 0 };
+    const device = this.#devices.get(key) ?? { ...name, front: [], back: [], steps: [], frames: 0, gone: false };
     this.#devices.set(key, device);
     return device;
   }
@@ -216,21 +225,23 @@ export class Devices {
       name: xenbusStateName(number),
       ms: ms(ns),
     });
-    const sorted = [...this.#devices.values()].sort((one, other) => one.domid - other.domid || one.devid - other.devid);
+    const sorted = [...this.#devices.values()].sort(
+      (one, other) => Number(one.gone) - Number(other.gone) || one.domid - other.domid || one.devid - other.devid,
+    );
     return sorted.map((device) => {
-      const { domid, devid, front, back, frames } = device;
+      const { domid, devid, front, back, frames, gone } = device;
       const guest = guests.get(domid) ?? `dom${domid}`;
       const registers = this.#guests.get(domid);
       const lines = deviceSequence([...device.steps], device, startNs).slice(-STEPS_SHOWN);
       const slot = registers?.slot;
       const isConnected = (states: readonly StateAt[]): boolean => states.at(-1)?.state === XenbusState.Connected;
       return {
-        ...{ name: `${domid}/${devid}`, guest, frames },
+        ...{ name: `${domid}/${devid}`, guest, frames, gone },
         front: front.map(state),
         back: back.map(state),
         steps: lines.map(({ at = '', from, to, text }) => ({ at: at.trim(), from, to, text })),
-        connected: isConnected(front) && isConnected(back),
-        why: whyItStands({ front, back, lines, processes, guest, nowNs }),
+        connected: !gone && isConnected(front) && isConnected(back),
+        why: (gone ? 'its domain is gone; ' : '') + whyItStands({ front, back, lines, processes, guest, nowNs }),
         status: registers?.status ?? 0,
         queues: [...(registers?.queues ?? [])].map(([index, queue]) => ({ index, ...queue })),
         ...(slot === undefined

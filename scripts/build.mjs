@@ -46,6 +46,8 @@ if (force || !derived.every(existsSync) || newest([...protos, 'scripts/derive-pr
 const sources = SOURCE_DIRS.flatMap((dir) => walk(dir, isTs));
 const runtime = sources.filter((path) => !path.startsWith('test/'));
 const inputs = [
+  // The page's files are copied as they are.
+  ...walk('dashboard/public', () => true),
   'scripts/build.mjs',
   'scripts/derive-proto.mjs',
   'scripts/run-bundle.cjs',

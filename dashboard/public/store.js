@@ -34,10 +34,11 @@ function build() {
 
 const isWanted = (path) => wanted === '' || path.includes(wanted);
 
-function add(path) {
-  if (path === '/' || !isWanted(path)) return undefined;
+/** `above`: a folder of what is wanted. */
+function add(path, above = false) {
+  if (path === '/' || !(above || isWanted(path))) return undefined;
   const at = path.lastIndexOf('/');
-  const parent = at === 0 ? root : (shown.get(path.slice(0, at)) ?? addFolder(path.slice(0, at)));
+  const parent = at === 0 ? root : (shown.get(path.slice(0, at)) ?? add(path.slice(0, at), true));
   const label = element('span', {}, element('span', { className: 'name' }, path.slice(at + 1)), element('span', { className: 'value' }), element('span', { className: 'perms' }));
   const details = element('details', { open: path.split('/').length <= OPEN_DEPTH + 1 || wanted !== '' }, element('summary', {}, label));
   details.label = label;
@@ -50,15 +51,6 @@ function add(path) {
   fill(details, nodes.get(path));
   return details;
 }
-
-const addFolder = (path) => {
-  const before = wanted;
-  wanted = '';
-  const made = add(path);
-  wanted = before;
-  if (before !== '') made.open = true;
-  return made;
-};
 
 function fill(details, node) {
   const [, value, perms] = details.label.children;

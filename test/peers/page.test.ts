@@ -1,0 +1,163 @@
+// The live page in Debian's Chromium, as a person uses it: what is shown equals what the lab says, a process is killed and comes back,
+// a handshake is stopped and the page says where and why, by mouse and by keyboard; light, dark and narrow; two browsers; a link
+// without its token; the end of the lab while the page is open. Nothing is asked of other hosts, nothing breaks the page's policy.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import t from 'tap';
+import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
+import { missing } from '../../testkit/xenstored-peers.js';
+import { processNamed, startXenwire, temporaryLabDir, xenwire } from '../fixtures/lab.js';
+import { linkOf } from '../fixtures/page.js';
+
+const BROWSER = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
+const CONFIG = join(PACKAGE_ROOT, 'examples', 'restarting-guest.cfg');
+const DEADLINE_MS = 20_000;
+t.setTimeout(130_000);
+/** Below this the columns are one. */
+const NARROW = { width: 420, height: 900 };
+
+interface Window {
+  readonly page: Page;
+  /** What a console, the network or a script said was wrong. */
+  readonly problems: string[];
+}
+
+async function open(
+  browser: Browser,
+  link: string,
+  options: Parameters<Browser['newContext']>[0] = {},
+): Promise<Window> {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  page.setDefaultTimeout(DEADLINE_MS);
+  const problems: string[] = [];
+  page.on('pageerror', (error) => problems.push(error.message));
+  page.on('console', (said) => {
+    // A screen that is not there just now, while its server is dead, is answered by 404.
+    if (said.type() === 'error' && !/api\/frame/.test(said.location().url)) problems.push(said.text());
+  });
+  page.on('request', (request) => {
+    if (new URL(request.url()).origin !== new URL(link).origin) problems.push(`asked ${request.url()}`);
+  });
+  await page.goto(link);
+  return { page, problems };
+}
+
+const card = (page: Page, name: string) => page.getByRole('article', { name, exact: true });
+const says = (page: Page, name: string, text: RegExp) => card(page, name).filter({ hasText: text }).waitFor();
+const device = (page: Page, title: RegExp) =>
+  page.locator('.device').filter({ has: page.getByRole('heading', { name: title }) });
+
+t.test(
+  'a person watches a lab in a browser, breaks it and sees why it stands',
+  { skip: BROWSER === undefined ? missing('/usr/bin/chromium') : false, timeout: 120_000 },
+  async (t) => {
+    const runDir = temporaryLabDir(t);
+    const lab = startXenwire(t, ['up', '--dashboard', '--animate', '5', '--config', CONFIG, '--run-dir', runDir]);
+    const link = await linkOf(lab);
+    await lab.line(/until Ctrl-C/);
+    // A test may run as root, where Chromium has no sandbox; it opens this page alone.
+    const browser = await chromium.launch({ executablePath: BROWSER!, args: ['--no-sandbox'] });
+    t.teardown(() => browser.close());
+    const { page, problems } = await open(browser, link, { viewport: { width: 1400, height: 1000 } });
+
+    t.equal(new URL(page.url()).search, '', 'the token does not stay in the address');
+    const one = device(page, /^Device 1\/0 of guest gpu-guest$/);
+    await one.waitFor();
+    for (const end of ['Frontend', 'Backend']) {
+      const current = one.getByRole('list', { name: end }).locator('[aria-current]');
+      t.match(await current.innerText(), /4 Connected/, `${end} is Connected`);
+    }
+    const ps = JSON.parse((await xenwire(t, ['ps', '--json', '--run-dir', runDir])).stdout) as {
+      name: string;
+      pid: number;
+    }[];
+    for (const { name, pid } of ps) await says(page, name, new RegExp(`pid ${pid},`));
+    t.equal(
+      await page
+        .getByRole('article')
+        .filter({ has: page.getByRole('button', { name: /^Kill / }) })
+        .count(),
+      ps.length,
+    );
+    await page.getByRole('searchbox').fill('backend/virtio-mmio/1/0/state');
+    await page.locator('#store').getByText('= 4').waitFor();
+    await page.getByRole('searchbox').fill('');
+    await one.getByRole('img', { name: 'Screen of device 1/0' }).waitFor();
+    const picture = one.locator('.screen img');
+    await one.locator('.screen img[src]').waitFor();
+    t.equal(await picture.evaluate((img) => (img as unknown as { naturalWidth: number }).naturalWidth), 1024);
+    await one.locator(`.screen img[src]:not([src="${await picture.getAttribute('src')}"])`).waitFor();
+    t.pass('the picture moves');
+    await page.locator('#latency canvas').waitFor();
+    await one.getByText('Rings, registers, ioreq slot').click();
+    await one
+      .getByText(/available \d+, used \d+: the device has/)
+      .first()
+      .waitFor();
+
+    // The timeline by keyboard: a record and its fields; the window stands still meanwhile.
+    await page.locator('#canvas').focus();
+    await page.keyboard.press('ArrowLeft');
+    await page.locator('#record dd').first().waitFor();
+    t.match(await page.locator('#record').innerText(), /record\s+\S+:\S+#\d+/);
+    t.equal(await page.getByLabel('live').isChecked(), false);
+    await page.getByLabel('live').check();
+
+    // Another person, on a phone, in the dark; and one without the token.
+    const second = await open(browser, link, { viewport: NARROW, colorScheme: 'dark' });
+    await device(second.page, /^Device 1\/0/).waitFor();
+    const width: number = await second.page.evaluate('document.documentElement.scrollWidth');
+    t.ok(width <= NARROW.width, `nothing stands out on a narrow screen: ${width}`);
+    const stranger = await (await browser.newContext()).newPage();
+    const answer = await stranger.goto(new URL(link).origin);
+    t.equal(answer?.status(), 401);
+    t.match(await stranger.locator('body').innerText(), /open the link that xenwire has printed/);
+
+    // Killed by its button, and back: both see it.
+    const before = processNamed(runDir, 'vhost-gpu').pid;
+    await page.getByRole('button', { name: 'Kill vhost-gpu' }).click();
+    for (const each of [page, second.page]) {
+      const gone = card(each, 'vhost-gpu').filter({ hasNotText: `pid ${before},` });
+      await gone
+        .filter({ hasText: /pid \d+/ })
+        .filter({ hasText: 'ready' })
+        .waitFor();
+    }
+
+    // A handshake is stopped at a step, by keyboard alone: the page says where each end is, and which process keeps it.
+    const point = 'vhost-frontend:back.state-written(backend/virtio-mmio/2/0/state)';
+    await card(page, 'vhost-frontend').getByRole('combobox').focus();
+    await page.keyboard.type(point);
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Pause vhost-frontend' }).press('Enter');
+    await page.getByText(`pause at ${point}: waits`).waitFor();
+    await page.getByRole('button', { name: 'Kill guest-gpu-guest' }).press('Enter');
+    await says(page, 'vhost-frontend', /stands/);
+    const two = device(page, /^Device 2\/0 of guest gpu-guest$/);
+    await two
+      .getByText(/^vhost-frontend stands at .*back\.state-written.*: frontend Initialising for .*, backend InitWait/)
+      .waitFor();
+    t.match(await two.getByRole('list', { name: 'Backend' }).locator('[aria-current]').innerText(), /2 InitWait/);
+    await page.getByRole('button', { name: 'Let go vhost-frontend' }).click();
+    await two
+      .getByRole('list', { name: 'Frontend' })
+      .locator('[aria-current]')
+      .filter({ hasText: '4 Connected' })
+      .waitFor();
+
+    lab.child.kill('SIGINT');
+    t.equal(await lab.ended(), 0, lab.stderr);
+    for (const each of [page, second.page]) {
+      await each
+        .getByRole('status')
+        .filter({ hasText: /ended|lost its server/ })
+        .waitFor();
+    }
+    const serious = [...problems, ...second.problems].filter(
+      (text) => !/ERR_(CONNECTION_REFUSED|INCOMPLETE_CHUNKED|EMPTY_RESPONSE|CONNECTION_RESET)/.test(text),
+    );
+    t.same(serious, [], 'no error, no breach of the policy, no other host');
+  },
+);
