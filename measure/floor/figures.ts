@@ -1,7 +1,10 @@
-// What every latency figure here is made of: nanoseconds at four points of a distribution.
+// What every latency figure here is made of: nanoseconds at points of a distribution, and of how many there are.
 import { build, type Histogram } from 'hdr-histogram-js';
 
 export interface Figures {
+  /** Left out by programs that print four figures. */
+  readonly count?: number;
+  readonly min?: number;
   readonly p50: number;
   readonly p99: number;
   readonly p999: number;
@@ -19,6 +22,8 @@ export function nsHistogram(): Histogram {
 
 export function figuresOf(histogram: Histogram): Figures {
   return {
+    count: histogram.totalCount,
+    min: histogram.totalCount === 0 ? 0 : histogram.minNonZeroValue,
     p50: histogram.getValueAtPercentile(50),
     p99: histogram.getValueAtPercentile(99),
     p999: histogram.getValueAtPercentile(99.9),

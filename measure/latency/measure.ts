@@ -17,6 +17,10 @@ export interface MeasureChoice {
   readonly gapUs: number;
   /** Requests, in whole batches, before the first that counts: code is compiled as it runs. */
   readonly warmUp: number;
+  /** Ends with the samples that there are by then. */
+  readonly durationMs?: number;
+  /** Told after each batch. */
+  readonly onProgress?: (samples: number) => void;
   /** Stops at the first one-way time above. */
   readonly thresholdNs?: number;
 }
@@ -60,7 +64,8 @@ export async function measure(lab: MeasuredLab, choice: MeasureChoice): Promise<
   const guestP50Ns: number[] = [];
   let size = Math.min(FIRST_BATCH, choice.samples + WARM_UP);
   let warmed = 0;
-  while (tally.samples < choice.samples) {
+  const endMs = choice.durationMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + choice.durationMs;
+  while (tally.samples < choice.samples && (tally.samples === 0 || performance.now() < endMs)) {
     const { records, trail, answer } = await lab.run({ ...choice, count: size });
     const { requests, faults, coalesced } = follow(records, trail);
     if (faults.length > 0) throw new SelfCheckError(faults);
@@ -84,6 +89,7 @@ export async function measure(lab: MeasuredLab, choice: MeasureChoice): Promise<
       }
       if (tally.samples >= choice.samples) break;
     }
+    choice.onProgress?.(tally.samples);
   }
   return { tally, guestP50Ns };
 }

@@ -3,6 +3,7 @@
 import { NOTIFICATION_PATHS } from '../../lib/core/notification-path.js';
 import type { Figures } from '../floor/figures.js';
 import { verdicts } from './bars.js';
+import { conditionsText } from './machine-facts.js';
 import { escapeHtml, percentilePlot, type Series } from './plot.js';
 import { showNs } from './report-text.js';
 import { type LatencyResult, type PathCurves, type PathResult, resultKey } from './result.js';
@@ -44,6 +45,7 @@ export function reportHtml(result: LatencyResult): string {
   const body = [
     '<h1>Notification latency</h1>',
     ...result.beside.warnings.map((text) => `<p class="warning">Warning: ${escapeHtml(text)}.</p>`),
+    `<p>${escapeHtml(conditionsText(result.beside.machine))}.</p>`,
     `<p>${result.cores} cores, Node ${escapeHtml(result.node)}. One history record takes ${showNs(result.beside.recordNs)}.</p>`,
     legend(result.paths),
     ...groups(result.paths).map((group) => plots(group, result)),

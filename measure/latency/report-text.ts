@@ -4,6 +4,7 @@ import { fieldsOf } from '../../lib/trace/record.js';
 import type { Figures } from '../floor/figures.js';
 import type { Floors } from '../floor/floors.js';
 import { floorNs, verdicts } from './bars.js';
+import { conditionsText } from './machine-facts.js';
 import type { Exceeded } from './measure.js';
 import type { LatencyResult, PathResult } from './result.js';
 
@@ -28,8 +29,12 @@ export function table(rows: readonly (readonly string[])[]): string[] {
   );
 }
 
-const four = ({ p50, p99, p999, max }: Figures): string[] => [p50, p99, p999, max].map(showNs);
-const POINTS = ['p50', 'p99', 'p99.9', 'max'];
+const shown = ({ count, min, p50, p99, p999, max }: Figures): string[] => [
+  count === undefined ? '' : String(count),
+  min === undefined ? '' : showNs(min),
+  ...[p50, p99, p999, max].map(showNs),
+];
+const POINTS = ['count', 'min', 'p50', 'p99', 'p99.9', 'max'];
 
 function floorRows(floor: Floors): string[][] {
   const c = floor.eventfdC;
@@ -38,13 +43,13 @@ function floorRows(floor: Floors): string[][] {
     ...(c === undefined
       ? []
       : [
-          ['eventfd in C, two cores ("C")', ...four(c.oneWayNs)],
-          ['eventfd in C, one core', ...four(c.sameCoreNs)],
-          ['eventfd in C, after 3 ms of nothing', ...four(c.afterIdleNs)],
+          ['eventfd in C, two cores ("C")', ...shown(c.oneWayNs)],
+          ['eventfd in C, one core', ...shown(c.sameCoreNs)],
+          ['eventfd in C, after 3 ms of nothing', ...shown(c.afterIdleNs)],
         ]),
-    ...(floor.libzmqC === undefined ? [] : [['libzmq in C', ...four(floor.libzmqC.oneWayNs)]]),
-    ['bare zeromq.js', ...four(floor.zeromqJs.oneWayNs)],
-    ['spun word of shared memory', ...four(floor.sharedMemorySpin.oneWayNs)],
+    ...(floor.libzmqC === undefined ? [] : [['libzmq in C', ...shown(floor.libzmqC.oneWayNs)]]),
+    ['bare zeromq.js', ...shown(floor.zeromqJs.oneWayNs)],
+    ['spun word of shared memory', ...shown(floor.sharedMemorySpin.oneWayNs)],
   ];
 }
 
@@ -55,15 +60,15 @@ function pathRows(results: readonly (PathResult & { condition?: string })[], flo
     const name = [path, notify, mode, loop, ...(condition === undefined ? [] : [`(${condition})`])].join(' ');
     const oneWay = (what: string, figures: Figures, floorOf: number | undefined): string[] => [
       what,
-      ...four(figures),
+      ...shown(figures),
       floorOf === undefined ? '-' : showNs(floorOf),
       floorOf === undefined ? '-' : showNs(Math.max(0, figures.p50 - floorOf)),
     ];
     return [
       oneWay(`${name}: guest to device`, result.guestToDeviceNs, floorNs(result, floor, 'toDevice')),
       oneWay('    device to guest', result.deviceToGuestNs, floorNs(result, floor, 'toGuest')),
-      ['    round trip', ...four(result.roundTripNs), '', ''],
-      ...result.hops.map(({ from, to, ns }) => [`        ${from} > ${to}`, ...four(ns), '', '']),
+      ['    round trip', ...shown(result.roundTripNs), '', ''],
+      ...result.hops.map(({ from, to, ns }) => [`        ${from} > ${to}`, ...shown(ns), '', '']),
     ];
   });
 }
@@ -78,6 +83,7 @@ export function reportText(result: LatencyResult): string[] {
   });
   return [
     ...beside.warnings.map((warning) => `warning: ${warning}`),
+    conditionsText(beside.machine),
     `${result.cores} cores, Node ${result.node}, one history record takes ${showNs(beside.recordNs)}`,
     '',
     ...table(floorRows(floor)),

@@ -4,6 +4,7 @@ import type { NotifyMode } from '../../lib/core/notify.js';
 import type { Load } from '../../lib/trace/latency-run.js';
 import type { Figures } from '../floor/figures.js';
 import type { Floors } from '../floor/floors.js';
+import type { MachineConditions } from './machine-facts.js';
 import type { Curve, HopFigures } from './tally.js';
 
 export const MODES = ['hot', 'blocked'] as const;
@@ -62,6 +63,8 @@ export interface LatencyResult {
     readonly recordNs: number;
     readonly curves: Readonly<Record<string, PathCurves>>;
     readonly warnings: readonly string[];
+    /** Of those that decide over wake-ups. */
+    readonly machine: MachineConditions;
   };
 }
 

@@ -1,8 +1,10 @@
 // The whole of `xenwire latency`: floors before, each combination in a lab of its own, what is reported beside, floors after.
 // Leaves one lab to lab.ts and one measurement to measure.ts.
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { UserError } from '../../lib/core/errors.js';
 import type { NotificationPath } from '../../lib/core/notification-path.js';
 import type { NotifyMode } from '../../lib/core/notify.js';
 import { POLL_US_DEFAULT } from '../../lib/node/bell/poller.js';
@@ -11,8 +13,10 @@ import { HOP } from '../../lib/trace/hops.js';
 import type { Load } from '../../lib/trace/latency-run.js';
 import type { GuestConfig } from '../../toolstack/guest-config.js';
 import { type Floors, measureFloors } from '../floor/floors.js';
+import type { Column } from './histfile.js';
 import { MeasuredLab } from './lab.js';
 import { Neighbours, processorPercent } from './machine.js';
+import { machineConditions } from './machine-facts.js';
 import { type Exceeded, type MeasureChoice, type Measured, measure } from './measure.js';
 import {
   type LatencyResult,
@@ -39,15 +43,21 @@ export interface Settings {
   readonly extras: boolean;
   readonly floorRounds: number;
   readonly thresholdUs?: number;
+  /** Of each measurement; it ends with the samples that there are by then. */
+  readonly durationMs?: number;
+  /** CPUs that the lab's processes are held to, as taskset(1) takes them. */
+  readonly affinity?: string;
   readonly config: GuestConfig;
   readonly image: string;
   readonly say: (line: string) => void;
+  /** How far a measurement has come: a line for a terminal, drawn over the one before. */
+  readonly progress?: (line: string) => void;
   /** Ends the run at the next lab; what runs is ended at once. */
   readonly signal: AbortSignal;
 }
 
 export type Outcome =
-  | { readonly kind: 'measured'; readonly result: LatencyResult }
+  | { readonly kind: 'measured'; readonly result: LatencyResult; readonly columns: readonly Column[] }
   | { readonly kind: 'exceeded'; readonly exceeded: Exceeded; readonly what: string };
 
 /** Looks out of the poll window, so that every process blocks in between. */
@@ -88,6 +98,10 @@ class Run {
   readonly #tracing: Tracing[] = [];
   readonly #curves: Record<string, PathCurves> = {};
   readonly #warnings: string[] = [];
+  readonly #columns: Column[] = [];
+  readonly #startMs = performance.now();
+  /** Of all measurements that have a row of their own. */
+  #done = 0;
 
   constructor(settings: Settings) {
     this.#settings = settings;
@@ -125,9 +139,10 @@ class Run {
         recordNs: timeRecord(),
         curves: this.#curves,
         warnings: this.#warnings,
+        machine: machineConditions(),
       },
     };
-    return { kind: 'measured', result };
+    return { kind: 'measured', result, columns: this.#columns };
   }
 
   #warn(sentence: string): void {
@@ -142,6 +157,12 @@ class Run {
     const { path, notify, mode, history = 'on' } = choice;
     const pollUs = mode === 'hot' ? POLL_US_DEFAULT : 0;
     const lab = await MeasuredLab.start({ path, notify, pollUs, history, config, image });
+    try {
+      if (this.#settings.affinity !== undefined) pin(lab.pids, this.#settings.affinity);
+    } catch (error) {
+      await lab.abandon();
+      throw error;
+    }
     let onAbort = (): void => {};
     const aborted = new Promise<never>((_, reject) => {
       onAbort = () => reject(signal.reason as Error);
@@ -169,16 +190,50 @@ class Run {
       for (const load of loads) {
         const rate = load === 'open' ? (this.#settings.rate ?? OPEN_RATE[notify][mode]) : 0;
         const count = load === 'open' && mode === 'blocked' ? Math.min(samples, OPEN_SAMPLES_BLOCKED_MAX) : samples;
-        say(`${path} ${notify} ${mode} ${load}: ${count} samples`);
+        const title = `${path} ${notify} ${mode} ${load}`;
+        say(`${this.#place()}: ${title}, ${this.#wanted(count)}`);
         const threshold = thresholdUs === undefined ? {} : { thresholdNs: thresholdUs * 1000 };
-        const choice = { load, rate, samples: count, gapUs: 0, warmUp, ...threshold };
+        const { durationMs, progress } = this.#settings;
+        const startMs = performance.now();
+        const share = (done: number): number =>
+          durationMs === undefined ? done / count : (performance.now() - startMs) / durationMs;
+        const choice = {
+          ...{ load, rate, samples: count, gapUs: 0, warmUp, ...threshold },
+          ...(durationMs === undefined ? {} : { durationMs }),
+          onProgress: (done: number) =>
+            progress?.(`${this.#place()}: ${title}, ${done} samples${this.#left(share(done))}`),
+        };
         const measured = await measure(lab, choice);
+        this.#done++;
         if (measured.exceeded !== undefined) return measured.exceeded;
+        this.#columns.push(...measured.tally.columns(title));
         this.#paths.push(this.#result({ path, notify, mode, load }, rate, measured));
       }
       if (extras && thresholdUs === undefined) await this.#conditions(lab, { path, notify, mode });
       return undefined;
     });
+  }
+
+  get #total(): number {
+    const { modes, loads } = this.#settings;
+    return combinations(this.#settings).length * modes.length * loads.length;
+  }
+
+  #place(): string {
+    return `${this.#done + 1} of ${this.#total}`;
+  }
+
+  #wanted(count: number): string {
+    const { durationMs } = this.#settings;
+    return durationMs === undefined ? `${count} samples` : `at most ${durationMs / 1000} s`;
+  }
+
+  /** By what the measurements so far took; `share`: of the present one. Empty while that says nothing. */
+  #left(share: number): string {
+    const done = (this.#done + Math.min(1, share)) / this.#total;
+    if (done < LEFT_FROM) return '';
+    const seconds = ((performance.now() - this.#startMs) / 1000) * (1 / done - 1);
+    return `, about ${seconds < 90 ? `${Math.ceil(seconds)} s` : `${Math.ceil(seconds / 60)} min`} left`;
   }
 
   /** After idle, and with neighbours that keep one or two cores busy. */
@@ -224,6 +279,21 @@ class Run {
       this.#warn(`${resultKey(of)}: ${missed} of ${2 * tally.samples} times no notification was needed`);
     }
     return { ...of, ...(of.load === 'open' ? { ratePerSecond: rate } : {}), ...figures };
+  }
+}
+
+/** What must be done before the time that is left can be told. */
+const LEFT_FROM = 0.02;
+
+/** Every thread of the processes; throws UserError where this machine has no such CPUs or no taskset(1). */
+function pin(pids: readonly number[], cpus: string): void {
+  for (const pid of pids) {
+    try {
+      execFileSync('taskset', ['-a', '-c', '-p', cpus, String(pid)], { stdio: ['ignore', 'ignore', 'pipe'] });
+    } catch (error) {
+      const { stderr, message } = error as Error & { stderr?: Buffer };
+      throw new UserError(`cannot hold the processes to CPUs ${cpus}: ${stderr?.toString().trim() || message}`);
+    }
   }
 }
 

@@ -5,6 +5,7 @@ import { HOP } from '../../lib/trace/hops.js';
 import type { Load } from '../../lib/trace/latency-run.js';
 import { type Figures, figuresOf, nsHistogram } from '../floor/figures.js';
 import { type Followed, label, type Passed } from './follow.js';
+import { type Column, UsCounts } from './histfile.js';
 
 export interface HopFigures {
   readonly from: string;
@@ -33,6 +34,7 @@ export class Tally {
   readonly #toDevice = nsHistogram();
   readonly #toGuest = nsHistogram();
   readonly #roundTrip = nsHistogram();
+  readonly #us = { toDevice: new UsCounts(), toGuest: new UsCounts(), roundTrip: new UsCounts() };
   readonly #hops = new Map<string, { from: string; to: string; histogram: Histogram }>();
   #samples = 0;
   /** Requests that the device found by itself, or whose completion the guest did: without a notification. */
@@ -63,11 +65,11 @@ export class Tally {
     const { toDevice, toGuest } = request;
     const oneWay = this.oneWay(request);
     if (oneWay.toDevice === undefined) this.unkicked++;
-    else record(this.#toDevice, oneWay.toDevice);
+    else record(this.#toDevice, oneWay.toDevice, this.#us.toDevice);
     if (oneWay.toGuest === undefined) this.uncalled++;
-    else record(this.#toGuest, oneWay.toGuest);
+    else record(this.#toGuest, oneWay.toGuest, this.#us.toGuest);
     const start = this.#load === 'open' ? request.intendedNs : (toDevice?.[0]?.ns ?? request.requestNs);
-    record(this.#roundTrip, request.usedNs - start);
+    record(this.#roundTrip, request.usedNs - start, this.#us.roundTrip);
     if (toDevice !== undefined) this.#addHops(toDevice);
     const kick = toDevice?.find(({ at }) => at === label(HOP.hypervisorKick));
     if (kick !== undefined && request.writtenBackNs !== undefined) {
@@ -99,6 +101,15 @@ export class Tally {
     record(hop.histogram, ns);
   }
 
+  /** For files of other programs; `name` is of the measurement. */
+  columns(name: string): Column[] {
+    return [
+      { name: `${name}, guest to device`, ns: this.#toDevice, us: this.#us.toDevice },
+      { name: `${name}, device to guest`, ns: this.#toGuest, us: this.#us.toGuest },
+      { name: `${name}, round trip`, ns: this.#roundTrip, us: this.#us.roundTrip },
+    ];
+  }
+
   figures(): TallyFigures {
     return {
       samples: this.#samples,
@@ -117,8 +128,10 @@ export class Tally {
 
 const tookNs = (passed: readonly Passed[]): bigint => passed.at(-1)!.ns - passed[0]!.ns;
 
-function record(histogram: Histogram, ns: bigint): void {
-  histogram.recordValue(Math.max(1, Number(ns)));
+function record(histogram: Histogram, ns: bigint, us?: UsCounts): void {
+  const value = Math.max(1, Number(ns));
+  histogram.recordValue(value);
+  us?.add(value);
 }
 
 /** As far out as the samples reach. */

@@ -37,7 +37,11 @@ const result = (paths: PathResult[], beside: Partial<LatencyResult['beside']> = 
   paths,
   beside: {
     ...{ floorBefore: floor, floorAfter: floor, reported: [], idlePercent: [], tracing: [], recordNs: 80 },
-    ...{ curves: {}, warnings: [] },
+    ...{
+      curves: {},
+      warnings: [],
+      machine: { governor: 'performance', idleStates: 'C1 2 us', mitigations: 'none', clock: 'tsc' },
+    },
     ...beside,
   },
 });
