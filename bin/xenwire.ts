@@ -16,6 +16,7 @@ import { guardOutput } from '../lib/node/process/output.js';
 import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
 import { register as registerChaos } from './verbs/chaos.js';
 import { register as registerCompletion } from './verbs/completion.js';
+import { register as registerConformance } from './verbs/conformance.js';
 import { register as registerCreate } from './verbs/create.js';
 import { register as registerDashboard } from './verbs/dashboard.js';
 import { register as registerDestroy } from './verbs/destroy.js';
@@ -63,6 +64,7 @@ for (const register of [
   registerLatency,
   registerChaos,
   registerReplay,
+  registerConformance,
   registerCompletion,
   registerServices,
 ]) {

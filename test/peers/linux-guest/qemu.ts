@@ -47,18 +47,34 @@ export function cannotBoot(): string | false {
   return why;
 }
 
-/** What the guest runs: loads the driver, fills the frame buffer with `picture` (its own pixels, B G R x), and stays. */
-function initramfs(modules: string, picture: Uint8Array): Buffer {
-  const drivers = modulesFor(modules, ['virtio_pci', 'virtio_gpu']);
+/** How the guest reaches its card. */
+export const MACHINES = {
+  PCI: { machine: 'q35', gpu: 'vhost-user-gpu-pci', drivers: ['virtio_pci', 'virtio_gpu'], more: [] },
+  'PCI, packed rings': {
+    ...{ machine: 'q35', gpu: 'vhost-user-gpu-pci,packed=on', drivers: ['virtio_pci', 'virtio_gpu'], more: [] },
+  },
+} as const;
+export type MachineName = keyof typeof MACHINES;
+
+/**
+ * What the guest runs: loads the driver, fills the frame buffer with `picture` (its own pixels, B G R x), and then does what
+ * its console says (process.say), a line a command.
+ */
+function initramfs(modules: string, wanted: readonly string[], picture: Uint8Array): Buffer {
+  const drivers = modulesFor(modules, wanted);
   const init = `#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
+/bin/busybox mount -t sysfs sys /sys
+draw() {
+  while [ ! -e /dev/fb0 ]; do /bin/busybox usleep 20000; done
+  /bin/busybox cat /picture > /dev/fb0
+  echo GUEST-DREW
+}
 ${drivers.map(({ name }) => `/bin/busybox insmod /modules/${name}.ko || echo GUEST-FAILED ${name}`).join('\n')}
-while [ ! -e /dev/fb0 ]; do /bin/busybox usleep 20000; done
-/bin/busybox cat /picture > /dev/fb0
-echo GUEST-DREW
-while :; do /bin/busybox sleep 1000; done
+draw
+while read -r command; do eval "$command"; done < /dev/ttyS0
 `;
-  const root = new Initramfs().directory('bin').directory('dev').directory('modules');
+  const root = new Initramfs().directory('bin').directory('dev').directory('sys').directory('modules');
   for (const { name, data } of drivers) root.file(`modules/${name}.ko`, data, 0o644);
   return root.file('bin/busybox', readFileSync(BUSYBOX)).file('picture', picture, 0o644).file('init', init).gzipped();
 }
@@ -83,12 +99,17 @@ export class LinuxGuest {
   }
 
   /** Boots; the guest prints GUEST-DREW once it has drawn. */
-  static async start(t: Owner, dir: string, socket: string, picture: Uint8Array): Promise<LinuxGuest> {
+  static async start(
+    t: Owner,
+    dir: string,
+    { socket, picture, on }: { socket: string; picture: Uint8Array; on: MachineName },
+  ): Promise<LinuxGuest> {
+    const { machine: kind, gpu: card, drivers, more } = MACHINES[on];
     const kernel = findKernel()!;
     const initrd = join(dir, 'initrd');
     const qmp = join(dir, 'qmp');
-    writeFileSync(initrd, initramfs(kernel.modules, picture));
-    const machine = ['-accel', 'tcg', '-cpu', 'max', '-machine', 'q35,memory-backend=ram', '-m', '256'];
+    writeFileSync(initrd, initramfs(kernel.modules, drivers, picture));
+    const machine = ['-accel', 'tcg', '-cpu', 'max', '-machine', `${kind},memory-backend=ram`, '-m', '256', ...more];
     const memory = ['-object', 'memory-backend-memfd,id=ram,size=256M,share=on'];
     const quiet = ['-nodefaults', '-display', 'none', '-serial', 'stdio', '-qmp', `unix:${qmp},server,nowait`];
     const linux = [
@@ -99,9 +120,9 @@ export class LinuxGuest {
       '-append',
       'console=ttyS0 quiet vt.global_cursor_default=0',
     ];
-    const gpu = ['-chardev', `socket,id=gpu,path=${socket}`, '-device', 'vhost-user-gpu-pci,chardev=gpu'];
+    const gpu = ['-chardev', `socket,id=gpu,path=${socket}`, '-device', `${card},chardev=gpu`];
     const child = spawn(QEMU, [...QEMU_ARGS, ...machine, ...memory, ...quiet, ...linux, ...gpu], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe'],
     });
     const running = new TestProcess(child);
     t.teardown(async () => {
