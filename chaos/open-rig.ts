@@ -1,7 +1,7 @@
 // A rig that is ready for cases: started, and warmed up by a free run, after which everything that is opened at first use is open.
 import { type CaseResult, runCase } from './engine.js';
 import { verdictOf } from './replay-text.js';
-import { Rig } from './rig.js';
+import { type Personality, Rig } from './rig.js';
 
 /** A lab without any fault is not right: nothing that is found in it would say anything of a fault. */
 export class FreeRunError extends Error {
@@ -14,8 +14,12 @@ export class FreeRunError extends Error {
 }
 
 /** `onWarm` gets the free run. Throws FreeRunError. */
-export async function openRig(runDir: string, onWarm: (free: CaseResult) => void = () => {}): Promise<Rig> {
-  const rig = await Rig.start(runDir);
+export async function openRig(
+  runDir: string,
+  onWarm: (free: CaseResult) => void = () => {},
+  speaks: Personality = {},
+): Promise<Rig> {
+  const rig = await Rig.start(runDir, speaks);
   try {
     const free = await runCase(rig, undefined);
     if (free.outcome !== 'pass') throw new FreeRunError(free);

@@ -5,11 +5,12 @@ import { type ChaosCase, formatCase } from './case.js';
 import { type CaseResult, runCase } from './engine.js';
 import { FreeRunError, openRig } from './open-rig.js';
 import { jsonOf, verdictOf } from './replay-text.js';
-import { Rig } from './rig.js';
+import { type Personality, Rig } from './rig.js';
 
 export interface ReplaySettings {
   readonly runDir: string;
   readonly keep: boolean;
+  readonly speaks?: Personality;
   readonly trace: boolean;
   /** Asks the lab what it holds at the fault and at the end. */
   readonly snapshots?: boolean;
@@ -29,7 +30,7 @@ export async function replay(chaosCase: ChaosCase, settings: ReplaySettings): Pr
   const say = (line: string): void => {
     settings.tell(`${(performance.now() - start).toFixed(0).padStart(6)} ms  ${line}`);
   };
-  const rig = await openRig(settings.runDir).catch((error: unknown) => {
+  const rig = await openRig(settings.runDir, undefined, settings.speaks).catch((error: unknown) => {
     if (error instanceof FreeRunError) return error.result;
     throw error;
   });

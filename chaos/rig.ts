@@ -16,7 +16,8 @@ import { readPng, writePng } from '../lib/node/files/png.js';
 import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
 import { listProcesses, runPaths } from '../lib/node/process/run-dir.js';
 import { retryOnChange, withDeadline } from '../lib/node/process/wait.js';
-import { type GuestConfig, parseGuestConfig } from '../toolstack/guest-config.js';
+import type { FrontendName } from '../lib/xenbus/protocols.js';
+import { forFrontend, type GuestConfig, parseGuestConfig } from '../toolstack/guest-config.js';
 import type { Toolstack } from '../toolstack/toolstack.js';
 import { CHAOS_GUEST, GUEST_PROCESS, type Victim } from './case.js';
 import { Histories } from './histories.js';
@@ -30,6 +31,12 @@ const PICTURE = { width: 128, height: 96 } as const;
 /** Every guest of every case has the same, so that labels which hold it are the same in every run. */
 const GUEST_UUID = '00000000-0000-4000-8000-000000000000';
 const EXAMPLES = join(PACKAGE_ROOT, 'examples');
+
+/** Which protocol the guest's driver speaks, and which xenbus core it has; left out: what processes do by default. */
+export interface Personality {
+  readonly frontend?: FrontendName;
+  readonly core?: string;
+}
 
 /** What the services hold in a lab at rest. */
 interface Held {
@@ -46,6 +53,7 @@ export class Rig {
   /** One sentence for each end that no fault asked for, since it was last emptied. */
   readonly unexpected: string[] = [];
   caseCount = 0;
+  readonly #speaks: Personality;
   readonly #claim: Claim;
   readonly #image: string;
   readonly #processes = new Map<string, LabProcess>();
@@ -55,19 +63,21 @@ export class Rig {
   #domid = 0;
   #warm: Held | undefined;
 
-  private constructor(claim: Claim) {
+  private constructor(claim: Claim, speaks: Personality) {
     this.#claim = claim;
+    this.#speaks = speaks;
     this.runDir = claim.runDir;
     this.histories = new Histories(claim.runDir);
     const path = join(EXAMPLES, 'gpu-guest.cfg');
-    this.config = { ...parseGuestConfig(readFileSync(path, 'utf8'), path, () => {}), name: CHAOS_GUEST };
+    const config = parseGuestConfig(readFileSync(path, 'utf8'), path, () => {});
+    this.config = { ...forFrontend(config, speaks.frontend ?? 'review'), name: CHAOS_GUEST };
     this.picture = corner(readPng(join(EXAMPLES, 'test-card.png')));
     this.#image = join(claim.runDir, 'frames', 'given.png');
   }
 
   /** Claims the run directory and starts the services; the caller closes the rig. Throws UserError as claimRunDir does. */
-  static async start(runDir: string): Promise<Rig> {
-    const rig = new Rig(await claimRunDir(runDir));
+  static async start(runDir: string, speaks: Personality = {}): Promise<Rig> {
+    const rig = new Rig(await claimRunDir(runDir), speaks);
     try {
       await writePng(rig.#image, rig.picture);
       await rig.startServices();
@@ -133,7 +143,11 @@ export class Rig {
   /** Starts a process that is not running; `hold`: it stands at its start until a controller of gates lets it go. */
   start(name: Victim, options: { hold?: boolean } = {}): void {
     const program: Program = name === GUEST_PROCESS ? 'guest' : (name as Service);
+    const { frontend, core } = this.#speaks;
     const own = program === 'guest' ? ['--name', CHAOS_GUEST, '--image', this.#image] : [];
+    if (frontend !== undefined && (program === 'guest' || program === 'vhost-frontend'))
+      own.push('--frontend', frontend);
+    if (core !== undefined && program === 'guest') own.push('--core', core);
     const common = ['--run-dir', this.runDir, '--log-level', 'warn', ...(options.hold ? ['--hold'] : [])];
     const started = new LabProcess(program, name, [...common, ...own]);
     this.#processes.set(name, started);

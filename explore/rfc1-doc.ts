@@ -1,5 +1,6 @@
 // docs/rfc1.md: each defect of the patch as posted, the shortest order of steps that shows it, and what the reviewed protocol does
 // instead. Made by `npm run docs` from the searches themselves; leaves the list to rfc1-defects.ts.
+import { VIRTIO_MMIO_KEY } from '../lib/layout/xenbus.js';
 import { RFC1 } from '../lib/xenbus/rfc1.js';
 import { CORES } from '../services/guest/core-rules.js';
 import { XVF_BACKEND } from './back-xvf.js';
@@ -7,7 +8,6 @@ import { RFC1_DRIVER } from './front-rfc1.js';
 import { Model } from './model.js';
 import { besideRfc1, DEFECTS, type Shown } from './rfc1-defects.js';
 import { type Found, Search } from './search.js';
-import { FRONTENDS } from './settings.js';
 import { chaosCase, diagram, linesOf } from './telling.js';
 import { recordAttach } from './tool.js';
 
@@ -20,11 +20,12 @@ export async function searchFor(
   shown: Partial<SearchShown>,
 ): Promise<{ search: Search; found: readonly Found[]; whole: boolean }> {
   const { kinds = [], core = '7.2', backend = 'review', sizeBy } = shown;
-  const { base, size } = FRONTENDS.rfc1.keys;
+  const script = await recordAttach(RFC1_DRIVER.kind);
+  const withoutSize = script.filter(({ path }) => !path.endsWith(`/${VIRTIO_MMIO_KEY.size}`));
   const model = new Model({
     ...{ protocol: RFC1, driver: RFC1_DRIVER, core: CORES[core], kinds, mode: 'whole' },
     backend: backend === 'xvf' ? XVF_BACKEND : besideRfc1,
-    attach: await recordAttach(RFC1_DRIVER.kind, sizeBy === 'backend' ? { base } : { base, size }),
+    attach: sizeBy === 'backend' ? withoutSize : script,
     faults: kinds.length === 0 ? 0 : 1,
   });
   const search = new Search(model);

@@ -1,7 +1,6 @@
 // What can be searched, by the names that `xenwire explore` takes: frontends, backends, cores, faults. Leaves the command line
 // to bin/verbs/explore.ts.
 import { BACK_REVIEW } from '../lib/xenbus/backend.js';
-import { formatHex, MMIO_SIZE, MMIO_WINDOW } from '../lib/xenbus/keys.js';
 import { type Protocol, REVIEW } from '../lib/xenbus/protocol.js';
 import { RFC1 } from '../lib/xenbus/rfc1.js';
 import { CORES, type CoreVersion } from '../services/guest/core-rules.js';
@@ -14,14 +13,10 @@ import { Model } from './model.js';
 import type { TransactionMode } from './task.js';
 import { recordAttach } from './tool.js';
 
-/** What each frontend needs of the others: its protocol, its driver, and what the toolstack adds for it. */
+/** Each frontend: its protocol and its driver. */
 export const FRONTENDS = {
-  review: { protocol: REVIEW, driver: reviewDriver(), keys: {} },
-  rfc1: {
-    protocol: RFC1,
-    driver: RFC1_DRIVER,
-    keys: { base: formatHex(MMIO_WINDOW.start), size: formatHex(MMIO_SIZE) },
-  },
+  review: { protocol: REVIEW, driver: reviewDriver() },
+  rfc1: { protocol: RFC1, driver: RFC1_DRIVER },
 } as const;
 export type FrontendName = keyof typeof FRONTENDS;
 
@@ -63,12 +58,12 @@ export async function modelOf({
   copies,
   transactions,
 }: Chosen): Promise<Model> {
-  const { protocol, driver, keys } = FRONTENDS[frontend];
+  const { protocol, driver } = FRONTENDS[frontend];
   return new Model({
     ...{ protocol, driver, faults, kinds, copies },
     backend: BACKENDS[backend](protocol),
     core: CORES[core],
-    attach: await recordAttach(driver.kind, keys),
+    attach: await recordAttach(driver.kind),
     mode: transactions,
   });
 }

@@ -50,37 +50,63 @@ export const diagram = (lines: readonly Line[]): string =>
 
 export const mermaid = (lines: readonly Line[]): string => sequenceMermaid(lines, LANES);
 
-const PROCESS = { guest: 'guest-1', back: 'vhost-frontend' } as const;
+/** As the cases of `xenwire chaos` name them. */
+const PROCESS = { guest: 'guest', back: 'vhost-frontend' } as const;
+type Victim = keyof typeof PROCESS;
+const VICTIM_OF: Readonly<Record<string, Victim>> = { 'kill-backend': 'back', 'kill-guest': 'guest' };
+
+/** What a process has written since it was started. */
+interface Written {
+  /** By `write <path>=<value>`. */
+  readonly requests: Map<string, number>;
+  states: number;
+}
 
 /**
- * Where each kill of the path stands among the victim's own requests of the store: the gate in front of the next one, as
- * `xenwire chaos` writes its cases. Parts that no gate of a process can hold (a toolstack's order) stand in words.
+ * Where each kill of the path stands among what the victim wrote, which real processes write in the same order, however often
+ * they read: the gate in front of the next write that it would have asked for, or the one after the last state that it wrote.
+ * Parts that no gate of a process can hold (a toolstack's order) stand in words.
  */
 export function chaosCase(search: Search, found: Found): string {
-  const counts = new Map<string, number>();
-  const moves = search.explain(found);
+  const { paths } = search.model;
+  const written: Record<Victim, Written> = { guest: nothingYet(), back: nothingYet() };
   const parts: string[] = [];
-  for (const [step, { actor, notes }] of moves.entries()) {
-    const killed = actor.name === 'kill-backend' ? 'back' : actor.name === 'kill-guest' ? 'guest' : undefined;
+  for (const [step, { actor, notes }] of search.explain(found).entries()) {
+    const killed = VICTIM_OF[actor.name];
     if (actor.kind === 'fault' && killed === undefined) parts.push(actor.name);
     if (killed !== undefined) {
-      const next = nextRequest(search, found.path[step] as number, killed);
-      const at = next === undefined ? `${PROCESS[killed]}` : instance(PROCESS[killed], next, counts);
-      parts.push(`${at}/KILL ${PROCESS[killed]}/restart`);
-      for (const key of counts.keys()) if (key.startsWith(`${PROCESS[killed]} `)) counts.delete(key);
+      const next = nextWrite(search, found.path[step] as number, killed);
+      parts.push(`${placeOf(killed, written[killed], next, paths)}/KILL ${PROCESS[killed]}/restart`);
+      written[killed] = nothingYet();
     }
     for (const { by, to, text } of notes) {
-      if (to !== 'store' || (by !== 'frontend' && by !== 'backend')) continue;
-      const process = by === 'frontend' ? PROCESS.guest : PROCESS.back;
-      const label = storeLabel(text, search.model.paths);
-      counts.set(`${process} ${label}`, (counts.get(`${process} ${label}`) ?? 0) + 1);
+      if (to !== 'store' || !text.startsWith('write ') || !(by === 'frontend' || by === 'backend')) continue;
+      const { requests } = written[by === 'frontend' ? 'guest' : 'back'];
+      const label = storeLabel(text, paths);
+      requests.set(label, (requests.get(label) ?? 0) + 1);
+      if (/^write (FE|BE)\/state=/.test(text)) written[by === 'frontend' ? 'guest' : 'back'].states++;
     }
   }
   return parts.join(' ; ');
 }
 
-/** What a process would have asked the store next, had it gone on alone. */
-function nextRequest(search: Search, index: number, victim: keyof typeof PROCESS): string | undefined {
+const nothingYet = (): Written => ({ requests: new Map(), states: 0 });
+
+function placeOf(victim: Victim, { requests, states }: Written, next: string | undefined, paths: Paths): string {
+  const process = PROCESS[victim];
+  if (next !== undefined) {
+    const occurrence = (requests.get(next) ?? 0) + 1;
+    return formatInstance({ process, point: POINT['store.request'], label: next, occurrence });
+  }
+  if (states === 0) return process;
+  const [end, point] =
+    victim === 'guest' ? (['FE', 'front.state-written'] as const) : (['BE', 'back.state-written'] as const);
+  const label = storeLabel(`read ${end}/state`, paths).replace('read ', '');
+  return formatInstance({ process, point: POINT[point], label, occurrence: states } satisfies PointInstance);
+}
+
+/** What a process would have written next, had it gone on alone; undefined: nothing. */
+function nextWrite(search: Search, index: number, victim: Victim): string | undefined {
   const { model } = search;
   const actors = model.actors.filter(({ name }) =>
     (victim === 'guest' ? ['guest'] : ['device', 'backend']).includes(name),
@@ -89,20 +115,14 @@ function nextRequest(search: Search, index: number, victim: keyof typeof PROCESS
   for (let step = 0; step < ALONE_MAX; step++) {
     const move = actors.map((actor) => model.step(actor, world, true)).find((found) => found !== undefined);
     if (move === undefined) return undefined;
-    const request = move.notes.find(({ to, by }) => to === 'store' && by !== 'toolstack');
+    const request = move.notes.find(({ to, text }) => to === 'store' && text.startsWith('write '));
     if (request !== undefined) return storeLabel(request.text, model.paths);
     world = { ...world, ...move.changed };
   }
   return undefined;
 }
 /** Steps of a process alone in which it does not come to the store. */
-const ALONE_MAX = 10;
-
-function instance(process: string, label: string, counts: ReadonlyMap<string, number>): string {
-  const occurrence = (counts.get(`${process} ${label}`) ?? 0) + 1;
-  const point = POINT['store.request'];
-  return formatInstance({ process, point, label, occurrence } satisfies PointInstance);
-}
+const ALONE_MAX = 20;
 
 /** `write FE/state=3` as the client of the store labels it: paths relative to the process's home. */
 function storeLabel(text: string, paths: Paths): string {

@@ -2,11 +2,11 @@
 // is not stated again here: it is recorded from toolstack/device.ts itself. A differential test holds the detachment to it.
 // Leaves deadlines to model.ts: they pass when nothing else can happen.
 import { NO_PROBE } from '../lib/core/probe.js';
-import { backendPath, XENBUS_KEY, XenbusState } from '../lib/layout/xenbus.js';
+import { XENBUS_KEY, XenbusState } from '../lib/layout/xenbus.js';
 import type { StoreClient, StoreOps } from '../lib/xenstore/api.js';
 import { addVirtioDevice, RELEASE_DOMAIN } from '../toolstack/device.js';
 import type { Toolstack } from '../toolstack/toolstack.js';
-import { ask, join, readNode, type Task, type TransactionMode, transaction } from './task.js';
+import { ask, join, readNode, type Task, type TransactionMode, type TxEnd, transaction } from './task.js';
 import { DEVID, DOMID, type Paths } from './world.js';
 
 export type AttachRequest =
@@ -14,11 +14,8 @@ export type AttachRequest =
   | { readonly op: 'rm' | 'mkdir'; readonly path: string };
 export type AttachScript = readonly AttachRequest[];
 
-/**
- * The requests of one attachment, in their order; permissions are left out. `keys`: further ones of the backend's directory,
- * as libxl writes them for the patch as posted.
- */
-export async function recordAttach(kind: string, keys: Readonly<Record<string, string>> = {}): Promise<AttachScript> {
+/** The requests of one attachment, in their order; permissions are left out. */
+export async function recordAttach(kind: string): Promise<AttachScript> {
   const script: AttachRequest[] = [];
   const refuse = (): never => {
     throw new Error('an attachment asks for nothing else');
@@ -36,8 +33,6 @@ export async function recordAttach(kind: string, keys: Readonly<Record<string, s
   const toolstack = { store, probe: NO_PROBE } as Partial<Toolstack> as Toolstack;
   const id = { kind, domid: DOMID, devid: DEVID, backDomid: 0 };
   await addVirtioDevice(toolstack, id, { type: 'virtio,device10', transport: 'mmio', backend: '0' });
-  const back = backendPath(id);
-  for (const [key, value] of Object.entries(keys)) script.push({ op: 'write', path: `${back}/${key}`, value });
   return script;
 }
 
@@ -135,11 +130,13 @@ function* removeWithEmptyParents(path: string, tx: string | undefined): Task<voi
 function* reset(setting: ToolSetting): Task<void> {
   const { paths, mode, attach: script } = setting;
   if (!(yield* close(setting, false))) return;
-  yield* transaction(mode, function* (tx) {
+  const reset = function* (tx: string | undefined): Task<TxEnd> {
     const inside = tx === undefined ? {} : { tx };
     if ((yield* readNode(paths.frontState, undefined, tx)) === undefined) return { end: 'abort', value: '' };
     for (const request of script) if (request.path.startsWith(paths.back)) yield* ask({ ...request, ...inside });
     yield* ask({ op: 'write', path: paths.frontState, value: String(XenbusState.Initialising), ...inside });
     return { end: 'commit', value: '' };
-  });
+  };
+  // As it was read last.
+  yield* transaction(mode, reset, { seen: XenbusState.Closed });
 }

@@ -1,13 +1,17 @@
 // `xenwire replay CASE`: one case of a campaign again, in a lab of its own, step by step.
 import { UserError } from '../../lib/core/errors.js';
-import { type Command, EXIT, folder } from '../../lib/node/process/cli.js';
+import { type Command, EXIT, folder, Option } from '../../lib/node/process/cli.js';
 import { freshRunDir } from '../../lib/node/process/run-dir.js';
+import { FRONTENDS, type FrontendName } from '../../lib/xenbus/protocols.js';
+import { CORE_VERSIONS, type CoreVersion } from '../../services/guest/core-rules.js';
 import { packageVersion, printJson, writeWhole } from './common.js';
 
 interface Options {
   readonly runDir?: string;
   readonly json?: boolean;
   readonly trace?: boolean;
+  readonly frontend?: FrontendName;
+  readonly core?: CoreVersion;
   readonly keep?: boolean;
   readonly html?: string;
 }
@@ -21,6 +25,8 @@ export function register(program: Command): void {
     .option('--json', 'print one JSON object at the end, and nothing else')
     .option('--trace', 'print what every process recorded, the moment of the fault among it')
     .option('--html <file>', 'write one page there, with what every process did')
+    .addOption(new Option('--frontend <protocol>', "which protocol the guest's driver speaks").choices(FRONTENDS))
+    .addOption(new Option('--core <version>', "Linux's xenbus core that the guest behaves like").choices(CORE_VERSIONS))
     .option('--keep', 'leave logs, history and frames in the run directory')
     .addHelpText(
       'after',
@@ -35,6 +41,10 @@ export function register(program: Command): void {
       const { lines, json, ok, result } = await replay(chaosCase, {
         runDir: options.runDir ?? freshRunDir(),
         keep: options.keep ?? false,
+        speaks: {
+          ...(options.frontend === undefined ? {} : { frontend: options.frontend }),
+          ...(options.core === undefined ? {} : { core: options.core }),
+        },
         trace: options.trace ?? false,
         snapshots: options.html !== undefined,
         tell: options.json ? () => {} : (line) => process.stdout.write(`${line}\n`),

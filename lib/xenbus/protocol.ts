@@ -313,12 +313,16 @@ export const REVIEW_EDGES: readonly EdgeRule[] = [
     why: 'the frontend begins another connection',
     ours: true,
   },
+  { side: 'front', from: [S.Unknown], to: S.Initialising, by: 'toolstack', why: 'creation' },
   {
     side: 'front',
-    from: [S.Unknown, S.Initialised, S.Connected, S.Closing, S.Closed],
+    from: [S.Initialised, S.Connected, S.Closing, S.Closed],
     to: S.Initialising,
     by: 'toolstack',
-    why: 'creation and reset',
+    otherEnd: [S.Closed],
+    why:
+      'reset: a backend is provided anew, in the same transaction. One that is not Closed would go on with the keys of the ' +
+      'connection before',
   },
   { side: 'back', from: [S.Unknown, S.Closed], to: S.Initialising, by: 'toolstack', why: 'creation' },
 ];

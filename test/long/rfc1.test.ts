@@ -1,6 +1,9 @@
 // The patch as posted as the driver of a guest in a real lab: it draws its picture when nothing goes wrong, under both xenbus
-// cores.
+// cores; and what a search finds of it is so on real processes.
 import t from 'tap';
+import { Search } from '../../explore/search.js';
+import { modelOf } from '../../explore/settings.js';
+import { chaosCase } from '../../explore/telling.js';
 import { CORE_VERSIONS } from '../../services/guest/core-rules.js';
 import { leftovers, temporaryLabDir, xenwire } from '../fixtures/lab.js';
 
@@ -19,3 +22,21 @@ for (const core of CORE_VERSIONS) {
     t.same(leftovers(runDir), []);
   });
 }
+
+t.test(
+  'the death of its backend: the case of the search is confirmed by real processes, and the reviewed one passes it',
+  async (t) => {
+    const fixed = { frontend: 'rfc1', backend: 'review', core: '6.12', copies: 1, transactions: 'whole' } as const;
+    const search = new Search(await modelOf({ ...fixed, faults: 1, kinds: ['kill-backend'] }));
+    const { found } = search.run({ statesMax: 1_000_000, violationsMax: 1 }, () => performance.now());
+    t.match(found[0]?.violation, { property: 'recovery' });
+    const posted = chaosCase(search, found[0]!);
+    const replay = (text: string, ...args: string[]) =>
+      xenwire(t, ['replay', ...args, '--run-dir', temporaryLabDir(t), text]);
+    const confirmed = await replay(posted, '--frontend', 'rfc1');
+    t.match(confirmed, { status: 1, stdout: /shows no numbered frame/ });
+    t.match(confirmed.stdout, /^W wedged/m);
+    const { status, stdout } = await replay(posted.replace('backend/virtio/', 'backend/virtio-mmio/'));
+    t.equal(status, 0, stdout);
+  },
+);
