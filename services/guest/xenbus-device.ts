@@ -2,6 +2,7 @@
 // errors (drivers/xen/xenbus/xenbus_client.c). Every state and key that the guest writes for a device passes here, and is held
 // to the protocol's tables at the write (lib/xenbus/rules.ts). Leaves which devices there are to xenbus-core.ts.
 
+import { ERRNO } from '../../lib/core/errno.js';
 import { ErrnoError } from '../../lib/core/errors.js';
 import { DOMID_INVALID, type DomId } from '../../lib/core/ids.js';
 import type { Log } from '../../lib/core/log.js';
@@ -141,7 +142,9 @@ export class XenbusDevice {
   async #writeState(tx: GuestStoreOps, wanted: XenbusState, mover: Mover, from: number): Promise<void> {
     const key = `${this.nodename}/${XENBUS_KEY.state}`;
     const found = await tx.read(key).catch((error) => {
-      asErrno(error, key);
+      // The store died with the transaction: the node is there, and the transaction is to be repeated. Linux never sees this: its
+      // store does not come back.
+      if (asErrno(error, key).errno === ERRNO.EAGAIN) throw error;
       throw new NotThere();
     });
     // The toolstack rewrote it to 1: the device is being made anew, and no longer ours to move.
