@@ -8,6 +8,9 @@ import { DeadlineError, UserError } from '../lib/core/errors.js';
 import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
 import { withDeadline } from '../lib/node/process/wait.js';
 
+/** Built beside the command line: a backend of others in vhost-frontend's place. */
+const BACKEND = join(PACKAGE_ROOT, 'dist', 'bin', 'backend.js');
+
 export type Program = 'hypervisor' | 'xenstored' | 'vhost-gpu' | 'vhost-frontend' | 'guest';
 
 export interface Exit {
@@ -45,12 +48,12 @@ export class LabProcess {
   #declaredDead: string | undefined;
   readonly #child: ChildProcess;
 
-  constructor(program: Program, label: string, args: readonly string[]) {
+  constructor(program: Program | 'backend', label: string, args: readonly string[]) {
     this.label = label;
     this.ready = new Promise((resolve) => {
       this.#nowReady = resolve;
     });
-    this.#child = spawn(process.execPath, [builtProgram(program), ...args], {
+    this.#child = spawn(process.execPath, [program === 'backend' ? BACKEND : builtProgram(program), ...args], {
       stdio: ['pipe', 'pipe', 'pipe'],
       // A session of its own: what a terminal or a process manager sends to our group is for us to act on, in order.
       detached: true,

@@ -1,15 +1,17 @@
 // A guest's first frame: waiting until the guest says that it is shown, taking the screen from the device server, and
 // comparing it with what the guest was given to draw.
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
-import { GuestFailedError, UserError } from '../lib/core/errors.js';
+import { ErrnoError, GuestFailedError, UserError } from '../lib/core/errors.js';
 import { mismatchedPixels, overBlack, type Picture } from '../lib/core/picture.js';
-import type { BusClient } from '../lib/core/service.js';
+import type { BusClient, ServerName } from '../lib/core/service.js';
 import { backendPath, DATA_KEY, frontendPath, homePath, XENBUS_KEY, xenbusStateName } from '../lib/layout/xenbus.js';
 import { readPng } from '../lib/node/files/png.js';
+import { listProcesses } from '../lib/node/process/run-dir.js';
 import { saidIfSlow } from '../lib/node/process/wait.js';
 import { listDevices, RELEASE_DOMAIN } from '../toolstack/device.js';
 import { listGuests } from '../toolstack/domain.js';
 import { readNode, type Toolstack, whenStore } from '../toolstack/toolstack.js';
+import type { Session } from './session.js';
 
 /**
  * Resolves once the guest's first frame is shown. Rejects with GuestFailedError, also when its domain has ended, or
@@ -84,4 +86,21 @@ export async function checkFrame(
     mismatchedPixels: mismatchedPixels(overBlack(expected), shown),
     firstFlushNs: BigInt(shot.first_flush_ns),
   };
+}
+
+/** The process that serves a front-end of others on the GPU server's socket, and the slot that its device is named after. */
+const SOCKET_PROCESS = /^gpu-\d+-(\d+)$/;
+
+/** The same for the only device of a backend of others, which reaches the GPU server by its socket. */
+export async function checkSocketFrame(session: Session, path: string, expected: Picture): Promise<ShownFrame> {
+  const found = listProcesses(session.runDir).find(({ name, state }) => SOCKET_PROCESS.test(name) && state !== 'dead');
+  const slot = SOCKET_PROCESS.exec(found?.name ?? '')?.[1];
+  if (found === undefined || slot === undefined)
+    throw new ErrnoError('ENODEV', 'no front-end is connected to the GPU server');
+  const server = await session.connect(found.name as ServerName);
+  try {
+    return await checkFrame(server, `socket-${slot}`, path, expected);
+  } finally {
+    await server.close();
+  }
 }

@@ -18,7 +18,7 @@ import { readNode } from '../toolstack/toolstack.js';
 import { type Exit, howItEnded, type LabProcess } from './child.js';
 import { endProcesses, removeGuests } from './end.js';
 import { animate, FrameWatch } from './frame-watch.js';
-import { checkFrame, firstFrame } from './frames.js';
+import { checkFrame, checkSocketFrame, firstFrame } from './frames.js';
 import type { GuestFrame } from './report.js';
 import type { Session } from './session.js';
 import type { Story } from './story.js';
@@ -89,10 +89,11 @@ export class Host {
       if (program === 'vhost-frontend') return speaks;
       return raise && program === 'hypervisor' ? ['--dm-evtchn-raise'] : [];
     };
-    const { notify, logLevel, pollUs, deadAfterMs } = settings;
+    const { notify, logLevel, pollUs, deadAfterMs, backendCommand } = settings;
     return new Lab({
       ...{ runDir: this.#runDir, notify, logLevel, extraArguments },
       ...(pollUs === undefined ? {} : { pollUs }),
+      ...(backendCommand === undefined ? {} : { backendCommand }),
       ...(settings.restart ? { restart: this.#restart() } : {}),
       ...(settings.restart && deadAfterMs > 0 ? { deadAfterMs } : {}),
     });
@@ -311,7 +312,11 @@ export class Host {
     const path = join(this.#runDir, 'frames', `${guest.name}.png`);
     const display =
       this.#display ?? (await withDeadline(session.connect('vhost-gpu'), DEADLINE_MS.recovery, 'vhost-gpu'));
-    const frame = await checkFrame(display, `${guest.domid}/0`, path, this.#expected(index));
+    const expected = this.#expected(index);
+    const frame =
+      this.#settings.backendCommand === undefined
+        ? await checkFrame(display, `${guest.domid}/0`, path, expected)
+        : await checkSocketFrame(session, path, expected);
     if (this.#settings.frames === undefined) return { ...frame, guest: guest.name };
     const copy = join(this.#settings.frames, `${guest.name}.png`);
     copyFileSync(path, copy);

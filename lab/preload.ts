@@ -49,5 +49,7 @@ export function dom0Environment(runDir: string, token: string = runPaths.dom0Tok
     XENWIRE_DEVICES: runPaths.devices(runDir),
     XENWIRE_TOKEN_FILE: token,
     XENSTORED_PATH: runPaths.store(runDir),
+    // The library asks the kernel to end the program with this process.
+    XENWIRE_DIES_WITH: String(process.pid),
   };
 }

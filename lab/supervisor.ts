@@ -20,6 +20,8 @@ export interface LabSettings {
   readonly logLevel: string;
   /** Of every process (lib/node/process/service.ts); left out: its default. */
   readonly pollUs?: number;
+  /** A program of others in vhost-frontend's place: what a shell runs (bin/backend.ts). */
+  readonly backendCommand?: string;
   /** What else the processes of a program are told. */
   readonly extraArguments?: (program: Program) => readonly string[];
   /** Services that die are started again, and guests' deaths are told instead of being the lab's failure. */
@@ -70,7 +72,11 @@ export class Lab {
   }
 
   #startService(name: LabService): LabProcess {
-    const service = new LabProcess(name, name, this.#arguments(name));
+    const { backendCommand: command } = this.#settings;
+    const foreign = name === 'vhost-frontend' && command !== undefined;
+    const service = foreign
+      ? new LabProcess('backend', name, [...this.#common, '--command', command])
+      : new LabProcess(name, name, this.#arguments(name));
     this.services.set(name, service);
     void service.exited.then((exit) => this.#ended(service, exit, name));
     if (this.#settings.restart !== undefined) void this.#awaitReady(name, service);
@@ -78,10 +84,13 @@ export class Lab {
   }
 
   #arguments(program: Program): string[] {
-    const { runDir, notify, logLevel, pollUs, extraArguments } = this.#settings;
+    return [...this.#common, ...(this.#settings.extraArguments?.(program) ?? [])];
+  }
+
+  get #common(): string[] {
+    const { runDir, notify, logLevel, pollUs } = this.#settings;
     const common = ['--run-dir', runDir, '--notify', notify, '--log-level', logLevel];
-    const poll = pollUs === undefined ? [] : ['--poll-us', String(pollUs)];
-    return [...common, ...poll, ...(extraArguments?.(program) ?? [])];
+    return pollUs === undefined ? common : [...common, '--poll-us', String(pollUs)];
   }
 
   /** Runs when a guest's process ends in order: its domain was destroyed or has shut down. */

@@ -22,6 +22,8 @@ export interface UpSettings {
   /** Linux's xenbus core that guests behave like; left out: the guest's default. */
   readonly core?: string;
   readonly pollUs?: number;
+  /** A program of others in vhost-frontend's place; one guest. */
+  readonly backendCommand?: string;
   readonly once: boolean;
   readonly json: boolean;
   /** Leaves logs, history and frames in the run directory. */

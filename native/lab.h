@@ -13,6 +13,8 @@ int lab_device(int fd, uint64_t *file);
 /* Makes a call; serves what the hypervisor process asks meanwhile. 0 or more, or minus an error number. `argument`: where
  * the payload of the end goes. The caller holds the lock. */
 long lab_call(struct frame *request, const void *payload, void *argument);
+/* The descriptor that came with the end of the last call, the caller's to close; -1 without. The caller holds the lock. */
+int lab_take_passed(void);
 /* Sends a frame that has no answer. The caller holds the lock. */
 void lab_send(struct frame *frame);
 /* One thread at a time, with all signals blocked: a handler that makes a call of its own would wait for itself. */

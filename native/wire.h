@@ -10,6 +10,7 @@
 #define FRAME_IOCTL 2   /* a file, b command, c argument; payload: the argument's bytes */
 #define FRAME_MMAP 3    /* a file, b address, c length, d protection, e offset */
 #define FRAME_RELEASE 4 /* a what the mapping held */
+#define FRAME_EXPORT 5  /* a file: what stands for it in a process without this library; comes with FRAME_DONE */
 /* From the hypervisor process, inside a call: copy_from_user and what else a kernel does in a process. */
 #define FRAME_READ 16  /* a address, b length */
 #define FRAME_WRITE 17 /* a address; payload */

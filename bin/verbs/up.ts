@@ -38,6 +38,7 @@ interface Options {
   readonly storeTransport: StoreTransport;
   readonly frontend: FrontendName;
   readonly core?: CoreVersion;
+  readonly backendCommand?: string;
 }
 
 const DEAD_AFTER_S_MAX = 86_400;
@@ -77,6 +78,10 @@ export function register(program: Command): void {
       'serve the live page on this machine; without a port: on any that is free',
       portNumber,
     )
+    .option(
+      '--backend-command <command>',
+      'a program of others in the place of vhost-frontend, run as xenwire run does; {gpu} in it is the GPU server’s socket',
+    )
     .option('--attach', 'use the processes that run already in the run directory, start none')
     .addOption(
       new Option('--notify <how>', 'how wake-ups travel between processes').choices(NOTIFY_MODES).default('doorbell'),
@@ -114,7 +119,9 @@ export function register(program: Command): void {
           `${options.config} has no GPU as its device 0: virtio = [ "type=virtio,device10,transport=mmio" ]`,
         );
       }
-      const { runDir, guests, notify, logLevel, storeTransport, frontend, core } = options;
+      const { runDir, guests, notify, logLevel, storeTransport, frontend, core, backendCommand } = options;
+      if (backendCommand !== undefined && (guests > 1 || options.attach))
+        throw new UserError('--backend-command is for a lab of its own with one guest');
       checkNotify([...(options.path ?? config.virtio.map(({ path }) => path))], notify);
       const image = readImage(options.image);
       const wasGiven = verb.getOptionValueSource('deadAfter') === 'cli';
@@ -139,6 +146,7 @@ export function register(program: Command): void {
         // What a person stops from the page stands for as long as it is looked at.
         deadAfterMs: deadAfter * 1000,
         hold: options.hold,
+        ...(backendCommand === undefined ? {} : { backendCommand }),
         ...(options.path === undefined ? {} : { paths: options.path }),
         ...(options.pollUs === undefined ? {} : { pollUs: options.pollUs }),
         ...(options.frames === undefined ? {} : { frames: options.frames }),

@@ -11,6 +11,8 @@ export const DEV_FRAME = {
   MMAP: 3,
   /** a: what the mapping held. No answer. */
   RELEASE: 4,
+  /** a: file; DONE brings the descriptor that stands for it in a process without the library. */
+  EXPORT: 5,
   READ: 16,
   WRITE: 17,
   MAP: 18,

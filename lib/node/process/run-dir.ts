@@ -47,6 +47,8 @@ export const runPaths = {
   devices: (runDir: string) => join(runDir, 'bus', 'devices.sock'),
   /** The preloaded library of dom0 programs, as it was built for this lab. */
   preload: (runDir: string) => join(runDir, 'bus', 'dom0-preload.so'),
+  /** Where the backend of others finds the GPU server (xenwire up --backend-command). */
+  gpuSocket: (runDir: string) => join(runDir, 'bus', 'gpu.sock'),
   /** Where unmodified Xen programs find the store. */
   store: (runDir: string) => join(runDir, 'xenstored.socket'),
   live: (runDir: string, server: string) => join(runDir, 'live', `${server}.sock`),

@@ -1,4 +1,5 @@
 // What a device of dom0 is here: its paths, and a table of its ioctls, from which the documentation's tables are made too.
+import type { FileHandle } from '../../../lib/core/proto-types.js';
 import type { UserProcess } from './user.js';
 
 /** One call of an ioctl. */
@@ -33,6 +34,8 @@ export interface DeviceFile {
   ioctl(command: number, call: IoctlCall): number | Promise<number>;
   /** A mapping was made; answers 0 or minus an error number. */
   mmap(user: UserProcess, mapping: NewMapping): number | Promise<number>;
+  /** The file of the lab that stands for this one in a process without the library. */
+  exported?(user: UserProcess): FileHandle | undefined;
   /** What the program wrote. */
   written(bytes: Uint8Array): void;
   /** The last descriptor of the file was closed. */

@@ -4,6 +4,7 @@ import { ERRNO } from '../../../lib/core/errno.js';
 import { ErrnoError } from '../../../lib/core/errors.js';
 import { DomId, EvtchnPort } from '../../../lib/core/ids.js';
 import type { Log } from '../../../lib/core/log.js';
+import type { FileHandle } from '../../../lib/core/proto-types.js';
 import * as I from '../../../lib/layout/dev-ioctls.js';
 import {
   PRIVCMD_DM_OP_BUF_BYTES_MAX,
@@ -17,6 +18,7 @@ import { type DeviceFile, type IoctlCall, IoctlTable } from './device.js';
 import { dmOp } from './dm-op-call.js';
 import { mapBatch, mapRanges, mapResource, serverAt } from './foreign-map.js';
 import { userDmOp, userHypercall } from './hypercalls.js';
+import type { UserProcess } from './user.js';
 
 const { E2BIG, EINVAL, ENOTTY, EPERM } = ERRNO;
 const U32_BYTES = 4;
@@ -201,6 +203,12 @@ export class PrivcmdDevice implements DeviceFile {
   /** Filled by the ioctls. */
   mmap(): number {
     return 0;
+  }
+
+  /** Of one that is restricted: the domain's memory, held until the process that passed it on ends. */
+  exported(user: UserProcess): FileHandle | undefined {
+    if (this.restricted === undefined || !user.domain.privileged) return undefined;
+    return this.env.kernel.mapForeign(user, DomId(this.restricted));
   }
 
   written(): void {}

@@ -73,12 +73,13 @@ export class DevConnection implements UserProcess {
     this.#busy = true;
     for (let call = this.#calls.shift(); call !== undefined && !this.#ended; call = this.#calls.shift()) {
       const answer = await this.#answer(call);
-      this.#socket.sendFrame({ kind: DEV_FRAME.DONE, ...answer });
+      const { fd, ...done } = answer;
+      this.#socket.sendFrame({ kind: DEV_FRAME.DONE, ...done }, fd);
     }
     this.#busy = false;
   }
 
-  async #answer(call: Frame): Promise<{ result: number; payload?: Uint8Array }> {
+  async #answer(call: Frame): Promise<{ result: number; payload?: Uint8Array; fd?: OwnedFd }> {
     const file = this.#env.file(call.a);
     if (file === undefined) return { result: -ERRNO.EBADF };
     try {
@@ -86,6 +87,10 @@ export class DevConnection implements UserProcess {
         const length = Math.ceil(Number(call.c) / PAGE_SIZE) * PAGE_SIZE;
         const writable = (call.d & PROT_WRITE) !== 0n;
         return { result: await file.mmap(this, { address: call.b, length, writable, offset: call.e }) };
+      }
+      if (call.kind === DEV_FRAME.EXPORT) {
+        const exported = file.exported?.(this);
+        return exported === undefined ? { result: -ERRNO.EBADF } : { result: 0, fd: this.#env.open(exported) };
       }
       if (call.kind !== DEV_FRAME.IOCTL) return { result: -ERRNO.ENOSYS };
       const command = Number(call.b & 0xffffffffn);
