@@ -34,3 +34,12 @@ export function keyed(parent, items, key, make, update) {
     update(made, item);
   }
 }
+
+/** What the server answers; undefined when it is gone, which the top of the page says. */
+export async function asked(path, options) {
+  try {
+    return await fetch(path, options);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,5 +1,5 @@
 // Processes with what can be done to them, devices with both ladders of states, screens, rings, gates, event channels.
-import { element, keyed, text } from './dom.js';
+import { asked, element, keyed, text } from './dom.js';
 
 const told = document.getElementById('told');
 const COLUMNS = [
@@ -17,8 +17,8 @@ const STATES = ['', 'Initialising', 'InitWait', 'Initialised', 'Connected', 'Clo
 
 async function act(name, action, at) {
   const body = JSON.stringify({ process: name, action, at });
-  const answer = await fetch('api/act', { method: 'POST', headers: { 'content-type': 'application/json' }, body });
-  told.textContent = answer.ok ? '' : await answer.text();
+  const answer = await asked('api/act', { method: 'POST', headers: { 'content-type': 'application/json' }, body });
+  told.textContent = answer === undefined ? 'the page has lost its server' : answer.ok ? '' : await answer.text();
 }
 
 function card({ name }) {
@@ -26,8 +26,8 @@ function card({ name }) {
   const points = element('datalist', { id: `points-${name}` });
   // What the process has passed is what one may want to stop at: asked for when it is about to be chosen.
   at.addEventListener('focus', async () => {
-    const answer = await fetch(`api/points/${encodeURIComponent(name)}`);
-    if (answer.ok) points.replaceChildren(...(await answer.json()).map((value) => element('option', { value })));
+    const answer = await asked(`api/points/${encodeURIComponent(name)}`);
+    if (answer?.ok) points.replaceChildren(...(await answer.json()).map((value) => element('option', { value })));
   });
   const buttons = ACTIONS.map(([action, label]) =>
     element('button', { type: 'button', 'aria-label': `${label} ${name}`, onclick: () => act(name, action, at.value.trim()) }, label),
@@ -98,8 +98,8 @@ function device({ name }) {
 
 async function showRings(rings, domid) {
   if (!rings.isConnected) return clearInterval(rings.timer);
-  const answer = await fetch(`api/rings/${domid}`);
-  if (!answer.ok) return;
+  const answer = await asked(`api/rings/${domid}`);
+  if (!answer?.ok) return;
   const blocks = (await answer.json()).flatMap(({ index, size, ready, meaning, hex }) => [
     element('h3', {}, `queue ${index}, ${size} entries${ready ? '' : ', not ready'}`),
     element('pre', { className: 'meaning' }, meaning.join('\n')),
