@@ -56,30 +56,53 @@ export interface ServersResult {
   readonly ratio: number | undefined;
 }
 
+/** The smallest command there and back, from the kick to the used buffer: one that finds nothing to do. */
+export interface SmallResult {
+  readonly oursUs: Percentiles;
+  readonly qemuUs: Percentiles | 'not installed';
+}
+
 /** `dir` is on a memory file system. */
-export async function measureServers(dir: string, rounds: number): Promise<ServersResult[]> {
+export async function measureServers(
+  dir: string,
+  rounds: number,
+): Promise<{ readonly frames: ServersResult[]; readonly small: SmallResult }> {
   const servers: Server[] = [];
   try {
     const ours = fileURLToPath(new URL('../services/vhost-gpu/main.js', import.meta.url));
     servers.push(await Server.start(dir, 'ours', process.execPath, [ours, '--run-dir', join(dir, 'run')]));
     if (existsSync(QEMU_SERVER)) servers.push(await Server.start(dir, 'qemu', QEMU_SERVER, []));
-    return Object.keys(LAYOUTS).map((backing) => measure(backing, servers, rounds));
+    const frames = Object.keys(LAYOUTS).map((backing) => measure(backing, servers, rounds));
+    return { frames, small: measureSmall(servers, rounds) };
   } finally {
     for (const server of servers) await server.close();
   }
 }
 
-function measure(backing: string, servers: readonly Server[], rounds: number): ServersResult {
-  for (const server of servers) server.show(backing);
+function measureSmall(servers: readonly Server[], rounds: number): SmallResult {
+  const r = { x: 0, y: 0, width: 0, height: 0 };
+  for (const server of servers)
+    server.command('RESOURCE_CREATE_2D', { resource_id: 1, format: 2, width: 1, height: 1 });
+  const [ours, qemu] = timesOf(servers, rounds, (server) => server.command('RESOURCE_FLUSH', { resource_id: 1, r }));
+  return { oursUs: ours!, qemuUs: qemu ?? 'not installed' };
+}
+
+/** Of an action at each server, in turns. */
+function timesOf(servers: readonly Server[], rounds: number, action: (server: Server) => void): Percentiles[] {
   const times: number[][] = servers.map(() => []);
   for (let round = 0; round < rounds + WARM_UP; round++) {
     for (const [index, server] of servers.entries()) {
-      const took = timed(() => server.frame());
+      const took = timed(() => action(server));
       if (round >= WARM_UP) times[index]!.push(took);
     }
   }
+  return times.map(percentiles);
+}
+
+function measure(backing: string, servers: readonly Server[], rounds: number): ServersResult {
+  for (const server of servers) server.show(backing);
+  const [oursUs, qemuUs] = timesOf(servers, rounds, (server) => server.frame());
   for (const server of servers) server.command('RESOURCE_UNREF', { resource_id: 1 });
-  const [oursUs, qemuUs] = times.map(percentiles);
   if (qemuUs === undefined) return { backing, oursUs: oursUs!, qemuUs: 'not installed', ratio: undefined };
   return { backing, oursUs: oursUs!, qemuUs, ratio: ratio(qemuUs, oursUs!) };
 }

@@ -53,6 +53,11 @@ export const MACHINES = {
   'PCI, packed rings': {
     ...{ machine: 'q35', gpu: 'vhost-user-gpu-pci,packed=on', drivers: ['virtio_pci', 'virtio_gpu'], more: [] },
   },
+  // Without KVM's clock a kernel needs the old timers, and time that goes with its instructions, or it finds no frequency.
+  'virtio-mmio': {
+    ...{ machine: 'microvm,rtc=on,pit=on,pic=on', gpu: 'vhost-user-gpu', drivers: ['virtio_mmio', 'virtio_gpu'] },
+    more: ['-global', 'virtio-mmio.force-legacy=false', '-icount', 'shift=auto'],
+  },
 } as const;
 export type MachineName = keyof typeof MACHINES;
 
