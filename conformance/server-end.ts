@@ -45,7 +45,7 @@ export const RING_SIZE = 16;
 /** First addresses for requests, answers, pixels and indirect tables. */
 export const AT = { request: 0x8000, response: 0xc000, table: 0x14000, pixels: 0x20000 } as const;
 /** How long silence takes, and how long an answer may. */
-const SILENCE_MS = 300;
+const SILENCE_MS = 1000;
 const ANSWER_MS = 5000;
 const bit = (number: number): bigint => 1n << BigInt(number);
 const BIT30 = bit(VHOST_USER_F_PROTOCOL_FEATURES);
