@@ -8,8 +8,12 @@ import { DeadlineError, UserError } from '../lib/core/errors.js';
 import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
 import { withDeadline } from '../lib/node/process/wait.js';
 
-/** Built beside the command line: a backend of others in vhost-frontend's place. */
-const BACKEND = join(PACKAGE_ROOT, 'dist', 'bin', 'backend.js');
+/** Built beside the command line: programs of others in the place of services. */
+const STAND_INS = {
+  backend: join(PACKAGE_ROOT, 'dist', 'bin', 'backend.js'),
+  store: join(PACKAGE_ROOT, 'dist', 'bin', 'store.js'),
+} as const;
+type StandIn = keyof typeof STAND_INS;
 
 export type Program = 'hypervisor' | 'xenstored' | 'vhost-gpu' | 'vhost-frontend' | 'guest';
 
@@ -48,17 +52,21 @@ export class LabProcess {
   #declaredDead: string | undefined;
   readonly #child: ChildProcess;
 
-  constructor(program: Program | 'backend', label: string, args: readonly string[]) {
+  constructor(program: Program | StandIn, label: string, args: readonly string[]) {
     this.label = label;
     this.ready = new Promise((resolve) => {
       this.#nowReady = resolve;
     });
-    this.#child = spawn(process.execPath, [program === 'backend' ? BACKEND : builtProgram(program), ...args], {
-      stdio: ['pipe', 'pipe', 'pipe'],
-      // A session of its own: what a terminal or a process manager sends to our group is for us to act on, in order.
-      detached: true,
-      env: { ...process.env, XENWIRE_SUPERVISED: String(process.pid) },
-    });
+    this.#child = spawn(
+      process.execPath,
+      [program === 'backend' || program === 'store' ? STAND_INS[program] : builtProgram(program), ...args],
+      {
+        stdio: ['pipe', 'pipe', 'pipe'],
+        // A session of its own: what a terminal or a process manager sends to our group is for us to act on, in order.
+        detached: true,
+        env: { ...process.env, XENWIRE_SUPERVISED: String(process.pid) },
+      },
+    );
     this.pid = this.#child.pid ?? 0;
     let text = '';
     this.#child.stdin?.on('error', () => {}); // it ended: 'close' follows

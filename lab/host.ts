@@ -89,10 +89,11 @@ export class Host {
       if (program === 'vhost-frontend') return speaks;
       return raise && program === 'hypervisor' ? ['--dm-evtchn-raise'] : [];
     };
-    const { notify, logLevel, pollUs, deadAfterMs, backendCommand } = settings;
+    const { notify, logLevel, pollUs, deadAfterMs, backendCommand, foreignStore } = settings;
     return new Lab({
       ...{ runDir: this.#runDir, notify, logLevel, extraArguments },
       ...(pollUs === undefined ? {} : { pollUs }),
+      foreignStore,
       ...(backendCommand === undefined ? {} : { backendCommand }),
       ...(settings.restart ? { restart: this.#restart() } : {}),
       ...(settings.restart && deadAfterMs > 0 ? { deadAfterMs } : {}),

@@ -22,6 +22,8 @@ export interface LabSettings {
   readonly pollUs?: number;
   /** A program of others in vhost-frontend's place: what a shell runs (bin/backend.ts). */
   readonly backendCommand?: string;
+  /** Debian's C xenstored in the place of ours (bin/store.ts); guests must use their ring pages. */
+  readonly foreignStore?: boolean;
   /** What else the processes of a program are told. */
   readonly extraArguments?: (program: Program) => readonly string[];
   /** Services that die are started again, and guests' deaths are told instead of being the lab's failure. */
@@ -72,15 +74,19 @@ export class Lab {
   }
 
   #startService(name: LabService): LabProcess {
-    const { backendCommand: command } = this.#settings;
-    const foreign = name === 'vhost-frontend' && command !== undefined;
-    const service = foreign
-      ? new LabProcess('backend', name, [...this.#common, '--command', command])
-      : new LabProcess(name, name, this.#arguments(name));
+    const service = this.#makeService(name);
     this.services.set(name, service);
     void service.exited.then((exit) => this.#ended(service, exit, name));
     if (this.#settings.restart !== undefined) void this.#awaitReady(name, service);
     return service;
+  }
+
+  #makeService(name: LabService): LabProcess {
+    const { backendCommand, foreignStore } = this.#settings;
+    if (name === 'vhost-frontend' && backendCommand !== undefined)
+      return new LabProcess('backend', name, [...this.#common, '--command', backendCommand]);
+    if (name === 'xenstored' && foreignStore === true) return new LabProcess('store', name, this.#common);
+    return new LabProcess(name, name, this.#arguments(name));
   }
 
   #arguments(program: Program): string[] {

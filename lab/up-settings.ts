@@ -24,6 +24,8 @@ export interface UpSettings {
   readonly pollUs?: number;
   /** A program of others in vhost-frontend's place; one guest. */
   readonly backendCommand?: string;
+  /** Debian's C xenstored in the place of ours. */
+  readonly foreignStore: boolean;
   readonly once: boolean;
   readonly json: boolean;
   /** Leaves logs, history and frames in the run directory. */

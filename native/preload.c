@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -72,14 +73,6 @@ static const char *text_of(const char *path)
     return NULL;
 }
 
-static int device_of(const char *path)
-{
-    for (size_t i = 0; i < sizeof(DEVICES) / sizeof(DEVICES[0]); i++)
-        if (strcmp(path, DEVICES[i].path) == 0)
-            return (int)DEVICES[i].device;
-    return -1;
-}
-
 static int open_text(const char *text)
 {
     int fd = (int)syscall(SYS_memfd_create, "xenwire-text", 1 /* MFD_CLOEXEC */);
@@ -87,6 +80,32 @@ static int open_text(const char *text)
         return fd;
     lseek(fd, 0, SEEK_SET);
     return fd;
+}
+
+/* What dom0's kernel tells a xenstored of dom0's own ring: a port, and a page that no driver of a kernel uses here. */
+static int open_store_ring(const char *path)
+{
+    const char *port = getenv("XENWIRE_STORE_PORT");
+    if (port == NULL)
+        return -2;
+    if (strcmp(path, "/proc/xen/xsd_port") == 0)
+        return open_text(port);
+    if (strcmp(path, "/proc/xen/xsd_kva") != 0 && strcmp(path, "/dev/xen/xenbus_backend") != 0)
+        return -2;
+    int fd = (int)syscall(SYS_memfd_create, "xenwire-store-ring", 1 /* MFD_CLOEXEC */);
+    if (fd >= 0 && ftruncate(fd, PAGE) != 0) {
+        real_close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static int device_of(const char *path)
+{
+    for (size_t i = 0; i < sizeof(DEVICES) / sizeof(DEVICES[0]); i++)
+        if (strcmp(path, DEVICES[i].path) == 0)
+            return (int)DEVICES[i].device;
+    return -1;
 }
 
 /* A descriptor, -1 with errno, or -2: not ours. A path that cannot be read is left to the kernel's EFAULT. */
@@ -100,7 +119,7 @@ static int open_ours(const char *path, int flags)
     if (device >= 0)
         return lab_open((unsigned)device, flags);
     const char *text = text_of(path);
-    return text == NULL ? -2 : open_text(text);
+    return text == NULL ? open_store_ring(path) : open_text(text);
 }
 
 static mode_t mode_of(int flags, va_list *rest)

@@ -39,6 +39,7 @@ interface Options {
   readonly frontend: FrontendName;
   readonly core?: CoreVersion;
   readonly backendCommand?: string;
+  readonly store: 'own' | 'c';
 }
 
 const DEAD_AFTER_S_MAX = 86_400;
@@ -81,6 +82,11 @@ export function register(program: Command): void {
     .option(
       '--backend-command <command>',
       'a program of others in the place of vhost-frontend, run as xenwire run does; {gpu} in it is the GPU server’s socket',
+    )
+    .addOption(
+      new Option('--store <which>', 'the store: ours, or Debian’s C xenstored, which guests reach by their ring pages')
+        .choices(['own', 'c'])
+        .default('own'),
     )
     .option('--attach', 'use the processes that run already in the run directory, start none')
     .addOption(
@@ -132,7 +138,8 @@ export function register(program: Command): void {
         guests,
         notify,
         logLevel,
-        storeTransport,
+        storeTransport: options.store === 'c' ? 'ring' : storeTransport,
+        foreignStore: options.store === 'c',
         frontend,
         ...(core === undefined ? {} : { core }),
         config,
