@@ -71,8 +71,8 @@ export class PageHistory {
     const key = formatInstance({ process, point, label, occurrence: 1 }).replace(/#1$/, '');
     of.delete(key);
     of.set(key, occurrence);
-    const [oldest] = of.keys();
-    if (of.size > INSTANCES_MAX && oldest !== undefined) of.delete(oldest);
+    // Not one by one: a Map walks over all that was deleted before its first entry.
+    if (of.size > INSTANCES_MAX * 2) this.#instances.set(process, new Map([...of].slice(-INSTANCES_MAX)));
   }
 
   get startNs(): bigint {
@@ -89,7 +89,7 @@ export class PageHistory {
 
   /** Points of a process with their labels, the latest first: `guest-a:kick.guest`. */
   instancesOf(process: string): string[] {
-    return [...(this.#instances.get(process)?.keys() ?? [])].reverse();
+    return [...(this.#instances.get(process)?.keys() ?? [])].slice(-INSTANCES_MAX).reverse();
   }
 
   /** Records since a time, for figures. */

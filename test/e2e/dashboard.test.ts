@@ -83,6 +83,13 @@ t.test('the page tells what the lab says, acts on its processes, and ends with i
   const window = JSON.parse((await page.get('api/window?span=60000')).body);
   t.ok(window.flows.some(({ kind }: { kind: string }) => kind === 'kick'));
 
+  // However busy the lab: at most twenty messages a second.
+  const [from, count] = [performance.now(), page.messages];
+  await page
+    .until(() => page.messages >= count + 10 || performance.now() - from > 5000, 'ten messages')
+    .catch(() => {});
+  t.ok((page.messages - count) / ((performance.now() - from) / 1000) <= 20);
+
   // Killed and back, seen by both viewers.
   const before = named('vhost-gpu')!.pid;
   t.equal((await page.act('vhost-gpu', 'kill')).status, 200);

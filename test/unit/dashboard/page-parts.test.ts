@@ -1,0 +1,204 @@
+// The parts of the page's server without a lab: what is remembered is bounded, rings of a hostile driver are shown and not believed, and
+// the sentence that says why a device stands.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { Devices, type Queue } from '../../../dashboard/devices.js';
+import { PageHistory } from '../../../dashboard/history.js';
+import { Latencies } from '../../../dashboard/percentiles.js';
+import { ringsOf } from '../../../dashboard/rings.js';
+import { StoreView } from '../../../dashboard/store-view.js';
+import type { ProcessRates } from '../../../lab/rates.js';
+import { ErrnoError } from '../../../lib/core/errors.js';
+import { VIRTQ_AVAIL, VIRTQ_DESC, VIRTQ_DESC_F_NEXT, VIRTQ_USED } from '../../../lib/layout/virtio-ring.js';
+import { flowsOf } from '../../../lib/trace/flows.js';
+import { edge, POINT } from '../../../lib/trace/points.js';
+import type { StoreOps } from '../../../lib/xenstore/api.js';
+import { temporaryRunDir } from '../../../testkit/processes.js';
+import { TraceScript } from '../../../testkit/trace-records.js';
+
+t.test(
+  'a page that is open for long remembers the last records, and no more of a process than it can offer',
+  async (t) => {
+    const history = new PageHistory();
+    const script = new TraceScript();
+    const one = script.at('xenstored', POINT['store.commit']);
+    const records = Array.from({ length: 130_000 }, (_, each) => ({
+      ...one,
+      ns: BigInt(each) * 1000n,
+      label: `/a/${each % 5000}`,
+      occurrence: each,
+    }));
+    for (let at = 0; at < records.length; at += 5000) history.take(records.slice(at, at + 5000));
+    t.ok(history.since(0n).length <= 120_000);
+    t.equal(history.since(0n).at(-1), records.at(-1));
+    t.equal(history.instancesOf('xenstored').length, 200);
+    t.equal(history.instancesOf('xenstored')[0], 'xenstored:store.commit(/a/4999)', 'the latest first');
+    const window = history.window(60_000);
+    t.equal(window.records.length, 4000);
+    t.ok(window.left > 0, 'what does not fit is counted');
+    t.equal(window.records.at(-1)?.ms, window.lastMs);
+    const earlier = history.window(1, window.firstMs + 10);
+    t.ok(earlier.records.every(({ ms }) => ms >= window.firstMs + 9 && ms <= window.firstMs + 10));
+  },
+);
+
+t.test('slices and arrows of a window name records of the window', async (t) => {
+  const history = new PageHistory();
+  const script = new TraceScript();
+  script.at('guest-a', POINT['bus.call'], { label: 'm', a: 1, flow: 3, sender: 4 });
+  script.at('hypervisor', POINT['bus.serve'], { label: 'm guest-a', a: 1, flow: 3, sender: 4 });
+  script.at('hypervisor', POINT['bus.answer'], { label: 'm guest-a', a: 1, flow: 1, sender: 5 });
+  history.take(script.records);
+  const { slices, flows, records } = history.window(1000);
+  t.same(flows, [{ kind: 'message', steps: [0, 1] }]);
+  t.same(slices, [
+    [0, -1, 'calls'],
+    [1, 2, 'calls served'],
+  ]);
+  t.equal(records[0]?.instance, 'guest-a:bus.call(m)#1');
+});
+
+t.test('rings are read where the driver says, if that is in the memory; a chain that loops ends', async (t) => {
+  const runDir = temporaryRunDir(t);
+  mkdirSync(join(runDir, 'shm'), { recursive: true });
+  const ram = new Uint8Array(0x4000);
+  for (const [index, next] of [1, 0].entries())
+    VIRTQ_DESC.encode(
+      { addr: 0x3000n, len: 64, flags: VIRTQ_DESC_F_NEXT, next },
+      ram,
+      0x1000 + index * VIRTQ_DESC.size,
+    );
+  VIRTQ_AVAIL.encode({ flags: 0, idx: 3 }, ram, 0x2000);
+  VIRTQ_USED.encode({ flags: 0, idx: 1 }, ram, 0x2100);
+  writeFileSync(join(runDir, 'shm', 'dom7.ram'), ram);
+  const queue: Queue = { size: 4, desc: 0x1000, avail: 0x2000, used: 0x2100, ready: true };
+  const [ring] = ringsOf(runDir, 7, new Map([[0, queue]]));
+  t.equal(ring?.meaning[0], 'available 3, used 1: the device has 2 of 4 to do');
+  t.match(ring?.meaning[2], /^waits entry 2: 0 out 0x3000\+64 > 1 out 0x3000\+64 > 0 out/);
+  t.match(ring?.hex[0]?.rows[0], /^00001000 {2}00 30 00 00/);
+  for (const wrong of [
+    { ...queue, desc: 0x3fff },
+    { ...queue, avail: 2 ** 63 },
+    { ...queue, size: 0 },
+    { ...queue, size: 65_536 },
+    { ...queue, used: -1 },
+  ]) {
+    const [shown] = ringsOf(runDir, 7, new Map([[0, wrong]]));
+    t.same(shown?.hex, []);
+  }
+  t.same(ringsOf(runDir, 8, new Map([[0, queue]])), [], 'a guest that is gone has none');
+});
+
+const process_ = (name: string, more: Partial<ProcessRates> = {}): ProcessRates => ({
+  ...{ name, pid: 1, incarnation: 1, state: 'ready', condition: 'runs', cpuMs: 0, residentBytes: 0 },
+  ...{ cpuPercent: 0, recordsPerSecond: 0, sentPerSecond: 0, wakeUpsPerSecond: 0, historyFill: 0 },
+  ...more,
+});
+const ALL = ['guest-a', 'xenstored', 'hypervisor', 'vhost-frontend', 'vhost-gpu'];
+
+t.test('the page says which process keeps a device where it is', async (t) => {
+  const devices = new Devices();
+  const script = new TraceScript();
+  const back = { label: 'backend/virtio-mmio/1/0/state', domid: 1 };
+  script.at('toolstack', POINT['front.state'], { label: 'device/virtio-mmio/0/state', b: edge(0, 1), domid: 1 });
+  script.at('toolstack', POINT['back.state'], { ...back, b: edge(0, 1) });
+  script.at('vhost-frontend', POINT['back.state-written'], { ...back, b: edge(1, 2) });
+  devices.take(script.records);
+  const why = (processes: readonly ProcessRates[]): string | undefined =>
+    devices.shown(processes, new Map([[1, 'a']]), 0n, 1_000_003_000n)[0]?.why;
+  const where =
+    'frontend Initialising for 1.0 s, backend InitWait for 1.0 s; last step: vhost-frontend state=2 InitWait';
+  t.equal(why(ALL.map((name) => process_(name))), where);
+  const but = (name: string, more: Partial<ProcessRates>) =>
+    ALL.map((each) => process_(each, each === name ? more : {}));
+  t.equal(why(but('guest-a', { condition: 'paused' })), `guest-a is paused: ${where}`);
+  t.equal(
+    why(but('vhost-frontend', { condition: 'stands', at: 'vhost-frontend:back.key(x)' })),
+    `vhost-frontend stands at vhost-frontend:back.key(x): ${where}`,
+  );
+  t.equal(why(ALL.slice(1).map((name) => process_(name))), `guest-a does not run: ${where}`);
+  const gone = new TraceScript();
+  gone.at('hypervisor', POINT['domain.give'], { a: 1 });
+  devices.take(gone.records);
+  const [device] = devices.shown([], new Map(), 0n, 0n);
+  t.same([device?.gone, device?.back.length], [true, 2], 'a device whose domain is gone is kept as it ended');
+});
+
+t.test('registers are those that the driver wrote; writing 0 to the status forgets the queues', async (t) => {
+  const devices = new Devices();
+  const script = new TraceScript();
+  const write = (register: number, value: number) =>
+    script.at('vhost-frontend', POINT['ioreq.write'], { a: 0xf0000000 + register, b: value, domid: 1 });
+  for (const [register, value] of [
+    [0x30, 1],
+    [0x38, 16],
+    [0x80, 0x2000],
+    [0x84, 1],
+    [0x44, 1],
+  ] as const)
+    write(register, value);
+  devices.take(script.records);
+  t.same(devices.queuesOf(1).get(1), { size: 16, desc: 2 ** 32 + 0x2000, avail: 0, used: 0, ready: true });
+  const reset = new TraceScript();
+  reset.at('vhost-frontend', POINT['ioreq.write'], { a: 0xf0000070, b: 0, domid: 1 });
+  devices.take(reset.records);
+  t.equal(devices.queuesOf(1).size, 0);
+});
+
+t.test(
+  'the store is read once, then where a commit names it; what is removed goes with what is below it',
+  async (t) => {
+    const nodes = new Map([
+      ['/', ''],
+      ['/a', '1'],
+      ['/a/b', '2'],
+    ]);
+    let reads = 0;
+    const store: Pick<StoreOps, 'read' | 'getPerms' | 'directory'> = {
+      read: async (path) => {
+        reads++;
+        const value = nodes.get(path);
+        if (value === undefined) throw new ErrnoError('ENOENT');
+        return value;
+      },
+      getPerms: async () => ['n0'],
+      directory: async (path) =>
+        [...nodes.keys()]
+          .filter((each) => each !== '/' && each.slice(0, Math.max(1, each.lastIndexOf('/'))) === path)
+          .map((each) => each.slice(each.lastIndexOf('/') + 1)),
+    };
+    const view = new StoreView();
+    view.all();
+    t.equal((await view.look(store as StoreOps)).length, 3);
+    t.same(await view.look(store as StoreOps), []);
+    t.equal(reads, 3, 'an idle store is not asked');
+    const script = new TraceScript();
+    nodes.set('/a/b', '3');
+    script.at('xenstored', POINT['store.commit'], { label: '/a/b' });
+    view.take(script.records);
+    t.same(await view.look(store as StoreOps), [{ path: '/a/b', node: { value: '3', perms: ['n0'] } }]);
+    nodes.delete('/a');
+    nodes.delete('/a/b');
+    script.at('xenstored', POINT['store.commit'], { label: '/a' });
+    view.take(script.records.slice(-1));
+    t.same((await view.look(store as StoreOps)).map(({ path }) => path).sort(), ['/a', '/a/b']);
+    t.same([...view.nodes.keys()], ['/']);
+  },
+);
+
+t.test('percentiles are of whole notifications, the last ones of each domain', async (t) => {
+  const latencies = new Latencies();
+  const script = new TraceScript();
+  script.at('vhost-gpu', POINT['session.take'], { label: '1/0', a: 1 });
+  for (let each = 0; each < 3000; each++) {
+    script.at('guest-a', POINT['kick.guest'], { domid: 1 });
+    script.at('vhost-gpu', POINT['kick.taken'], { b: 1 });
+  }
+  script.at('guest-a', POINT['kick.guest'], { domid: 1 });
+  latencies.take(flowsOf(script.records));
+  const [shown] = latencies.shown();
+  t.equal(shown?.name, 'domain 1 to device');
+  t.ok(shown !== undefined && shown.count >= 2000 && shown.count <= 2400);
+  t.ok(shown?.us.every((us) => us === 1));
+});
