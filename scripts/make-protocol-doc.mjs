@@ -1,4 +1,5 @@
 // Writes the documents that are made from code: docs/protocol.md and docs/xenstore-paths.txt from the tables in lib/xenbus/,
+// docs/dom0-calls.md from the tables of dom0’s devices,
 // docs/rfc1.md from searches of explore/. `npm run docs`; tests fail when a file is behind.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,6 +10,7 @@ import { build } from 'esbuild';
 const DOCUMENTS = [
   ['docs/protocol.md', 'lib/xenbus/protocol-doc.ts', 'protocolDocument'],
   ['docs/xenstore-paths.txt', 'lib/xenbus/xenstore-paths-doc.ts', 'xenstorePaths'],
+  ['docs/dom0-calls.md', 'services/hypervisor/dev/support-doc.ts', 'dom0CallsDocument'],
   ['docs/rfc1.md', 'explore/rfc1-doc.ts', 'rfc1Document'],
 ];
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
