@@ -59,18 +59,23 @@ t.test(
 
 /** How many ioctls, and from which seed: XENWIRE_FUZZ_IOCTLS=1000000 for a long run. */
 const FUZZED = Number(process.env['XENWIRE_FUZZ_IOCTLS'] ?? 5000);
+if (FUZZED > 5000) t.setTimeout(60_000 + FUZZED);
 
-t.test('random ioctls harm nobody, and leave nothing behind', { skip: dom0Missing() }, async (t) => {
-  const program = buildDom0(t, 'fuzz', []);
-  const { runDir, toolstack, guest, domid } = await host(t);
-  const before = await ask<{ held: object[] }>(toolstack, 'audit');
-  const seed = process.env['XENWIRE_FUZZ_SEED'] ?? '20261129';
-  const run = runDom0(t, runDir, program, [`${FUZZED}`, seed, `${domid}`]);
-  t.equal(await run.ended(30_000 + FUZZED), 0, run.stderr);
-  t.match(run.lines.at(-1), /refused/);
-  t.equal(guest.child.exitCode, null, 'the guest runs');
-  const after = await ask<{ held: object[] }>(toolstack, 'audit');
-  const ours = ({ held }: { held: object[] }) =>
-    held.filter((each) => !('kind' in each && each.kind === 'ioreq-server'));
-  t.same(ours(after), ours(before), 'ioreq servers outlive the program that made them, and nothing else does');
-});
+t.test(
+  'random ioctls harm nobody, and leave nothing behind',
+  { skip: dom0Missing(), timeout: 60_000 + FUZZED },
+  async (t) => {
+    const program = buildDom0(t, 'fuzz', []);
+    const { runDir, toolstack, guest, domid } = await host(t);
+    const before = await ask<{ held: object[] }>(toolstack, 'audit');
+    const seed = process.env['XENWIRE_FUZZ_SEED'] ?? '20261129';
+    const run = runDom0(t, runDir, program, [`${FUZZED}`, seed, `${domid}`]);
+    t.equal(await run.ended(30_000 + FUZZED), 0, run.stderr);
+    t.match(run.lines.at(-1), /refused/);
+    t.equal(guest.child.exitCode, null, 'the guest runs');
+    const after = await ask<{ held: object[] }>(toolstack, 'audit');
+    const ours = ({ held }: { held: object[] }) =>
+      held.filter((each) => !('kind' in each && each.kind === 'ioreq-server'));
+    t.same(ours(after), ours(before), 'ioreq servers outlive the program that made them, and nothing else does');
+  },
+);
