@@ -19,6 +19,8 @@ import { type StoreChange, StoreView } from './store-view.js';
 
 /** The looks at processes and states, which cost more than reading rings: a quarter as often. */
 const LOOKS_A_SAMPLE = 2;
+/** Processor time is told in hundredths of a second: less would jump. */
+const RATES_MS = 1000;
 const LATENCY_NS = 1_000_000_000n;
 
 export type LabState = 'runs' | 'no host' | 'ended';
@@ -29,6 +31,7 @@ export interface PageState {
   readonly processes?: readonly object[];
   readonly devices?: readonly object[];
   readonly ports?: readonly object[];
+  readonly grants?: readonly object[];
   readonly gates?: readonly object[];
   readonly latency?: object;
   /** What changed, in the order in which it was read; with `whole` it is everything. */
@@ -65,7 +68,7 @@ export class LivePage {
     this.#runDir = runDir;
     this.actions = new Actions(runDir);
     this.#feed = new HistoryFeed(runDir);
-    this.#rates = new Rates(runDir, this.#feed);
+    this.#rates = new Rates(runDir, this.#feed, RATES_MS);
   }
 
   /** What has changed since the last look. */
@@ -185,6 +188,7 @@ export class LivePage {
       })),
       devices: this.#devices.shown(this.#processes, this.#guests, history.startNs, nowNs),
       ports: this.#ports.shown(),
+      grants: this.#ports.grants(),
       gates: this.actions.standing,
       latency: { percentiles: PERCENTILES, series: this.#latencies.shown() },
     };

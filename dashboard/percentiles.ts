@@ -51,24 +51,47 @@ export class Latencies {
   }
 }
 
-/** Event channels by domain, as the records of taking and giving them say. */
+/** Event channels and mapped grants by domain, as the hypervisor's records of taking and giving them say. */
 export class Ports {
   readonly #ports = new Map<number, Map<number, { remote: number; raised: number; ns: bigint }>>();
+  /** By domain: references that are mapped, and how often. */
+  readonly #grants = new Map<number, Map<number, number>>();
   readonly #names = new DeviceNames();
 
   take(records: readonly TraceRecord[]): void {
     for (const record of records) {
       const domid = this.#names.of(record)?.domid;
       if (record.point === POINT['domain.give']) this.#ports.delete(record.a);
+      if (record.process === 'hypervisor' && record.point === POINT['life.start']) {
+        this.#ports.clear();
+        this.#grants.clear();
+      }
+      if (record.point === POINT['domain.give']) this.#grants.delete(record.a);
       if (record.process !== 'hypervisor' || domid === undefined) continue;
+      this.#grant(domid, record);
       const ports = this.#ports.get(domid) ?? new Map<number, { remote: number; raised: number; ns: bigint }>();
       this.#ports.set(domid, ports);
       const known = ports.get(record.a);
       if (record.point === POINT['port.take']) ports.set(record.a, { remote: record.b, raised: 0, ns: record.ns });
       if (record.point === POINT['port.give']) ports.delete(record.a);
       if (record.point === POINT['event.raise'] && known !== undefined) known.raised++;
-      if (record.point === POINT['life.start']) this.#ports.clear();
     }
+  }
+
+  #grant(domid: number, { point, a: ref }: TraceRecord): void {
+    if (point !== POINT['grant.take'] && point !== POINT['grant.give']) return;
+    const refs = this.#grants.get(domid) ?? new Map<number, number>();
+    this.#grants.set(domid, refs);
+    const count = (refs.get(ref) ?? 0) + (point === POINT['grant.take'] ? 1 : -1);
+    if (count > 0) refs.set(ref, count);
+    else refs.delete(ref);
+  }
+
+  /** Of each domain, the references of its grants that dom0 has mapped now. */
+  grants(): { readonly domid: number; readonly refs: readonly number[] }[] {
+    return [...this.#grants]
+      .filter(([, refs]) => refs.size > 0)
+      .map(([domid, refs]) => ({ domid, refs: [...refs.keys()].sort((one, other) => one - other) }));
   }
 
   /** How often each port was raised since it was taken, by `domid/port`. */

@@ -25,6 +25,9 @@ interface Counts {
   woken: number;
 }
 
+type Rated = Pick<ProcessRates, 'cpuPercent' | 'recordsPerSecond' | 'sentPerSecond' | 'wakeUpsPerSecond'>;
+const UNRATED: Rated = { cpuPercent: 0, recordsPerSecond: 0, sentPerSecond: 0, wakeUpsPerSecond: 0 };
+
 interface Before {
   readonly ns: bigint;
   readonly cpuMs: ReadonlyMap<string, number>;
@@ -36,9 +39,12 @@ export class Rates {
   readonly #inFlight = new Map<string, number>();
   #counts = new Map<string, Counts>();
   #before: Before | undefined;
+  readonly #overNs: bigint;
+  #last = new Map<string, Rated>();
 
-  /** The caller reads the feed, and tells what it read to take(). */
-  constructor(runDir: string, feed: HistoryFeed) {
+  /** The caller reads the feed, and tells what it read to take(). Rates are of `overMs` at least: of samples that come sooner the last ones. */
+  constructor(runDir: string, feed: HistoryFeed, overMs = 0) {
+    this.#overNs = BigInt(overMs) * 1_000_000n;
     this.#runDir = runDir;
     this.#feed = feed;
   }
@@ -63,20 +69,28 @@ export class Rates {
     const seconds = this.#before === undefined ? 0 : Number(ns - this.#before.ns) / 1e9;
     const per = (count: number): number => (seconds === 0 ? 0 : count / seconds);
     const { fills } = this.#feed;
-    const rates = looks.map((look): ProcessRates => {
+    const due = this.#before === undefined || ns - this.#before.ns >= this.#overNs;
+    const rated = (look: ProcessLook): Rated => {
       const { records, sent, woken } = this.#counts.get(look.name) ?? { records: 0, sent: 0, woken: 0 };
       const cpuBefore = this.#before?.cpuMs.get(keyOf(look));
-      const inFlight = this.#inFlight.get(look.name);
       return {
-        ...look,
         cpuPercent: cpuBefore === undefined ? 0 : per((look.cpuMs - cpuBefore) / 10),
         recordsPerSecond: per(records),
         sentPerSecond: per(sent),
         wakeUpsPerSecond: per(woken),
+      };
+    };
+    if (due) this.#last = new Map(looks.map((look) => [keyOf(look), rated(look)]));
+    const rates = looks.map((look): ProcessRates => {
+      const inFlight = this.#inFlight.get(look.name);
+      return {
+        ...look,
+        ...(this.#last.get(keyOf(look)) ?? UNRATED),
         historyFill: fills.get(look.name) ?? 0,
         ...(inFlight === undefined ? {} : { inFlight }),
       };
     });
+    if (!due) return rates;
     this.#before = { ns, cpuMs: new Map(looks.map((look) => [keyOf(look), look.cpuMs])) };
     this.#counts = new Map();
     return rates;

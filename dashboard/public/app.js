@@ -1,7 +1,7 @@
 // The page: takes the server's changes and hands each section to the part that shows it. Says at the top what the lab does, and
 // when the server is gone. Asks nothing of other hosts.
 import { showLatency } from './latency.js';
-import { showDevices, showGates, showPorts, showProcesses } from './lab.js';
+import { showDevices, showGates, showGrants, showPorts, showProcesses } from './lab.js';
 import { showStore } from './store.js';
 import { startTimeline } from './timeline.js';
 
@@ -12,6 +12,7 @@ const SECTIONS = {
   devices: showDevices,
   gates: showGates,
   ports: showPorts,
+  grants: showGrants,
   latency: showLatency,
   store: showStore,
 };

@@ -13,6 +13,8 @@ const ACTIONS = [
   ['go', 'Let go'],
   ['restart', 'Restart'],
 ];
+/** Guests that have room in a column. */
+const MANY = 3;
 const STATES = ['', 'Initialising', 'InitWait', 'Initialised', 'Connected', 'Closing', 'Closed'];
 
 async function act(name, action, at) {
@@ -47,6 +49,8 @@ export function showProcesses(processes) {
   for (const [id, belongs] of COLUMNS) {
     const own = [...left].filter(({ name }) => belongs(name));
     for (const each of own) left.delete(each);
+    own.sort((one, other) => one.name.localeCompare(other.name, 'en', { numeric: true }));
+    if (id === 'column-guests') document.querySelector('.topology').classList.toggle('many', own.length > MANY);
     keyed(document.getElementById(id), own, ({ name }) => name, card, (made, each) => {
       made.className = `card ${each.condition}`;
       text(made.querySelector('.what'), each.condition === 'runs' ? each.state : each.condition);
@@ -132,6 +136,7 @@ function refresh(img, name, frames) {
 const FRAME_PAUSE_MS = 150;
 
 export function showDevices(devices) {
+  document.getElementById('devices').classList.toggle('many', devices.length > MANY);
   keyed(document.getElementById('devices'), devices, ({ name }) => name, device, (made, each) => {
     text(made.querySelector('h3'), `Device ${each.name} of guest ${each.guest}`);
     const why = made.querySelector('.why');
@@ -162,4 +167,9 @@ export function showPorts(ports) {
     (row, { domid, port, remote, raised }) => {
       for (const [index, value] of [`dom${domid}`, port, remote, raised].entries()) text(row.children[index], String(value));
     });
+}
+
+export function showGrants(grants) {
+  const lines = grants.map(({ domid, refs }) => `dom${domid}: ${refs.length} granted pages are mapped, references ${refs[0]} to ${refs.at(-1)}`);
+  document.getElementById('grants').textContent = lines.length > 0 ? lines.join('; ') : 'No granted page is mapped.';
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { Devices, type Queue } from '../../../dashboard/devices.js';
 import { PageHistory } from '../../../dashboard/history.js';
-import { Latencies } from '../../../dashboard/percentiles.js';
+import { Latencies, Ports } from '../../../dashboard/percentiles.js';
 import { ringsOf } from '../../../dashboard/rings.js';
 import { StoreView } from '../../../dashboard/store-view.js';
 import type { ProcessRates } from '../../../lab/rates.js';
@@ -186,6 +186,28 @@ t.test(
     t.same([...view.nodes.keys()], ['/']);
   },
 );
+
+t.test('ports and grants are those that the hypervisor holds now', async (t) => {
+  const ports = new Ports();
+  const script = new TraceScript();
+  script.at('hypervisor', POINT['port.take'], { a: 3, b: 2, domid: 1 });
+  for (let each = 0; each < 2; each++) script.at('hypervisor', POINT['event.raise'], { a: 3, domid: 1 });
+  script.at('hypervisor', POINT['port.take'], { a: 4, domid: 1 });
+  script.at('hypervisor', POINT['port.give'], { a: 4, domid: 1 });
+  for (const a of [9, 8, 8]) script.at('hypervisor', POINT['grant.take'], { a, domid: 1 });
+  script.at('hypervisor', POINT['grant.give'], { a: 8, domid: 1 });
+  ports.take(script.records);
+  t.same(ports.shown(), [{ domid: 1, port: 3, remote: 2, raised: 2 }]);
+  t.same(
+    ports.grants(),
+    [{ domid: 1, refs: [8, 9] }],
+    'a reference that is mapped twice stays until both are given back',
+  );
+  const next = new TraceScript();
+  next.at('hypervisor', POINT['life.start'], { incarnation: 2 });
+  ports.take(next.records);
+  t.same([ports.shown(), ports.grants()], [[], []], 'another host holds nothing of the one before');
+});
 
 t.test('percentiles are of whole notifications, the last ones of each domain', async (t) => {
   const latencies = new Latencies();
