@@ -116,7 +116,7 @@ async function showRings(rings, domid) {
 /** One picture at a time for each screen, the next when that has come: as many a second as the server gives. */
 function refresh(img, name, frames) {
   img.wanted = frames;
-  if (img.loading_ || img.shown === frames) return;
+  if (img.loading_ || img.shown === frames || !inSight(img)) return;
   img.loading_ = true;
   const next = new Image();
   const done = () => {
@@ -134,6 +134,12 @@ function refresh(img, name, frames) {
   next.src = `api/frame/${name}?flush=${frames}`;
 }
 const FRAME_PAUSE_MS = 150;
+
+/** A picture costs its device server: one that is scrolled away is asked for when it is seen. */
+function inSight(img) {
+  const { top, bottom } = img.parentElement.getBoundingClientRect();
+  return document.visibilityState === 'visible' && bottom >= 0 && top <= innerHeight;
+}
 
 export function showDevices(devices) {
   document.getElementById('devices').classList.toggle('many', devices.length > MANY);
