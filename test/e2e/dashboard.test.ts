@@ -112,7 +112,7 @@ t.test('the page tells what the lab says, acts on its processes, and ends with i
   t.match(named('vhost-frontend')?.at, /^vhost-frontend:back\.state-written\(backend\/virtio-mmio\/2\/0\/state\)$/);
   const next = () => page.section('devices').find(({ name }: { name: string }) => name === '2/0');
   await page.until(
-    () => /^vhost-frontend stands at .*: frontend Initialising for .*, backend InitWait for /.test(next()?.why ?? ''),
+    () => /^vhost-frontend stands at .*: frontend Initialised for .*, backend InitWait for /.test(next()?.why ?? ''),
     'the reason why the next domain does not come up',
   );
   t.match(page.section('gates')[0], { action: 'pause', state: 'stands' });

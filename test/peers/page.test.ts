@@ -145,7 +145,7 @@ t.test(
     await says(page, 'vhost-frontend', /stands/);
     const two = device(page, /^Device 2\/0 of guest gpu-guest$/);
     await two
-      .getByText(/^vhost-frontend stands at .*back\.state-written.*: frontend Initialising for .*, backend InitWait/)
+      .getByText(/^vhost-frontend stands at .*back\.state-written.*: frontend Initialised for .*, backend InitWait/)
       .waitFor();
     t.match(await two.getByRole('list', { name: 'Backend' }).locator('[aria-current]').innerText(), /2 InitWait/);
     await two.scrollIntoViewIfNeeded();
