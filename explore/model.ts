@@ -97,7 +97,7 @@ export class Model implements Processes {
     this.#actor('step', 'backend', (stage) => this.#backProcess(stage));
     this.#actor('step', 'device', (stage) => this.#backDevice(stage));
     this.#actor('step', 'toolstack', (stage) => this.#toolstack(stage));
-    this.#actor('time', 'deadline', (stage) => stage.world.tool.run !== undefined && this.#toolGoesOn(stage, LATE));
+    this.#actor('time', 'deadline', (stage) => this.#deadlinePasses(stage));
     for (const kind of options.kinds) this.#actor('fault', kind, (stage) => this.#fault(stage, kind));
   }
 
@@ -379,6 +379,14 @@ export class Model implements Processes {
   }
   toolIsLate(stage: Stage): boolean {
     return this.#toolGoesOn(stage, LATE);
+  }
+
+  /** Nothing else can happen: where nothing was refused, the others have left the toolstack waiting. */
+  #deadlinePasses(stage: Stage): boolean {
+    const { tool, doings } = stage.world;
+    if (tool.run === undefined || !this.#toolGoesOn(stage, LATE)) return false;
+    if (!doings.done.includes('refused')) stage.broken('deadline', `nothing but its deadline ends the ${tool.run.name}`);
+    return true;
   }
 
   // --- faults --------------------------------------------------------------------------------------------------------

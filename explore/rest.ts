@@ -40,6 +40,8 @@ export function judgeRest(world: World, paths: Paths): Violation[] {
     say('recovery', `${at}, though nothing was refused and the device is wanted`);
     return wrong;
   }
+  if (front === XenbusState.Closing && backState === XenbusState.Closing && !guest.device?.silenced)
+    say('rest', 'both ends stand at 5, each with nothing to wait for');
   const reason = driver?.failure ?? backMachine(back)?.failure ?? (doings.done.includes('core') || undefined);
   const closed = front === XenbusState.Closed || front === XenbusState.Closing || front === XenbusState.Initialising;
   // No process can write what the store refuses to take.

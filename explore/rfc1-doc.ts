@@ -4,6 +4,7 @@ import { VIRTIO_MMIO_KEY } from '../lib/layout/xenbus.js';
 import { RFC1 } from '../lib/xenbus/rfc1.js';
 import { CORES } from '../services/guest/core-rules.js';
 import { XVF_BACKEND } from './back-xvf.js';
+import { coreSaga } from './core-saga.js';
 import { RFC1_DRIVER } from './front-rfc1.js';
 import { Model } from './model.js';
 import { besideRfc1, DEFECTS, type Shown } from './rfc1-defects.js';
@@ -36,11 +37,18 @@ export async function searchFor(
 
 export const textOf = ({ violation }: Found): string => `${violation.property}: ${violation.text}`;
 
-async function shownAs(shown: Shown): Promise<string> {
-  if (shown.by === 'nothing') return `Not shown: ${shown.because}.`;
+interface Told {
+  readonly text: string;
+  /** Cells of the table: what shows it, in how many steps, and the fault or case that does. */
+  readonly row: readonly [by: string, steps: string, fault: string];
+}
+
+async function shownAs(shown: Shown): Promise<Told> {
+  if (shown.by === 'nothing') return { text: `Not shown: ${shown.because}.`, row: ['not shown', '', ''] };
   if (shown.by === 'machine') {
     const events = shown.events.map((event) => (event.type === 'backend' ? `${event.state}` : event.type)).join(', ');
-    return `Shown by the machine itself: once bound, with the backend reading ${events} one after the other, it ends in: ${shown.ends}.`;
+    const text = `Shown by the machine itself: once bound, with the backend reading ${events} one after the other, it ends in: ${shown.ends}.`;
+    return { text, row: ['the machine', '', `backend at ${events}`] };
   }
   const { search, found } = await searchFor(shown);
   const first = found.find((each) => shown.finds.test(textOf(each)));
@@ -48,7 +56,7 @@ async function shownAs(shown: Shown): Promise<string> {
   const lines = linesOf(search.explain(first), search.model.paths);
   const replay = chaosCase(search, first);
   const beside = shown.backend === 'xvf' ? 'xen-vhost-frontend' : 'a backend that keeps the protocol';
-  return [
+  const text = [
     `Shortest order of steps, beside ${beside} (${first.choices.length} steps; the core is ${shown.core ?? '7.2'}'s):`,
     `${textOf(first)}.`,
     '',
@@ -57,12 +65,18 @@ async function shownAs(shown: Shown): Promise<string> {
     '```',
     ...(replay === '' ? [] : ['', `Case: \`${replay}\``]),
   ].join('\n');
+  const fault = replay === '' ? 'none' : `\`${replay}\``;
+  return { text, row: [`search, ${shown.core ?? '7.2'}`, String(first.choices.length), fault] };
 }
 
 export async function rfc1Document(): Promise<string> {
   const sections: string[] = [];
-  for (const { id, title, shown, review } of DEFECTS)
-    sections.push(`## ${id}: ${title}\n\n${await shownAs(shown)}\n\nThe reviewed protocol: ${review}`);
+  const rows: string[] = [];
+  for (const { id, title, shown, review } of DEFECTS) {
+    const { text, row } = await shownAs(shown);
+    sections.push(`## ${id}: ${title}\n\n${text}\n\nThe reviewed protocol: ${review}`);
+    rows.push(`| ${[id, title, ...row].join(' | ')} |`);
+  }
   return `# virtio-mmio over xenbus as posted, and as reviewed
 
 <!-- Written by scripts/make-protocol-doc.mjs from explore/; change the list in explore/rfc1-defects.ts. -->
@@ -73,6 +87,17 @@ It connects in every order when nothing goes wrong. What follows is what may go 
 shows it. FE and BE are the directories of the two ends; a number is a xenbus state: 1 Initialising, 2 InitWait, 3 Initialised,
 4 Connected, 5 Closing, 6 Closed. \`xenwire explore --frontend rfc1\` repeats the searches.
 
+The same machine drives the guest of \`xenwire up --frontend rfc1\`, which draws its picture under both cores. A death that stands
+below as a case is repeated on real processes by \`xenwire replay --frontend rfc1 CASE\`; they confirm it: the picture does not come
+back, and with the reviewed frontend at the same place it does (\`test/long/rfc1.test.ts\`). Refusals and orders of the toolstack
+stand as words: no gate of a process makes a store refuse.
+
+| | defect | shown by | steps | fault or case |
+|---|---|---|---|---|
+${rows.join('\n')}
+
 ${sections.join('\n\n')}
+
+${await coreSaga()}
 `;
 }
