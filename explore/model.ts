@@ -385,7 +385,8 @@ export class Model implements Processes {
   #deadlinePasses(stage: Stage): boolean {
     const { tool, doings } = stage.world;
     if (tool.run === undefined || !this.#toolGoesOn(stage, LATE)) return false;
-    if (!doings.done.includes('refused')) stage.broken('deadline', `nothing but its deadline ends the ${tool.run.name}`);
+    if (!doings.done.includes('refused'))
+      stage.broken('deadline', `nothing but its deadline ends the ${tool.run.name}`);
     return true;
   }
 

@@ -40,8 +40,10 @@ export function judgeRest(world: World, paths: Paths): Violation[] {
     say('recovery', `${at}, though nothing was refused and the device is wanted`);
     return wrong;
   }
-  if (front === XenbusState.Closing && backState === XenbusState.Closing && !guest.device?.silenced)
-    say('rest', 'both ends stand at 5, each with nothing to wait for');
+  // What the core closed by itself has no driver; one that cannot leave 6 for another connection says so at 5 (xenbus_switch_fatal).
+  const waits = front === XenbusState.Closing && backState !== XenbusState.Closed;
+  if (waits && driver !== undefined && !guest.device?.silenced)
+    say('rest', 'the frontend stands at 5, and nothing takes it to 6');
   const reason = driver?.failure ?? backMachine(back)?.failure ?? (doings.done.includes('core') || undefined);
   const closed = front === XenbusState.Closed || front === XenbusState.Closing || front === XenbusState.Initialising;
   // No process can write what the store refuses to take.
