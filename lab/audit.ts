@@ -1,7 +1,9 @@
 // What a lab has left behind: asked of the processes while they live, looked for in the run directory when they are gone.
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { BusClient } from '../lib/core/service.js';
+import type { BusClient, ServerName } from '../lib/core/service.js';
+import { listProcesses } from '../lib/node/process/run-dir.js';
+import type { Session } from './session.js';
 
 /** What a server still holds for others, one text each. */
 export async function auditLeaks(server: string, client: BusClient): Promise<string[]> {
@@ -22,3 +24,42 @@ export function fileLeaks(runDir: string): string[] {
     }
   });
 }
+
+/** Descriptors, incarnations and dom0's ports are others in each life of a process. */
+const NUMBERED_ANEW = /^(evtchn) \d+$|^(?:(0\/)\d+)$|\.[0-9a-z]{8,}/;
+
+/** The name of something held, without what changes when its holder is replaced. */
+export function lastingName(name: string): string {
+  return name.replace(NUMBERED_ANEW, '$1');
+}
+
+/** What one process answers of itself. */
+export interface Holdings {
+  readonly process: string;
+  /** Sorted, one text each. */
+  readonly held: readonly string[];
+  readonly descriptors: number;
+  readonly residentBytes: number;
+}
+
+/** Asks every process of a lab that has an endpoint; rejects with PeerDiedError when one ends meanwhile. */
+export async function askHoldings({ runDir, connect }: Pick<Session, 'runDir' | 'connect'>): Promise<Holdings[]> {
+  const living = listProcesses(runDir).filter(({ name, state }) => state !== 'dead' && ANSWERS.test(name));
+  return Promise.all(
+    living.map(async ({ name }) => {
+      const client = await connect(name as ServerName);
+      try {
+        const [{ held }, usage] = await Promise.all([
+          client.remote('Control').audit({}),
+          client.remote('Process').usage({}),
+        ]);
+        const texts = held.map(({ kind, name }) => `${kind} ${lastingName(name)}`).sort();
+        return { process: name, held: texts, descriptors: usage.descriptors, residentBytes: usage.resident_bytes };
+      } finally {
+        await client.close();
+      }
+    }),
+  );
+}
+
+const ANSWERS = /^(hypervisor|xenstored|vhost-gpu|vhost-frontend|guest-.*)$/;

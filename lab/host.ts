@@ -58,6 +58,7 @@ export class Host {
   readonly #abort = new AbortController();
   readonly #guests: RunningGuest[] = [];
   readonly #watches: [path: string, token: string][] = [];
+  #lastWatch = 0;
   readonly #imagePaths = new Map<string, string>();
   #session: Session | undefined;
   #display: BusClient | undefined;
@@ -250,6 +251,7 @@ export class Host {
       say: (sentence) => this.#story.note(sentence),
       dump: async (guest) => (await import('./guest-dump.js')).dumpGuest(session, this.#runDir, guest),
       restarted: (guest) => {
+        void this.#tellNoMore(session, running.guest);
         running.guest = guest;
         if (this.#settings.animate > 0) void this.#animateAgain(session, running);
         this.#startProcess(name, this.#imagePaths.get(name)!);
@@ -259,6 +261,7 @@ export class Host {
     done.then(
       () => {
         running.runs = false;
+        void this.#tellNoMore(session, running.guest);
         void this.lab?.guests.get(name)?.endWithDomain();
       },
       (error: unknown) => {
@@ -299,9 +302,18 @@ export class Host {
   /** What happens below a path of the store is told as it happens. */
   async #tellSteps(session: Session, path: string): Promise<void> {
     if (this.#settings.json) return;
-    const token = `up-${this.#watches.length}`;
+    const token = `up-${++this.#lastWatch}`;
     this.#watches.push([path, token]);
     await session.store.watch(path, token, () => this.#story.pump());
+  }
+
+  /** A guest has ended for good: nothing happens below its devices any more. */
+  async #tellNoMore(session: Session, { domid }: Guest): Promise<void> {
+    const devices = `${homePath(domid)}/device`;
+    const at = this.#watches.findIndex(([path]) => path === devices);
+    if (at < 0) return;
+    const [watch] = this.#watches.splice(at, 1);
+    await session.store.unwatch(...watch!).catch(() => {}); // the lab ends
   }
 
   /** What guest `index` must show. */

@@ -54,7 +54,8 @@ export interface SessionOptions {
 export async function openSession(options: SessionOptions): Promise<Session> {
   const { runDir, hold = false, name = NAME } = options;
   const say = options.say ?? ((sentence: string) => void process.stderr.write(`xenwire: ${sentence}\n`));
-  const clients: BusClient[] = [];
+  /** Those whose servers live: a session outlives many. */
+  const clients = new Set<BusClient>();
   const incarnation = Date.now() * 4096 + (process.pid & 4095);
   const historyPath = runPaths.history(runDir, name, incarnation);
   const gates = runPaths.gates(runDir, name, incarnation);
@@ -74,7 +75,12 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     });
     const client = await saidIfSlow(connecting, () => say(waitingFor(server, runDir)));
     if (client === undefined) throw new PeerDiedError(server);
-    clients.push(client);
+    clients.add(client);
+    client.onLost(() => {
+      clients.delete(client);
+      // ZeroMQ would go on connecting its socket to every server that comes after this one.
+      void client.close();
+    });
     return client;
   };
   const end = new AbortController();
@@ -94,7 +100,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     probe.at(POINT['life.stop'], '', process.pid);
     end.abort();
     store.close();
-    await Promise.all(clients.map((client) => client.close()));
+    await Promise.all([...clients].map((client) => client.close()));
     probe.close();
     // Of many commands in the life of a lab only those that were killed leave their ring.
     if (!options.keepHistory) rmSync(historyPath, { force: true });

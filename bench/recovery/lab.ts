@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { countDescriptors, type DescriptorCounts } from '../../lab/descriptors.js';
-import { animate, FrameWatch } from '../../lab/frame-watch.js';
+import { FrameWatch } from '../../lab/frame-watch.js';
 import { firstFrame } from '../../lab/frames.js';
 import { openSession, type Session } from '../../lab/session.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
@@ -16,7 +16,6 @@ import { listProcesses, type ProcessEntry } from '../../lib/node/process/run-dir
 import { lookAgain, withDeadline } from '../../lib/node/process/wait.js';
 import { listGuests } from '../../toolstack/domain.js';
 
-const FPS = 60;
 const LOOK_MS = 5;
 
 export class RecoveryLab {
@@ -36,7 +35,7 @@ export class RecoveryLab {
     });
   }
 
-  /** Resolves once every guest draws. `configs`: arguments of `xenwire up` beside the run directory. */
+  /** Resolves once every guest draws. `args`: of `xenwire up`, beside the run directory; --animate is among them. */
   static async start(args: readonly string[]): Promise<RecoveryLab> {
     const parent = mkdtempSync('/dev/shm/xenwire-bench-');
     const program = join(PACKAGE_ROOT, 'dist', 'bin', 'xenwire.js');
@@ -63,7 +62,7 @@ export class RecoveryLab {
     return this.#session!;
   }
 
-  /** Watches the guests that are there now, and has them draw: at the start, and after one was made anew. Answers how many. */
+  /** Watches the guests that are there now, which draw: at the start, and after one was made anew. Answers how many. */
   async look(): Promise<number> {
     this.#session ??= await openSession({ runDir: this.runDir });
     for (const { domid, name, state } of await listGuests(this.#session)) {
@@ -73,7 +72,6 @@ export class RecoveryLab {
       const watch = new FrameWatch(() => this.#session!.connect('vhost-gpu'), `${domid}/0`);
       this.#watches.set(domid, watch);
       await watch.start();
-      await animate(this.#session, domid, FPS);
       await watch.next(process.hrtime.bigint() - 1_000_000_000n);
     }
     return this.#watches.size;

@@ -9,7 +9,7 @@ import type { Hello, Services } from './proto-types.js';
 import type { SharedFiles } from './shared.js';
 
 /** The processes that others connect to. */
-export type ServerName = 'hypervisor' | 'xenstored' | 'vhost-gpu';
+export type ServerName = 'hypervisor' | 'xenstored' | 'vhost-gpu' | 'vhost-frontend' | `guest-${string}`;
 
 export interface BusClient {
   /** The domain that the server took us for. */

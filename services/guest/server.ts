@@ -11,6 +11,7 @@ import type { Mapping } from '../../lib/core/shared.js';
 import { HVM_PARAM } from '../../lib/layout/evtchn.js';
 import { GRANT_FRAMES_MAX } from '../../lib/layout/grant-table.js';
 import { readPng } from '../../lib/node/files/png.js';
+import { serveControl } from '../../lib/node/process/control.js';
 import { runPaths } from '../../lib/node/process/run-dir.js';
 import { retryOnChange } from '../../lib/node/process/wait.js';
 import { POINT } from '../../lib/trace/points.js';
@@ -87,6 +88,8 @@ export async function start(context: ServiceContext, options: GuestOptions): Pro
       void context.stop(`the kernel cannot boot: ${error.message}`);
     });
   });
+  // Last: no guest waits for it.
+  await serveControl(context, () => kernel.held().map((name) => ({ kind: 'guest', name })));
 }
 
 /** Waits until the toolstack has written it; undefined when this process is stopped first. */

@@ -5,6 +5,7 @@ import { errorMessage, isOurBug, UserError } from '../../lib/core/errors.js';
 import { SOCKET_PATH_BYTES_MAX } from '../../lib/core/limits.js';
 import type { NotifyMode } from '../../lib/core/notify.js';
 import type { ServiceContext } from '../../lib/core/service.js';
+import { serveControl } from '../../lib/node/process/control.js';
 import { type FrontendName, KIND_OF } from '../../lib/xenbus/protocols.js';
 import { lastingStoreClient } from '../../lib/xenstore/bus-client.js';
 import { BusDeviceServer } from './device-server.js';
@@ -75,6 +76,9 @@ export async function start(
     else log.warn({ left }, 'not everything is given back');
   };
   context.own('devices', () => (closing ??= close()));
+  await serveControl(context, () =>
+    ledger.held.map(({ what, number, domid }) => ({ kind: what, name: `${domid}/${number}` })),
+  );
   await devices.watch();
   context.ready();
 }

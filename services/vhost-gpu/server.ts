@@ -1,7 +1,6 @@
 // vhost-gpu as a process: a session for each device of a guest, what they show, and what they hold. Every peer is dom0's:
 // guests reach their device through their queues only.
-import { randomUUID, timingSafeEqual } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
 import { isAbsolute } from 'node:path';
 import type { Peer } from '../../lib/core/bus.js';
 import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
@@ -11,7 +10,7 @@ import { VIRTIO_GPU_QUEUE_COUNT } from '../../lib/layout/virtio-gpu.js';
 import { pageAlignedBytes } from '../../lib/node/files/libc.js';
 import type { OwnedFd } from '../../lib/node/files/owned-fd.js';
 import { writePng } from '../../lib/node/files/png.js';
-import { runPaths } from '../../lib/node/process/run-dir.js';
+import { dom0Only } from '../../lib/node/process/control.js';
 import type { CommonOptions } from '../../lib/node/process/service.js';
 import { POINT } from '../../lib/trace/points.js';
 import { requestName } from '../../lib/vhost-user/names.js';
@@ -202,15 +201,4 @@ export async function start(context: ServiceContext, options: StartOptions): Pro
     process.stdin.resume();
   }
   context.ready();
-}
-
-/** The lab's dom0 proves itself by its token; a lab without a hypervisor has no tokens and no guests. */
-async function dom0Only(runDir: string, token: string): Promise<number> {
-  const expected = await readFile(runPaths.dom0Token(runDir)).catch(() => undefined);
-  if (expected === undefined) return 0;
-  const given = Buffer.from(token);
-  if (given.length !== expected.length || !timingSafeEqual(given, expected)) {
-    throw new ErrnoError('EPERM', 'the device server talks to dom0 only');
-  }
-  return 0;
 }

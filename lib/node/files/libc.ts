@@ -31,6 +31,7 @@ const PROT_READ = 1;
 const PROT_WRITE = 2;
 const MAP_SHARED = 1;
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
+const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const LOCK_UN = 8;
@@ -88,7 +89,16 @@ export function schedYield(): void {
 
 /** Takes an exclusive lock on the open file; false when another process holds it. The kernel releases it at our death. */
 export function tryLock(fd: number): boolean {
-  if (flockFn(fd, LOCK_EX | LOCK_NB) === 0) return true;
+  return flock(fd, LOCK_EX);
+}
+
+/** Takes a lock that others may have at the same time; false when a process holds the exclusive one. */
+export function trySharedLock(fd: number): boolean {
+  return flock(fd, LOCK_SH);
+}
+
+function flock(fd: number, kind: number): boolean {
+  if (flockFn(fd, kind | LOCK_NB) === 0) return true;
   const errno = koffi.errno();
   if (errno === EWOULDBLOCK) return false;
   throw new LibcError('flock', errno);

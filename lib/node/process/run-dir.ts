@@ -19,7 +19,7 @@ import { join, resolve } from 'node:path';
 import { errorMessage, UserError } from '../../core/errors.js';
 import { SOCKET_PATH_BYTES_MAX } from '../../core/limits.js';
 import { makeFolders } from '../files/given.js';
-import { setInherited, tryLock } from '../files/libc.js';
+import { setInherited, tryLock, trySharedLock } from '../files/libc.js';
 import { retryOnChange } from './wait.js';
 
 const SUBDIRS = [
@@ -38,8 +38,8 @@ const SUBDIRS = [
 ] as const;
 /** Stands in every run directory, made before anything else in it. */
 const MARKER = '.xenwire-run-dir';
-/** The longest socket name below a run directory: a doorbell under `notify = zmq`, `/bell/vhost-frontend.<11>.zmq`. */
-const LONGEST_SOCKET_NAME = 37;
+/** The longest socket name below a run directory: `/live/<32>.sock`, of a guest (PROCESS_NAME of service.ts). */
+const LONGEST_SOCKET_NAME = 43;
 
 export const runPaths = {
   bus: (runDir: string, server: string) => join(runDir, 'bus', `${server}.zmq`),
@@ -138,7 +138,7 @@ export interface NameLock {
   release(): void;
 }
 
-const { O_CREAT, O_RDWR } = constants;
+const { O_CREAT, O_RDONLY, O_RDWR } = constants;
 
 /** Takes the name of a process; undefined when a living process has it. The kernel gives it back at our death. */
 export function lockName(runDir: string, name: string): NameLock | undefined {
@@ -190,16 +190,16 @@ export function removeProcessEntry(runDir: string, name: string): void {
   rmSync(runPaths.proc(runDir, name), { force: true });
 }
 
-/** Removes doorbells and gates of earlier lives of a process that were killed; the caller holds the name's lock. */
+/** Removes doorbells, gates and sockets of earlier lives of a process that were killed; the caller holds the name's lock. */
 export function removeStalePages(runDir: string, name: string): void {
-  // They are named by process and incarnation, with a dot between, which no name of a process has.
-  for (const folder of [join(runDir, 'bell'), join(runDir, 'gates')]) {
-    for (const file of readdirSync(folder))
-      if (file.startsWith(`${name}.`)) rmSync(join(folder, file), { force: true });
+  // They are named by process, then a dot, which no name of a process has.
+  for (const folder of ['bell', 'bus', 'gates', 'live']) {
+    for (const file of readdirSync(join(runDir, folder)))
+      if (file.startsWith(`${name}.`)) rmSync(join(runDir, folder, file), { force: true });
   }
 }
 
-/** Removes what a process left that was killed, for who started it: its entry, doorbells and gates. */
+/** Removes what a process left that was killed, for who started it: its entry, doorbells, gates and sockets. */
 export function removeDead(runDir: string, pid: number): void {
   const dead = listProcesses(runDir).find((entry) => entry.pid === pid && entry.state === 'dead');
   // Its successor may have the name by now, and removes them itself.
@@ -224,10 +224,16 @@ export function removeStaleHost(runDir: string): void {
 
 /** Whether a living process holds the name: its lock says so, also from another pid namespace. */
 export function isRunning(runDir: string, name: string): boolean {
-  if (!existsSync(runPaths.lock(runDir, name))) return false;
-  const lock = lockName(runDir, name);
-  lock?.release();
-  return lock === undefined;
+  let fd: number;
+  try {
+    fd = openSync(runPaths.lock(runDir, name), O_RDONLY);
+  } catch {
+    return false;
+  }
+  // A shared lock: who looks at the same moment must not take us for the holder.
+  const free = trySharedLock(fd);
+  closeSync(fd);
+  return !free;
 }
 
 /** What a process says that waits for a server for long. */
