@@ -14,7 +14,7 @@ interface Options {
   readonly json?: boolean;
 }
 
-const INTERVAL_MS = 1000;
+const LOOK_MS = 1000;
 const INTERVAL_MS_MIN = 100;
 const INTERVAL_MS_MAX = 60_000;
 const COUNT_MAX = 1_000_000;
@@ -28,7 +28,7 @@ const CTRL_C = '\u0003';
 
 export function register(program: Command): void {
   labOption(program.command('top').description('show what the processes of a running lab do, again and again'))
-    .option('--interval <ms>', 'between two tables', integerBetween(INTERVAL_MS_MIN, INTERVAL_MS_MAX), INTERVAL_MS)
+    .option('--interval <ms>', 'between two tables', integerBetween(INTERVAL_MS_MIN, INTERVAL_MS_MAX), LOOK_MS)
     .option(
       '--count <number>',
       'end after so many tables; left out: 1 where no terminal reads them',
