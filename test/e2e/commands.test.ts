@@ -95,7 +95,7 @@ t.test('guests come and go in a running lab, and ps and list show it', longTest,
 t.test('the examples of --help do what they say', longTest, async (t) => {
   const runDir = temporaryLabDir(t);
   const env = { XENWIRE_RUN_DIR: runDir };
-  const verbs = ['up', 'ps', 'list', 'trace', 'destroy', 'create'];
+  const verbs = ['up', 'ps', 'list', 'top', 'trace', 'logs', 'destroy', 'create'];
   const examples = (await Promise.all(verbs.map((verb) => examplesOf(t, verb)))).flat();
   const run = async (line: string, status = 0): Promise<void> => {
     const at = examples.findIndex((args) => args.join(' ') === line);
@@ -117,7 +117,8 @@ t.test('the examples of --help do what they say', longTest, async (t) => {
   );
   await lab.line(/until Ctrl-C/);
   for (const line of ['ps', 'ps --json', 'ps --check hypervisor', 'list', 'list --json']) await run(line);
-  for (const args of examples.filter(([verb]) => verb === 'trace')) await run(args.join(' '));
+  const looks = examples.filter(([verb = '']) => ['top', 'trace', 'logs'].includes(verb));
+  for (const args of looks) await run(args.join(' '));
   await run('destroy gpu-guest');
   await run('create examples/gpu-guest.cfg');
   t.equal((await xenwire(t, ['destroy', 'gpu-guest'], env)).status, 0);
