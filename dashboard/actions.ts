@@ -2,16 +2,13 @@
 // when it next comes to a point. Each is told how it goes.
 import { type Gate, GateError, ProcessGates } from '../lab/gates.js';
 import { lookAtProcesses } from '../lab/standing.js';
+import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { DeadlineError, errorMessage, UserError } from '../lib/core/errors.js';
 import { parseInstance } from '../lib/trace/instances.js';
 
 export const ACTIONS = ['kill', 'pause', 'go', 'restart'] as const;
 export type Action = (typeof ACTIONS)[number];
 
-/** How long a gate waits that a person has set; then it is taken back. */
-const GATE_DEADLINE_MS = 600_000;
-const LET_GO_MS = 5000;
-const OPEN_MS = 2000;
 /** Of those that are over, what is shown. */
 const DONE_MAX = 10;
 
@@ -75,7 +72,7 @@ export class Actions {
     for (const armed of [...this.#armed.values()].filter(({ shown }) => shown.process === name)) {
       const { gate, gates, shown } = armed;
       if (shown.state === 'waits') armed.abort.abort();
-      else if (gate !== undefined) await gates.letGo(gate, LET_GO_MS);
+      else if (gate !== undefined) await gates.letGo(gate, DEADLINE_MS.pageLetGo);
       this.#finish(armed, 'done');
     }
     process.kill(pid, 'SIGCONT');
@@ -86,7 +83,7 @@ export class Actions {
     if (of !== process_) throw new UserError(`${at} is no point of ${process_}`);
     let gates: ProcessGates;
     try {
-      gates = await ProcessGates.open(this.#runDir, process_, OPEN_MS);
+      gates = await ProcessGates.open(this.#runDir, process_, DEADLINE_MS.pageOpen);
     } catch (error) {
       if (error instanceof DeadlineError || error instanceof GateError) throw new UserError(error.message);
       throw error;
@@ -101,12 +98,12 @@ export class Actions {
   async #await(armed: Armed, gate: Gate): Promise<void> {
     const { gates, shown, abort } = armed;
     try {
-      await gates.standing(GATE_DEADLINE_MS, abort.signal);
+      await gates.standing(DEADLINE_MS.pageGate, abort.signal);
       armed.gate = gate;
       shown.state = 'stands';
       if (shown.action === 'pause') return;
       process.kill(gates.pid, shown.action === 'kill' ? 'SIGKILL' : 'SIGTERM');
-      if (shown.action === 'restart') await gates.letGo(gate, LET_GO_MS);
+      if (shown.action === 'restart') await gates.letGo(gate, DEADLINE_MS.pageLetGo);
       this.#finish(armed, 'done');
     } catch (error) {
       if (abort.signal.aborted) return;

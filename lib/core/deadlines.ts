@@ -84,6 +84,14 @@ export const DEADLINE_MS = {
   measuredFrame: 20_000,
   measuredAnswerSlack: 20_000,
 
+  // The live page.
+  /** dashboard/actions.ts: a process comes to the point that a person has chosen; then the gate is taken back. */
+  pageGate: 600_000,
+  /** dashboard/actions.ts: a process that stands goes on. */
+  pageLetGo: 5000,
+  /** dashboard/actions.ts: the page of gates of a process that runs. */
+  pageOpen: 2000,
+
   // Chaos.
   /** chaos/rig.ts: a service that was started, or a connection to it. */
   chaosStart: 10_000,
