@@ -1,14 +1,14 @@
 // A backend of others in a lab (`xenwire up --backend-command`): stands in the place of vhost-frontend, under its name, and runs
 // the command as a program of dom0 (docs/dom0-programs.md). It ends when the command does, and the command ends with it.
 import { spawn } from 'node:child_process';
-import { existsSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { builtProgram } from '../lab/child.js';
 import { dom0Environment } from '../lab/preload.js';
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { PeerDiedError } from '../lib/core/errors.js';
-import { runPaths } from '../lib/node/process/run-dir.js';
+import { listProcesses, runPaths } from '../lib/node/process/run-dir.js';
 import { runService } from '../lib/node/process/service.js';
-import { retryOnChange } from '../lib/node/process/wait.js';
+import { fileExists, retryOnChange } from '../lib/node/process/wait.js';
 
 interface Options {
   readonly command: string;
@@ -47,10 +47,12 @@ void runService<Options>({
       server.kill('SIGTERM');
       await serverEnded;
     });
-    for (const path of [runPaths.store(context.runDir), gpu]) {
-      const there = await retryOnChange(path, () => (existsSync(path) ? true : undefined), abort.signal);
-      if (there === undefined) throw new PeerDiedError(path);
-    }
+    const storeReady = (): true | undefined =>
+      listProcesses(context.runDir).some(({ name, state }) => name === 'xenstored' && state === 'ready') || undefined;
+    const registered = runPaths.proc(context.runDir, 'xenstored');
+    if ((await retryOnChange(registered, storeReady, abort.signal)) === undefined) throw new PeerDiedError('xenstored');
+    // Not connected to: each connection there is served by a process of its own.
+    if (!(await fileExists(gpu, abort.signal))) throw new PeerDiedError('vhost-gpu');
     const child = spawn('/bin/sh', ['-c', `exec ${options.command.replaceAll('{gpu}', gpu)}`], {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: { ...process.env, ...dom0Environment(context.runDir) },

@@ -2,9 +2,10 @@
 // place on the bus, where each process of dom0 gets a connection of its own to the daemon's socket. Guests reach the daemon by
 // their ring pages (docs/dom0-programs.md).
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { accepting } from '../lab/accepting.js';
 import { dom0Environment } from '../lab/preload.js';
 import type { Peer, Remote } from '../lib/core/bus.js';
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
@@ -16,7 +17,6 @@ import { GNTTAB_RESERVED_XENSTORE, GRANT_ENTRY_V1, GTF_permit_access } from '../
 import { XS, XSD_SOCKMSG } from '../lib/layout/xs-wire.js';
 import { runPaths } from '../lib/node/process/run-dir.js';
 import { runService } from '../lib/node/process/service.js';
-import { retryOnChange } from '../lib/node/process/wait.js';
 
 interface Options {
   readonly daemon: string;
@@ -40,7 +40,7 @@ async function start(context: ServiceContext, { daemon }: Options): Promise<void
       return domid;
     },
   });
-  const connections = new Map<Peer, Socket>();
+  const connections = new Map<Peer, DaemonConnection>();
   server.handle('Control', { audit: () => ({ held: [] }) });
   server.on('XenstoreEvents', 'message', (message, peer) => {
     const forward = (): void => void connections.get(peer)?.write(wire(message));
@@ -50,26 +50,67 @@ async function start(context: ServiceContext, { daemon }: Options): Promise<void
   });
   server.on('XenstoreEvents', 'taken', () => {}); // the daemon's socket has the kernel's buffers
   server.onPeer((peer) => {
-    const socket = connect(path);
-    connections.set(peer, socket);
     let rest = Buffer.alloc(0);
-    socket.on('error', () => {}); // the daemon's end is told by its exit
-    socket.on('data', (chunk: Buffer) => {
+    const connection = new DaemonConnection(path, (chunk) => {
       rest = Buffer.concat([rest, chunk]);
       for (let found = take(rest); found !== undefined; found = take(rest)) {
         rest = rest.subarray(XSD_SOCKMSG.size + found.payload.length);
         peer.emit('XenstoreEvents', 'message', found);
       }
     });
+    connections.set(peer, connection);
     peer.onClose(() => {
       connections.delete(peer);
-      socket.destroy();
+      connection.close();
     });
   });
   context.own('connections to the daemon', () => {
-    for (const socket of connections.values()) socket.destroy();
+    for (const connection of connections.values()) connection.close();
   });
   context.ready();
+}
+
+const AGAIN_MS = 5;
+
+/** One client's connection. The daemon listens for one at a time: connecting to it while another waits is refused with EAGAIN. */
+class DaemonConnection {
+  readonly #path: string;
+  readonly #onData: (chunk: Buffer) => void;
+  #socket: Socket | undefined;
+  #waiting: Buffer[] = [];
+  #connected = false;
+  #closed = false;
+
+  constructor(path: string, onData: (chunk: Buffer) => void) {
+    this.#path = path;
+    this.#onData = onData;
+    this.#connect();
+  }
+
+  write(bytes: Buffer): void {
+    if (this.#connected) this.#socket?.write(bytes);
+    else this.#waiting.push(bytes);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#socket?.destroy();
+  }
+
+  #connect(): void {
+    if (this.#closed) return;
+    const socket = connect(this.#path);
+    this.#socket = socket;
+    socket.on('connect', () => {
+      this.#connected = true;
+      for (const bytes of this.#waiting.splice(0)) socket.write(bytes);
+    });
+    socket.on('data', this.#onData);
+    socket.on('error', () => {
+      // Once connected, the daemon's end is told by its exit.
+      if (!this.#connected) setTimeout(() => this.#connect(), AGAIN_MS);
+    });
+  }
 }
 
 /** Resolves with the path of its socket, once that is there. */
@@ -110,8 +151,7 @@ async function startDaemon(context: ServiceContext, hypervisor: Remote<'Hypervis
   });
   const abort = new AbortController();
   void ended.then(() => abort.abort());
-  const there = await retryOnChange(path, () => (existsSync(path) ? true : undefined), abort.signal);
-  if (there === undefined) throw new PeerDiedError('the C xenstored');
+  if (!(await accepting(path, abort.signal))) throw new PeerDiedError('the C xenstored');
   return path;
 }
 

@@ -1,6 +1,7 @@
 /* The virtio-mmio registers, version 2 (virtio 1.x, 4.2.2). */
 #include "dm.h"
 #include <string.h>
+#include <unistd.h>
 
 #define RING_EVENT_IDX (1ull << 29)
 #define RING_INDIRECT (1ull << 28)
@@ -72,6 +73,13 @@ void mmio_write(struct device *device, uint64_t offset, uint32_t value)
         }
         return;
     case 0x030: device->queue_sel = value; return;
+    case 0x050: /* a kick that we saw before the kernel did: our write-back and its look at the slot may cross */
+        if (value < QUEUES && device->queue[value].kick >= 0) {
+            uint64_t one = 1;
+            if (write(device->queue[value].kick, &one, 8) != 8)
+                device->status |= 0x40;
+        }
+        return;
     case 0x064: device->interrupt &= ~value; return;
     case 0x070:
         if (value == 0) {
