@@ -1,5 +1,5 @@
-// The cases of bound 1: every point that two free runs both pass, times every process that can be harmed, times every fault,
-// times when the replacement comes. Points that only one of the runs passed depend on the time and cannot be promised.
+// The cases of bound 1: every point that all free runs pass, times every process that can be harmed, times every fault,
+// times when the replacement comes. Points that only some of the runs passed depend on the time and cannot be promised.
 
 import { formatInstance } from '../lib/trace/instances.js';
 import { CATALOGUE_HASH, POINT } from '../lib/trace/points.js';

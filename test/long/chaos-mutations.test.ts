@@ -23,7 +23,7 @@ t.test('every checker has a bug that it must catch', async (t) => {
   for (const { case: text } of MUTATIONS) parseCase(text);
 });
 
-t.test('deliberate bugs', async (t) => {
+t.test('deliberate bugs', { timeout: 900_000 }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'xw-mutations-'));
   const copy = new MutatedCopy(join(folder, 'copy'));
   t.teardown(() => {
