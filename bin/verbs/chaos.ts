@@ -1,6 +1,7 @@
 // `xenwire chaos`: cases are listed or run, and their results reported and joined. What the flags mean together is checked here,
 // before anything starts; the campaign itself is chaos/campaign.ts.
 import { existsSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import type { CampaignResult, JudgedCase } from '../../chaos/results.js';
 import { UserError } from '../../lib/core/errors.js';
 import { readGivenFile } from '../../lib/node/files/given.js';
@@ -24,7 +25,7 @@ interface Options extends ReportOptions {
   readonly seed?: number;
   readonly shard?: { readonly index: number; readonly count: number };
   readonly list?: boolean;
-  readonly jobs: number;
+  readonly jobs?: number;
   readonly twiceEvery: number;
   readonly out?: string;
   readonly resume?: boolean;
@@ -75,7 +76,11 @@ export function register(program: Command): void {
     .option('--seed <number>', 'which ones; left out: drawn and printed', integerBetween(0, SEED_MAX))
     .option('--shard <I/N>', 'the I-th of N parts; left out: as Kubernetes, GitLab or Slurm say, else all', shard)
     .option('--list', 'print the cases with their numbers and run none')
-    .option('--jobs <count>', 'labs side by side', integerBetween(1, JOBS_MAX), 1)
+    .option(
+      '--jobs <count>',
+      'labs side by side; left out: one more than there are processors',
+      integerBetween(1, JOBS_MAX),
+    )
     .option(
       '--twice-every <count>',
       'run every so manieth case again in a fresh lab; 0: failures only',
@@ -178,7 +183,12 @@ async function run(options: Options): Promise<void> {
   await runCampaign(
     due.filter((each) => !done.has(formatCase(each))),
     {
-      ...{ runDir, jobs: options.jobs, twiceEvery: options.twiceEvery, abort: interruption.signal },
+      ...{
+        runDir,
+        jobs: options.jobs ?? Math.min(availableParallelism() + 1, JOBS_MAX),
+        twiceEvery: options.twiceEvery,
+        abort: interruption.signal,
+      },
       onJudged: (each) => {
         judged.push(withinBounds(each, judged));
         live.show(each);
