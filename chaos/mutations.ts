@@ -215,8 +215,8 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'services/vhost-frontend/virtio-link.ts',
-        find: '    this.#wires?.detach().catch(onFailure);\n    this.#needsReset();',
-        replace: '    this.#wires?.detach().catch(onFailure);',
+        find: '    if (this.#claimed?.registers.device.live) this.#needsReset();',
+        replace: '',
       },
     ],
     case: killAtFrame('vhost-gpu'),
