@@ -67,7 +67,11 @@ export class MutatedCopy {
 
   #build(): void {
     const script = join(this.#dir, 'scripts', 'build.mjs');
-    execFileSync(process.execPath, [script, '--force'], { cwd: this.#dir, stdio: 'pipe', timeout: BUILD_DEADLINE_MS });
+    execFileSync(process.execPath, [script, '--force', '--no-lab'], {
+      cwd: this.#dir,
+      stdio: 'pipe',
+      timeout: BUILD_DEADLINE_MS,
+    });
   }
 
   #replay(text: string, runDir: string, caughtBy: readonly string[]): Omit<Caught, 'name'> {
