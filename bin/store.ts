@@ -70,7 +70,7 @@ async function start(context: ServiceContext, { daemon }: Options): Promise<void
   context.ready();
 }
 
-const AGAIN_MS = 5;
+const LOOK_MS = 5;
 
 /** One client's connection. The daemon listens for one at a time: connecting to it while another waits is refused with EAGAIN. */
 class DaemonConnection {
@@ -108,7 +108,7 @@ class DaemonConnection {
     socket.on('data', this.#onData);
     socket.on('error', () => {
       // Once connected, the daemon's end is told by its exit.
-      if (!this.#connected) setTimeout(() => this.#connect(), AGAIN_MS);
+      if (!this.#connected) setTimeout(() => this.#connect(), LOOK_MS);
     });
   }
 }

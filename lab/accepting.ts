@@ -2,7 +2,7 @@
 import { connect } from 'node:net';
 import { lookAgain } from '../lib/node/process/wait.js';
 
-const EVERY_MS = 5;
+const LOOK_MS = 5;
 
 const accepts = (path: string): Promise<true | undefined> =>
   new Promise((resolve) => {
@@ -16,5 +16,5 @@ const accepts = (path: string): Promise<true | undefined> =>
 
 /** Resolves once a connection to `path` was accepted; false when aborted first. */
 export async function accepting(path: string, signal: AbortSignal): Promise<boolean> {
-  return (await lookAgain(() => accepts(path), EVERY_MS, signal)) ?? false;
+  return (await lookAgain(() => accepts(path), LOOK_MS, signal)) ?? false;
 }

@@ -34,7 +34,7 @@ t.test('top, logs, screenshot and doctor tell what a lab does, and what stands s
 
   const well = await look('doctor');
   t.match(well.stdout, /held +hypervisor: .*1 ioreq-server/);
-  t.notMatch(well.stdout, /PROBLEM +(?!left behind: folder)/, 'of this lab: folders of others may be there');
+  t.notMatch(well.stdout, /PROBLEM +(?! |left behind: folder)/, 'of this lab: folders of others may be there');
   process.kill(pid, 'SIGSTOP');
   await lookAgain(async () => everyTaskStopped(pid) || undefined, 5, AbortSignal.timeout(5000));
   const stopped = await look('doctor');
