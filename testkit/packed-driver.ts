@@ -50,8 +50,14 @@ export class PackedDriver {
     this.memory.write(at, VIRTQ_PACKED_DESC.bytes({ addr: BigInt(addr), len, id, flags }));
   }
 
-  /** Makes a chain available; answers its id. The flags of its first slot are written last. */
-  add(segments: readonly Segment[], { indirectAt }: { indirectAt?: number } = {}): number {
+  /**
+   * Makes a chain available; answers its id. The flags of its first slot are written last. With `held` they are written
+   * without the mark that publishes the chain: the ring can be spoilt before publish(first slot) shows it to a device that polls.
+   */
+  add(
+    segments: readonly Segment[],
+    { indirectAt, held = false }: { indirectAt?: number; held?: boolean } = {},
+  ): number {
     const id = this.#freeId();
     const slots: { segment: Segment; more: number }[] = segments.map((segment, index) => ({
       ...{ segment, more: index < segments.length - 1 ? VIRTQ_DESC_F_NEXT : 0 },
@@ -63,7 +69,7 @@ export class PackedDriver {
       slots.splice(0, slots.length, { segment, more: VIRTQ_DESC_F_INDIRECT });
     }
     const publish: (() => void)[] = [];
-    for (const { segment, more } of slots) {
+    for (const [index, { segment, more }] of slots.entries()) {
       const at = this.layout.desc + this.slot * VIRTQ_PACKED_DESC.size;
       const flags = (segment.write ? VIRTQ_DESC_F_WRITE : 0) | more;
       const mark = this.wrap ? VIRTQ_PACKED_DESC_F_AVAIL : VIRTQ_PACKED_DESC_F_USED;
@@ -71,7 +77,7 @@ export class PackedDriver {
       this.memory.writeU64(at + offset.addr, BigInt(segment.addr));
       this.memory.writeU32(at + offset.len, segment.len);
       this.memory.writeU16(at + offset.id, id);
-      publish.push(() => this.memory.storeU16(at + offset.flags, flags | mark));
+      publish.push(() => this.memory.storeU16(at + offset.flags, held && index === 0 ? flags : flags | mark));
       if (++this.slot === this.layout.size) {
         this.slot = 0;
         this.wrap = !this.wrap;
@@ -82,6 +88,12 @@ export class PackedDriver {
     this.out += slots.length;
     this.#added += slots.length;
     return id;
+  }
+
+  /** Publishes a chain of a fresh ring that was held, by the flags of its first slot as they stand. */
+  publish(slot: number): void {
+    const at = this.layout.desc + slot * VIRTQ_PACKED_DESC.size + VIRTQ_PACKED_DESC.offset.flags;
+    this.memory.storeU16(at, this.memory.loadU16(at) | VIRTQ_PACKED_DESC_F_AVAIL);
   }
 
   #freeId(): number {

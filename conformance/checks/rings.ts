@@ -200,9 +200,11 @@ const packed =
   (spoil: (end: ServerEnd, ring: PackedDriver, at: (slot: number) => number) => void): Check =>
   async (end) => {
     const ring = end.ring as PackedDriver;
-    ring.add(end.segments(REQUEST));
+    // A device that still polls may look before the kick: it sees nothing until all is spoilt.
+    ring.add(end.segments(REQUEST), { held: true });
     ring.add(end.segments(REQUEST));
     spoil(end, ring, (slot) => ring.layout.desc + slot * VIRTQ_PACKED_DESC.size);
+    ring.publish(0);
     return broken(end, true);
   };
 const { addr: ADDR, len: LEN, id: BUFFER_ID, flags: FLAGS } = VIRTQ_PACKED_DESC.offset;
