@@ -1,5 +1,7 @@
 // Many cases over some labs side by side. Labs are reused as long as every case in them passes; what fails runs again in a fresh
 // one, and so does every Nth case: where the two runs differ there is no verdict. Leaves words and files to bin/verbs/chaos.ts.
+import { existsSync } from 'node:fs';
+import { claimRunDir } from '../lab/claim.js';
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { withDeadline } from '../lib/node/process/wait.js';
 import type { TraceRecord } from '../lib/trace/record.js';
@@ -52,7 +54,9 @@ export async function freePoints(runDir: string): Promise<TraceRecord[]> {
 export async function runCampaign(cases: readonly ChaosCase[], settings: CampaignSettings): Promise<void> {
   let next = 0;
   const worker = async (index: number): Promise<void> => {
-    const labs = new Labs(`${settings.runDir}-${index + 1}`);
+    const labDir = `${settings.runDir}-${index + 1}`;
+    await removeKilled(labDir);
+    const labs = new Labs(labDir);
     try {
       while (next < cases.length && !settings.abort.aborted) {
         const at = next++;
@@ -64,6 +68,11 @@ export async function runCampaign(cases: readonly ChaosCase[], settings: Campaig
     }
   };
   await Promise.all(Array.from({ length: settings.jobs }, (_, index) => worker(index)));
+}
+
+/** Removes the lab of a campaign that was killed and is resumed: this one may come to need fewer labs. */
+async function removeKilled(labDir: string): Promise<void> {
+  if (existsSync(`${labDir}.up`)) (await claimRunDir(labDir)).release({ keep: false });
 }
 
 /** The lab of one worker, and its replacement. */
