@@ -184,6 +184,7 @@ function configOf(runDir: string, ...settings: readonly string[]): string {
 
 t.test(
   'create --wait says at once why a guest shows nothing, keeps its words, and leaves no guest that claims to run',
+  longTest,
   async (t) => {
     const runDir = temporaryLabDir(t);
     for (const name of ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend']) {

@@ -131,6 +131,7 @@ t.test("a killed guest is a crash: VIRQ_DOM_EXC, its domain's memory freed at de
 
 t.test(
   'a crashed domain keeps its memory for a dump until it is destroyed, and its domid until no process maps it',
+  longTest,
   async (t) => {
     const { runDir, dm, guest, domid } = await host(t);
     await ask(dm, 'virq');
@@ -243,6 +244,7 @@ t.test('a guest that leaves with nonsense is told that its domain is gone', long
 
 t.test(
   'a killed device model: all of its is given back, and the next one answers the request that waited',
+  longTest,
   async (t) => {
     const { dm, guest, domid, start } = await host(t);
     const { id } = await ask<{ id: number }>(dm, `serve ${domid}`);

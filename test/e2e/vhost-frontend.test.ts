@@ -100,22 +100,26 @@ t.test(
   },
 );
 
-t.test('SIGTERM closes every device with its guest and gives everything back; the next one connects', async (t) => {
-  const { runDir, session, guest, backend } = await labWithGuest(t);
-  backend.child.kill('SIGTERM');
-  t.equal(await backend.ended(), 0);
-  t.match(backend.stderr, /everything is given back/);
-  t.equal(await session.store.read(BACK), '6');
-  const hypervisor = (await session.connect('hypervisor')).remote('Control');
-  const { held } = await hypervisor.audit({});
-  t.same(
-    held.filter(({ kind }) => ['ioreq-server', 'range', 'ioeventfd', 'mapping'].includes(kind)),
-    [],
-  );
-  startXenwire(t, ['vhost-frontend', '--run-dir', runDir]);
-  await until(session, BACK, '4');
-  t.equal(guest.child.exitCode, null);
-});
+t.test(
+  'SIGTERM closes every device with its guest and gives everything back; the next one connects',
+  longTest,
+  async (t) => {
+    const { runDir, session, guest, backend } = await labWithGuest(t);
+    backend.child.kill('SIGTERM');
+    t.equal(await backend.ended(), 0);
+    t.match(backend.stderr, /everything is given back/);
+    t.equal(await session.store.read(BACK), '6');
+    const hypervisor = (await session.connect('hypervisor')).remote('Control');
+    const { held } = await hypervisor.audit({});
+    t.same(
+      held.filter(({ kind }) => ['ioreq-server', 'range', 'ioeventfd', 'mapping'].includes(kind)),
+      [],
+    );
+    startXenwire(t, ['vhost-frontend', '--run-dir', runDir]);
+    await until(session, BACK, '4');
+    t.equal(guest.child.exitCode, null);
+  },
+);
 
 t.test('what a user gets wrong is one sentence and status 2', async (t) => {
   const dir = temporaryRunDir(t);

@@ -1,6 +1,6 @@
 // What peers of the GPU server may send, fuzzed: no input ends in anything but the typed error of its parser, touches a byte
-// outside guest memory, or takes more than its bound. XENWIRE_FUZZ_INPUTS: how many a parser (two
-// thousand in the first tier, ten thousand in the second, a million for a night); XENWIRE_FUZZ_SEED: which.
+// outside guest memory, or takes more than its bound. XENWIRE_FUZZ_INPUTS: how many a parser (five
+// hundred in the first tier, ten thousand in the second, a million for a night); XENWIRE_FUZZ_SEED: which.
 import t from 'tap';
 import { ErrnoError, ProtocolError } from '../../../lib/core/errors.js';
 import { NO_LOG } from '../../../lib/core/log.js';
@@ -22,7 +22,7 @@ import { PackedDriver } from '../../../testkit/packed-driver.js';
 import { RingDriver } from '../../../testkit/ring-driver.js';
 import { tries } from '../../../testkit/tier.js';
 
-const INPUTS = Number(process.env['XENWIRE_FUZZ_INPUTS'] ?? tries(2000, 10_000));
+const INPUTS = Number(process.env['XENWIRE_FUZZ_INPUTS'] ?? tries(500, 10_000));
 const SEED = Number(process.env['XENWIRE_FUZZ_SEED'] ?? 1);
 const CLOCK = { nowNs: () => 1n, after: () => ({ cancel: () => {} }) };
 const HOST_BYTES_MAX = 1 << 20;
