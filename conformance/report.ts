@@ -1,4 +1,5 @@
 // Results of clauses as a table for people, as JUnit for continuous integration, and as the page that is published.
+import { type JunitCase, junitText } from '../lib/core/junit.js';
 import { CLAUSES, type Clause, type Group } from './clauses.js';
 import { OUTCOMES, type Outcome } from './outcome.js';
 import type { Result } from './run.js';
@@ -18,24 +19,14 @@ export function line({ clause, outcome, detail }: Result): string {
   return `${clause.id.padEnd(22)} ${how.padEnd(7)} ${clause.text}${more === '' ? '' : ` (${more})`}`;
 }
 
-const escaped = (text: string): string =>
-  text.replace(/[&<>"]/g, (char) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[char]!);
-
 export function junit(name: string, results: readonly Result[]): string {
-  const cases = results.map((result) => {
+  const cases = results.map((result): JunitCase => {
     const { clause, outcome, detail } = result;
-    const head = `<testcase classname="${escaped(`${name}.${clause.group}`)}" name="${escaped(`${clause.id} ${clause.text}`)}"`;
-    if (!acceptable(result)) return `  ${head}><failure message="${escaped(`${outcome}: ${detail}`)}"/></testcase>`;
-    return outcome === 'SKIP' || outcome === undefined ? `  ${head}><skipped/></testcase>` : `  ${head}/>`;
+    const head = { classname: `${name}.${clause.group}`, name: `${clause.id} ${clause.text}` };
+    if (!acceptable(result)) return { ...head, outcome: { kind: 'failure', message: `${outcome}: ${detail}` } };
+    return outcome === 'SKIP' || outcome === undefined ? { ...head, outcome: { kind: 'skipped' } } : head;
   });
-  const failures = results.filter((result) => !acceptable(result)).length;
-  return [
-    '<?xml version="1.0" encoding="UTF-8"?>',
-    `<testsuite name="${escaped(name)}" tests="${results.length}" failures="${failures}">`,
-    ...cases,
-    '</testsuite>',
-    '',
-  ].join('\n');
+  return junitText(name, cases);
 }
 
 const TITLES: Record<Group, string> = {

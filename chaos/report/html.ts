@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { escapeMarkup } from '../../lib/core/junit.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { formatInstance } from '../../lib/trace/instances.js';
 import { type ChaosCase, formatCase, parseCase, RESTARTS, VICTIMS } from '../case.js';
@@ -17,9 +18,6 @@ import { dueCount, recoveryText } from './text.js';
 import { caseWords, OUTCOME_WORDS, PROCESS_WORDS, replayLine, ruleWords } from './words.js';
 
 const PAGE = join(PACKAGE_ROOT, 'chaos', 'report', 'page');
-
-const HTML: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
-const html = (text: string): string => text.replace(/[&<>"]/g, (char) => HTML[char]!);
 
 /** The data of the page's script. */
 function pageData({ judged }: CampaignResult): unknown {
@@ -86,8 +84,8 @@ export function htmlReport(result: CampaignResult): string {
   const policy = `default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'`;
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="${html(policy)}">
-<title>xenwire chaos: ${html(headline(result))}</title><style>${style}</style></head>
+<meta http-equiv="Content-Security-Policy" content="${escapeMarkup(policy)}">
+<title>xenwire chaos: ${escapeMarkup(headline(result))}</title><style>${style}</style></head>
 <body>
 ${body(result).join('\n')}
 <script type="application/json" id="data">${data}</script>
@@ -118,20 +116,20 @@ function body(result: CampaignResult): string[] {
     ['open', notRun, 'not run'],
   ];
   return [
-    `<header><h1>${html(headline(result))}</h1>`,
-    `<p class="soft">xenwire ${html(result.version)} chaos, points ${html(result.catalogue)}${html(seed + shard)}</p></header>`,
+    `<header><h1>${escapeMarkup(headline(result))}</h1>`,
+    `<p class="soft">xenwire ${escapeMarkup(result.version)} chaos, points ${escapeMarkup(result.catalogue)}${escapeMarkup(seed + shard)}</p></header>`,
     `<ul class="counts">${numbers.map(([kind, count, words]) => `<li class="${kind}"><b>${count}</b> ${words}</li>`).join('')}</ul>`,
     '<details class="primer"><summary>How to read this page</summary>',
     '<p>xenwire runs the processes of a Xen host on one machine: a guest draws a picture on a virtual display, through dom0, as it would on Xen. A <em>case</em> is one life of that guest with one fault in it: when a process comes to one exact step of its work (a <em>point</em>) it is made to stand still there; then a process, the same or another, is harmed; then everything is let go and healed. After that the guest must draw its picture again, be removed in order, and leave nothing behind.</p>',
-    `<dl>${VICTIMS.map((name) => `<dt>${html(name)}</dt><dd>${html(PROCESS_WORDS[name] ?? '')}</dd>`).join('')}</dl>`,
+    `<dl>${VICTIMS.map((name) => `<dt>${escapeMarkup(name)}</dt><dd>${escapeMarkup(PROCESS_WORDS[name] ?? '')}</dd>`).join('')}</dl>`,
     `<dl>${FAULTS.filter(({ name }) => result.judged.some((each) => parseCase(each.case).fault.split(' ')[0] === name))
-      .map(({ name, describe }) => `<dt>${html(name)}</dt><dd>${html(describe)}</dd>`)
+      .map(({ name, describe }) => `<dt>${escapeMarkup(name)}</dt><dd>${escapeMarkup(describe)}</dd>`)
       .join('')}</dl>`,
     `<dl>${SEVERITY.map((outcome) => `<dt><span class="mark ${outcome}">${OUTCOMES[outcome]}</span></dt><dd>${OUTCOME_WORDS[outcome]}</dd>`).join('')}</dl>`,
     '</details>',
     ...(recovery === undefined
       ? []
-      : [`<p>From the end of the fault to the next right frame on the screen: ${html(recovery)}.</p>`]),
+      : [`<p>From the end of the fault to the next right frame on the screen: ${escapeMarkup(recovery)}.</p>`]),
     bad.length === 0 ? '<p class="good">No case failed.</p>' : '<h2>What failed</h2>',
     ...(bad.length === 0 ? [] : [failureList(result.judged)]),
     '<h2>By process</h2>',
@@ -153,7 +151,7 @@ function failureList(judged: readonly JudgedCase[]): string {
       each.violations[0] === undefined
         ? (each.trouble ?? '')
         : `${each.violations[0].check}: ${each.violations[0].what}`;
-    return `<li><span class="mark ${each.outcome}">${OUTCOMES[each.outcome]}</span> <a href="#case-${index}">${html(caseWords(parseCase(each.case)))}</a><br><span class="why">${html(why)}</span><br><code>${html(replayLine(each.case))}</code></li>`;
+    return `<li><span class="mark ${each.outcome}">${OUTCOMES[each.outcome]}</span> <a href="#case-${index}">${escapeMarkup(caseWords(parseCase(each.case)))}</a><br><span class="why">${escapeMarkup(why)}</span><br><code>${escapeMarkup(replayLine(each.case))}</code></li>`;
   });
   const more = bad.length > FAILURES_MAX ? `<p>and ${bad.length - FAILURES_MAX} more, in the table below</p>` : '';
   return `<ol class="failures">${items.join('')}</ol>${more}`;
@@ -170,10 +168,10 @@ function overview(judged: readonly JudgedCase[]): string[] {
         const text = cell.bad === 0 ? String(cell.judged) : `${OUTCOMES[cell.worst]} ${cell.bad} of ${cell.judged}`;
         return `<td class="${cell.worst}">${text}</td>`;
       });
-      return `<tr><th scope="row">at ${html(shortName(standing))}</th>${cells.join('')}</tr>`;
+      return `<tr><th scope="row">at ${escapeMarkup(shortName(standing))}</th>${cells.join('')}</tr>`;
     });
-    const head = VICTIMS.map((name) => `<th scope="col">${html(shortName(name))}</th>`).join('');
-    return `<table><caption>${html(fault)}</caption><thead><tr><td></td>${head}</tr></thead><tbody>${rows.join('')}</tbody></table>`;
+    const head = VICTIMS.map((name) => `<th scope="col">${escapeMarkup(shortName(name))}</th>`).join('');
+    return `<table><caption>${escapeMarkup(fault)}</caption><thead><tr><td></td>${head}</tr></thead><tbody>${rows.join('')}</tbody></table>`;
   });
   return [`<div class="overview">${tables.map((table) => `<div class="scroll">${table}</div>`).join('')}</div>`];
 }
