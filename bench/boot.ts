@@ -2,7 +2,7 @@
 // run (docs/start.md), and what each process takes of it: processor time and memory at the moment of the picture. With
 // --guests it is a boot storm: the time and the memory a guest. Prints one JSON object. A run that fails, shows a wrong pixel
 // or leaves something behind is a failure of the bench: figures are of good runs only.
-import { execFile, execFileSync, spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,7 @@ import { LAB_GUESTS_MAX } from '../lib/core/limits.js';
 import { command, EXIT, integerBetween, runCommand } from '../lib/node/process/cli.js';
 import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
 import { listProcesses } from '../lib/node/process/run-dir.js';
+import { nodeStartMs } from './node-start.js';
 
 interface Options {
   readonly runs: number;
@@ -73,12 +74,6 @@ const program = command('bench:boot')
     process.stdout.write(`${JSON.stringify(figures, null, 2)}\n`);
     if (failures.length > 0) process.exitCode = EXIT.FAILED;
   });
-
-function nodeStartMs(): number {
-  const start = performance.now();
-  execFileSync(process.execPath, ['-e', '0']);
-  return performance.now() - start;
-}
 
 /** Calls `use` with a run directory that is not there yet, in a folder that is removed afterwards. */
 async function withRunDir<T>(use: (runDir: string) => Promise<T>): Promise<T> {

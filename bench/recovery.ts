@@ -2,13 +2,13 @@
 // in milliseconds and in bare Node starts of the same run; and that nothing is lost on the way: no frame torn or backwards,
 // everything held and every descriptor as at the start, memory levelled off. Prints JSON; status 1 when a screen stays wrong
 // or something is lost. A late recovery is counted and is no loss: on a machine that is busy with other things there are some.
-import { execFileSync } from 'node:child_process';
 import { DEADLINE_MS, PROMISE_MS } from '../lib/core/deadlines.js';
 import { ErrnoError, errorMessage, PeerDiedError } from '../lib/core/errors.js';
 import { command, EXIT, integerBetween, Option, runCommand } from '../lib/node/process/cli.js';
 import { listProcesses } from '../lib/node/process/run-dir.js';
 import { lookAgain } from '../lib/node/process/wait.js';
 import { listGuests } from '../toolstack/domain.js';
+import { nodeStartMs } from './node-start.js';
 import { type Books, counted, lasting, Memory, settledBooks } from './recovery/audit.js';
 import { RecoveryLab } from './recovery/lab.js';
 
@@ -52,15 +52,8 @@ interface Figures {
   readonly residentMib: Memory['samples'];
 }
 
-/** Median of a bare `node -e 0`, ms. */
-function nodeStartMs(): number {
-  const times = Array.from({ length: 9 }, () => {
-    const start = performance.now();
-    execFileSync(process.execPath, ['-e', '0']);
-    return performance.now() - start;
-  });
-  return times.sort((a, b) => a - b)[4]!;
-}
+/** Median of nine bare starts of Node, ms. */
+const nodeStartMedianMs = (): number => Array.from({ length: 9 }, nodeStartMs).sort((a, b) => a - b)[4]!;
 
 async function killOne(lab: RecoveryLab, victim: Victim, guests: number): Promise<number> {
   const name =
@@ -163,7 +156,7 @@ const program = command('bench:recovery')
     '\nExamples:\n  npm run bench:recovery\n  npm run bench:recovery -- --kills 20 --process vhost-gpu guest',
   )
   .action(async (options: Options) => {
-    const nodeMs = nodeStartMs();
+    const nodeMs = nodeStartMedianMs();
     const processes: Record<string, Figures> = {};
     for (const victim of options.process ?? (Object.keys(VICTIMS) as Victim[]))
       processes[victim] = await measure(victim, options, nodeMs);
