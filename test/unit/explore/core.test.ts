@@ -20,6 +20,7 @@ import { XenbusCore } from '../../../services/guest/xenbus-core.js';
 import type { XenbusDevice, XenbusDriver } from '../../../services/guest/xenbus-device.js';
 import { Xenwatch } from '../../../services/guest/xenwatch.js';
 import { tries } from '../../../testkit/tier.js';
+import { exploreOps } from '../../fixtures/explore-ops.js';
 
 const PATHS = pathsOf(KIND_VIRTIO_MMIO);
 const absolute = (path: string): string => (path.startsWith('/') ? path : `${PATHS.home}/${path}`);
@@ -126,26 +127,8 @@ class RealCore {
   }
 
   #ops(tx?: string): StoreOps {
-    const inside = tx === undefined ? {} : { tx };
-    const ask = async (request: StoreRequest): Promise<string> => {
-      const answer = this.side.ask(request);
-      if ('error' in answer) throw new ErrnoError(answer.error);
-      return answer.ok;
-    };
-    const refuse = async (): Promise<never> => {
-      throw new Error('not asked by a core');
-    };
-    return {
-      read: (path) => ask({ op: 'read', path: absolute(path), ...inside }),
-      write: async (path, value) => void (await ask({ op: 'write', path: absolute(path), value, ...inside })),
-      rm: async (path) => void (await ask({ op: 'rm', path: absolute(path), ...inside })),
-      // explore's core asks whether a path is there; Linux lists it for the same purpose.
-      directory: async (path) =>
-        (await ask({ op: 'exists', path: absolute(path), ...inside })).split('\0').filter(Boolean),
-      mkdir: refuse,
-      getPerms: refuse,
-      setPerms: refuse,
-    };
+    // explore's core asks whether a path is there; Linux lists it for the same purpose.
+    return exploreOps(this.side, { tx, path: absolute, list: 'exists' });
   }
 
   #client(): StoreClient {

@@ -13,6 +13,7 @@ import type { StoreClient, StoreOps } from '../../../lib/xenstore/api.js';
 import { tries } from '../../../testkit/tier.js';
 import { removeDevice } from '../../../toolstack/device.js';
 import type { Toolstack } from '../../../toolstack/toolstack.js';
+import { exploreOps } from '../../fixtures/explore-ops.js';
 
 const PATHS = pathsOf(KIND_VIRTIO_MMIO);
 const ATTACH = await recordAttach(KIND_VIRTIO_MMIO);
@@ -78,25 +79,9 @@ class RealTool {
   }
 
   #ops(tx?: string): StoreOps {
-    const inside = tx === undefined ? {} : { tx };
-    const ask = async (request: StoreRequest): Promise<string> => {
-      const answer = this.side.ask(request);
-      if ('error' in answer) throw new ErrnoError(answer.error);
-      return answer.ok;
-    };
-    const refuse = async (): Promise<never> => {
-      throw new Error('not asked by a removal');
-    };
-    return {
-      read: (path) => ask({ op: 'read', path, ...inside }),
-      write: async (path, value) => void (await ask({ op: 'write', path, value, ...inside })),
-      rm: async (path) => void (await ask({ op: 'rm', path, ...inside })),
-      directory: async (path) => (await ask({ op: 'directory', path, ...inside })).split('\0').filter(Boolean),
-      mkdir: refuse,
-      getPerms: refuse,
-      setPerms: refuse,
-    };
+    return exploreOps(this.side, { tx });
   }
+
   #client(): StoreClient {
     const client: Partial<StoreClient> = {
       ...this.#ops(),
