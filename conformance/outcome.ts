@@ -8,7 +8,7 @@ export const OUTCOMES = {
   REJECT: true,
   /** What the clause forbids was seen. */
   FAIL: false,
-  /** The device serves nobody any more, not even after a reset. */
+  /** The device serves no driver any more, not even after a reset. */
   WEDGED: false,
   /** The other side does not have what the clause is about. */
   SKIP: true,

@@ -152,7 +152,7 @@ export class LivePage {
   }
 
   async #storeChanges(): Promise<StoreChange[]> {
-    // A store that stands still answers nobody, and must not hold up the rest of the page.
+    // xenstored answers no request while it is stopped, and its silence must not hold up the rest of the page.
     const runs = this.#processes.some(({ name, condition }) => name === 'xenstored' && condition === 'runs');
     if (this.#session === undefined || !runs) return [];
     try {

@@ -49,7 +49,7 @@ export function judgeRest(world: World, paths: Paths): Violation[] {
   // No process can write what the store refuses to take.
   const told = closed || (guest.device?.silenced && driver?.failure !== undefined);
   if (!told || reason === undefined) say('rest', `${at} without a reason`);
-  // Whoever fails says so where people look.
+  // An end that failed says so in its error key, where people look.
   if (driver?.failure !== undefined && store.nodes[paths.frontError] === undefined)
     say('told', 'the frontend failed, and its error key does not say why');
   if (backMachine(back)?.failure !== undefined && store.nodes[paths.backError] === undefined)

@@ -56,7 +56,7 @@ export interface VhostUserDevice<H> {
   /** Undefined: no such bytes. */
   readConfig(offset: number, size: number): Uint8Array | undefined;
   writeConfig(offset: number, data: Uint8Array): void;
-  /** A fresh buffer of inflight tracking, zeroed; whoever asked for it releases it. Only with INFLIGHT_SHMFD. */
+  /** A fresh buffer of inflight tracking, zeroed; the caller releases it. Only with INFLIGHT_SHMFD. */
   makeInflight?(bytes: number): H;
   /** The buffer that rings which start from now on keep their record in; owned by the device from here on. */
   setInflight?(handle: H, place: InflightPlace): void;

@@ -339,7 +339,7 @@ function look(state: BackState, phase: BackRest, event: Look, tables: BackTables
     case 'stay':
       return { state: seen };
     case 'begin':
-      // Nobody is there to connect to, or nobody wants it.
+      // The backend begins only for a frontend whose directory is there, and while the toolstack wants the device (online).
       return event.online && event.front !== S.Unknown ? enter(MOVES.begin(seen), tables) : { state: seen };
     case 'rest': {
       // The toolstack closed it: the row of that phase says what the frontend's state leads to.

@@ -62,7 +62,7 @@ const FUZZED = Number(process.env['XENWIRE_FUZZ_IOCTLS'] ?? 5000);
 if (FUZZED > 5000) t.setTimeout(60_000 + FUZZED);
 
 t.test(
-  'random ioctls harm nobody, and leave nothing behind',
+  'random ioctls harm no other process, and leave nothing behind',
   { skip: dom0Missing(), timeout: 60_000 + FUZZED },
   async (t) => {
     const program = buildDom0(t, 'fuzz', []);
