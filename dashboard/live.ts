@@ -10,6 +10,7 @@ import { DeadlineError, ErrnoError, PeerDiedError } from '../lib/core/errors.js'
 import type { BusClient } from '../lib/core/service.js';
 import { flowsOf } from '../lib/trace/flows.js';
 import type { TraceRecord } from '../lib/trace/record.js';
+import { serverOf } from '../toolstack/device.js';
 import { Actions } from './actions.js';
 import { Devices } from './devices.js';
 import { PageHistory } from './history.js';
@@ -59,7 +60,8 @@ export class LivePage {
   #session: Session | undefined;
   #hostLife = 0;
   #storeLife = 0;
-  #display: { readonly client: BusClient; readonly life: number } | undefined;
+  /** By the server's process. */
+  readonly #displays = new Map<string, { readonly client: BusClient; readonly life: number }>();
   #opening: Promise<void> | undefined;
   readonly #frames = new Map<string, { readonly count: number; readonly png: Uint8Array }>();
   #shots = 0;
@@ -148,7 +150,7 @@ export class LivePage {
   #dropSession(): void {
     void this.#session?.close();
     this.#session = undefined;
-    this.#display = undefined;
+    this.#displays.clear();
   }
 
   async #storeChanges(): Promise<StoreChange[]> {
@@ -219,13 +221,12 @@ export class LivePage {
   }
 
   async #shoot(device: string): Promise<Uint8Array | undefined> {
-    const server = this.#processes.find(({ name, condition }) => name === 'vhost-gpu' && condition === 'runs');
-    if (this.#session === undefined || server === undefined) return undefined;
+    if (this.#session === undefined) return undefined;
     const path = join(this.#runDir, 'frames', `page-${process.pid}-${this.#shots++}.png`);
     try {
-      if (this.#display?.life !== server.incarnation)
-        this.#display = { client: await this.#session.connect('vhost-gpu'), life: server.incarnation };
-      await this.#display.client.remote('Display').screenshot({ name: device, scanout: 0, path });
+      const display = await this.#displayOf(this.#session, device);
+      if (display === undefined) return undefined;
+      await display.remote('Display').screenshot({ name: device, scanout: 0, path });
       return new Uint8Array(await readFile(path));
     } catch (error) {
       if (!isGone(error)) throw error;
@@ -233,6 +234,20 @@ export class LivePage {
     } finally {
       await rm(path, { force: true });
     }
+  }
+
+  /** A connection to the device's server as it runs now; undefined: it does not run. */
+  async #displayOf(session: Session, device: string): Promise<BusClient | undefined> {
+    const [domid, devid] = device.split('/').map(Number);
+    const name = await serverOf(session, domid!, devid);
+    const server = this.#processes.find((each) => each.name === name && each.condition === 'runs');
+    if (server === undefined) return undefined;
+    let display = this.#displays.get(name);
+    if (display?.life !== server.incarnation) {
+      display = { client: await session.connect(name), life: server.incarnation };
+      this.#displays.set(name, display);
+    }
+    return display.client;
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,7 @@
 // What a lab has left behind: asked of the processes while they live, looked for in the run directory when they are gone.
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeviceServer } from '../lib/core/device-server.js';
 import type { BusClient, ServerName } from '../lib/core/service.js';
 import { listProcesses } from '../lib/node/process/run-dir.js';
 import type { Session } from './session.js';
@@ -44,7 +45,7 @@ export interface Holdings {
 
 /** Asks every process of a lab that has an endpoint; rejects with PeerDiedError when one ends meanwhile. */
 export async function askHoldings({ runDir, connect }: Pick<Session, 'runDir' | 'connect'>): Promise<Holdings[]> {
-  const living = listProcesses(runDir).filter(({ name, state }) => state !== 'dead' && ANSWERS.test(name));
+  const living = listProcesses(runDir).filter(({ name, state }) => state !== 'dead' && answers(name));
   return Promise.all(
     living.map(async ({ name }) => {
       const client = await connect(name as ServerName);
@@ -62,4 +63,5 @@ export async function askHoldings({ runDir, connect }: Pick<Session, 'runDir' | 
   );
 }
 
-const ANSWERS = /^(hypervisor|xenstored|vhost-gpu|vhost-frontend|guest-.*)$/;
+const answers = (name: string): boolean => isDeviceServer(name) || ANSWERS.test(name);
+const ANSWERS = /^(hypervisor|xenstored|vhost-frontend|guest-.*)$/;

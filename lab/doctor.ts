@@ -3,6 +3,7 @@
 import { existsSync, readdirSync, readFileSync, statfsSync } from 'node:fs';
 import { arch, availableParallelism, freemem, release, totalmem, type } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
+import { isDeviceServer } from '../lib/core/device-server.js';
 import { errorMessage } from '../lib/core/errors.js';
 import type { ServerName } from '../lib/core/service.js';
 import { isRunDir, listProcesses } from '../lib/node/process/run-dir.js';
@@ -77,8 +78,8 @@ export interface LabFacts {
   readonly held: ReadonlyMap<string, ReadonlyMap<string, number> | string>;
 }
 
-/** vhost-frontend serves nothing: it is the others' client. */
-const SERVERS: readonly ServerName[] = ['hypervisor', 'xenstored', 'vhost-gpu'];
+/** Those that a lab cannot do without. vhost-frontend serves nothing: it is the others' client. */
+const SERVERS = ['hypervisor', 'xenstored', 'vhost-gpu'] as const;
 
 /** undefined where no process of a lab lives. Asks each server what it holds, but none that stands still. */
 export async function labFacts(runDir: string): Promise<LabFacts | undefined> {
@@ -97,13 +98,15 @@ export async function labFacts(runDir: string): Promise<LabFacts | undefined> {
 async function heldBy(runDir: string, living: readonly ProcessLook[]): Promise<LabFacts['held']> {
   const held = new Map<string, ReadonlyMap<string, number> | string>();
   const canAsk = (name: string): boolean => living.some((each) => each.name === name && each.condition === 'runs');
-  for (const server of SERVERS) if (!canAsk(server)) held.set(server, 'it does not run');
+  const named = living.map(({ name }) => name).filter(isDeviceServer);
+  const servers = new Set<ServerName>([...SERVERS, ...named]);
+  for (const server of servers) if (!canAsk(server)) held.set(server, 'it does not run');
   // A session speaks to these two first.
   if (!canAsk('hypervisor') || !canAsk('xenstored')) return held;
   const { openSession } = await import('./session.js');
   const session = await openSession({ runDir, say: () => {} });
   try {
-    for (const server of SERVERS.filter(canAsk)) {
+    for (const server of [...servers].filter(canAsk)) {
       try {
         const { held: list } = await (await session.connect(server)).remote('Control').audit({});
         const kinds = new Map<string, number>();

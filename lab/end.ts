@@ -1,5 +1,6 @@
 // The end of a lab in order: guests through Closing and Closed, then the processes, users before what they use, each server
 // asked what it still holds once no process should hold anything of it. Leaves failed labs to Lab.abandon.
+import type { DeviceServerProcess } from '../lib/core/device-server.js';
 import type { BusClient } from '../lib/core/service.js';
 import { destroyGuest, listGuests } from '../toolstack/domain.js';
 import { auditLeaks, fileLeaks } from './audit.js';
@@ -18,12 +19,18 @@ export async function removeGuests(session: Session, chosen: (domid: number) => 
 }
 
 /** Ends the processes of a lab without guests; returns what they still held, and what is left of them. */
-export async function endProcesses(lab: Lab, session: Session, deviceServer: BusClient): Promise<string[]> {
+export async function endProcesses(
+  lab: Lab,
+  session: Session,
+  deviceServers: ReadonlyMap<DeviceServerProcess, BusClient>,
+): Promise<string[]> {
   const leaks = await lab.awaitGuests();
   leaks.push(...(await lab.stopService('vhost-frontend')));
-  leaks.push(...(await auditLeaks('vhost-gpu', deviceServer)));
-  await deviceServer.close();
-  leaks.push(...(await lab.stopService('vhost-gpu')));
+  for (const [process, client] of deviceServers) {
+    leaks.push(...(await auditLeaks(process, client)));
+    await client.close();
+    leaks.push(...(await lab.stopService(process)));
+  }
   leaks.push(...(await auditLeaks('xenstored', session.storeClient)));
   await session.storeClient.close();
   leaks.push(...(await lab.stopService('xenstored')));

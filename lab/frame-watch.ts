@@ -1,5 +1,5 @@
-// Looks at a guest's screen for the lab: vhost-gpu tells of each flush, and the numbers that an animated guest draws into
-// its frames (lib/core/frame-stamp.ts) say whether a frame is whole and which one it is. Looks on when vhost-gpu is
+// Looks at a guest's screen for the lab: its device server tells of each flush, and the numbers that an animated guest draws into
+// its frames (lib/core/frame-stamp.ts) say whether a frame is whole and which one it is. Looks on when the server is
 // started again. Leaves asking the guest to draw to the caller of animate().
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { DeadlineError, PeerDiedError } from '../lib/core/errors.js';
@@ -54,7 +54,7 @@ export function countFrame(viewed: ViewedFrames, { ns, number, torn }: SeenFrame
   };
 }
 
-/** The numbers in the rows that vhost-gpu told of. */
+/** The numbers in the rows that a device server told of. */
 export function seenFrame({ ns, width, height, top, bottom }: DisplayFrame): SeenFrame {
   const block = stampBlock(width, height);
   const [first, last] = block === undefined ? [] : [readStamp(top, block), readStamp(bottom, block)];
@@ -69,7 +69,7 @@ export class FrameWatch {
   #client: BusClient | undefined;
   #closed = false;
 
-  /** `device`: "domid/devid". `connect` waits until vhost-gpu is there; its connections are closed here. */
+  /** `device`: "domid/devid". `connect` waits until its server is there; its connections are closed here. */
   constructor(connect: () => Promise<BusClient>, device: string) {
     this.#connect = connect;
     this.#device = device;
@@ -79,7 +79,7 @@ export class FrameWatch {
     return this.#viewed;
   }
 
-  /** Resolves once vhost-gpu tells of frames. */
+  /** Resolves once the server tells of frames. */
   async start(): Promise<void> {
     const client = await this.#connect();
     if (this.#closed) {

@@ -3,6 +3,7 @@
 import { copyFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
+import { type DeviceServerProcess, deviceServerProcess } from '../lib/core/device-server.js';
 import { DeadlineError, ErrnoError, errorMessage, GuestFailedError, PeerDiedError } from '../lib/core/errors.js';
 import { type Picture, variation } from '../lib/core/picture.js';
 import type { BusClient } from '../lib/core/service.js';
@@ -12,7 +13,7 @@ import { writePng } from '../lib/node/files/png.js';
 import { removeDead } from '../lib/node/process/run-dir.js';
 import { lookAgain, withDeadline } from '../lib/node/process/wait.js';
 import { createGuest, type Guest } from '../toolstack/domain.js';
-import { type GuestConfig, onPath } from '../toolstack/guest-config.js';
+import { type GuestConfig, onPath, onServer } from '../toolstack/guest-config.js';
 import { giveUpGuest, watchGuest } from '../toolstack/guest-end.js';
 import { readNode } from '../toolstack/toolstack.js';
 import { type Exit, howItEnded, type LabProcess } from './child.js';
@@ -34,6 +35,9 @@ export class LabFailedError extends Error {
 const LOOK_MS = 20;
 
 const nth = <T>(list: readonly T[] | undefined, index: number): T | undefined => list?.[index % list.length];
+
+/** The process that serves a guest's first device, which is its screen. */
+const serverIn = ({ virtio }: GuestConfig): DeviceServerProcess => deviceServerProcess(virtio[0]?.server);
 
 interface RunningGuest {
   readonly index: number;
@@ -61,7 +65,8 @@ export class Host {
   #lastWatch = 0;
   readonly #imagePaths = new Map<string, string>();
   #session: Session | undefined;
-  #display: BusClient | undefined;
+  /** Connections to the device servers that live. */
+  readonly #displays = new Map<DeviceServerProcess, BusClient>();
   #fail!: (error: Error) => void;
 
   /** Starts the processes, unless the lab is another's; the guest's first process with them, to wait for its domain. */
@@ -91,10 +96,12 @@ export class Host {
       return raise && program === 'hypervisor' ? ['--dm-evtchn-raise'] : [];
     };
     const { notify, logLevel, pollUs, deadAfterMs, backendCommand, foreignStore } = settings;
+    const named = settings.servers ?? settings.config.virtio.map(({ server }) => server);
     return new Lab({
       ...{ runDir: this.#runDir, notify, logLevel, extraArguments },
       ...(pollUs === undefined ? {} : { pollUs }),
       foreignStore,
+      serverNames: [...new Set(named.filter((name) => name !== undefined))],
       ...(backendCommand === undefined ? {} : { backendCommand }),
       ...(settings.restart ? { restart: this.#restart() } : {}),
       ...(settings.restart && deadAfterMs > 0 ? { deadAfterMs } : {}),
@@ -142,7 +149,7 @@ export class Host {
     const session = this.#session;
     if (session === undefined || this.#guests.length === 0) return true;
     // Of a device server that died: its next process is being connected to.
-    if (this.#display === undefined) return undefined;
+    if (this.#deviceServers.some((server) => !this.#displays.has(server))) return undefined;
     try {
       for (const running of this.#guests.filter(({ runs }) => runs)) {
         const id = { kind: 'virtio-mmio', domid: running.guest.domid, devid: 0, backDomid: 0 };
@@ -171,7 +178,7 @@ export class Host {
     const session = await openSession({ runDir: this.#runDir, signal, keepHistory: true, say: this.#slow, hold });
     this.#session = session;
     for (let index = 0; index < this.#settings.guests; index++) await this.#startGuest(session, index);
-    this.#display = await this.#connectDisplay(session);
+    for (const server of this.#deviceServers) await this.#connectDisplay(session, server);
     const frames: GuestFrame[] = [];
     await Promise.all(
       this.#guests.map((running) => firstFrame(session, running.guest, DEADLINE_MS.firstFrame, this.#slow)),
@@ -185,7 +192,7 @@ export class Host {
   /** Has a guest draw, and looks at each frame: of a guest that was made anew from its first frame on. */
   async #animate(session: Session, running: RunningGuest): Promise<void> {
     await running.watch?.close();
-    const watch = new FrameWatch(() => session.connect('vhost-gpu'), `${running.guest.domid}/0`);
+    const watch = new FrameWatch(() => session.connect(serverIn(running.config)), `${running.guest.domid}/0`);
     running.watch = watch;
     await watch.start();
     await animate(session, running.guest.domid, this.#settings.animate);
@@ -204,20 +211,20 @@ export class Host {
 
   readonly #slow = (sentence: string): void => this.#story.note(sentence);
 
-  async #connectDisplay(session: Session): Promise<BusClient> {
-    const client = await session.connect('vhost-gpu');
+  /** Those of a lab of our own; in another's, those of our guests. */
+  get #deviceServers(): readonly DeviceServerProcess[] {
+    return this.lab?.deviceServers ?? [...new Set(this.#guests.map(({ config }) => serverIn(config)))];
+  }
+
+  async #connectDisplay(session: Session, server: DeviceServerProcess): Promise<void> {
+    const client = await session.connect(server);
+    this.#displays.set(server, client);
     client.onLost(() => {
-      if (this.#display === client) this.#display = undefined;
+      if (this.#displays.get(server) === client) this.#displays.delete(server);
       // Its next process shows the pictures again.
       if (!this.#settings.restart || this.#abort.signal.aborted) return;
-      this.#connectDisplay(session).then(
-        (next) => {
-          this.#display = next;
-        },
-        () => {}, // the session has ended
-      );
+      this.#connectDisplay(session, server).catch(() => {}); // the session has ended
     });
-    return client;
   }
 
   #startProcess(name: string, image: string): void {
@@ -226,10 +233,11 @@ export class Host {
   }
 
   async #startGuest(session: Session, index: number): Promise<void> {
-    const { image, paths } = this.#settings;
+    const { image, paths, servers } = this.#settings;
     const first = this.#settings.config.name;
     const name = index === 0 ? first : `${first}-${index + 1}`;
-    const config = { ...onPath(this.#settings.config, nth(paths, index)), name };
+    const onItsPath = onPath(this.#settings.config, nth(paths, index));
+    const config = { ...(servers === undefined ? onItsPath : onServer(onItsPath, nth(servers, index))), name };
     if (index > 0 && this.lab !== undefined) {
       const path = join(this.#runDir, 'frames', `${name}-given.png`);
       await writePng(path, this.#expected(index));
@@ -321,10 +329,11 @@ export class Host {
     return variation(this.#settings.image.picture, this.#settings.attach ? 0 : index);
   }
 
-  async #check(session: Session, { guest, index }: RunningGuest): Promise<GuestFrame> {
+  async #check(session: Session, { guest, index, config }: RunningGuest): Promise<GuestFrame> {
     const path = join(this.#runDir, 'frames', `${guest.name}.png`);
+    const server = serverIn(config);
     const display =
-      this.#display ?? (await withDeadline(session.connect('vhost-gpu'), DEADLINE_MS.recovery, 'vhost-gpu'));
+      this.#displays.get(server) ?? (await withDeadline(session.connect(server), DEADLINE_MS.recovery, server));
     const expected = this.#expected(index);
     const frame =
       this.#settings.backendCommand === undefined
@@ -384,7 +393,11 @@ export class Host {
     this.#abort.abort();
     for (const [path, token] of this.#watches) await session.store.unwatch(path, token);
     if (lab === undefined) await session.close();
-    else leaks.push(...(await endProcesses(lab, session, this.#display ?? (await session.connect('vhost-gpu')))));
+    else {
+      for (const server of lab.deviceServers.filter((each) => !this.#displays.has(each)))
+        this.#displays.set(server, await session.connect(server));
+      leaks.push(...(await endProcesses(lab, session, this.#displays)));
+    }
     return leaks;
   }
 

@@ -4,6 +4,7 @@
 
 import { join } from 'node:path';
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
+import { type DeviceServerProcess, deviceServerProcess } from '../lib/core/device-server.js';
 import type { NotifyMode } from '../lib/core/notify.js';
 import { listProcesses, type ProcessEntry, runPaths } from '../lib/node/process/run-dir.js';
 import { retryOnChange } from '../lib/node/process/wait.js';
@@ -11,8 +12,13 @@ import { type Exit, howItEnded, LabProcess, type Program } from './child.js';
 import { afterDeath, type DeathRecord, NO_DEATHS } from './policy.js';
 
 /** In the order in which they are ended: users before what they use. */
-const ENDING_ORDER = ['vhost-frontend', 'vhost-gpu', 'xenstored', 'hypervisor'] as const;
-export type LabService = (typeof ENDING_ORDER)[number];
+export type LabService = 'vhost-frontend' | DeviceServerProcess | 'xenstored' | 'hypervisor';
+const endingOrder = (servers: readonly DeviceServerProcess[]): LabService[] => [
+  'vhost-frontend',
+  ...servers,
+  'xenstored',
+  'hypervisor',
+];
 
 export interface LabSettings {
   readonly runDir: string;
@@ -24,6 +30,8 @@ export interface LabSettings {
   readonly backendCommand?: string;
   /** Debian's C xenstored in the place of ours (bin/store.ts); guests must use their ring pages. */
   readonly foreignStore?: boolean;
+  /** Names of device servers beside the one without a name. */
+  readonly serverNames?: readonly string[];
   /** What else the processes of a program are told. */
   readonly extraArguments?: (program: Program) => readonly string[];
   /** Services that die are started again, and guests' deaths are told instead of being the lab's failure. */
@@ -66,11 +74,16 @@ export class Lab {
       this.#loseHost = resolve;
     });
     // The hypervisor first: all others wait for it.
-    for (const name of [...ENDING_ORDER].reverse()) this.#startService(name);
+    for (const name of endingOrder(this.deviceServers).reverse()) this.#startService(name);
     const { deadAfterMs } = settings;
     if (deadAfterMs !== undefined) {
       this.#heartbeat = setInterval(() => this.#lookForAnswers(deadAfterMs), DEADLINE_MS.heartbeat);
     }
+  }
+
+  /** Their processes. */
+  get deviceServers(): DeviceServerProcess[] {
+    return [undefined, ...(this.#settings.serverNames ?? [])].map(deviceServerProcess);
   }
 
   #startService(name: LabService): LabProcess {
@@ -86,7 +99,10 @@ export class Lab {
     if (name === 'vhost-frontend' && backendCommand !== undefined)
       return new LabProcess('backend', name, [...this.#common, '--command', backendCommand]);
     if (name === 'xenstored' && foreignStore === true) return new LabProcess('store', name, this.#common);
-    return new LabProcess(name, name, this.#arguments(name));
+    const server = this.#settings.serverNames?.find((each) => deviceServerProcess(each) === name);
+    if (server !== undefined)
+      return new LabProcess('vhost-gpu', name, [...this.#arguments('vhost-gpu'), '--name', server]);
+    return new LabProcess(name as Program, name, this.#arguments(name as Program));
   }
 
   #arguments(program: Program): string[] {

@@ -15,6 +15,8 @@ export interface UpSettings {
   readonly notify: NotifyMode;
   /** Guest after guest takes the next one, from the first again; left out: what the configuration says. */
   readonly paths?: readonly NotificationPath[];
+  /** Names of device servers, undefined: the one without; guest after guest takes the next. Left out: what the configuration says. */
+  readonly servers?: readonly (string | undefined)[];
   readonly logLevel: string;
   readonly storeTransport: StoreTransport;
   /** Version of the protocol between guests and vhost-frontend. */

@@ -69,7 +69,8 @@ class Run {
     this.#outputFailed.catch(() => {}); // looked at when something waits
     const what = settings.guests === 1 ? `guest ${settings.config.name}` : `${settings.guests} guests`;
     if (claim !== undefined) {
-      this.#story.note(`starting hypervisor, xenstored, vhost-gpu, vhost-frontend and ${what} in ${this.#runDir}`);
+      const servers = settings.servers === undefined ? 'vhost-gpu' : `${settings.servers.length} times vhost-gpu`;
+      this.#story.note(`starting hypervisor, xenstored, ${servers}, vhost-frontend and ${what} in ${this.#runDir}`);
     }
     this.#page = settings.dashboard === undefined ? undefined : new PageProcess(this.#runDir, settings.dashboard);
     this.#host = new Host(settings, this.#runDir, this.#story);

@@ -223,6 +223,8 @@ export class Dom0Lab {
   readonly lab: Lab;
   readonly storeLab = new StoreLab();
   readonly server: RecordingServer;
+  /** Further servers, made when a device names them. */
+  readonly namedServers = new Map<string, RecordingServer>();
   readonly clock = new ManualClock();
   ledger = new Ledger(NO_PROBE);
   readonly failures: unknown[] = [];
@@ -263,7 +265,7 @@ export class Dom0Lab {
       ...common,
       doorbell,
       clock,
-      server,
+      serverNamed: (name) => (name === undefined ? server : this.serverNamed(name)),
       store,
       kind: KIND_VIRTIO_MMIO,
       ioreqs,
@@ -273,10 +275,16 @@ export class Dom0Lab {
     await this.devices.watch();
     this.#crash = () => {
       channel.close();
-      this.server.forget();
+      for (const each of [this.server, ...this.namedServers.values()]) each.forget();
       kernel.processEnded(this.#peer);
     };
     return this;
+  }
+
+  serverNamed(name: string): RecordingServer {
+    const known = this.namedServers.get(name) ?? new RecordingServer(this.lab);
+    this.namedServers.set(name, known);
+    return known;
   }
 
   /** The backend's process is killed; start() gives the next one. */

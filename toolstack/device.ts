@@ -1,6 +1,7 @@
 // Xenbus devices as libxl makes and removes them, request by request (libxl_device.c): both ends' directories in one
 // transaction, removal through `online` and Closing. Leaves whole domains to domain.ts.
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
+import { type DeviceServerProcess, deviceServerProcess } from '../lib/core/device-server.js';
 import { DeadlineError } from '../lib/core/errors.js';
 import {
   backendNode,
@@ -38,6 +39,7 @@ export async function addVirtioDevice(toolstack: Toolstack, id: DeviceId, config
     [VIRTIO_MMIO_KEY.transport, config.transport],
     [VIRTIO_MMIO_KEY.grantUsage, grantUsage ? '1' : '0'],
     ...(config.path === undefined ? [] : [[VIRTIO_MMIO_KEY.path, config.path] as const]),
+    ...(config.server === undefined ? [] : [[VIRTIO_MMIO_KEY.server, config.server] as const]),
     ...(id.kind === KIND_OF.rfc1 ? postedKeys(id.devid) : []),
   ]);
 }
@@ -123,6 +125,19 @@ export async function listDevices({ store }: Toolstack, domid: number): Promise<
     }
   }
   return devices;
+}
+
+/** The process that serves a domain's device `devid`; the server without a name where the device is not there. */
+export async function serverOf(
+  { store }: Pick<Toolstack, 'store'>,
+  domid: number,
+  devid = 0,
+): Promise<DeviceServerProcess> {
+  for (const kind of Object.values(KIND_OF)) {
+    const name = await readNode(store, `${libxlPath({ kind, domid, devid })}/${VIRTIO_MMIO_KEY.server}`);
+    if (name !== undefined) return deviceServerProcess(name);
+  }
+  return deviceServerProcess(undefined);
 }
 
 export interface RemoveOptions {

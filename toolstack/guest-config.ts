@@ -1,6 +1,7 @@
 // What the settings of a guest's configuration mean (xl.cfg(5)): name, memory, vcpus, on_crash and its like, virtio devices.
 // Leaves the syntax to xl-config.ts and what is done with a guest to domain.ts.
 
+import { DEVICE_SERVER_NAME_FORM, isDeviceServerName } from '../lib/core/device-server.js';
 import { GUEST_MEMORY_MIB_MAX, GUEST_MEMORY_MIB_MIN } from '../lib/core/limits.js';
 import { isNotificationPath, NOTIFICATION_PATHS, type NotificationPath } from '../lib/core/notification-path.js';
 import type { FrontendName } from '../lib/xenbus/protocols.js';
@@ -30,6 +31,8 @@ export interface VirtioConfig {
   readonly grantUsage?: boolean;
   /** How notifications travel; ours, not xl's. Left out: the backend's default. */
   readonly path?: NotificationPath;
+  /** Name of the device server behind the backend; ours, not xl's. Left out: the one without a name. */
+  readonly server?: string;
   /** Version of the protocol; ours, not xl's. Left out: the reviewed one. */
   readonly frontend?: FrontendName;
 }
@@ -60,6 +63,16 @@ export function virtioDeviceNumber(type: string): number | undefined {
 export function onPath(config: GuestConfig, path: NotificationPath | undefined): GuestConfig {
   if (path === undefined) return config;
   return { ...config, virtio: config.virtio.map((device) => ({ ...device, path })) };
+}
+
+/** The same guest, all of its devices served by the device server of that name. */
+export function onServer(config: GuestConfig, server: string | undefined): GuestConfig {
+  return {
+    ...config,
+    virtio: config.virtio.map(({ server: _other, ...device }) =>
+      server === undefined ? device : { ...device, server },
+    ),
+  };
 }
 
 const VIRTIO_TYPE = /^virtio,device([0-9a-f]{0,4})$/;
@@ -168,7 +181,8 @@ function virtioDevice(item: XlValue, file: string): VirtioConfig {
     }
   }
   for (const key of pairs.keys()) {
-    if (!['type', 'transport', 'backend', 'grant_usage', 'path'].includes(key)) fail(`virtio: there is no key ${key}`);
+    if (!['type', 'transport', 'backend', 'grant_usage', 'path', 'server'].includes(key))
+      fail(`virtio: there is no key ${key}`);
   }
   const type = pairs.get('type') ?? fail('virtio: the type is missing, e.g. type=virtio,device10 for a GPU');
   if (!VIRTIO_TYPE.test(type)) {
@@ -183,11 +197,15 @@ function virtioDevice(item: XlValue, file: string): VirtioConfig {
   const path = pairs.get('path');
   if (path !== undefined && !isNotificationPath(path))
     return fail(`virtio: path is one of ${NOTIFICATION_PATHS.join(', ')}, not ${JSON.stringify(path)}`);
+  const server = pairs.get('server');
+  if (server !== undefined && !isDeviceServerName(server))
+    return fail(`virtio: server is ${DEVICE_SERVER_NAME_FORM}, not ${JSON.stringify(server)}`);
   return {
     type,
     transport,
     backend,
     ...(grant === undefined ? {} : { grantUsage: grant === '1' }),
     ...(path === undefined ? {} : { path }),
+    ...(server === undefined ? {} : { server }),
   };
 }

@@ -14,6 +14,7 @@ import { DeadlineError } from '../../lib/core/errors.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { listProcesses, type ProcessEntry } from '../../lib/node/process/run-dir.js';
 import { lookAgain, withDeadline } from '../../lib/node/process/wait.js';
+import { serverOf } from '../../toolstack/device.js';
 import { listGuests } from '../../toolstack/domain.js';
 
 const LOOK_MS = 5;
@@ -69,7 +70,8 @@ export class RecoveryLab {
       if (this.#watches.has(domid) || state === 'dying') continue;
       // Its directory is made in several steps: what was written into it before would be gone with the next.
       await firstFrame(this.#session, { domid, name });
-      const watch = new FrameWatch(() => this.#session!.connect('vhost-gpu'), `${domid}/0`);
+      const server = await serverOf(this.#session, domid);
+      const watch = new FrameWatch(() => this.#session!.connect(server), `${domid}/0`);
       this.#watches.set(domid, watch);
       await watch.start();
       await watch.next(process.hrtime.bigint() - 1_000_000_000n);

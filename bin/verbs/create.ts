@@ -12,6 +12,7 @@ import { type Command, Option } from '../../lib/node/process/cli.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { withDeadline } from '../../lib/node/process/wait.js';
 import { STORE_TRANSPORTS, type StoreTransport } from '../../lib/xenstore/channel.js';
+import { serverOf } from '../../toolstack/device.js';
 import { createGuest, type Guest, listGuests } from '../../toolstack/domain.js';
 import { onPath } from '../../toolstack/guest-config.js';
 import type { MonitorNews } from '../monitor.js';
@@ -172,7 +173,8 @@ function startMonitor(job: MonitorJob): Watched {
 async function compare(session: Session, guest: Guest, image: GivenImage): Promise<void> {
   await firstFrame(session, guest, undefined, (sentence) => process.stderr.write(`xenwire: ${sentence}\n`));
   const path = join(session.runDir, 'frames', `${guest.name}.png`);
-  const frame = await checkFrame(await session.connect('vhost-gpu'), `${guest.domid}/0`, path, image.picture);
+  const server = await serverOf(session, guest.domid);
+  const frame = await checkFrame(await session.connect(server), `${guest.domid}/0`, path, image.picture);
   const size = `${frame.width}x${frame.height}`;
   if (frame.mismatchedPixels > 0)
     fail(`${frame.mismatchedPixels} of ${size} pixels differ from ${image.path}: ${path}`);

@@ -3,6 +3,7 @@ import { existsSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { UserError } from '../../lib/core/errors.js';
 import { type Command, integerBetween } from '../../lib/node/process/cli.js';
+import { serverOf } from '../../toolstack/device.js';
 import { findGuest } from '../../toolstack/domain.js';
 import { fail, labOption } from './common.js';
 
@@ -30,7 +31,7 @@ export function register(program: Command): void {
       const session = await openRunningSession(options.runDir);
       try {
         const guest = await findGuest(session, named);
-        const display = await session.connect('vhost-gpu');
+        const display = await session.connect(await serverOf(session, guest.domid, options.device));
         const request = { name: `${guest.domid}/${options.device}`, scanout: options.scanout, path };
         const { width, height, flush_count } = await display.remote('Display').screenshot(request);
         if (flush_count === 0) fail(`guest ${guest.name} has shown nothing yet: ${path} is black`);

@@ -2,7 +2,7 @@
 // here, before anything starts; the run itself is lab/up.ts.
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { UserError } from '../../lib/core/errors.js';
-import { ANIMATION_FPS_MAX, LAB_GUESTS_MAX, POLL_US_MAX } from '../../lib/core/limits.js';
+import { ANIMATION_FPS_MAX, DEVICE_SERVERS_MAX, LAB_GUESTS_MAX, POLL_US_MAX } from '../../lib/core/limits.js';
 import { LOG_LEVELS } from '../../lib/core/log.js';
 import { NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/notification-path.js';
 import { NOTIFY_MODES, type NotifyMode } from '../../lib/core/notify.js';
@@ -21,6 +21,7 @@ interface Options {
   readonly config: string;
   readonly image: string;
   readonly guests: number;
+  readonly servers?: number;
   readonly notify: NotifyMode;
   readonly path?: readonly NotificationPath[];
   readonly logLevel: string;
@@ -55,6 +56,11 @@ export function register(program: Command): void {
       'guests with a picture each: variations of the image',
       integerBetween(1, LAB_GUESTS_MAX),
       1,
+    )
+    .option(
+      '--servers <count>',
+      'device servers, which guest after guest takes in turn: vhost-gpu, vhost-gpu-b, vhost-gpu-c, ...',
+      integerBetween(1, DEVICE_SERVERS_MAX),
     )
     .option('--once', 'tear down after the first frames; status 0 only if all is equal and nothing is left')
     .option('--json', 'print one JSON object at the end, and nothing else')
@@ -116,7 +122,7 @@ export function register(program: Command): void {
     )
     .addHelpText(
       'after',
-      '\nExamples:\n  xenwire up\n  xenwire up --once --json\n  xenwire up --once --guests 3 --path evtchnfd,dmop,direct\n  xenwire up --once --guests 2 --image examples/test-card.png',
+      '\nExamples:\n  xenwire up\n  xenwire up --once --json\n  xenwire up --once --guests 3 --path evtchnfd,dmop,direct\n  xenwire up --once --guests 3 --servers 2\n  xenwire up --once --guests 2 --image examples/test-card.png',
     )
     .action(async (options: Options, verb: Command) => {
       const config = forFrontend(readConfig(options.config), options.frontend);
@@ -128,6 +134,8 @@ export function register(program: Command): void {
       const { runDir, guests, notify, logLevel, storeTransport, frontend, core, backendCommand } = options;
       if (backendCommand !== undefined && (guests > 1 || options.attach))
         throw new UserError('--backend-command is for a lab of its own with one guest');
+      if (options.servers !== undefined && (options.attach || backendCommand !== undefined))
+        throw new UserError('--servers is for a lab of its own with our vhost-frontend');
       checkNotify([...(options.path ?? config.virtio.map(({ path }) => path))], notify);
       const image = readImage(options.image);
       const wasGiven = verb.getOptionValueSource('deadAfter') === 'cli';
@@ -155,6 +163,7 @@ export function register(program: Command): void {
         hold: options.hold,
         ...(backendCommand === undefined ? {} : { backendCommand }),
         ...(options.path === undefined ? {} : { paths: options.path }),
+        ...(options.servers === undefined ? {} : { servers: serverNames(options.servers) }),
         ...(options.pollUs === undefined ? {} : { pollUs: options.pollUs }),
         ...(options.frames === undefined ? {} : { frames: options.frames }),
         ...(options.dashboard === undefined ? {} : { dashboard: options.dashboard === true ? 0 : options.dashboard }),
@@ -162,6 +171,11 @@ export function register(program: Command): void {
       });
       process.exitCode = ok ? EXIT.OK : EXIT.FAILED;
     });
+}
+
+/** The first has no name; the others have letters from b on. */
+function serverNames(count: number): (string | undefined)[] {
+  return Array.from({ length: count }, (_, index) => (index === 0 ? undefined : String.fromCharCode(97 + index)));
 }
 
 /** CLOCK_MONOTONIC when this process began. */

@@ -58,6 +58,8 @@ export const GPU_COMMANDS_PER_TURN = 64;
 export const GPU_COPY_BYTES_PER_TURN = 16 << 20;
 /** Messages of one vhost-user connection that are handled before others get a turn. */
 export const VHOST_USER_MESSAGES_PER_TURN = 32;
+/** Device servers of one lab that vhost-frontend drives, the one without a name among them. */
+export const DEVICE_SERVERS_MAX = 16;
 /** Front-ends that vhost-gpu serves at once on its unix socket; each takes a process of some 50 MiB. */
 export const GPU_FRONT_ENDS_MAX = 16;
 /** Memory regions of one vhost-user connection; a guest has a handful. */

@@ -2,6 +2,7 @@
 // over what it must give back. services/*/main.ts receives one from lib/node/process/service.ts; tests may make their own.
 import type { EventBody, EventServiceName, Handlers, Peer, Remote, ServiceName } from './bus.js';
 import type { Clock } from './clock.js';
+import type { DeviceServerProcess } from './device-server.js';
 import type { Log } from './log.js';
 import type { Doorbell } from './notify.js';
 import type { Probe } from './probe.js';
@@ -9,7 +10,7 @@ import type { Hello, Services } from './proto-types.js';
 import type { SharedFiles } from './shared.js';
 
 /** The processes that others connect to. */
-export type ServerName = 'hypervisor' | 'xenstored' | 'vhost-gpu' | 'vhost-frontend' | `guest-${string}`;
+export type ServerName = 'hypervisor' | 'xenstored' | DeviceServerProcess | 'vhost-frontend' | `guest-${string}`;
 
 export interface BusClient {
   /** The domain that the server took us for. */

@@ -43,6 +43,8 @@ export const VIRTIO_MMIO_KEY = {
   irq: 'irq',
   /** Ours: how notifications travel. */
   path: 'path',
+  /** Ours: which device server. */
+  server: 'server',
   /** Ours: event channels of queues are offered. */
   featureQueueEvtchn: 'feature-queue-evtchn',
 } as const;

@@ -3,6 +3,7 @@
 // toolstack are held to these tables by rules.ts; docs/protocol.md is made from them by protocol-doc.ts.
 // It is what the review of the patch agreed on; rows with `ours` are what we add to make it sound. Another protocol (the patch as
 // posted) is another `Protocol` of the same shape. Leaves the order of things to frontend.ts and backend.ts.
+import { DEVICE_SERVER_NAME_FORM } from '../core/device-server.js';
 import { DEFAULT_PATH, NOTIFICATION_PATHS } from '../core/notification-path.js';
 import { queueEventChannelKey, VIRTIO_MMIO_KEY, XENBUS_KEY, XenbusState } from '../layout/xenbus.js';
 
@@ -141,6 +142,15 @@ export const REVIEW_KEYS: readonly KeyRule[] = [
     publishedAt: S.Initialising,
     form: `one of ${NOTIFICATION_PATHS.join(', ')}`,
     meaning: `how kicks and calls travel past the backend; absent: ${DEFAULT_PATH}`,
+    ours: true,
+  },
+  {
+    key: VIRTIO_MMIO_KEY.server,
+    side: 'back',
+    writers: ['toolstack'],
+    publishedAt: S.Initialising,
+    form: DEVICE_SERVER_NAME_FORM,
+    meaning: 'name of the device server behind the backend; absent: the one without a name',
     ours: true,
   },
   {

@@ -27,6 +27,7 @@ const VALUES: Readonly<Record<string, string>> = {
   [VIRTIO_MMIO_KEY.transport]: '"mmio"',
   [VIRTIO_MMIO_KEY.grantUsage]: BOOLEAN,
   [VIRTIO_MMIO_KEY.path]: `(${NOTIFICATION_PATHS.map((path) => `"${path}"`).join('|')})`,
+  [VIRTIO_MMIO_KEY.server]: 'STRING',
   [VIRTIO_MMIO_KEY.featureQueueEvtchn]: 'INTEGER',
 };
 

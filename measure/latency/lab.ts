@@ -200,7 +200,7 @@ export class MeasuredLab {
       this.#lab.expectGuestsToEnd();
       const leaks = await removeGuests(this.#session, () => true);
       const server = await this.#session.connect('vhost-gpu');
-      leaks.push(...(await endProcesses(this.#lab, this.#session, server)));
+      leaks.push(...(await endProcesses(this.#lab, this.#session, new Map([['vhost-gpu', server]]))));
       if (leaks.length > 0) throw new LabError(`left behind: ${leaks.join('; ')}`);
     } finally {
       await this.abandon();

@@ -2,7 +2,9 @@
 // now. When the server ends, its sessions are lost and the next ones wait for the server that comes after it.
 // Leaves the order of messages to lib/vhost-user/frontend-session.ts.
 import type { Remote } from '../../lib/core/bus.js';
-import { errorMessage, isOurBug, PeerDiedError, passOver } from '../../lib/core/errors.js';
+import { type DeviceServerProcess, deviceServerProcess } from '../../lib/core/device-server.js';
+import { ErrnoError, errorMessage, isOurBug, PeerDiedError, passOver } from '../../lib/core/errors.js';
+import { DEVICE_SERVERS_MAX } from '../../lib/core/limits.js';
 import type { Log } from '../../lib/core/log.js';
 import type { NotifyHandle } from '../../lib/core/notify.js';
 import type { Probe } from '../../lib/core/probe.js';
@@ -112,6 +114,8 @@ class Connection {
 }
 
 export interface BusDeviceServerSetup {
+  /** The server's process, for the log. */
+  readonly process: string;
   /** Waits for the server; rejects when this process ends. The client closes with its loss (lib/node/process/service.ts). */
   readonly connect: () => Promise<BusClient>;
   readonly log: Log;
@@ -132,11 +136,11 @@ export class BusDeviceServer implements DeviceServer {
   }
 
   #next(): Promise<Connection> {
-    const { connect, log, probe, onFailure } = this.#setup;
+    const { process, connect, log, probe, onFailure } = this.#setup;
     const connecting = connect().then((client) => {
       const connection = new Connection(client, log, probe);
       client.onLost(() => {
-        log.warn('vhost-gpu ended; its devices need a reset');
+        log.warn(`${process} ended; its devices need a reset`);
         // Their next sessions are to find the next connection.
         this.#connection = this.#next();
         connection.lost();
@@ -158,5 +162,31 @@ export class BusDeviceServer implements DeviceServer {
         if (!(error instanceof PeerDiedError) || (await this.#connection) === connection) throw error;
       }
     }
+  }
+}
+
+/**
+ * The servers on the bus, by name. The one without a name is connected to at once, any other when the first device names it, and
+ * from then on as long as this process lives: a few, since dom0's toolstack alone names them.
+ */
+export class BusDeviceServers {
+  readonly #make: (process: DeviceServerProcess) => BusDeviceServer;
+  readonly #servers = new Map<DeviceServerProcess, BusDeviceServer>();
+
+  constructor(make: (process: DeviceServerProcess) => BusDeviceServer) {
+    this.#make = make;
+    this.named(undefined);
+  }
+
+  /** Throws ErrnoError ENOSPC where that were one too many. */
+  named(name: string | undefined): BusDeviceServer {
+    const process = deviceServerProcess(name);
+    const known = this.#servers.get(process);
+    if (known !== undefined) return known;
+    if (this.#servers.size >= DEVICE_SERVERS_MAX)
+      throw new ErrnoError('ENOSPC', `this backend uses ${DEVICE_SERVERS_MAX} device servers already`);
+    const made = this.#make(process);
+    this.#servers.set(process, made);
+    return made;
   }
 }

@@ -1,6 +1,7 @@
 // One backend device: runs the machine of lib/xenbus/backend.ts on what the store shows, and does its effects. One look or
 // one effect at a time; events that come meanwhile make it look again. Leaves the virtio half to virtio-link.ts.
 
+import { isDeviceServerName } from '../../lib/core/device-server.js';
 import { ERRNO } from '../../lib/core/errno.js';
 import { helpFor } from '../../lib/core/error-codes.js';
 import { ErrnoError, errorMessage, isOurBug, PeerDiedError, ProtocolError, passOver } from '../../lib/core/errors.js';
@@ -33,6 +34,7 @@ import { protocolOf } from '../../lib/xenbus/protocols.js';
 import { assertReads, keyRule } from '../../lib/xenbus/rules.js';
 import type { StoreClient, StoreOps } from '../../lib/xenstore/api.js';
 import { type DeviceMemory, openDeviceMemory } from './device-memory.js';
+import type { DeviceServer } from './device-server.js';
 import { DEVICE_TYPES, type DeviceType } from './device-types.js';
 import type { IoreqClient } from './ioreq-client.js';
 import type { IoreqClients } from './ioreq-clients.js';
@@ -40,7 +42,9 @@ import { checkedPath } from './paths.js';
 import { orMissing, removeWithParents } from './store-values.js';
 import { type LinkDeps, VirtioLink } from './virtio-link.js';
 
-export interface DeviceDeps extends LinkDeps {
+export interface DeviceDeps extends Omit<LinkDeps, 'server'> {
+  /** Of that name; undefined: the one without. Throws ErrnoError where this backend has none of that name. */
+  readonly serverNamed: (name: string | undefined) => DeviceServer;
   readonly store: StoreClient;
   /** Of the directories that are its own: says which version of the protocol they are held to. */
   readonly kind: string;
@@ -53,6 +57,7 @@ export interface DeviceDeps extends LinkDeps {
 interface Setup {
   readonly type: DeviceType;
   readonly path: NotificationPath;
+  readonly server: DeviceServer;
   /** The device server is to see granted pages only. */
   readonly grants: boolean;
 }
@@ -283,31 +288,36 @@ export class Device {
   /** What the toolstack wrote; rejects with EINVAL or EOPNOTSUPP where this backend cannot do it, ENODEV where it is gone. */
   async #readSetup(): Promise<Setup> {
     // In one transaction: of a directory that is made anew meanwhile all is read, or nothing.
-    const [state, frontend, frontendId, type, transport, grants, path] = await this.#deps.store.transaction((tx) => {
-      const read = (key: string) => {
-        assertReads(this.#tables.protocol, 'back', key, this.#state.back);
-        return orMissing(tx.read(`${this.#node}/${key}`));
-      };
-      return Promise.all([
-        read(XENBUS_KEY.state),
-        read(XENBUS_KEY.frontend),
-        read(XENBUS_KEY.frontendId),
-        read(VIRTIO_MMIO_KEY.type),
-        read(VIRTIO_MMIO_KEY.transport),
-        read(VIRTIO_MMIO_KEY.grantUsage),
-        read(VIRTIO_MMIO_KEY.path),
-      ]);
-    });
+    const [state, frontend, frontendId, type, transport, grants, path, name] = await this.#deps.store.transaction(
+      (tx) => {
+        const read = (key: string) => {
+          assertReads(this.#tables.protocol, 'back', key, this.#state.back);
+          return orMissing(tx.read(`${this.#node}/${key}`));
+        };
+        return Promise.all([
+          read(XENBUS_KEY.state),
+          read(XENBUS_KEY.frontend),
+          read(XENBUS_KEY.frontendId),
+          read(VIRTIO_MMIO_KEY.type),
+          read(VIRTIO_MMIO_KEY.transport),
+          read(VIRTIO_MMIO_KEY.grantUsage),
+          read(VIRTIO_MMIO_KEY.path),
+          read(VIRTIO_MMIO_KEY.server),
+        ]);
+      },
+    );
     if (state === '') throw new ErrnoError('ENODEV', 'the device was removed');
     if (frontend !== this.#frontend || parseDomid(frontendId) !== this.domid)
       throw new ErrnoError('EINVAL', `frontend ${show(frontend)} of domain ${show(frontendId)} is not ours`);
     if (transport !== 'mmio') throw new ErrnoError('EOPNOTSUPP', `transport ${show(transport)}; this backend has mmio`);
-    if (grants === '1' && !this.#deps.server.grants)
+    if (name !== '' && !isDeviceServerName(name)) throw new ErrnoError('EINVAL', `server ${show(name)} is no name`);
+    const server = this.#deps.serverNamed(name === '' ? undefined : name);
+    if (grants === '1' && !server.grants)
       throw new ErrnoError('EOPNOTSUPP', 'grant_usage 1: this device server cannot be given granted pages');
     const id = parseDeviceType(type);
     const known = id === undefined ? undefined : DEVICE_TYPES.get(id);
     if (known === undefined) throw new ErrnoError('EINVAL', `type ${show(type)} is no device of this backend`);
-    return { type: known, path: await checkedPath(path, this.domid, this.#deps), grants: grants === '1' };
+    return { type: known, path: await checkedPath(path, this.domid, this.#deps), server, grants: grants === '1' };
   }
 
   async #openSession(setup: Setup, adopting: boolean): Promise<void> {
@@ -324,7 +334,7 @@ export class Device {
       const { type, path } = setup;
       const id = { name: `${this.domid}/${this.devid}`, ioreq, memory: this.#memory, type, path };
       this.#spoilt = false;
-      this.#link = new VirtioLink(id, this.#deps, () => {
+      this.#link = new VirtioLink(id, { ...this.#deps, server: setup.server }, () => {
         this.#spoilt = true;
         this.changed();
       });

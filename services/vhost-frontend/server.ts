@@ -1,14 +1,15 @@
 // dom0's backend of virtio-mmio devices as a process: connects to hypervisor, store and device server, and gives everything
 // back at its end. One process for all guests. Leaves which devices there are to devices.ts.
 import { statSync } from 'node:fs';
-import { errorMessage, isOurBug, UserError } from '../../lib/core/errors.js';
+import { ErrnoError, errorMessage, isOurBug, UserError } from '../../lib/core/errors.js';
 import { SOCKET_PATH_BYTES_MAX } from '../../lib/core/limits.js';
 import type { NotifyMode } from '../../lib/core/notify.js';
 import type { ServiceContext } from '../../lib/core/service.js';
 import { serveControl } from '../../lib/node/process/control.js';
 import { type FrontendName, KIND_OF } from '../../lib/xenbus/protocols.js';
 import { lastingStoreClient } from '../../lib/xenstore/bus-client.js';
-import { BusDeviceServer } from './device-server.js';
+import type { DeviceDeps } from './device.js';
+import { BusDeviceServer, BusDeviceServers } from './device-server.js';
 import { Devices } from './devices.js';
 import { EvtchnClient } from './evtchn-client.js';
 import { IoreqClients } from './ioreq-clients.js';
@@ -47,10 +48,8 @@ export async function start(
     // The hypervisor's end has stopped this process by then, with a reason of its own; the first one counts.
     void context.stop(isOurBug(error) ? `internal error: ${stackOf(error)}` : errorMessage(error));
   };
-  const server =
-    options.deviceSocket === undefined
-      ? new BusDeviceServer({ connect: () => context.connect('vhost-gpu', { onLost: 'keep' }), log, probe, onFailure })
-      : unixServer(context, options.deviceSocket, options.frames);
+  const serverNamed =
+    options.deviceSocket === undefined ? busServers(context, onFailure) : unixServer(context, options);
   const ioreqs = new IoreqClients({ hypervisor, evtchn, shared, ledger, probe, log, onFailure });
   const devices = new Devices({
     hypervisor,
@@ -60,7 +59,7 @@ export async function start(
     log,
     doorbell,
     clock,
-    server,
+    serverNamed,
     store,
     kind: KIND_OF[options.frontend],
     ioreqs,
@@ -83,11 +82,28 @@ export async function start(
   context.ready();
 }
 
-function unixServer(context: ServiceContext, socketPath: string, frames: string | undefined): UnixDeviceServer {
+function busServers(context: ServiceContext, onFailure: (error: unknown) => void): DeviceDeps['serverNamed'] {
+  const { log, probe } = context;
+  const servers = new BusDeviceServers((process) => {
+    const connect = () => context.connect(process, { onLost: 'keep' });
+    return new BusDeviceServer({ process, connect, log, probe, onFailure });
+  });
+  return (name) => servers.named(name);
+}
+
+function unixServer(
+  context: ServiceContext,
+  { deviceSocket, frames }: VhostFrontendOptions,
+): DeviceDeps['serverNamed'] {
   const abort = new AbortController();
   context.own('waiting for device servers', () => abort.abort());
   const { runDir, doorbell, log, probe, clock } = context;
-  return new UnixDeviceServer({ socketPath, runDir, frames, doorbell, log, probe, clock, signal: abort.signal });
+  const common = { runDir, frames, doorbell, log, probe, clock };
+  const server = new UnixDeviceServer({ ...common, socketPath: deviceSocket!, signal: abort.signal });
+  return (name) => {
+    if (name === undefined) return server;
+    throw new ErrnoError('EOPNOTSUPP', `server ${name}: with --device-socket devices have the servers on its sockets`);
+  };
 }
 
 function checkOptions({ deviceSocket, frames }: VhostFrontendOptions): void {

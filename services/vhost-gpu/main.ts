@@ -1,5 +1,6 @@
 // The vhost-gpu process: its command line. What it does is in server.ts.
 
+import { DEVICE_SERVER_NAME_FORM, deviceServerProcess, isDeviceServerName } from '../../lib/core/device-server.js';
 import { GPU_FRONT_ENDS_MAX } from '../../lib/core/limits.js';
 import { VIRTIO_GPU_MAX_SCANOUTS } from '../../lib/layout/virtio-gpu.js';
 import { InvalidArgumentError, integerBetween, Option } from '../../lib/node/process/cli.js';
@@ -22,6 +23,11 @@ function displaySizes(text: string): DisplaySize[] {
     throw new InvalidArgumentError(`At most ${VIRTIO_GPU_MAX_SCANOUTS} displays.`);
   }
   return sizes;
+}
+
+function serverName(text: string): string {
+  if (!isDeviceServerName(text)) throw new InvalidArgumentError(`It must be ${DEVICE_SERVER_NAME_FORM}.`);
+  return text;
 }
 
 /** Of QEMU's vhost-user.json; a 2D device has none of the optional ones. */
@@ -54,11 +60,16 @@ if (process.argv.includes('--print-capabilities')) {
             .argParser(integerBetween(1, GPU_FRONT_ENDS_MAX))
             .hideHelp(),
         )
+        .addOption(
+          new Option('--name <name>', 'one of several servers of a lab: devices name it as server=NAME')
+            .argParser(serverName)
+            .conflicts(['socketPath', 'fd']),
+        )
         .option('--print-capabilities', 'print what a front-end may want to know, and end'),
     // One for each virtual machine may run beside the lab's.
-    name: ({ socketPath, fd, frontEnd }) => {
+    name: ({ socketPath, fd, frontEnd, name }) => {
       if (frontEnd !== undefined) return frontEndProcess(process.ppid, frontEnd);
-      return (socketPath ?? fd) === undefined ? 'vhost-gpu' : `vhost-gpu-${process.pid}`;
+      return (socketPath ?? fd) === undefined ? deviceServerProcess(name) : `vhost-gpu-${process.pid}`;
     },
     start,
   });

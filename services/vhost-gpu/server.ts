@@ -25,6 +25,8 @@ import type { Scanout } from './scanouts.js';
 import { Watchers } from './watchers.js';
 
 export interface VhostGpuOptions {
+  /** Of several servers of one lab. */
+  readonly name?: string;
   /** Of each device, one a scanout. */
   readonly displays: readonly DisplaySize[];
   /** Host memory for the resources of one device, in MiB. */

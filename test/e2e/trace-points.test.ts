@@ -81,7 +81,10 @@ async function run(t: Test, walk?: Walk): Promise<Run> {
     const image = join(runDir, 'frames', 'seen.png');
     const { mismatchedPixels } = await checkFrame(display, `${guest.domid}/0`, image, readPng(IMAGE));
     lab.expectGuestsToEnd();
-    const leaks = [...(await removeGuests(session, () => true)), ...(await endProcesses(lab, session, display))];
+    const leaks = [
+      ...(await removeGuests(session, () => true)),
+      ...(await endProcesses(lab, session, new Map([['vhost-gpu', display]]))),
+    ];
     return { made, records, mismatchedPixels, leaks };
   };
   return await Promise.race([draw(), failed, walking?.then(() => new Promise<never>(() => {})) ?? failed]);

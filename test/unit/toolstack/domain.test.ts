@@ -1,8 +1,9 @@
 import t from 'tap';
 import { UserError } from '../../../lib/core/errors.js';
 import { backendPath, frontendPath } from '../../../lib/layout/xenbus.js';
+import { serverOf } from '../../../toolstack/device.js';
 import { createGuest, destroyGuest, findGuest, finishUnfinished, listGuests } from '../../../toolstack/domain.js';
-import { type GuestConfig, onPath } from '../../../toolstack/guest-config.js';
+import { type GuestConfig, onPath, onServer } from '../../../toolstack/guest-config.js';
 import { FakeHost, Killed } from '../../fixtures/toolstack.js';
 
 const CONFIG: GuestConfig = {
@@ -105,6 +106,14 @@ t.test('names are unique, and backends must exist', async (t) => {
   await createGuest(toolstack, { ...CONFIG, name: 'b', virtio: [{ ...CONFIG.virtio[0]!, backend: 'gpu' }] });
   t.ok(host.nodes('/local/domain/1/backend/virtio-mmio/2/0').length > 0, 'a name means its domain');
   t.ok(host.nodes().includes('/local/domain/1/backend/virtio-mmio/2/0/grant_usage = 1'), 'grants outside dom0');
+});
+
+t.test('a server is written for the backend, and found by its device', async (t) => {
+  const host = new FakeHost();
+  const { domid } = await createGuest(host.toolstack(), onServer(CONFIG, 'b'));
+  t.ok(host.nodes().includes(`${BACK}/server = b`));
+  t.equal(await serverOf(host.toolstack(), domid), 'vhost-gpu-b');
+  t.equal(await serverOf(host.toolstack(), domid, 1), 'vhost-gpu');
 });
 
 t.test(

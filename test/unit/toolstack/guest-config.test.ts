@@ -1,6 +1,12 @@
 import t from 'tap';
 import { UserError } from '../../../lib/core/errors.js';
-import { type GuestConfig, onPath, parseGuestConfig, virtioDeviceNumber } from '../../../toolstack/guest-config.js';
+import {
+  type GuestConfig,
+  onPath,
+  onServer,
+  parseGuestConfig,
+  virtioDeviceNumber,
+} from '../../../toolstack/guest-config.js';
 
 const read = (text: string): { config: GuestConfig; warnings: string[] } => {
   const warnings: string[] = [];
@@ -57,6 +63,19 @@ t.test('a device may say how its notifications travel', async (t) => {
   t.equal(config.virtio[0]!.path, 'irqfd');
   t.equal(onPath(config, 'direct').virtio[0]!.path, 'direct');
   t.equal(onPath(config, undefined), config);
+});
+
+t.test('a device may say which server is behind its backend', async (t) => {
+  const { config } = read('name = "g"\nvirtio = [ "type=virtio,device10,transport=mmio,server=second" ]');
+  t.equal(config.virtio[0]!.server, 'second');
+  t.equal(onServer(config, 'b').virtio[0]!.server, 'b');
+  t.notOk('server' in onServer(config, undefined).virtio[0]!, 'the one without a name');
+  for (const name of ['', '2nd', 'B', 'a b', 'x'.repeat(23)])
+    t.throws(
+      () => read(`name = "g"\nvirtio = [ "type=virtio,device10,transport=mmio,server=${name}" ]`),
+      { message: /^g.cfg:2: virtio: server is a small letter, / },
+      name,
+    );
 });
 
 t.test('settings of xl that mean nothing here are warned about', async (t) => {

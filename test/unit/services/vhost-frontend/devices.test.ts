@@ -155,6 +155,7 @@ t.test('devices that this backend cannot offer are refused once, with a reason',
     [{ type: 'virtio,device16' }, /^22 type/],
     [{ transport: 'pci' }, /^95 transport/],
     [{ grant_usage: '1' }, /^95 grant_usage/],
+    [{ server: 'No name' }, /^22 server/],
     [{ frontend: '/local/domain/2/device/virtio-mmio/0' }, /^22 frontend/],
     [{ 'frontend-id': '2' }, /^22 frontend/],
   ];
@@ -174,6 +175,29 @@ t.test('devices that this backend cannot offer are refused once, with a reason',
     lab.ledger.held.filter(({ what }) => what !== 'watch'),
     [],
   );
+});
+
+t.test('a device has the server that its key names, and the death of another touches it not', async (t) => {
+  const lab = await new Dom0Lab().start();
+  const [first, second] = [lab.guest(), lab.guest()];
+  await lab.connect(first.domain);
+  await drive(lab, first.vcpu);
+  await lab.create(2, 0, { server: 'b' });
+  await lab.untilBack(2, 2);
+  const other = lab.namedServers.get('b')!;
+  t.same([[...lab.server.devices.keys()], [...other.devices.keys()]], [['1/0'], ['2/0']]);
+  const port = lab.port(second.domain);
+  await lab.front(2, { base: '0xf0000000', 'event-channel': port, state: 3 });
+  await lab.untilBack(4, 2);
+  await drive(lab, second.vcpu);
+  const touched = lab.server.devices.get('1/0')!.calls.length;
+  other.kill();
+  await lab.until('the loss', async () => (await status(lab, second.vcpu)) === 0x4f);
+  t.equal(await status(lab, first.vcpu), 0xf);
+  other.start();
+  await lab.until('the next session', () => other.devices.has('2/0'));
+  t.equal(lab.server.devices.get('1/0')!.calls.length, touched);
+  t.same(lab.failures, []);
 });
 
 t.test('a guest that is destroyed leaves nothing here, whatever the store still says', async (t) => {
