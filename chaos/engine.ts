@@ -4,17 +4,16 @@
 import { join } from 'node:path';
 import { animate } from '../lab/frame-watch.js';
 import { checkFrame } from '../lab/frames.js';
-import { type Gate, GateError, ProcessGates } from '../lab/gates.js';
+import { GateError } from '../lab/gates.js';
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { DeadlineError, errorMessage, isOurBug, PeerDiedError } from '../lib/core/errors.js';
 import { withDeadline } from '../lib/node/process/wait.js';
 import type { TraceRecord } from '../lib/trace/record.js';
 import { createGuest, destroyGuest, finishUnfinished, type Guest, listGuests } from '../toolstack/domain.js';
-import { type ChaosCase, GUEST_PROCESS } from './case.js';
+import { type ChaosCase, faultsOf, GUEST_PROCESS } from './case.js';
 import { CHECKERS, type CheckName } from './checkers/table.js';
-import { faultNamed } from './faults/table.js';
+import { Infliction, type Moment } from './inflict.js';
 import { type Rig, SERVICES } from './rig.js';
-import { sceneOf } from './scene.js';
 import { Screen, shownFirst } from './screen.js';
 import { type LabSnapshot, takeSnapshot } from './snapshot.js';
 
@@ -36,8 +35,10 @@ export interface CaseResult {
   readonly recoveryMs?: number;
   readonly ms: number;
   readonly records: readonly TraceRecord[];
-  /** CLOCK_MONOTONIC of the moment at which the fault began. */
+  /** CLOCK_MONOTONIC of the moment at which the first fault began. */
   readonly faultNs?: bigint;
+  /** Of each fault that has begun, in the order of the case. */
+  readonly moments: readonly Moment[];
   /** CLOCK_MONOTONIC of the end of the guest's life: what is recorded later, the audits among it, is no point of a case. */
   readonly storyEndNs?: bigint;
   /** What the lab held as the fault began (asked between `sinceNs` and `faultNs`), and at the end; only of a run that was asked for them. */
@@ -86,27 +87,27 @@ export async function runCase(
 
 class CaseRun {
   readonly #rig: Rig;
-  readonly #case: ChaosCase | undefined;
   readonly #tell: (line: string) => void;
   readonly #violations: Violation[] = [];
-  readonly #abort = new AbortController();
-  #gates: ProcessGates | undefined;
-  /** The process stands, or has stood, at the point. */
-  #faultNs: bigint | undefined;
-  #healedNs: bigint | undefined;
-  #fault: Promise<void> = Promise.resolve();
+  readonly #faults: Infliction;
   #recoveryMs: number | undefined;
   #storyEndNs: bigint | undefined;
   readonly #snapshots: boolean;
-  #before: LabSnapshot | undefined;
-  #beforeNs: bigint | undefined;
   readonly #survivors = new Set<number>();
 
   constructor(rig: Rig, chaosCase: ChaosCase | undefined, { tell = () => {}, snapshots = false }: RunOptions) {
     this.#rig = rig;
-    this.#case = chaosCase;
     this.#tell = tell;
     this.#snapshots = snapshots;
+    this.#faults = new Infliction(rig, chaosCase === undefined ? [] : faultsOf(chaosCase), {
+      ...{ tell, snapshots },
+      violated: (what) => this.#violations.push({ check: 'order', what }),
+    });
+  }
+
+  /** How many faults have begun. */
+  get #begun(): number {
+    return this.#faults.moments.length;
   }
 
   async run(): Promise<CaseResult> {
@@ -122,14 +123,14 @@ class CaseRun {
       else throw error;
       wedged = error instanceof WedgedError || error instanceof DeadlineError;
     } finally {
-      this.#abort.abort();
-      this.#closeGates();
+      this.#faults.close();
     }
     const records = this.#rig.histories.records();
     // A process that ended by itself is why its point was never passed.
     if (this.#rig.unexpected.length > 0) trouble = undefined;
     if (trouble === undefined) this.#judge(records, !wedged);
     const after = this.#snapshots ? await takeSnapshot(this.#rig) : undefined;
+    const { moments, before } = this.#faults;
     const found = wedged ? 'wedged' : this.#violations.length > 0 ? 'broken' : 'pass';
     return {
       outcome: trouble === undefined ? found : 'harness',
@@ -138,11 +139,10 @@ class CaseRun {
       ...(this.#recoveryMs === undefined ? {} : { recoveryMs: this.#recoveryMs }),
       ms: performance.now() - start,
       records,
-      ...(this.#faultNs === undefined ? {} : { faultNs: this.#faultNs }),
+      moments,
+      ...(moments[0] === undefined ? {} : { faultNs: moments[0].faultNs }),
       ...(this.#storyEndNs === undefined ? {} : { storyEndNs: this.#storyEndNs }),
-      ...(this.#before === undefined || this.#beforeNs === undefined
-        ? {}
-        : { before: { ...this.#before, sinceNs: this.#beforeNs } }),
+      ...(before === undefined ? {} : { before }),
       ...(after === undefined ? {} : { after }),
     };
   }
@@ -153,118 +153,40 @@ class CaseRun {
     for (const name of SERVICES)
       if (!rig.isAlive(name)) throw new HarnessError(`${name} does not run as the case begins`);
     for (const each of [...rig.livingIncarnations(), ...rig.histories.own]) this.#survivors.add(each);
-    await this.#arm();
-    await this.#orFault(() => this.#draw());
-    if (this.#faultNs !== undefined) await this.#afterFault(() => this.#draw());
-    const before = this.#faultNs;
-    await this.#orFault(() => this.#remove());
-    if (this.#faultNs !== before) {
-      await this.#afterFault(() => this.#remove());
-      await this.#draw();
-      await this.#remove();
+    await this.#faults.begin();
+    await this.#step(() => this.#draw());
+    for (let before = -1; before !== this.#begun; ) {
+      before = this.#begun;
+      await this.#step(() => this.#remove());
+      // A fault in the removal: the next guest lives a whole life.
+      if (before !== this.#begun) await this.#step(() => this.#draw());
     }
-    if (this.#case !== undefined && this.#faultNs === undefined) {
-      throw new HarnessError(`${this.#case.at.process} did not come to the point of the case`);
-    }
+    const missing = this.#faults.missing;
+    if (missing !== undefined) throw new HarnessError(`${missing.at.process} did not come to the point of the case`);
     this.#storyEndNs = process.hrtime.bigint();
     await this.#atRest();
   }
 
-  /** Arms the gate. The guest's process starts with it, held, so that everything that it does can be a point. */
-  async #arm(): Promise<void> {
-    const rig = this.#rig;
-    const at = this.#case?.at;
-    const guestStands = at?.process === GUEST_PROCESS;
-    rig.start(GUEST_PROCESS, { hold: guestStands });
-    if (at === undefined) return;
-    const gates = await ProcessGates.open(rig.runDir, at.process, DEADLINE_MS.chaosStart);
-    this.#gates = gates;
-    const held = guestStands ? await gates.standing(DEADLINE_MS.chaosStart) : undefined;
-    const before = rig.histories.countBefore({ ...at, incarnation: gates.incarnation });
-    const gate = gates.arm({ ...at, occurrence: before + at.occurrence });
-    if (held !== undefined) await gates.letGo(held, DEADLINE_MS.chaosStart);
-    this.#fault = this.#inflict(gates, gate);
-    this.#fault.catch(() => {}); // looked at when the story has come that far
-  }
-
-  /** Waits for the point and does what the case says there. */
-  async #inflict(gates: ProcessGates, gate: Gate): Promise<void> {
-    const { fault, victim, restart, at } = this.#case!;
-    try {
-      await gates.standing(DEADLINE_MS.chaosCase, this.#abort.signal);
-    } catch (error) {
-      if (this.#abort.signal.aborted) return;
-      throw error;
-    }
-    this.#faultNs = process.hrtime.bigint();
-    this.#tell(`${at.process} stands at the point`);
-    if (this.#snapshots) {
-      this.#before = await takeSnapshot(this.#rig, at.process);
-      // What the snapshot made the servers record is no part of the story.
-      this.#beforeNs = this.#faultNs;
-      this.#faultNs = process.hrtime.bigint();
-    }
-    const scene = sceneOf(this.#rig, {
-      victim,
-      standing: at.process,
-      restartAtOnce: restart === 'restart',
-      letGo: () => this.#letGo(gates, gate),
-      violated: (what) => this.#violations.push({ check: 'order', what }),
-      tell: this.#tell,
-    });
-    const named = faultNamed(fault)!;
-    await named.fault.run(scene, named.ms);
-    this.#healedNs = process.hrtime.bigint();
-    this.#tell(`${fault} ${victim} is over`);
-  }
-
-  async #letGo(gates: ProcessGates, gate: Gate): Promise<void> {
-    if (!this.#rig.isAlive(gates.process)) return;
-    try {
-      await gates.letGo(gate, DEADLINE_MS.chaosStart);
-    } catch (error) {
-      // It ended as it went on: whether it should have is judged by its exit.
-      if (!(error instanceof GateError)) throw error;
-    }
-  }
-
-  #closeGates(): void {
-    const gates = this.#gates;
-    this.#gates = undefined;
-    if (gates !== undefined) gates.close();
-  }
-
-  /** Runs a step of the story. One that fails while the fault happens, or after it, is done again once that is over. */
-  async #orFault(step: () => Promise<void>): Promise<void> {
-    const before = this.#healedNs;
-    try {
-      await Promise.race([step(), this.#faultFailed()]);
-    } catch (error) {
-      if (isOurBug(error) && !(error instanceof WedgedError) && !(error instanceof GateError)) throw error;
-      if (error instanceof HarnessError || error instanceof GateError) throw error;
-      if (this.#faultNs === undefined || before !== undefined) throw this.#wedged(error);
-      this.#tell(`meanwhile: ${errorMessage(error)}`);
-    }
-  }
-
-  #faultFailed(): Promise<never> {
-    return new Promise((_, reject) => this.#fault.catch(reject));
-  }
-
-  #wedged(error: unknown): WedgedError {
-    return error instanceof WedgedError ? error : new WedgedError('picture', errorMessage(error));
-  }
-
-  async #afterFault(step: () => Promise<void>): Promise<void> {
-    await withDeadline(this.#fault, DEADLINE_MS.chaosPoint, 'the end of the fault').catch((error: unknown) => {
-      if (error instanceof GateError || isOurBug(error)) throw error;
-      throw new WedgedError('order', errorMessage(error));
-    });
-    try {
-      await step();
-    } catch (error) {
-      if (isOurBug(error) && !(error instanceof WedgedError)) throw error;
-      throw this.#wedged(error);
+  /** Does a step of the story, and does it again as often as a fault began while it was done. */
+  async #step(step: () => Promise<void>): Promise<void> {
+    for (let before = -1; before !== this.#begun; ) {
+      before = this.#faults.isQuiet ? this.#begun : -1;
+      try {
+        await Promise.race([step(), this.#faults.failed]);
+      } catch (error) {
+        if (isOurBug(error) && !(error instanceof WedgedError)) throw error;
+        if (error instanceof HarnessError || error instanceof GateError) throw error;
+        if (before === this.#begun) {
+          throw error instanceof WedgedError ? error : new WedgedError('picture', errorMessage(error));
+        }
+        this.#tell(`meanwhile: ${errorMessage(error)}`);
+      }
+      await withDeadline(this.#faults.settled(), DEADLINE_MS.chaosPoint, 'the end of the fault').catch(
+        (error: unknown) => {
+          if (error instanceof GateError || isOurBug(error)) throw error;
+          throw new WedgedError('order', errorMessage(error));
+        },
+      );
     }
   }
 
@@ -292,7 +214,8 @@ class CaseRun {
         DEADLINE_MS.chaosPicture,
         'numbered frame',
       );
-      if (this.#healedNs !== undefined) this.#recoveryMs ??= Number(right.ns - this.#healedNs) / 1e6;
+      const healedNs = this.#faults.moments.at(-1)?.healedNs;
+      if (healedNs !== undefined && this.#faults.isQuiet) this.#recoveryMs ??= Number(right.ns - healedNs) / 1e6;
     }
     await animate(rig.toolstack, guest.domid, 0);
     await screen.next(({ number, torn }) => number === undefined && !torn, DEADLINE_MS.chaosPicture, 'picture');
@@ -322,10 +245,10 @@ class CaseRun {
       await finishUnfinished(toolstack);
       for (const guest of await listGuests(toolstack)) {
         const alive = rig.isAlive(GUEST_PROCESS);
-        const had = this.#faultNs;
+        const had = this.#begun;
         const inOrder = await destroyGuest(toolstack, guest, { deadlineMs: DEADLINE_MS.chaosPicture });
         // A fault in the middle may have cost a guest its last word, and a guest that is dead has none.
-        if (!inOrder && alive && had === this.#faultNs && (had === undefined || this.#healedNs !== undefined)) {
+        if (!inOrder && alive && had === this.#begun && this.#faults.isQuiet) {
           this.#violations.push({ check: 'teardown', what: 'the device did not close in order' });
         }
         const process_ = rig.process(GUEST_PROCESS);

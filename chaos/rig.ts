@@ -57,6 +57,8 @@ export class Rig {
   readonly #claim: Claim;
   readonly #image: string;
   readonly #processes = new Map<string, LabProcess>();
+  /** Processes that stand at their start when they are started the next time, and what is told of that. */
+  readonly #holdNext = new Map<string, (pid: number) => void>();
   #session: Session | undefined;
   #clients = new Map<string, BusClient>();
   #abort = new AbortController();
@@ -94,7 +96,8 @@ export class Rig {
     await this.#session?.close();
     this.#session = undefined;
     this.#clients = new Map();
-    for (const name of SERVICES) this.start(name);
+    // One that another fault has replaced meanwhile waits for this host already.
+    for (const name of SERVICES) if (!this.isAlive(name)) this.start(name);
     await Promise.all(SERVICES.map((name) => this.ready(name)));
     this.#abort = new AbortController();
     this.#session = await openSession({ runDir: this.runDir, signal: this.#abort.signal });
@@ -148,10 +151,19 @@ export class Rig {
     if (frontend !== undefined && (program === 'guest' || program === 'vhost-frontend'))
       own.push('--frontend', frontend);
     if (core !== undefined && program === 'guest') own.push('--core', core);
-    const common = ['--run-dir', this.runDir, '--log-level', 'warn', ...(options.hold ? ['--hold'] : [])];
+    const toldOf = this.#holdNext.get(name);
+    this.#holdNext.delete(name);
+    const hold = options.hold === true || toldOf !== undefined;
+    const common = ['--run-dir', this.runDir, '--log-level', 'warn', ...(hold ? ['--hold'] : [])];
     const started = new LabProcess(program, name, [...common, ...own]);
     this.#processes.set(name, started);
+    toldOf?.(started.pid);
     void started.exited.then((exit) => this.#ended(started, exit));
+  }
+
+  /** The next process of that name is started as with `hold`. Resolves with its pid then, which may be never. */
+  holdNext(name: string): Promise<number> {
+    return new Promise((resolve) => this.#holdNext.set(name, resolve));
   }
 
   #ended(process_: LabProcess, exit: Exit): void {
@@ -162,9 +174,11 @@ export class Rig {
 
   /** Resolves once the process as it was last started has said that it works. Rejects with DeadlineError. */
   async ready(name: Victim): Promise<void> {
-    const pid = this.process(name)?.pid;
-    const look = (): true | undefined =>
-      listProcesses(this.runDir).some((entry) => entry.pid === pid && entry.state !== 'starting') || undefined;
+    // Another fault may replace it meanwhile.
+    const look = (): true | undefined => {
+      const pid = this.process(name)?.pid;
+      return listProcesses(this.runDir).some((entry) => entry.pid === pid && entry.state !== 'starting') || undefined;
+    };
     const signal = AbortSignal.timeout(DEADLINE_MS.chaosStart);
     if ((await retryOnChange(runPaths.proc(this.runDir, name), look, signal)) === undefined) {
       throw new DeadlineError(`${name} was not ready within ${DEADLINE_MS.chaosStart} ms`);
@@ -175,6 +189,7 @@ export class Rig {
   begin(): void {
     this.caseCount++;
     this.#domid = 0;
+    this.#holdNext.clear();
     this.unexpected.length = 0;
     this.histories.begin(this.livingIncarnations());
   }

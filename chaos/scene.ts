@@ -10,19 +10,23 @@ import { POINT } from '../lib/trace/points.js';
 import { GUEST_PROCESS, type Victim } from './case.js';
 import type { FaultScene } from './faults/fault.js';
 import { type Rig, SERVICES } from './rig.js';
+import type { Stops } from './stops.js';
 
 export interface SceneParts {
   readonly victim: Victim;
   /** Name of the process that stands. */
   readonly standing: string;
   readonly restartAtOnce: boolean;
+  /** Of the whole case: what stops which process. */
+  readonly stops: Stops;
   letGo(): Promise<void>;
   /** A process did not end as it should. */
   violated(what: string): void;
   tell(line: string): void;
 }
 
-export function sceneOf(rig: Rig, { victim, standing, restartAtOnce, letGo, violated, tell }: SceneParts): FaultScene {
+export function sceneOf(rig: Rig, parts: SceneParts): FaultScene {
+  const { victim, standing, restartAtOnce, stops, letGo, violated, tell } = parts;
   const victimProcess = rig.process(victim);
   assert(victimProcess !== undefined, `${victim} was never started`);
   const isHost = victim === 'hypervisor';
@@ -55,7 +59,11 @@ export function sceneOf(rig: Rig, { victim, standing, restartAtOnce, letGo, viol
       if (isHost && (name === 'SIGKILL' || name === 'SIGTERM')) {
         for (const other of [GUEST_PROCESS, ...SERVICES]) rig.process(other)?.expectEnd();
       }
-      if (victimProcess.exit === undefined) process.kill(victimProcess.pid, name);
+      const { pid } = victimProcess;
+      if (name === 'SIGSTOP') stops.hold(pid, parts);
+      if (name === 'SIGKILL') stops.forget(pid);
+      if (name === 'SIGCONT' && !stops.release(pid, parts)) return;
+      if (victimProcess.exit === undefined) process.kill(pid, name);
     },
     async ended({ inOrder }) {
       const exit = await withDeadline(victimProcess.exited, DEADLINE_MS.chaosEnd, `the end of ${victim}`);
@@ -65,13 +73,15 @@ export function sceneOf(rig: Rig, { victim, standing, restartAtOnce, letGo, viol
       if (inOrder && begun && exit.code !== 0) violated(`${victim} ${howItEnded(exit)} when asked to end`);
     },
     replace() {
-      if (isHost || victim === GUEST_PROCESS) return;
+      // Where another fault has ended the same process, it has been replaced.
+      if (isHost || victim === GUEST_PROCESS || rig.process(victim) !== victimProcess) return;
       tell(`${victim} is started again`);
       rig.start(victim);
     },
     async replaced() {
       if (victim === GUEST_PROCESS) return;
       if (!isHost) return rig.ready(victim);
+      if (rig.process(victim) !== victimProcess) return rig.ready(victim);
       await othersEnd();
       tell('a new host is started');
       await rig.startServices();

@@ -6,8 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { escapeMarkup } from '../../lib/core/junit.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
-import { formatInstance } from '../../lib/trace/instances.js';
-import { type ChaosCase, formatCase, parseCase, RESTARTS, VICTIMS } from '../case.js';
+import { type ChaosCase, type FaultAt, faultsOf, formatCase, parseCase, RESTARTS, VICTIMS } from '../case.js';
 import { type CaseResult, OUTCOMES, type Outcome } from '../engine.js';
 import { CASES_VERSION } from '../enumerate.js';
 import { FAULTS } from '../faults/table.js';
@@ -22,10 +21,16 @@ const PAGE = join(PACKAGE_ROOT, 'chaos', 'report', 'page');
 /** The data of the page's script. */
 function pageData({ judged }: CampaignResult): unknown {
   const cases = judged.map((each) => ({ ...each, parsed: parseCase(each.case) }));
-  const rows = [...new Set(cases.map(({ parsed }) => formatInstance(parsed.at)))];
-  const columnOf = ({ fault, restart, victim }: ChaosCase): string => `${fault}/${restart}/${victim}`;
-  const columns = new Map(cases.map(({ parsed }) => [columnOf(parsed), parsed]));
-  const place = ({ fault, restart, victim }: ChaosCase): number[] => {
+  // A row is all of a case up to what its last fault does, which is its column.
+  const last = (chaosCase: ChaosCase): FaultAt => faultsOf(chaosCase).at(-1)!;
+  const rowOf = (chaosCase: ChaosCase): string => {
+    const { fault, victim, restart } = last(chaosCase);
+    return formatCase(chaosCase).slice(0, -`/${fault} ${victim}/${restart}`.length);
+  };
+  const rows = [...new Set(cases.map(({ parsed }) => rowOf(parsed)))];
+  const columnOf = ({ fault, restart, victim }: FaultAt): string => `${fault}/${restart}/${victim}`;
+  const columns = new Map(cases.map(({ parsed }) => [columnOf(last(parsed)), last(parsed)]));
+  const place = ({ fault, restart, victim }: FaultAt): number[] => {
     const [word, ms = '0'] = fault.split(' ');
     return [
       FAULTS.findIndex(({ name }) => name === word),
@@ -51,13 +56,14 @@ function pageData({ judged }: CampaignResult): unknown {
       ...(each.exhibit === undefined ? {} : { exhibit: each.exhibit }),
     };
     const numbers = [
-      rowAt.get(formatInstance(parsed.at))!,
-      columnAt.get(columnOf(parsed))!,
+      rowAt.get(rowOf(parsed))!,
+      columnAt.get(columnOf(last(parsed)))!,
       SEVERITY.indexOf(each.outcome),
       each.ms,
       each.recoveryMs ?? -1,
     ];
-    return each.outcome === 'pass' && each.exhibit === undefined ? [...numbers] : [...numbers, detail];
+    const isPlain = each.outcome === 'pass' && each.exhibit === undefined && parsed.then === undefined;
+    return isPlain ? [...numbers] : [...numbers, detail];
   });
   return {
     marks: SEVERITY.map((outcome) => OUTCOMES[outcome]),
@@ -122,7 +128,9 @@ function body(result: CampaignResult): string[] {
     '<details class="primer"><summary>How to read this page</summary>',
     '<p>xenwire runs the processes of a Xen host on one machine: a guest draws a picture on a virtual display, through dom0, as it would on Xen. A <em>case</em> is one life of that guest with one fault in it: when a process comes to one exact step of its work (a <em>point</em>) it is made to stand still there; then a process, the same or another, is harmed; then everything is let go and healed. After that the guest must draw its picture again, be removed in order, and leave nothing behind.</p>',
     `<dl>${VICTIMS.map((name) => `<dt>${escapeMarkup(name)}</dt><dd>${escapeMarkup(PROCESS_WORDS[name] ?? '')}</dd>`).join('')}</dl>`,
-    `<dl>${FAULTS.filter(({ name }) => result.judged.some((each) => parseCase(each.case).fault.split(' ')[0] === name))
+    `<dl>${FAULTS.filter(({ name }) =>
+      result.judged.some((each) => faultsOf(parseCase(each.case)).some(({ fault }) => fault.split(' ')[0] === name)),
+    )
       .map(({ name, describe }) => `<dt>${escapeMarkup(name)}</dt><dd>${escapeMarkup(describe)}</dd>`)
       .join('')}</dl>`,
     `<dl>${SEVERITY.map((outcome) => `<dt><span class="mark ${outcome}">${OUTCOMES[outcome]}</span></dt><dd>${OUTCOME_WORDS[outcome]}</dd>`).join('')}</dl>`,

@@ -1,6 +1,7 @@
-// The results of a campaign counted: by fault, by the process that stands and the process that is harmed. Pure. Leaves how that
+// The results of a campaign counted: by fault, by the process that stands and the process that is harmed. A case with several
+// faults counts at each of them. Pure. Leaves how that
 // is shown to text.ts, live.ts and html.ts.
-import { type ChaosCase, parseCase, VICTIMS } from '../case.js';
+import { type FaultAt, faultsOf, parseCase, VICTIMS } from '../case.js';
 import { OUTCOMES, type Outcome } from '../engine.js';
 import { FAULTS } from '../faults/table.js';
 import type { JudgedCase } from '../results.js';
@@ -36,22 +37,28 @@ export class Matrix {
   /** `due`: all cases that are to run, judged or not. `allInOne`: one part for all faults together, named ALL_FAULTS. */
   constructor(due: readonly string[] = [], { allInOne = false }: { allInOne?: boolean } = {}) {
     this.#allInOne = allInOne;
-    for (const text of due) this.#cellOf(parseCase(text)).due++;
+    for (const text of due) for (const cell of this.#cellsOf(text)) cell.due++;
   }
 
   take({ case: text, outcome }: JudgedCase): void {
-    const cell = this.#cellOf(parseCase(text));
-    cell.judged++;
-    if (outcome !== 'pass') cell.bad++;
-    cell.worst = worse(cell.worst, outcome);
-    cell.due = Math.max(cell.due, cell.judged);
+    for (const cell of this.#cellsOf(text)) {
+      cell.judged++;
+      if (outcome !== 'pass') cell.bad++;
+      cell.worst = worse(cell.worst, outcome);
+      cell.due = Math.max(cell.due, cell.judged);
+    }
   }
 
   cell(fault: string, standing: string, victim: string): Cell | undefined {
     return this.#cells.get(`${fault}|${standing}|${victim}`);
   }
 
-  #cellOf({ at, fault, victim }: ChaosCase): Cell {
+  /** Each once. */
+  #cellsOf(text: string): Set<Cell> {
+    return new Set(faultsOf(parseCase(text)).map((each) => this.#cellOf(each)));
+  }
+
+  #cellOf({ at, fault, victim }: FaultAt): Cell {
     const word = this.#allInOne ? ALL_FAULTS : fault.split(' ')[0]!;
     this.#faults.add(word);
     const key = `${word}|${at.process}|${victim}`;

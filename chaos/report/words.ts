@@ -1,6 +1,6 @@
 // A case and its verdict in words, for a reader who has never seen one. The words of a fault and of a rule are their own
 // files'; here they become sentences.
-import { type ChaosCase, GUEST_PROCESS, type VICTIMS } from '../case.js';
+import { type ChaosCase, type FaultAt, faultsOf, GUEST_PROCESS, type VICTIMS } from '../case.js';
 import { CHECKERS, ENGINE_CHECKS } from '../checkers/table.js';
 import type { Outcome } from '../engine.js';
 import { faultNamed } from '../faults/table.js';
@@ -32,7 +32,11 @@ export function ruleWords(check: string): string | undefined {
 }
 
 /** "While vhost-gpu stands after gpu.flush (1/0), the 2nd time: vhost-gpu gets KILL (SIGKILL, then a replacement), …" */
-export function caseWords({ at, fault, victim, restart }: ChaosCase): string {
+export function caseWords(chaosCase: ChaosCase): string {
+  return faultsOf(chaosCase).map(faultWords).join(' Then ');
+}
+
+function faultWords({ at, fault, victim, restart }: FaultAt): string {
   const label = at.label === '' ? '' : ` (${at.label})`;
   const which = at.occurrence === 1 ? '' : `, which it passes for the ${nth(at.occurrence)} time`;
   const named = faultNamed(fault);

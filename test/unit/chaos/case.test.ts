@@ -1,5 +1,15 @@
 import t from 'tap';
-import { type ChaosCase, formatCase, parseCase, RESTARTS, VICTIMS } from '../../../chaos/case.js';
+import {
+  type ChaosCase,
+  caseOf,
+  FAULTS_MAX,
+  type FaultAt,
+  faultsOf,
+  formatCase,
+  parseCase,
+  RESTARTS,
+  VICTIMS,
+} from '../../../chaos/case.js';
 import { casesOf, sample, shardOf } from '../../../chaos/enumerate.js';
 import { shardFromEnvironment } from '../../../chaos/shard.js';
 import { UserError } from '../../../lib/core/errors.js';
@@ -23,6 +33,37 @@ t.test('a case is one line of text and comes back from it', (t) => {
     formatCase(short),
     'guest-gpu-guest:guest.frame#1/KILL guest-gpu-guest/restart',
     'guest is short for its process',
+  );
+  t.end();
+});
+
+t.test('a case with several faults is one line too, whatever the labels of its points hold', (t) => {
+  const fault = (label: string): FaultAt => ({
+    at: { process: 'xenstored', point: POINT['store.serve'], label, occurrence: 1 },
+    ...{ fault: 'STOP', victim: 'vhost-gpu', restart: 'restart' },
+  });
+  for (const labels of [
+    ['a', 'b'],
+    ['a then b', '/KILL x/late then y', 'with (brackets)#3/'],
+    Array(FAULTS_MAX).fill('a'),
+  ]) {
+    const chaosCase = caseOf(labels.map(fault));
+    t.same(faultsOf(chaosCase), labels.map(fault));
+    t.same(parseCase(formatCase(chaosCase)), chaosCase, formatCase(chaosCase));
+  }
+  t.same(caseOf([fault('a')]), fault('a'), 'one fault alone has none behind it');
+  const one = formatCase(fault('a'));
+  for (const text of [`${one} then`, `${one} then nothing`, `${one} then x:guest.frame#1/KILL vhost-gpu/restart`]) {
+    t.throws(() => parseCase(text), UserError, text);
+  }
+  t.throws(
+    () =>
+      parseCase(
+        Array(FAULTS_MAX + 1)
+          .fill(one)
+          .join(' then '),
+      ),
+    UserError,
   );
   t.end();
 });

@@ -38,7 +38,7 @@ const record = (ns: number, process: string, incarnation: number): TraceRecord =
 });
 
 const failed = (records: readonly TraceRecord[], faultNs?: bigint): CaseResult => ({
-  ...{ outcome: 'broken', violations: [], ms: 1, records },
+  ...{ outcome: 'broken', violations: [], ms: 1, moments: [], records },
   ...(faultNs === undefined ? {} : { faultNs }),
 });
 

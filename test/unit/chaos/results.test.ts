@@ -67,7 +67,7 @@ t.test('the report keeps to 72 columns but for replay lines, and says how many o
   t.end();
 });
 
-const run = (outcome: Outcome): CaseResult => ({ outcome, violations: [], ms: 1, records: [] });
+const run = (outcome: Outcome): CaseResult => ({ outcome, violations: [], ms: 1, moments: [], records: [] });
 
 t.test(
   'runs that differ are no verdict; a run that did not come to its point is none either, and does not count',
