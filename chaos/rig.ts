@@ -16,7 +16,7 @@ import { readPng, writePng } from '../lib/node/files/png.js';
 import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
 import { listProcesses, runPaths } from '../lib/node/process/run-dir.js';
 import { retryOnChange, withDeadline } from '../lib/node/process/wait.js';
-import type { FrontendName } from '../lib/xenbus/protocols.js';
+import type { BackendName, FrontendName } from '../lib/xenbus/protocols.js';
 import { forFrontend, type GuestConfig, parseGuestConfig } from '../toolstack/guest-config.js';
 import type { Toolstack } from '../toolstack/toolstack.js';
 import { CHAOS_GUEST, GUEST_PROCESS, type Victim } from './case.js';
@@ -32,9 +32,10 @@ const PICTURE = { width: 128, height: 96 } as const;
 const GUEST_UUID = '00000000-0000-4000-8000-000000000000';
 const EXAMPLES = join(PACKAGE_ROOT, 'examples');
 
-/** Which protocol the guest's driver speaks, and which xenbus core it has; left out: what processes do by default. */
+/** Which protocol the guest's driver speaks, its xenbus core, which backend it meets; left out: what processes do by default. */
 export interface Personality {
   readonly frontend?: FrontendName;
+  readonly backend?: BackendName;
   readonly core?: string;
 }
 
@@ -146,10 +147,11 @@ export class Rig {
   /** Starts a process that is not running; `hold`: it stands at its start until a controller of gates lets it go. */
   start(name: Victim, options: { hold?: boolean } = {}): void {
     const program: Program = name === GUEST_PROCESS ? 'guest' : (name as Service);
-    const { frontend, core } = this.#speaks;
+    const { frontend, backend, core } = this.#speaks;
     const own = program === 'guest' ? ['--name', CHAOS_GUEST, '--image', this.#image] : [];
     if (frontend !== undefined && (program === 'guest' || program === 'vhost-frontend'))
       own.push('--frontend', frontend);
+    if (backend !== undefined && program === 'vhost-frontend') own.push('--backend', backend);
     if (core !== undefined && program === 'guest') own.push('--core', core);
     const toldOf = this.#holdNext.get(name);
     this.#holdNext.delete(name);

@@ -3,12 +3,12 @@
 import { VIRTIO_MMIO_KEY } from '../lib/layout/xenbus.js';
 import { RFC1 } from '../lib/xenbus/rfc1.js';
 import { CORES } from '../services/guest/core-rules.js';
-import { XVF_BACKEND } from './back-xvf.js';
 import { coreSaga } from './core-saga.js';
 import { RFC1_DRIVER } from './front-rfc1.js';
 import { Model } from './model.js';
 import { besideRfc1, DEFECTS, type Shown } from './rfc1-defects.js';
 import { type Found, Search } from './search.js';
+import { backendFor } from './settings.js';
 import { chaosCase, diagram, linesOf } from './telling.js';
 import { recordAttach } from './tool.js';
 
@@ -25,7 +25,7 @@ export async function searchFor(
   const withoutSize = script.filter(({ path }) => !path.endsWith(`/${VIRTIO_MMIO_KEY.size}`));
   const model = new Model({
     ...{ protocol: RFC1, driver: RFC1_DRIVER, core: CORES[core], kinds, mode: 'whole' },
-    backend: backend === 'xvf' ? XVF_BACKEND : besideRfc1,
+    backend: backend === 'review' ? besideRfc1 : backendFor(backend, RFC1),
     attach: sizeBy === 'backend' ? withoutSize : script,
     faults: kinds.length === 0 ? 0 : 1,
   });

@@ -4,8 +4,8 @@ import { BACK_REVIEW } from '../lib/xenbus/backend.js';
 import { type Protocol, REVIEW } from '../lib/xenbus/protocol.js';
 import { RFC1 } from '../lib/xenbus/rfc1.js';
 import { CORES, type CoreVersion } from '../services/guest/core-rules.js';
-import { reviewBackend } from './back.js';
-import { XVF_BACKEND } from './back-xvf.js';
+import { type Backend, reviewBackend } from './back.js';
+import { xvfBackend } from './back-xvf.js';
 import type { FaultKind } from './faults.js';
 import { reviewDriver } from './front-review.js';
 import { RFC1_DRIVER } from './front-rfc1.js';
@@ -23,9 +23,15 @@ export type FrontendName = keyof typeof FRONTENDS;
 /** Each backend, as it is beside a frontend of that protocol. */
 export const BACKENDS = {
   review: (protocol: Protocol) => reviewBackend({ ...BACK_REVIEW, protocol }),
-  xvf: () => XVF_BACKEND,
-} as const;
+  xvf: () => xvfBackend('x86'),
+  'xvf-arm': () => xvfBackend('arm'),
+} as const satisfies Readonly<Record<string, (protocol: Protocol) => Backend>>;
 export type BackendName = keyof typeof BACKENDS;
+
+export function backendFor(name: BackendName, protocol: Protocol): Backend {
+  const make: (protocol: Protocol) => Backend = BACKENDS[name];
+  return make(protocol);
+}
 
 export interface Chosen {
   readonly frontend: FrontendName;
@@ -61,7 +67,7 @@ export async function modelOf({
   const { protocol, driver } = FRONTENDS[frontend];
   return new Model({
     ...{ protocol, driver, faults, kinds, copies },
-    backend: BACKENDS[backend](protocol),
+    backend: backendFor(backend, protocol),
     core: CORES[core],
     attach: await recordAttach(driver.kind),
     mode: transactions,

@@ -8,7 +8,7 @@ import { DeadlineError, ErrnoError, errorMessage, GuestFailedError, PeerDiedErro
 import { type Picture, variation } from '../lib/core/picture.js';
 import type { BusClient } from '../lib/core/service.js';
 import { needsEvtchnRaise } from '../lib/events/evtchn-raise.js';
-import { backendPath, homePath, XENBUS_KEY, XenbusState } from '../lib/layout/xenbus.js';
+import { homePath, XenbusState } from '../lib/layout/xenbus.js';
 import { writePng } from '../lib/node/files/png.js';
 import { removeDead } from '../lib/node/process/run-dir.js';
 import { lookAgain, withDeadline } from '../lib/node/process/wait.js';
@@ -16,6 +16,7 @@ import { createGuest, type Guest } from '../toolstack/domain.js';
 import { type GuestConfig, onPath, onServer } from '../toolstack/guest-config.js';
 import { giveUpGuest, watchGuest } from '../toolstack/guest-end.js';
 import { readNode } from '../toolstack/toolstack.js';
+import { backendFirst, backendLooked, backendStatePath } from './backend-first.js';
 import { type Exit, howItEnded, type LabProcess } from './child.js';
 import { endProcesses, removeGuests } from './end.js';
 import { animate, FrameWatch } from './frame-watch.js';
@@ -81,7 +82,7 @@ export class Host {
     });
     this.failed.catch(() => {}); // looked at when something waits
     void this.lab?.failed.then((sentence) => this.#fail(new LabFailedError(sentence)));
-    this.#startProcess(settings.config.name, settings.image.path);
+    if (!backendFirst(this.#settings)) this.#startProcess(settings.config.name, settings.image.path);
     this.lab?.onGuestEnd((ended) => story.note(`guest ${ended} has ended`));
   }
 
@@ -92,7 +93,7 @@ export class Host {
       const speaks = ['--frontend', settings.frontend];
       const core = settings.core === undefined ? [] : ['--core', settings.core];
       if (program === 'guest') return ['--store-transport', settings.storeTransport, ...speaks, ...core];
-      if (program === 'vhost-frontend') return speaks;
+      if (program === 'vhost-frontend') return [...speaks, '--backend', settings.backend];
       return raise && program === 'hypervisor' ? ['--dm-evtchn-raise'] : [];
     };
     const { notify, logLevel, pollUs, deadAfterMs, backendCommand, foreignStore } = settings;
@@ -152,8 +153,8 @@ export class Host {
     if (this.#deviceServers.some((server) => !this.#displays.has(server))) return undefined;
     try {
       for (const running of this.#guests.filter(({ runs }) => runs)) {
-        const id = { kind: 'virtio-mmio', domid: running.guest.domid, devid: 0, backDomid: 0 };
-        const state = await readNode(session.store, `${backendPath(id)}/${XENBUS_KEY.state}`);
+        const path = backendStatePath(running.guest, this.#settings.frontend);
+        const state = await readNode(session.store, path);
         if (state !== String(XenbusState.Connected)) return undefined;
         const { watch } = running;
         if (watch !== undefined) {
@@ -238,12 +239,16 @@ export class Host {
     const name = index === 0 ? first : `${first}-${index + 1}`;
     const onItsPath = onPath(this.#settings.config, nth(paths, index));
     const config = { ...(servers === undefined ? onItsPath : onServer(onItsPath, nth(servers, index))), name };
+    const given = index === 0 ? image.path : join(this.#runDir, 'frames', `${name}-given.png`);
     if (index > 0 && this.lab !== undefined) {
-      const path = join(this.#runDir, 'frames', `${name}-given.png`);
-      await writePng(path, this.#expected(index));
-      this.#startProcess(name, path);
+      await writePng(given, this.#expected(index));
+      if (!backendFirst(this.#settings)) this.#startProcess(name, given);
     } else if (index === 0) await this.#tellSteps(session, '/local/domain/0/backend');
     const guest = await session.exclusively(() => createGuest(session, config));
+    if (backendFirst(this.#settings)) {
+      await backendLooked(session, guest, this.#settings.frontend);
+      this.#startProcess(name, given);
+    }
     const running = { guest, index, config, runs: true };
     this.#guests.push(running);
     await this.#tellSteps(session, `${homePath(guest.domid)}/device`);
@@ -262,7 +267,7 @@ export class Host {
         void this.#tellNoMore(session, running.guest);
         running.guest = guest;
         if (this.#settings.animate > 0) void this.#animateAgain(session, running);
-        this.#startProcess(name, this.#imagePaths.get(name)!);
+        void this.#startAgain(session, guest, name);
         void this.#tellSteps(session, `${homePath(guest.domid)}/device`).catch(() => {}); // only lines are lost
       },
     });
@@ -276,6 +281,15 @@ export class Host {
         if (!this.#abort.signal.aborted) this.#fail(error instanceof Error ? error : new Error(String(error)));
       },
     );
+  }
+
+  async #startAgain(session: Session, guest: Guest, name: string): Promise<void> {
+    try {
+      if (backendFirst(this.#settings)) await backendLooked(session, guest, this.#settings.frontend);
+      this.#startProcess(name, this.#imagePaths.get(name)!);
+    } catch (error) {
+      if (!this.#abort.signal.aborted) this.#fail(error instanceof Error ? error : new Error(String(error)));
+    }
   }
 
   async #animateAgain(session: Session, running: RunningGuest): Promise<void> {

@@ -2,7 +2,7 @@
 import type { NotificationPath } from '../lib/core/notification-path.js';
 import type { NotifyMode } from '../lib/core/notify.js';
 import type { Picture } from '../lib/core/picture.js';
-import type { FrontendName } from '../lib/xenbus/protocols.js';
+import type { BackendName, FrontendName } from '../lib/xenbus/protocols.js';
 import type { StoreTransport } from '../lib/xenstore/channel.js';
 import type { GuestConfig } from '../toolstack/guest-config.js';
 
@@ -21,6 +21,7 @@ export interface UpSettings {
   readonly storeTransport: StoreTransport;
   /** Version of the protocol between guests and vhost-frontend. */
   readonly frontend: FrontendName;
+  readonly backend: BackendName;
   /** Linux's xenbus core that guests behave like; left out: the guest's default. */
   readonly core?: string;
   readonly pollUs?: number;

@@ -7,7 +7,7 @@ import { LOG_LEVELS } from '../../lib/core/log.js';
 import { NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/notification-path.js';
 import { NOTIFY_MODES, type NotifyMode } from '../../lib/core/notify.js';
 import { type Command, EXIT, folder, integerBetween, Option } from '../../lib/node/process/cli.js';
-import { FRONTENDS, type FrontendName } from '../../lib/xenbus/protocols.js';
+import { BACKENDS, type BackendName, FRONTENDS, type FrontendName } from '../../lib/xenbus/protocols.js';
 import { STORE_TRANSPORTS, type StoreTransport } from '../../lib/xenstore/channel.js';
 import { CORE_VERSIONS, type CoreVersion } from '../../services/guest/core-rules.js';
 import { forFrontend, virtioDeviceNumber } from '../../toolstack/guest-config.js';
@@ -38,6 +38,7 @@ interface Options {
   readonly dashboard?: number | true;
   readonly storeTransport: StoreTransport;
   readonly frontend: FrontendName;
+  readonly backend: BackendName;
   readonly core?: CoreVersion;
   readonly backendCommand?: string;
   readonly store: 'own' | 'c';
@@ -113,6 +114,11 @@ export function register(program: Command): void {
         .choices(FRONTENDS)
         .default('review'),
     )
+    .addOption(
+      new Option('--backend <behaviour>', 'vhost-frontend: ours, or one that behaves as xen-vhost-frontend')
+        .choices(BACKENDS)
+        .default('review'),
+    )
     .addOption(new Option('--core <version>', "Linux's xenbus core that guests behave like").choices(CORE_VERSIONS))
     .addOption(new Option('--log-level <level>', 'what the processes log').choices(LOG_LEVELS).default('info'))
     .option(
@@ -131,11 +137,13 @@ export function register(program: Command): void {
           `${options.config} has no GPU as its device 0: virtio = [ "type=virtio,device10,transport=mmio" ]`,
         );
       }
-      const { runDir, guests, notify, logLevel, storeTransport, frontend, core, backendCommand } = options;
+      const { runDir, guests, notify, logLevel, storeTransport, frontend, backend, core, backendCommand } = options;
       if (backendCommand !== undefined && (guests > 1 || options.attach))
         throw new UserError('--backend-command is for a lab of its own with one guest');
       if (options.servers !== undefined && (options.attach || backendCommand !== undefined))
         throw new UserError('--servers is for a lab of its own with our vhost-frontend');
+      if (backend !== 'review' && (backendCommand !== undefined || options.attach))
+        throw new UserError(`--backend ${backend} is for a vhost-frontend that this lab starts`);
       checkNotify([...(options.path ?? config.virtio.map(({ path }) => path))], notify);
       const image = readImage(options.image);
       const wasGiven = verb.getOptionValueSource('deadAfter') === 'cli';
@@ -149,6 +157,7 @@ export function register(program: Command): void {
         storeTransport: options.store === 'c' ? 'ring' : storeTransport,
         foreignStore: options.store === 'c',
         frontend,
+        backend,
         ...(core === undefined ? {} : { core }),
         config,
         image,

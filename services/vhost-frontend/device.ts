@@ -33,22 +33,19 @@ import { parseDeviceType, parseDomid, parseOnline, parseState } from '../../lib/
 import { protocolOf } from '../../lib/xenbus/protocols.js';
 import { assertReads, keyRule } from '../../lib/xenbus/rules.js';
 import type { StoreClient, StoreOps } from '../../lib/xenstore/api.js';
-import { type DeviceMemory, openDeviceMemory } from './device-memory.js';
 import type { DeviceServer } from './device-server.js';
+import { DeviceSession, type SessionDeps } from './device-session.js';
 import { DEVICE_TYPES, type DeviceType } from './device-types.js';
-import type { IoreqClient } from './ioreq-client.js';
-import type { IoreqClients } from './ioreq-clients.js';
 import { checkedPath } from './paths.js';
 import { orMissing, removeWithParents } from './store-values.js';
-import { type LinkDeps, VirtioLink } from './virtio-link.js';
+import type { VirtioLink } from './virtio-link.js';
 
-export interface DeviceDeps extends Omit<LinkDeps, 'server'> {
+export interface DeviceDeps extends SessionDeps {
   /** Of that name; undefined: the one without. Throws ErrnoError where this backend has none of that name. */
   readonly serverNamed: (name: string | undefined) => DeviceServer;
   readonly store: StoreClient;
   /** Of the directories that are its own: says which version of the protocol they are held to. */
   readonly kind: string;
-  readonly ioreqs: IoreqClients;
   /** Doorbells are memory that others write (`notify = doorbell`), not messages. */
   readonly sharedBells: boolean;
 }
@@ -69,7 +66,25 @@ export interface DeviceEvents {
   onRest(): void;
 }
 
-export class Device {
+/** A device as devices.ts keeps it. */
+export interface BackDevice {
+  readonly domid: DomId;
+  readonly devid: number;
+  /** Begins to follow both ends. */
+  start(): Promise<void>;
+  /** Something in one of the two directories changed. */
+  changed(): void;
+  /** The guest's domain is no more. */
+  guestEnded(): void;
+  /** This process ends: closes in order, as far as the guest goes along; resolves once nothing is held. */
+  shutDown(): Promise<void>;
+  /** Gives back everything whatever the guest does; nothing is written. */
+  abandon(): Promise<void>;
+  /** Both ends were looked at, and no effect is under way. */
+  readonly atRest: boolean;
+}
+
+export class Device implements BackDevice {
   readonly domid: DomId;
   readonly devid: number;
   readonly #deps: DeviceDeps;
@@ -86,9 +101,7 @@ export class Device {
   #guestEnded = false;
   #cancelOpen: ((error: Error) => void) | undefined;
   #setup: Setup | undefined;
-  #ioreq: IoreqClient | undefined;
-  #memory: DeviceMemory | undefined;
-  #link: VirtioLink | undefined;
+  #session: DeviceSession | undefined;
   /** Its driver does not reset it though it should. */
   #spoilt = false;
   /** Something may stand there: also of an earlier life of this process. */
@@ -111,7 +124,6 @@ export class Device {
     return `front-${this.domid}-${this.devid}`;
   }
 
-  /** Begins to follow both ends. */
   async start(): Promise<void> {
     const path = `${this.#frontend}/${XENBUS_KEY.state}`;
     await this.#deps.store.watch(path, this.#watchToken, () => this.changed());
@@ -119,7 +131,6 @@ export class Device {
     this.changed();
   }
 
-  /** Something in one of the two directories changed. */
   changed(): void {
     this.#dirty = true;
     if (this.#cancelOpen !== undefined) this.#stillWanted().catch(this.#deps.onFailure);
@@ -133,13 +144,11 @@ export class Device {
       });
   }
 
-  /** The guest's domain is no more. */
   guestEnded(): void {
     this.#guestEnded = true;
     this.changed();
   }
 
-  /** This process ends: closes in order, as far as the guest goes along; resolves once nothing is held. */
   async shutDown(): Promise<void> {
     this.#state = { ...this.#state, stopping: true };
     const closed = new Promise<void>((resolve) => {
@@ -151,7 +160,6 @@ export class Device {
     await closed;
   }
 
-  /** Gives back everything whatever the guest does; nothing is written. */
   async abandon(): Promise<void> {
     await this.#pumping;
     if (isBackRest(this.#state.phase)) await this.#run({ type: 'look', front: 0, back: 0, online: false });
@@ -161,7 +169,6 @@ export class Device {
     return Object.keys(this.#state.held).length > 0;
   }
 
-  /** Both ends were looked at, and no effect is under way. */
   get atRest(): boolean {
     return this.#lookedAt && this.#pumping === undefined;
   }
@@ -252,13 +259,13 @@ export class Device {
         return { base: base!, eventChannel: eventChannel!, queues };
       }
       case 'bindPort':
-        await this.#link!.bindPort(effect);
+        await this.#link.bindPort(effect);
         return undefined;
       case 'claimRange':
-        await this.#link!.claim(effect.base, effect.size, effect);
+        await this.#link.claim(effect.base, effect.size, effect);
         return undefined;
       case 'wire':
-        await this.#link!.wire();
+        await this.#link.wire();
         return undefined;
       case 'switchState':
         return this.#switchState(effect);
@@ -266,13 +273,13 @@ export class Device {
         await this.#writeError(effect.errno, effect.text);
         return undefined;
       case 'unwire':
-        await this.#link!.unwire();
+        await this.#link.unwire();
         return undefined;
       case 'unclaimRange':
-        await this.#link!.unclaim();
+        await this.#link.unclaim();
         return undefined;
       case 'unbindPort':
-        await this.#link!.unbindPort();
+        await this.#link.unbindPort();
         return undefined;
       case 'closeSession':
         await this.#closeSession();
@@ -320,55 +327,43 @@ export class Device {
     return { type: known, path: await checkedPath(path, this.domid, this.#deps), server, grants: grants === '1' };
   }
 
-  async #openSession(setup: Setup, adopting: boolean): Promise<void> {
-    const ioreq = await this.#deps.ioreqs.acquire(this.domid);
-    this.#ioreq = ioreq;
+  async #openSession({ type, path, server, grants }: Setup, adopting: boolean): Promise<void> {
     const cancelled = new Promise<never>((_, reject) => {
       this.#cancelOpen = reject;
     });
     cancelled.catch(passOver); // it may be over before anything is awaited
-    // What happened while the guest was opened.
-    if (this.#dirty) this.#stillWanted().catch(this.#deps.onFailure);
+    this.#spoilt = false;
+    const onSpoilt = (): void => {
+      this.#spoilt = true;
+      this.changed();
+    };
+    const id = { domid: this.domid, devid: this.devid, type, path, server, grants };
     try {
-      this.#memory = await openDeviceMemory(this.domid, setup.grants, this.#deps);
-      const { type, path } = setup;
-      const id = { name: `${this.domid}/${this.devid}`, ioreq, memory: this.#memory, type, path };
-      this.#spoilt = false;
-      this.#link = new VirtioLink(id, { ...this.#deps, server: setup.server }, () => {
-        this.#spoilt = true;
-        this.changed();
+      this.#session = await DeviceSession.open(id, this.#deps, {
+        onSpoilt,
+        // What happened while the guest was opened.
+        onGuestOpen: () => {
+          if (this.#dirty) this.#stillWanted().catch(this.#deps.onFailure);
+        },
+        opened: (link) =>
+          Promise.race([link.open(), cancelled]).catch((error) => {
+            if (!adopting || isOurBug(error)) throw error;
+            this.#deps.log.warn({ device: this.#node }, `adopting without a device server: ${errorMessage(error)}`);
+          }),
       });
-      await Promise.race([this.#link.open(), cancelled]).catch((error) => {
-        if (!adopting || isOurBug(error)) throw error;
-        this.#deps.log.warn({ device: this.#node }, `adopting without a device server: ${errorMessage(error)}`);
-      });
-    } catch (error) {
-      await this.#closeSession();
-      throw error;
     } finally {
       this.#cancelOpen = undefined;
     }
   }
 
-  /** Session, memory, ioreq client, in this order, whatever becomes of each: what is refused is gone with its owner. */
   async #closeSession(): Promise<void> {
-    const [link, memory, ioreq] = [this.#link, this.#memory, this.#ioreq];
-    this.#link = undefined;
-    this.#memory = undefined;
-    this.#ioreq = undefined;
-    const steps = [
-      () => link?.close(),
-      () => memory?.close(),
-      () => (ioreq === undefined ? undefined : this.#deps.ioreqs.release(ioreq)),
-    ];
-    for (const step of steps) {
-      try {
-        await step();
-      } catch (error) {
-        if (isOurBug(error)) throw error;
-        this.#deps.log.debug({ device: this.#node }, `giving back: ${errorMessage(error)}`);
-      }
-    }
+    const session = this.#session;
+    this.#session = undefined;
+    await session?.close();
+  }
+
+  get #link(): VirtioLink {
+    return this.#session!.link;
   }
 
   /** While the device server is awaited: gives up once the device is not wanted any more. */

@@ -6,15 +6,21 @@ import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { ErrnoError } from '../../lib/core/errors.js';
 import { DOMID_FIRST_RESERVED, type DomId, domIdFrom } from '../../lib/core/ids.js';
 import { XENBUS_KEY } from '../../lib/layout/xenbus.js';
+import type { BackendName } from '../../lib/xenbus/protocols.js';
 import type { StoreClient } from '../../lib/xenstore/api.js';
-import { Device, type DeviceDeps } from './device.js';
+import { type BackDevice, Device, type DeviceDeps } from './device.js';
 import { orMissing } from './store-values.js';
+import { XvfDevice } from './xvf-device.js';
 
 const NUMBER = /^(0|[1-9][0-9]{0,8})$/;
 
+/** What each backend is to a device. */
+const DEVICE_OF = { review: Device, xvf: XvfDevice } as const satisfies Readonly<Record<BackendName, unknown>>;
+
 export class Devices {
   readonly #deps: DeviceDeps;
-  readonly #devices = new Map<string, Device>();
+  readonly #backend: BackendName;
+  readonly #devices = new Map<string, BackDevice>();
   #closing = false;
   /** Directories that are being read: devices may come of them. */
   #listing = 0;
@@ -22,8 +28,9 @@ export class Devices {
   /** Folder of all devices of the kind. */
   readonly #root: string;
 
-  constructor(deps: DeviceDeps) {
+  constructor(deps: DeviceDeps, backend: BackendName = 'review') {
     this.#deps = deps;
+    this.#backend = backend;
     this.#root = `backend/${deps.kind}`;
   }
 
@@ -95,7 +102,7 @@ export class Devices {
     const state = await orMissing(this.#deps.store.read(`${this.#root}/${key}/${XENBUS_KEY.state}`));
     if (state === '' || this.#closing || this.#devices.has(key)) return;
     const of = domIdFrom(Number(domid));
-    const device = new Device(of, Number(devid), this.#deps, {
+    const device = new DEVICE_OF[this.#backend](of, Number(devid), this.#deps, {
       onGone: (again) => {
         this.#devices.delete(key);
         // Made anew meanwhile, or only our own watch that fired.

@@ -6,7 +6,7 @@ import { SOCKET_PATH_BYTES_MAX } from '../../lib/core/limits.js';
 import type { NotifyMode } from '../../lib/core/notify.js';
 import type { ServiceContext } from '../../lib/core/service.js';
 import { serveControl } from '../../lib/node/process/control.js';
-import { type FrontendName, KIND_OF } from '../../lib/xenbus/protocols.js';
+import { type BackendName, type FrontendName, kindServed } from '../../lib/xenbus/protocols.js';
 import { lastingStoreClient } from '../../lib/xenstore/bus-client.js';
 import type { DeviceDeps } from './device.js';
 import { BusDeviceServer, BusDeviceServers } from './device-server.js';
@@ -21,6 +21,7 @@ export interface VhostFrontendOptions {
   readonly deviceSocket?: string;
   /** Which version of the protocol its frontends speak. */
   readonly frontend: FrontendName;
+  readonly backend: BackendName;
   /** Folder for pictures of what foreign servers show. */
   readonly frames?: string;
 }
@@ -51,21 +52,14 @@ export async function start(
   const serverNamed =
     options.deviceSocket === undefined ? busServers(context, onFailure) : unixServer(context, options);
   const ioreqs = new IoreqClients({ hypervisor, evtchn, shared, ledger, probe, log, onFailure });
-  const devices = new Devices({
-    hypervisor,
-    evtchn,
-    ledger,
-    probe,
-    log,
-    doorbell,
-    clock,
-    serverNamed,
-    store,
-    kind: KIND_OF[options.frontend],
+  const deps = {
+    ...{ hypervisor, evtchn, ledger, probe, log, doorbell, clock, serverNamed, store },
+    kind: kindServed(options.backend, options.frontend),
     ioreqs,
     sharedBells: options.notify === 'doorbell',
     onFailure,
-  });
+  };
+  const devices = new Devices(deps, options.backend);
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     if (lost) return;
