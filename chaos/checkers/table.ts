@@ -1,13 +1,14 @@
 // The checkers of histories. Those that need the living lab (the picture, what is still held, ends that no fault asked for)
 // are the engine's, under the names of ENGINE_CHECKS.
 import type { Checker } from './checker.js';
+import { committed } from './committed.js';
 import { conservation } from './conservation.js';
 import { edges } from './edges.js';
 import { fences } from './fences.js';
 import { messages } from './messages.js';
 import { published } from './published.js';
 
-export const CHECKERS: readonly Checker[] = [edges, published, fences, messages, conservation];
+export const CHECKERS: readonly Checker[] = [edges, published, committed, fences, messages, conservation];
 
 export const ENGINE_CHECKS = {
   alive: 'no process ends that no fault ended',

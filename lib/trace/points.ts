@@ -73,7 +73,8 @@ const CATALOGUE = {
   'store.serve': after('receive', 'operation, path and client', ID, field('tx')),
   'store.answer': before('send', 'operation and client', ID),
   'store.tell': before('send', 'path and client'),
-  'store.commit': after('commit', 'path', field('removed')),
+  // `value`: of a node that holds a decimal number, a state for one; else 0.
+  'store.commit': after('commit', 'path', field('removed'), field('value')),
 
   // vhost-user, front-end.
   'vhost-user.request': before('send', 'request', SESSION),

@@ -91,7 +91,7 @@ export class StoreState {
     });
     this.tree.onChange = (path, node) => {
       this.journal.node(path, node);
-      this.points.committed(path, node === undefined);
+      this.points.committed(path, node?.value);
     };
     this.view = new DirectView(this.tree, this.watches, (domid, nodes, bytes) => this.account(domid, nodes, bytes));
     this.domains.make(DOM0, '', 0).introduced = true;

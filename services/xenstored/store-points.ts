@@ -31,9 +31,14 @@ export class StorePoints {
     }
   }
 
-  /** A node was written, or removed with what was below it: outside a transaction, or as one is committed. */
-  committed(path: string, removed: boolean): void {
-    this.#probe.at(POINT['store.commit'], path, removed ? 1 : 0);
+  /** A node was written (its `value`), or removed with what was below it: outside a transaction, or as one is committed. */
+  committed(path: string, value: string | undefined): void {
+    this.#probe.at(
+      POINT['store.commit'],
+      path,
+      value === undefined ? 1 : 0,
+      value === undefined ? 0 : shortNumber(value),
+    );
   }
 
   watch(taken: boolean, { domid }: Client, path: string): void {
@@ -43,4 +48,21 @@ export class StorePoints {
   transaction(taken: boolean, { domid }: Client, id: number): void {
     this.#probe.at(POINT[taken ? 'transaction.take' : 'transaction.give'], '', id, 0, domid);
   }
+}
+
+const NINE = 0x39;
+const ZERO = 0x30;
+/** Of a number that a record tells: states, domains and ports have no more. */
+const DIGITS_MAX = 9;
+
+/** The number that a value is in decimal digits; 0 for any other. Called for every change: no text is made. */
+function shortNumber(value: string): number {
+  if (value.length > DIGITS_MAX) return 0;
+  let number = 0;
+  for (let index = 0; index < value.length; index++) {
+    const digit = value.charCodeAt(index);
+    if (digit < ZERO || digit > NINE) return 0;
+    number = number * 10 + digit - ZERO;
+  }
+  return number;
 }

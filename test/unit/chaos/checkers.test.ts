@@ -1,6 +1,7 @@
 // Each checker against histories that keep its rule and histories that break it.
 import t from 'tap';
 import type { Checker } from '../../../chaos/checkers/checker.js';
+import { committed } from '../../../chaos/checkers/committed.js';
 import { conservation } from '../../../chaos/checkers/conservation.js';
 import { edges } from '../../../chaos/checkers/edges.js';
 import { fences } from '../../../chaos/checkers/fences.js';
@@ -43,6 +44,32 @@ t.test('published: keys come before the state that publishes them', (t) => {
     'a state that was never written publishes none',
   );
   t.equal(found(published, written(1, 3), { ...key, a: 1 }), 0, 'of another device');
+  t.end();
+});
+
+t.test('committed: what the store holds follows the tables, whoever wrote it', (t) => {
+  const back = '/local/domain/0/backend/virtio-mmio/1/0';
+  const commit = (label: string, b = 0, a = 0): Said => ({ name: 'store.commit', process: 'xenstored', label, a, b });
+  const state = (b: number): Said => commit(`${back}/state`, b);
+  const connected = [state(1), state(2), state(4)];
+  t.equal(found(committed, ...connected, state(4), state(5), state(6)), 0);
+  t.equal(found(committed, ...connected, state(2)), 1, 'a connected backend does not offer itself anew');
+  t.equal(found(committed, state(1), state(4)), 1, 'nor does it leave a state out');
+  t.equal(found(committed, ...connected, state(0)), 1, 'nor write what is no state');
+  t.equal(found(committed, ...connected, commit(back, 0, 1), state(1)), 0, 'removed and made again');
+  t.equal(found(committed, state(1), commit(`${back}/size`), state(2)), 0);
+  t.equal(found(committed, state(1), state(2), commit(`${back}/size`)), 1, 'a published key does not change');
+  t.equal(found(committed, ...connected, commit(`${back}/online`)), 0, 'which keys of the toolstack may');
+  t.equal(
+    found(committed, ...connected, { ...state(6), incarnation: 2 }),
+    0,
+    'of the next store no state before is known',
+  );
+  t.equal(found(committed, ...connected, { ...commit(back), incarnation: 2 }, { ...state(6), incarnation: 2 }), 0);
+  const front = '/local/domain/1/device/virtio-mmio/0/state';
+  t.equal(found(committed, commit(front, 1), commit(front, 3), commit(front, 4)), 0);
+  t.equal(found(committed, commit(front, 1), commit(front, 4)), 1);
+  t.equal(found(committed, commit('/local/domain/0/backend/vkbd/1/0/state', 4)), 0, 'other devices have other tables');
   t.end();
 });
 

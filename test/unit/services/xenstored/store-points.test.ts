@@ -53,3 +53,18 @@ t.test('watches are taken and given back, also by a client that goes', (t) => {
   );
   t.end();
 });
+
+t.test('a commit says the number that a node holds', (t) => {
+  const values: [string, number | undefined][] = [];
+  const at = ({ name }: { name: string }, label = '', _a = 0, b?: number): void =>
+    void (name === 'store.commit' && label.startsWith('/n/') && values.push([label, b]));
+  const store = new StoreLab(undefined, true, undefined, { ...NO_PROBE, at });
+  for (const value of ['4', '123456789', '', '0x10', '1234567890', '-1', '4 '])
+    store.expectOk('dom0', 'WRITE', `/n/v|${value}`);
+  store.expectOk('dom0', 'RM', '/n/v|');
+  t.same(
+    values.map(([, number]) => number),
+    [4, 123456789, 0, 0, 0, 0, 0, 0],
+  );
+  t.end();
+});

@@ -1,0 +1,65 @@
+// What xenstored has, whoever wrote it: every state that a device directory came to hold is a legal edge from the one before, for
+// one of those who may write there, and no key of the backend changes in a state that has published it. Of a backend of others
+// (xenwire chaos --backend-command) no record tells but these.
+import { frontendNode, KIND_VIRTIO_MMIO, XENBUS_KEY, XenbusState, xenbusStateName } from '../../lib/layout/xenbus.js';
+import { POINT } from '../../lib/trace/points.js';
+import { legalEdge, REVIEW_KEYS, type Side, type Writer } from '../../lib/xenbus/protocol.js';
+import type { Checker } from './checker.js';
+
+const WRITERS: Readonly<Record<Side, readonly Writer[]>> = {
+  front: ['frontend', 'core', 'toolstack'],
+  back: ['backend', 'toolstack'],
+};
+const BACKEND_KEYS: ReadonlySet<string> = new Set(
+  REVIEW_KEYS.filter(({ side, writers }) => side === 'back' && writers.length === 1 && writers[0] === 'backend').map(
+    ({ key }) => key,
+  ),
+);
+const NUMBER = '[0-9]+';
+const HOME = `/local/domain/${NUMBER}`;
+const FRONT_KEY = new RegExp(`^(${HOME}/${frontendNode(KIND_VIRTIO_MMIO, NUMBER)})/(.+)$`);
+const BACK_KEY = new RegExp(`^(${HOME}/backend/${KIND_VIRTIO_MMIO}/${NUMBER}/${NUMBER})/(.+)$`);
+
+/** The directory and key that a path is of, at which end; undefined for any other path. */
+function keyOf(path: string): { readonly side: Side; readonly dir: string; readonly key: string } | undefined {
+  const front = FRONT_KEY.exec(path);
+  const found = front ?? BACK_KEY.exec(path);
+  return found === null ? undefined : { side: front === null ? 'back' : 'front', dir: found[1]!, key: found[2]! };
+}
+
+export const committed: Checker = {
+  name: 'committed',
+  describe:
+    'every state that the store came to hold is a legal edge, and no key of a backend changes once it is published',
+  atRest: false,
+  check({ records }) {
+    const states = new Map<string, number>();
+    let firstLife: number | undefined;
+    let life: number | undefined;
+    return records.flatMap(({ point, label, a: removed, b: value, incarnation }) => {
+      if (point !== POINT['store.commit']) return [];
+      firstLife ??= incarnation;
+      // As a case begins there is no device. What a store that was killed wrote last may be in no record.
+      if (incarnation !== life) states.clear();
+      life = incarnation;
+      const known = life === firstLife;
+      if (removed === 1) {
+        for (const dir of [...states.keys()]) if (`${dir}/`.startsWith(`${label}/`)) states.delete(dir);
+        return [];
+      }
+      const found = keyOf(label);
+      if (found === undefined) return [];
+      const { side, dir, key } = found;
+      const before = states.get(dir) ?? (known ? XenbusState.Unknown : undefined);
+      if (side === 'back' && BACKEND_KEYS.has(key)) {
+        if (before === undefined || before < XenbusState.InitWait || before === XenbusState.Closed) return [];
+        return [`${label} was written in ${xenbusStateName(before)}, which has published it`];
+      }
+      if (key !== XENBUS_KEY.state) return [];
+      states.set(dir, value);
+      if (before === undefined || before === value) return [];
+      if (WRITERS[side].some((by) => legalEdge(side, before, value, by) !== undefined)) return [];
+      return [`${label} went from ${xenbusStateName(before)} to ${xenbusStateName(value)}`];
+    });
+  },
+};
