@@ -1,7 +1,7 @@
 // A backend of others in a lab (`xenwire up --backend-command`): stands in the place of vhost-frontend, under its name, and runs
 // the command as a program of dom0 (docs/dom0-programs.md). It ends when the command does, and the command ends with it.
 import { spawn } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { builtProgram } from '../lab/child.js';
 import { dom0Environment } from '../lab/preload.js';
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
@@ -57,6 +57,9 @@ void runService<Options>({
       stdio: ['ignore', 'pipe', 'inherit'],
       env: { ...process.env, ...dom0Environment(context.runDir) },
     });
+    const pidFile = runPaths.backendPid(context.runDir);
+    context.own('number of the backend command', () => rmSync(pidFile, { force: true }));
+    if (child.pid !== undefined) writeFileSync(pidFile, `${child.pid}\n`, { mode: 0o600 });
     // Our own standard output answers the supervisor.
     child.stdout.on('data', (text: Buffer) => process.stderr.write(text));
     const ended = new Promise<void>((resolve) => {
@@ -65,6 +68,7 @@ void runService<Options>({
         resolve();
       });
       child.on('exit', (code, signal) => {
+        rmSync(pidFile, { force: true });
         void context.stop(
           `the backend command ${signal === null ? `ended with status ${code}` : `was killed by ${signal}`}`,
         );

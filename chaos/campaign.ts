@@ -11,7 +11,7 @@ import { stablePoints } from './enumerate.js';
 import { FreeRunError, openRig } from './open-rig.js';
 import { exhibitOf } from './report/exhibit.js';
 import type { JudgedCase } from './results.js';
-import type { Rig } from './rig.js';
+import type { Personality, Rig } from './rig.js';
 
 /** A lab that served so many cases is replaced: counts of points must not grow without end. */
 const CASES_PER_RIG = 150;
@@ -27,6 +27,8 @@ export interface CampaignSettings {
   /** Every so manieth case runs twice; 0: none but those that fail. */
   readonly twiceEvery: number;
   readonly abort: AbortSignal;
+  /** Of the processes in those labs. */
+  readonly speaks?: Personality;
   readonly onJudged: (judged: JudgedCase) => void;
 }
 
@@ -34,8 +36,8 @@ export interface CampaignSettings {
 const FREE_RUNS = 4;
 
 /** The points that cases are made of: what FREE_RUNS runs without a fault all pass in one lab. */
-export async function freePoints(runDir: string): Promise<TraceRecord[]> {
-  const rig = await openRig(runDir);
+export async function freePoints(runDir: string, speaks: Personality = {}): Promise<TraceRecord[]> {
+  const rig = await openRig(runDir, undefined, speaks);
   try {
     const runs: CaseResult[] = [];
     while (runs.length < FREE_RUNS) {
@@ -56,7 +58,7 @@ export async function runCampaign(cases: readonly ChaosCase[], settings: Campaig
   const worker = async (index: number): Promise<void> => {
     const labDir = `${settings.runDir}-${index + 1}`;
     await removeKilled(labDir);
-    const labs = new Labs(labDir);
+    const labs = new Labs(labDir, settings.speaks);
     try {
       while (next < cases.length && !settings.abort.aborted) {
         const at = next++;
@@ -78,15 +80,17 @@ async function removeKilled(labDir: string): Promise<void> {
 /** The lab of one worker, and its replacement. */
 class Labs {
   readonly #runDir: string;
+  readonly #speaks: Personality;
   #rig: Rig | undefined;
 
-  constructor(runDir: string) {
+  constructor(runDir: string, speaks: Personality = {}) {
     this.#runDir = runDir;
+    this.#speaks = speaks;
   }
 
   async ready(fresh: boolean): Promise<Rig> {
     if (fresh || (this.#rig !== undefined && this.#rig.caseCount > CASES_PER_RIG)) await this.close();
-    this.#rig ??= await openRig(this.#runDir);
+    this.#rig ??= await openRig(this.#runDir, undefined, this.#speaks);
     return this.#rig;
   }
 

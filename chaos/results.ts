@@ -26,6 +26,8 @@ export interface CampaignResult {
   readonly version: string;
   readonly catalogue: string;
   readonly seed: number | undefined;
+  /** What ran in vhost-frontend's place; absent: our own. */
+  readonly backendCommand?: string;
   readonly shard: { readonly index: number; readonly count: number };
   /** All cases of the campaign, in order; a shard runs some of them. */
   readonly planned: readonly string[];
@@ -48,9 +50,10 @@ export function parseResult(text: string, path: string): CampaignResult {
   } catch {
     throw new UserError(`${path} is no result of xenwire chaos`);
   }
-  const { format, planned, judged } = value ?? {};
+  const { format, planned, judged, backendCommand } = value ?? {};
   const whole =
     format === RESULT_FORMAT &&
+    (backendCommand === undefined || typeof backendCommand === 'string') &&
     Array.isArray(planned) &&
     planned.every((each) => typeof each === 'string') &&
     Array.isArray(judged) &&
@@ -76,6 +79,7 @@ export function merge(results: readonly CampaignResult[]): Merged {
   if (first === undefined) throw new UserError('there is no result to merge');
   const same = (other: CampaignResult): boolean =>
     other.catalogue === first.catalogue &&
+    other.backendCommand === first.backendCommand &&
     other.planned.length === first.planned.length &&
     other.planned.every((text, index) => text === first.planned[index]);
   if (!results.every(same)) throw new UserError('the results are of different campaigns: their lists of cases differ');

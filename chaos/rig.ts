@@ -1,15 +1,16 @@
 // The lab that cases run in: the four services and one guest as children, dom0's session, the histories. It starts, replaces and
 // ends them, and tells of ends that no fault asked for. The services survive from case to case; proveNew() says whether they are
 // as they were when the rig was warmed up. Leaves what a case does to engine.ts.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { auditLeaks } from '../lab/audit.js';
 import { type Exit, howItEnded, LabProcess, type Program } from '../lab/child.js';
 import { type Claim, claimRunDir } from '../lab/claim.js';
 import { countDescriptors, type DescriptorCounts, descriptorLeaks } from '../lab/descriptors.js';
+import { type SocketDisplay, socketDisplay } from '../lab/frames.js';
 import { openSession, type Session } from '../lab/session.js';
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
-import { DeadlineError, PeerDiedError } from '../lib/core/errors.js';
+import { DeadlineError, ErrnoError, PeerDiedError } from '../lib/core/errors.js';
 import type { Picture } from '../lib/core/picture.js';
 import type { BusClient } from '../lib/core/service.js';
 import { readPng, writePng } from '../lib/node/files/png.js';
@@ -37,6 +38,16 @@ export interface Personality {
   readonly frontend?: FrontendName;
   readonly backend?: BackendName;
   readonly core?: string;
+  /** What a shell runs in vhost-frontend's place (docs/dom0-programs.md); left out: our own. */
+  readonly backendCommand?: string;
+}
+
+/** Where a guest's screen is seen. */
+export interface Display {
+  readonly client: BusClient;
+  /** Name of its device there. */
+  readonly device: string;
+  close(): Promise<void>;
 }
 
 /** What the services hold in a lab at rest. */
@@ -146,20 +157,28 @@ export class Rig {
 
   /** Starts a process that is not running; `hold`: it stands at its start until a controller of gates lets it go. */
   start(name: Victim, options: { hold?: boolean } = {}): void {
+    const { frontend, backend, core, backendCommand } = this.#speaks;
+    const toldOf = this.#holdNext.get(name);
+    this.#holdNext.delete(name);
+    const hold = options.hold === true || toldOf !== undefined;
+    const common = ['--run-dir', this.runDir, '--log-level', 'warn', ...(hold ? ['--hold'] : [])];
+    if (name === 'vhost-frontend' && backendCommand !== undefined) {
+      this.#run(name, new LabProcess('backend', name, [...common, '--command', backendCommand]));
+      return;
+    }
     const program: Program = name === GUEST_PROCESS ? 'guest' : (name as Service);
-    const { frontend, backend, core } = this.#speaks;
     const own = program === 'guest' ? ['--name', CHAOS_GUEST, '--image', this.#image] : [];
     if (frontend !== undefined && (program === 'guest' || program === 'vhost-frontend'))
       own.push('--frontend', frontend);
     if (backend !== undefined && program === 'vhost-frontend') own.push('--backend', backend);
     if (core !== undefined && program === 'guest') own.push('--core', core);
-    const toldOf = this.#holdNext.get(name);
-    this.#holdNext.delete(name);
-    const hold = options.hold === true || toldOf !== undefined;
-    const common = ['--run-dir', this.runDir, '--log-level', 'warn', ...(hold ? ['--hold'] : [])];
     const started = new LabProcess(program, name, [...common, ...own]);
-    this.#processes.set(name, started);
+    this.#run(name, started);
     toldOf?.(started.pid);
+  }
+
+  #run(name: Victim, started: LabProcess): void {
+    this.#processes.set(name, started);
     void started.exited.then((exit) => this.#ended(started, exit));
   }
 
@@ -185,6 +204,44 @@ export class Rig {
     if ((await retryOnChange(runPaths.proc(this.runDir, name), look, signal)) === undefined) {
       throw new DeadlineError(`${name} was not ready within ${DEADLINE_MS.chaosStart} ms`);
     }
+  }
+
+  /**
+   * The process that a signal is for: of a backend of others the program itself, undefined when that has ended; but its end in order
+   * is asked of the process that runs it.
+   */
+  signalled(process_: LabProcess, signal: NodeJS.Signals): number | undefined {
+    const isForeign = process_.label === 'vhost-frontend' && this.#speaks.backendCommand !== undefined;
+    if (!isForeign || signal === 'SIGTERM') return process_.pid;
+    const path = runPaths.backendPid(this.runDir);
+    const pid = existsSync(path) ? Number(readFileSync(path, 'utf8')) : 0;
+    return pid > 1 ? pid : undefined;
+  }
+
+  /** Where the screen of a guest is seen now; the caller closes it. Rejects with PeerDiedError while no server shows it. */
+  async display(domid: number): Promise<Display> {
+    if (this.#speaks.backendCommand === undefined)
+      return { client: await this.client('vhost-gpu'), device: `${domid}/0`, close: async () => {} };
+    const shown = async (): Promise<SocketDisplay | undefined> => {
+      try {
+        return await socketDisplay(this.session);
+      } catch (error) {
+        if (error instanceof ErrnoError && error.code === 'ENODEV') return undefined;
+        throw error;
+      }
+    };
+    // The server of a connection starts with it.
+    const signal = AbortSignal.timeout(DEADLINE_MS.chaosDisplay);
+    const looking = retryOnChange(runPaths.proc(this.runDir, 'gpu'), shown, signal);
+    const found = await withDeadline(looking, 2 * DEADLINE_MS.chaosDisplay, 'the GPU server of the backend');
+    if (found === undefined) throw new PeerDiedError('the GPU server of the backend');
+    const { server, device } = found;
+    return { client: server, device, close: () => server.close() };
+  }
+
+  /** Whether the server of a guest's screen is another one with each connection of the backend. */
+  get displayMoves(): boolean {
+    return this.#speaks.backendCommand !== undefined;
   }
 
   /** A case begins: domids count anew, what was recorded before is of others, and there is no guest's process. */

@@ -59,7 +59,8 @@ export function sceneOf(rig: Rig, parts: SceneParts): FaultScene {
       if (isHost && (name === 'SIGKILL' || name === 'SIGTERM')) {
         for (const other of [GUEST_PROCESS, ...SERVICES]) rig.process(other)?.expectEnd();
       }
-      const { pid } = victimProcess;
+      const pid = rig.signalled(victimProcess, name);
+      if (pid === undefined) return;
       if (name === 'SIGSTOP') stops.hold(pid, parts);
       if (name === 'SIGKILL') stops.forget(pid);
       if (name === 'SIGCONT' && !stops.release(pid, parts)) return;

@@ -91,15 +91,30 @@ export async function checkFrame(
 /** The process that serves a front-end of others on the GPU server's socket, and the slot that its device is named after. */
 const SOCKET_PROCESS = /^gpu-\d+-(\d+)$/;
 
-/** The same for the only device of a backend of others, which reaches the GPU server by its socket. */
-export async function checkSocketFrame(session: Session, path: string, expected: Picture): Promise<ShownFrame> {
-  const found = listProcesses(session.runDir).find(({ name, state }) => SOCKET_PROCESS.test(name) && state !== 'dead');
+/** A device server's screen, as it is asked for; the connection is the caller's to close. */
+export interface SocketDisplay {
+  readonly server: BusClient;
+  /** Name of the device there. */
+  readonly device: string;
+}
+
+/** That of the only device of a backend of others, which reaches the GPU server by its socket. Rejects with ENODEV where there is none now. */
+export async function socketDisplay(session: Session): Promise<SocketDisplay> {
+  // The one before may still be ending.
+  const [found] = listProcesses(session.runDir)
+    .filter(({ name, state }) => SOCKET_PROCESS.test(name) && state === 'ready')
+    .sort((a, b) => b.incarnation - a.incarnation);
   const slot = SOCKET_PROCESS.exec(found?.name ?? '')?.[1];
   if (found === undefined || slot === undefined)
     throw new ErrnoError('ENODEV', 'no front-end is connected to the GPU server');
-  const server = await session.connect(found.name as ServerName);
+  return { server: await session.connect(found.name as ServerName), device: `socket-${slot}` };
+}
+
+/** checkFrame for that device. */
+export async function checkSocketFrame(session: Session, path: string, expected: Picture): Promise<ShownFrame> {
+  const { server, device } = await socketDisplay(session);
   try {
-    return await checkFrame(server, `socket-${slot}`, path, expected);
+    return await checkFrame(server, device, path, expected);
   } finally {
     await server.close();
   }

@@ -2,6 +2,7 @@
 // before anything starts; the campaign itself is chaos/campaign.ts.
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import type { ChaosCase } from '../../chaos/case.js';
 import type { CampaignResult, JudgedCase } from '../../chaos/results.js';
 import { UserError } from '../../lib/core/errors.js';
 import { readGivenFile } from '../../lib/node/files/given.js';
@@ -30,6 +31,7 @@ interface Options extends ReportOptions {
   readonly out?: string;
   readonly resume?: boolean;
   readonly runDir?: string;
+  readonly backendCommand?: string;
 }
 
 /** Of a list of cases, or of results with their violations. */
@@ -91,10 +93,14 @@ export function register(program: Command): void {
     .option('--resume', 'run only what --out does not have yet')
     .option('--junit <file>', 'write the results there for continuous integration')
     .option('--html <file>', 'write one page there, with what led to each failure')
+    .option(
+      '--backend-command <command>',
+      'break this program, in vhost-frontend’s place as xenwire up starts it; the only victim unless --victims names others',
+    )
     .option('--run-dir <dir>', 'beginning of the names of the labs; left out: a fresh one', folder)
     .addHelpText(
       'after',
-      '\nExamples:\n  xenwire chaos --sample 20 --seed 1\n  xenwire chaos --list --faults KILL --victims vhost-gpu\n  xenwire chaos --only front.state --out chaos.json --html chaos.html\n  xenwire chaos merge shard-1.json shard-2.json',
+      '\nExamples:\n  xenwire chaos --sample 20 --seed 1\n  xenwire chaos --list --faults KILL --victims vhost-gpu\n  xenwire chaos --only front.state --out chaos.json --html chaos.html\n  xenwire chaos --sample 30 --seed 1 --backend-command "./device-model {gpu}"\n  xenwire chaos merge shard-1.json shard-2.json',
     )
     .action(run);
   chaos
@@ -120,6 +126,7 @@ async function run(options: Options): Promise<void> {
     ]);
   const { faultNamed, FAULT_NAMES } = await import('../../chaos/faults/table.js');
   const { summaryOf } = await import('../../chaos/report/text.js');
+  const { FOREIGN_VICTIMS, foreignRefusal, requireForeign } = await import('../../chaos/foreign.js');
   const { LiveReport } = await import('../../chaos/report/live.js');
   const { shardFromEnvironment } = await import('../../chaos/shard.js');
   const { Interruption } = await import('../../lab/interruption.js');
@@ -134,7 +141,8 @@ async function run(options: Options): Promise<void> {
       throw new UserError(`there is no fault ${fault}: faults are ${FAULT_NAMES.join(', ')}`);
   }
   const victims =
-    options.victims?.map((word) => one(word === 'guest' ? GUEST_PROCESS : word, VICTIMS, 'process')) ?? VICTIMS;
+    options.victims?.map((word) => one(word === 'guest' ? GUEST_PROCESS : word, VICTIMS, 'process')) ??
+    (options.backendCommand === undefined ? VICTIMS : FOREIGN_VICTIMS);
   const restarts = options.restarts.map((word) => one(word, RESTARTS, 'time of a replacement'));
   if (options.resume && (options.out === undefined || !existsSync(options.out)))
     throw new UserError('--resume needs the --out of an earlier run, and that file is not there');
@@ -147,7 +155,16 @@ async function run(options: Options): Promise<void> {
       ? results.parseResult(readFileSync(options.out!, 'utf8'), options.out!)
       : undefined;
   const choice = { faults: options.faults, victims, restarts, everyOccurrence: options.every ?? false };
-  const all = earlier?.planned.map(parseCase) ?? given ?? enumerate.casesOf(await freePoints(`${runDir}-free`), choice);
+  const backendCommand = earlier === undefined ? options.backendCommand : earlier.backendCommand;
+  if (options.backendCommand !== backendCommand)
+    throw new UserError(`${options.out} is of a campaign with another --backend-command`);
+  const speaks = backendCommand === undefined ? {} : { backendCommand };
+  if (backendCommand !== undefined) requireForeign(given ?? []);
+  const possible = (each: ChaosCase): boolean => backendCommand === undefined || foreignRefusal(each) === undefined;
+  const all =
+    earlier?.planned.map(parseCase) ??
+    given ??
+    enumerate.casesOf(await freePoints(`${runDir}-free`, speaks), choice).filter(possible);
   const chosen = earlier === undefined ? all.filter((each) => options.only?.test(formatCase(each)) ?? true) : all;
   const planned =
     earlier !== undefined || options.sample === undefined ? chosen : enumerate.sample(chosen, options.sample, seed!);
@@ -164,6 +181,7 @@ async function run(options: Options): Promise<void> {
   const result = () => ({
     format: results.RESULT_FORMAT,
     ...{ version: packageVersion(), catalogue: enumerate.CASES_VERSION, seed, shard: part },
+    ...speaks,
     planned: planned.map(formatCase),
     judged,
   });
@@ -188,6 +206,7 @@ async function run(options: Options): Promise<void> {
         jobs: options.jobs ?? Math.min(availableParallelism() + 1, JOBS_MAX),
         twiceEvery: options.twiceEvery,
         abort: interruption.signal,
+        speaks,
       },
       onJudged: (each) => {
         judged.push(withinBounds(each, judged));

@@ -13,6 +13,7 @@ interface Options {
   readonly frontend?: FrontendName;
   readonly core?: CoreVersion;
   readonly keep?: boolean;
+  readonly backendCommand?: string;
   readonly html?: string;
 }
 
@@ -27,6 +28,7 @@ export function register(program: Command): void {
     .option('--html <file>', 'write one page there, with what every process did')
     .addOption(new Option('--frontend <protocol>', "which protocol the guest's driver speaks").choices(FRONTENDS))
     .addOption(new Option('--core <version>', "Linux's xenbus core that the guest behaves like").choices(CORE_VERSIONS))
+    .option('--backend-command <command>', 'with this program in vhost-frontend’s place, as xenwire up starts it')
     .option('--keep', 'leave logs, history and frames in the run directory')
     .addHelpText(
       'after',
@@ -36,6 +38,7 @@ export function register(program: Command): void {
       const { parseCase } = await import('../../chaos/case.js');
       const chaosCase = parseCase(text);
       if (options.trace === true && options.json === true) throw new UserError('--trace prints text, --json does not');
+      if (options.backendCommand !== undefined) (await import('../../chaos/foreign.js')).requireForeign([chaosCase]);
       const { replay } = await import('../../chaos/replay.js');
       if (options.html !== undefined) writeWhole(options.html, '');
       const { lines, json, ok, result } = await replay(chaosCase, {
@@ -44,6 +47,7 @@ export function register(program: Command): void {
         speaks: {
           ...(options.frontend === undefined ? {} : { frontend: options.frontend }),
           ...(options.core === undefined ? {} : { core: options.core }),
+          ...(options.backendCommand === undefined ? {} : { backendCommand: options.backendCommand }),
         },
         trace: options.trace ?? false,
         snapshots: options.html !== undefined,
@@ -51,7 +55,7 @@ export function register(program: Command): void {
       });
       if (options.html !== undefined && result !== undefined) {
         const { replayPage } = await import('../../chaos/report/html.js');
-        writeWhole(options.html, replayPage(chaosCase, result, packageVersion()));
+        writeWhole(options.html, replayPage(chaosCase, result, packageVersion(), options.backendCommand));
       }
       if (options.json) printJson(json);
       else process.stdout.write(`${lines.join('\n')}\n`);

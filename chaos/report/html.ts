@@ -19,7 +19,7 @@ import { caseWords, OUTCOME_WORDS, PROCESS_WORDS, replayLine, ruleWords } from '
 const PAGE = join(PACKAGE_ROOT, 'chaos', 'report', 'page');
 
 /** The data of the page's script. */
-function pageData({ judged }: CampaignResult): unknown {
+function pageData({ judged, backendCommand }: CampaignResult): unknown {
   const cases = judged.map((each) => ({ ...each, parsed: parseCase(each.case) }));
   // A row is all of a case up to what its last fault does, which is its column.
   const last = (chaosCase: ChaosCase): FaultAt => faultsOf(chaosCase).at(-1)!;
@@ -49,7 +49,7 @@ function pageData({ judged }: CampaignResult): unknown {
   const cells = cases.map(({ parsed, ...each }) => {
     const detail = {
       words: caseWords(parsed),
-      replay: replayLine(each.case),
+      replay: replayLine(each.case, backendCommand),
       violations: each.violations.map(({ check, what }) => ({ check, what, rule: ruleWords(check) ?? '' })),
       ...(each.trouble === undefined ? {} : { trouble: each.trouble }),
       runs: each.runs.map((outcome) => OUTCOMES[outcome]),
@@ -139,7 +139,7 @@ function body(result: CampaignResult): string[] {
       ? []
       : [`<p>From the end of the fault to the next right frame on the screen: ${escapeMarkup(recovery)}.</p>`]),
     bad.length === 0 ? '<p class="good">No case failed.</p>' : '<h2>What failed</h2>',
-    ...(bad.length === 0 ? [] : [failureList(result.judged)]),
+    ...(bad.length === 0 ? [] : [failureList(result)]),
     '<h2>By process</h2>',
     '<p>The process in a row stands at one of its points while the process in a column is harmed. In each field: how many cases, and how many of them failed.</p>',
     ...overview(result.judged),
@@ -152,14 +152,14 @@ function body(result: CampaignResult): string[] {
 
 const FAILURES_MAX = 100;
 
-function failureList(judged: readonly JudgedCase[]): string {
+function failureList({ judged, backendCommand }: CampaignResult): string {
   const bad = judged.flatMap((each, index) => (each.outcome === 'pass' ? [] : [{ each, index }]));
   const items = bad.slice(0, FAILURES_MAX).map(({ each, index }) => {
     const why =
       each.violations[0] === undefined
         ? (each.trouble ?? '')
         : `${each.violations[0].check}: ${each.violations[0].what}`;
-    return `<li><span class="mark ${each.outcome}">${OUTCOMES[each.outcome]}</span> <a href="#case-${index}">${escapeMarkup(caseWords(parseCase(each.case)))}</a><br><span class="why">${escapeMarkup(why)}</span><br><code>${escapeMarkup(replayLine(each.case))}</code></li>`;
+    return `<li><span class="mark ${each.outcome}">${OUTCOMES[each.outcome]}</span> <a href="#case-${index}">${escapeMarkup(caseWords(parseCase(each.case)))}</a><br><span class="why">${escapeMarkup(why)}</span><br><code>${escapeMarkup(replayLine(each.case, backendCommand))}</code></li>`;
   });
   const more = bad.length > FAILURES_MAX ? `<p>and ${bad.length - FAILURES_MAX} more, in the table below</p>` : '';
   return `<ol class="failures">${items.join('')}</ol>${more}`;
@@ -185,7 +185,7 @@ function overview(judged: readonly JudgedCase[]): string[] {
 }
 
 /** The page of one case that was run by itself, whatever came of it. */
-export function replayPage(chaosCase: ChaosCase, result: CaseResult, version: string): string {
+export function replayPage(chaosCase: ChaosCase, result: CaseResult, version: string, backendCommand?: string): string {
   const { outcome, violations, trouble, recoveryMs, ms } = result;
   const text = formatCase(chaosCase);
   const judged: JudgedCase = {
@@ -196,5 +196,6 @@ export function replayPage(chaosCase: ChaosCase, result: CaseResult, version: st
   return htmlReport({
     ...{ format: RESULT_FORMAT, version, catalogue: CASES_VERSION, seed: undefined, shard: { index: 1, count: 1 } },
     ...{ planned: [text], judged: [judged] },
+    ...(backendCommand === undefined ? {} : { backendCommand }),
   });
 }

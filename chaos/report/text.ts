@@ -46,12 +46,15 @@ export function textReport(result: CampaignResult): string[] {
     '',
     ...matrix.faults.flatMap((fault) => [...matrixLines(matrix, fault), '']),
     ...(recovery === undefined ? [] : wrap(`From the end of the fault to the next right frame: ${recovery}.`, '')),
-    ...bad.slice(0, NAMED_MAX).flatMap((judged) => ['', ...failureOf(judged)]),
+    ...bad.slice(0, NAMED_MAX).flatMap((judged) => ['', ...failureOf(judged, result.backendCommand)]),
     ...(bad.length > NAMED_MAX ? ['', `and ${bad.length - NAMED_MAX} more, in the file of results`] : []),
   ];
 }
 
-function failureOf({ case: text, outcome, violations, trouble, runs }: JudgedCase): string[] {
+function failureOf(
+  { case: text, outcome, violations, trouble, runs }: JudgedCase,
+  backendCommand: string | undefined,
+): string[] {
   const differ = new Set(runs).size > 1 ? ` (its runs: ${runs.map((each) => OUTCOMES[each]).join(' ')})` : '';
   const why = [
     ...violations.map(({ check, what }) => `${check}: ${what}`),
@@ -60,7 +63,7 @@ function failureOf({ case: text, outcome, violations, trouble, runs }: JudgedCas
   return [
     ...why.flatMap((line) => wrap(`${OUTCOMES[outcome]} ${line}${differ}`, '  ')),
     // One line whatever its length: it is to be copied into a shell.
-    replayLine(text),
+    replayLine(text, backendCommand),
   ];
 }
 

@@ -21,7 +21,12 @@ export const OUTCOME_WORDS: Readonly<Record<Outcome, string>> = {
   harness: 'no verdict: its point was not passed, or its runs differ',
 };
 
-export const replayLine = (text: string): string => `xenwire replay '${text.replaceAll("'", "'\\''")}'`;
+const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+
+/** `backendCommand`: of the campaign, when a backend of others was broken. */
+export function replayLine(text: string, backendCommand?: string): string {
+  return `xenwire replay ${backendCommand === undefined ? '' : `--backend-command ${quoted(backendCommand)} `}${quoted(text)}`;
+}
 
 /** What a rule demands; undefined for one of another version. */
 export function ruleWords(check: string): string | undefined {

@@ -99,6 +99,8 @@ export const DEADLINE_MS = {
   chaosPoint: 15_000,
   /** chaos/engine.ts: from the end of the fault to the right picture; then the case is wedged. */
   chaosPicture: 8000,
+  /** chaos/rig.ts: the process that shows what a backend of others draws; then the look begins anew. */
+  chaosDisplay: 2000,
   /** chaos/snapshot.ts: a server, to tell what it holds; then the report goes without. */
   chaosSnapshot: 2000,
   /** chaos/engine.ts: a process that must end. */

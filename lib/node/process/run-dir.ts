@@ -49,6 +49,8 @@ export const runPaths = {
   preload: (runDir: string) => join(runDir, 'bus', 'dom0-preload.so'),
   /** Where the backend of others finds the GPU server (xenwire up --backend-command). */
   gpuSocket: (runDir: string) => join(runDir, 'bus', 'gpu.sock'),
+  /** The process of a backend of others, by its number, while it runs: what is sent to it and not to the process that runs it. */
+  backendPid: (runDir: string) => join(runDir, 'bus', 'vhost-frontend.program'),
   /** Where unmodified Xen programs find the store. */
   store: (runDir: string) => join(runDir, 'xenstored.socket'),
   live: (runDir: string, server: string) => join(runDir, 'live', `${server}.sock`),
