@@ -15,7 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join, relative } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { deriveProto, PROTO_CODECS, PROTO_TYPES } from './derive-proto.mjs';
 
@@ -50,6 +50,7 @@ const runtime = sources.filter((path) => !path.startsWith('test/'));
 const inputs = [
   // The page's files are copied as they are.
   ...walk('dashboard/public', () => true),
+  ...walk('native', () => true),
   'scripts/build.mjs',
   'scripts/derive-proto.mjs',
   'scripts/run-bundle.cjs',
@@ -92,6 +93,7 @@ async function bundle(fresh) {
   });
   await bundlePrograms(build, programs, fresh);
   copyPage(fresh);
+  buildNative(fresh);
   writeFileSync(join(fresh, '.stamp'), '');
   rmSync('dist', { recursive: true, force: true });
   renameSync(fresh, 'dist');
@@ -116,6 +118,19 @@ function runToCache(args, how) {
     env: { ...process.env, XENWIRE_CODE_CACHE: how },
     stdio: ['ignore', 'ignore', 'inherit'],
   });
+}
+
+/** The preloaded library of dom0 programs, where the machine has a C compiler; elsewhere lab/preload.ts says what is missing. */
+function buildNative(fresh) {
+  const target = resolve(fresh, 'native');
+  mkdirSync(target);
+  try {
+    execFileSync(resolve('native/build.sh'), [join(target, 'dom0-preload.so')], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+  } catch (error) {
+    if (error.status !== 127) console.error(`build: no library for dom0 programs: ${error.message}`);
+  }
 }
 
 /** The live page's files as they are, and uPlot's beside them: no page needs a network. */

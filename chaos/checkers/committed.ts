@@ -34,27 +34,35 @@ export const committed: Checker = {
   atRest: false,
   check({ records }) {
     const states = new Map<string, number>();
+    // A transaction's changes are committed in no order of their own: a key is held against the state before its request.
+    const published = new Map<string, number>();
     let firstLife: number | undefined;
     let life: number | undefined;
     return records.flatMap(({ point, label, a: removed, b: value, incarnation }) => {
+      if (point === POINT['store.serve']) {
+        for (const [dir, state] of states) published.set(dir, state);
+        return [];
+      }
       if (point !== POINT['store.commit']) return [];
       firstLife ??= incarnation;
       // As a case begins there is no device. What a store that was killed wrote last may be in no record.
-      if (incarnation !== life) states.clear();
+      if (incarnation !== life) for (const known of [states, published]) known.clear();
       life = incarnation;
-      const known = life === firstLife;
+      const isFirst = life === firstLife;
       if (removed === 1) {
-        for (const dir of [...states.keys()]) if (`${dir}/`.startsWith(`${label}/`)) states.delete(dir);
+        for (const known of [states, published])
+          for (const dir of [...known.keys()]) if (`${dir}/`.startsWith(`${label}/`)) known.delete(dir);
         return [];
       }
       const found = keyOf(label);
       if (found === undefined) return [];
       const { side, dir, key } = found;
-      const before = states.get(dir) ?? (known ? XenbusState.Unknown : undefined);
       if (side === 'back' && BACKEND_KEYS.has(key)) {
-        if (before === undefined || before < XenbusState.InitWait || before === XenbusState.Closed) return [];
-        return [`${label} was written in ${xenbusStateName(before)}, which has published it`];
+        const now = published.get(dir) ?? XenbusState.Unknown;
+        if (now < XenbusState.InitWait || now === XenbusState.Closed) return [];
+        return [`${label} was written in ${xenbusStateName(now)}, which has published it`];
       }
+      const before = states.get(dir) ?? (isFirst ? XenbusState.Unknown : undefined);
       if (key !== XENBUS_KEY.state) return [];
       states.set(dir, value);
       if (before === undefined || before === value) return [];

@@ -186,6 +186,8 @@ export class PrivcmdDevice implements DeviceFile {
   readonly id: bigint;
   /** The only domain that it may name any more. */
   restricted: number | undefined;
+  /** Of a domain whose memory was passed on. */
+  #giveBack: (() => void) | undefined;
 
   constructor(env: DeviceEnvironment, id: bigint) {
     this.env = env;
@@ -205,12 +207,23 @@ export class PrivcmdDevice implements DeviceFile {
     return 0;
   }
 
-  /** Of one that is restricted: the domain's memory, held until the process that passed it on ends. */
+  /**
+   * Of one that is restricted: the domain's memory. The domain is held until this file is closed, or the process ends that passed
+   * it on first: what the receiver has mapped then stays, as any file that was removed.
+   */
   exported(user: UserProcess): FileHandle | undefined {
     if (this.restricted === undefined || !user.domain.privileged) return undefined;
-    return this.env.kernel.mapForeign(user, DomId(this.restricted));
+    const domid = DomId(this.restricted);
+    const file = this.env.kernel.mapForeign(user, domid);
+    if (this.#giveBack !== undefined) this.env.kernel.unmapForeign(user, domid);
+    else this.#giveBack = () => this.env.kernel.unmapForeignOf(user, domid);
+    return file;
   }
 
   written(): void {}
-  close(): void {}
+
+  close(): void {
+    this.#giveBack?.();
+    this.#giveBack = undefined;
+  }
 }

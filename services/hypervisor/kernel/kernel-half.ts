@@ -160,6 +160,11 @@ export class KernelHalf {
     this.#unhold(this.#processes.get(process)?.mappings, domid, 'mapping');
   }
 
+  /** The same for what a file of the process held: nothing when that process has ended before its file. */
+  unmapForeignOf(process: object, domid: DomId): void {
+    if (this.#processes.has(process)) this.unmapForeign(process, domid);
+  }
+
   /** /dev/xen/gntdev: what a process needs to reach the granted pages of a guest, which it holds until closed. */
   openGrants(process: object, domid: DomId): GrantHandle {
     const { domain, ram } = this.#mappable(domid);

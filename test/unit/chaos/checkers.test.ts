@@ -57,8 +57,12 @@ t.test('committed: what the store holds follows the tables, whoever wrote it', (
   t.equal(found(committed, state(1), state(4)), 1, 'nor does it leave a state out');
   t.equal(found(committed, ...connected, state(0)), 1, 'nor write what is no state');
   t.equal(found(committed, ...connected, commit(back, 0, 1), state(1)), 0, 'removed and made again');
-  t.equal(found(committed, state(1), commit(`${back}/size`), state(2)), 0);
-  t.equal(found(committed, state(1), state(2), commit(`${back}/size`)), 1, 'a published key does not change');
+  const serve: Said = { name: 'store.serve', process: 'xenstored' };
+  const size = commit(`${back}/size`);
+  t.equal(found(committed, state(1), serve, size, serve, state(2)), 0);
+  t.equal(found(committed, state(1), serve, state(2), size), 0, 'of one transaction in any order');
+  t.equal(found(committed, state(1), state(2), serve, size), 1, 'a published key does not change');
+  t.equal(found(committed, state(1), state(2), serve, commit(back, 0, 1), serve, size), 0, 'but of another device');
   t.equal(found(committed, ...connected, commit(`${back}/online`)), 0, 'which keys of the toolstack may');
   t.equal(
     found(committed, ...connected, { ...state(6), incarnation: 2 }),
