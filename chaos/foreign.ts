@@ -12,7 +12,13 @@ export const FOREIGN_VICTIMS: readonly Victim[] = [BACKEND];
 const FAULTS_OF_BACKEND: readonly string[] = ['KILL', 'STOP', 'TERM', 'HANG', 'PAUSE'];
 
 /** Why a case cannot be run on a backend of others, one sentence; undefined when it can. */
-export function foreignRefusal({ at, victim, fault }: ChaosCase): string | undefined {
+export function foreignRefusal(chaosCase: ChaosCase): string | undefined {
+  return faultsOf(chaosCase)
+    .map(refusalOf)
+    .find((why) => why !== undefined);
+}
+
+function refusalOf({ at, victim, fault }: FaultAt): string | undefined {
   const named = faultNamed(fault)?.fault;
   if (at.process === BACKEND) return 'a backend of others passes no points: a case stands at one of another process';
   if (at.process === 'vhost-gpu' || victim === 'vhost-gpu')
