@@ -175,8 +175,9 @@ export class Host {
     const { openSession } = await import('./session.js');
     const { signal } = this.#abort;
     signal.throwIfAborted(); // a session would make its files in a directory that is given up
-    const { hold } = this.#settings;
-    const session = await openSession({ runDir: this.#runDir, signal, keepHistory: true, say: this.#slow, hold });
+    const { hold, restart, attach } = this.#settings;
+    const how = { keepHistory: true, say: this.#slow, hold, awaitsStore: restart && !attach };
+    const session = await openSession({ runDir: this.#runDir, signal, ...how });
     this.#session = session;
     for (let index = 0; index < this.#settings.guests; index++) await this.#startGuest(session, index);
     for (const server of this.#deviceServers) await this.#connectDisplay(session, server);

@@ -37,7 +37,8 @@ export async function monitor(
   hooks: { say(sentence: string): void; failed(sentence: string): void; signal?: AbortSignal },
 ): Promise<void> {
   const { runDir, config } = job;
-  const session = await openSession({ runDir, ...(hooks.signal === undefined ? {} : { signal: hooks.signal }) });
+  const { signal } = hooks;
+  const session = await openSession({ runDir, awaitsStore: true, ...(signal === undefined ? {} : { signal }) });
   const name = `${MONITOR_PREFIX}${config.name.toLowerCase().replace(/[^a-z0-9-]/g, '-')}`.slice(0, 32);
   const lock = lockName(runDir, name);
   writeProcessEntry(runDir, { name, pid: process.pid, incarnation: Date.now() * 4096, state: 'watching' });

@@ -46,13 +46,15 @@ export interface SessionOptions {
   readonly say?: (sentence: string) => void;
   /** Stands still at `life.start`, before anything is asked of a server, until a controller of gates lets it go. */
   readonly hold?: boolean;
+  /** A store that ends is awaited however long: by one that stays, in a lab where it is started again. Left out: DEADLINE_MS.storeBack. */
+  readonly awaitsStore?: boolean;
   /** Leaves what it recorded in the run directory. */
   readonly keepHistory?: boolean;
 }
 
 /** Connects as dom0, waiting for the servers. Rejects with PeerDiedError when aborted first. */
 export async function openSession(options: SessionOptions): Promise<Session> {
-  const { runDir, hold = false, name = NAME } = options;
+  const { runDir, hold = false, name = NAME, awaitsStore = false } = options;
   const say = options.say ?? ((sentence: string) => void process.stderr.write(`xenwire: ${sentence}\n`));
   /** Those whose servers live: a session outlives many. */
   const clients = new Set<BusClient>();
@@ -90,8 +92,8 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   let connected: Promise<BusClient> | undefined;
   // Each life of the store is a connection; the first is waited for here.
   const connectStore = async (): Promise<BusClient> => {
-    const again = AbortSignal.any([AbortSignal.timeout(DEADLINE_MS.storeBack), ended]);
-    connected = connect('xenstored', connected === undefined ? ended : again);
+    const again = (): AbortSignal => AbortSignal.any([AbortSignal.timeout(DEADLINE_MS.storeBack), ended]);
+    connected = connect('xenstored', connected === undefined || awaitsStore ? ended : again());
     storeClient = await connected;
     return storeClient;
   };
