@@ -5,11 +5,15 @@ import { howItEnded } from '../lab/child.js';
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { assert } from '../lib/core/errors.js';
 import type { Point } from '../lib/core/probe.js';
+import { limitProcess, nextDescriptor, type Resource } from '../lib/node/files/other-process.js';
+import { listProcesses, type ProcessEntry } from '../lib/node/process/run-dir.js';
 import { withDeadline } from '../lib/node/process/wait.js';
 import { POINT } from '../lib/trace/points.js';
 import { GUEST_PROCESS, type Victim } from './case.js';
+import { cutBetween } from './cuts.js';
 import type { FaultScene } from './faults/fault.js';
 import { type Rig, SERVICES } from './rig.js';
+import { ring, ringAll, takeRings } from './rings.js';
 import type { Stops } from './stops.js';
 
 export interface SceneParts {
@@ -47,6 +51,15 @@ export function sceneOf(rig: Rig, parts: SceneParts): FaultScene {
       if (exit.signal !== null) violated(`${name} ${howItEnded(exit)} after its host had gone`);
     }
   };
+
+  const pidOf = (name: string): number | undefined => (rig.isAlive(name) ? rig.process(name)!.pid : undefined);
+  /** Takes effect on a victim that lives. */
+  const inLife = (act: (life: ProcessEntry) => void): void => {
+    const life = listProcesses(rig.runDir).find(({ pid }) => pid === pidOf(victim));
+    if (life !== undefined) act(life);
+  };
+  const before = new Map<Resource, bigint>();
+  const mustEnd = new Set<Victim>();
 
   return {
     victimStands: victim === standing,
@@ -88,6 +101,52 @@ export function sceneOf(rig: Rig, parts: SceneParts): FaultScene {
       await rig.startServices();
     },
     rest: () => rig.histories.rest(),
+    limit(resource, limited) {
+      const pid = pidOf(victim);
+      if (pid === undefined) return;
+      if (limited) {
+        before.set(
+          resource,
+          limitProcess(pid, resource, resource === 'descriptors' ? BigInt(nextDescriptor(pid)) : 0n),
+        );
+      } else limitProcess(pid, resource, before.get(resource)!);
+      tell(`${victim} has ${limited ? 'no more' : 'enough'} ${resource} ${limited ? '' : 'again'}`.trim());
+    },
+    cut(which) {
+      const cut = cutBetween(rig, victim, standing, which);
+      for (const { server, client } of cut) {
+        if (server !== 'hypervisor') continue;
+        mustEnd.add(client);
+        rig.process(client)?.expectEnd();
+      }
+      const pairs = new Set(cut.map(({ server, client }) => `${client} to ${server}`));
+      tell(`connections are closed: ${[...pairs].join(', ') || 'there is none'}`);
+    },
+    async startEnded() {
+      for (const name of mustEnd) {
+        const process_ = rig.process(name)!;
+        const exit = await withDeadline(
+          process_.exited,
+          DEADLINE_MS.chaosEnd,
+          `the end of ${name}, which lost its host`,
+        );
+        tell(`${name} ${howItEnded(exit)}`);
+        if (exit.signal !== null || /internal error/.test(exit.reason)) violated(`${name} ${howItEnded(exit)}`);
+      }
+      const services = [...mustEnd].filter((name) => name !== GUEST_PROCESS);
+      for (const name of services) rig.start(name);
+      await Promise.all(services.map((name) => rig.ready(name)));
+    },
+    ringAll: () => inLife((life) => ringAll(rig.runDir, life)),
+    takeRings() {
+      let ringLater = (): void => {};
+      inLife((life) => {
+        const bits = takeRings(rig.runDir, life);
+        tell(`${bits.length} notifications are held back`);
+        ringLater = () => ring(rig.runDir, life, bits);
+      });
+      return ringLater;
+    },
     pass: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
   };
 }

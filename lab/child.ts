@@ -123,9 +123,9 @@ export class LabProcess {
     this.#child.kill('SIGKILL');
   }
 
-  /** From now on its end is expected. */
-  expectEnd(): void {
-    this.#stopping = true;
+  /** From now on its end is expected, or, `expected` being false, is not any more. */
+  expectEnd(expected = true): void {
+    this.#stopping = expected;
   }
 
   /** Ends it at once, by force. */

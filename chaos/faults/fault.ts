@@ -1,5 +1,6 @@
 // What a fault is: something done to one process while another, or the same, stands at a point. A fault undoes itself: when it
 // resolves, the process that stood goes on and the victim works again, or its replacement does.
+import type { Resource } from '../../lib/node/files/other-process.js';
 
 /** What a fault may do to the lab; made by the engine for one case. */
 export interface FaultScene {
@@ -21,6 +22,19 @@ export interface FaultScene {
   rest(): Promise<void>;
   /** Resolves after so long: only for faults that are a time. */
   pass(ms: number): Promise<void>;
+  /** Takes from the victim what it would get more of a resource, until it is given back. */
+  limit(resource: Resource, limited: boolean): void;
+  /**
+   * Closes the connections between the process that stands and the victim, of a victim that stands itself to all others: all of them, or those
+   * that carry messages. A process that loses its host so must end by itself.
+   */
+  cut(which: 'all' | 'messages'): void;
+  /** Waits for the ends that `cut` has made necessary, and starts those processes again. */
+  startEnded(): Promise<void>;
+  /** Rings every bit of the victim's doorbell. */
+  ringAll(): void;
+  /** Takes the rings that the victim has not seen yet; what it answers rings them. */
+  takeRings(): () => void;
 }
 
 export interface Fault {
@@ -45,4 +59,16 @@ export async function replaceVictim(scene: FaultScene): Promise<void> {
     scene.replace();
   }
   await scene.replaced();
+}
+
+/** Faults that take something from a process that goes on: it does without until the others have come to rest. */
+export async function withoutResource(scene: FaultScene, resource: Resource): Promise<void> {
+  scene.limit(resource, true);
+  try {
+    await scene.letGo();
+    await scene.rest();
+  } finally {
+    scene.limit(resource, false);
+  }
+  await scene.rest();
 }

@@ -1,15 +1,21 @@
 // The faults by their names. A new fault is a file beside this one and a row here.
+import { CUT } from './cut.js';
+import { DELAY } from './delay.js';
+import { DOUBLE } from './double.js';
+import { DROP } from './drop.js';
 import type { Fault } from './fault.js';
+import { FILES } from './files.js';
 import { HANG } from './hang.js';
 import { KILL } from './kill.js';
 import { PAUSE } from './pause.js';
+import { SPACE } from './space.js';
 import { STOP } from './stop.js';
 import { TERM } from './term.js';
 
-export const FAULTS: readonly Fault[] = [KILL, STOP, TERM, HANG, PAUSE];
+export const FAULTS: readonly Fault[] = [KILL, STOP, TERM, HANG, PAUSE, CUT, DROP, DOUBLE, DELAY, SPACE, FILES];
 export const FAULT_NAMES: readonly string[] = FAULTS.map(({ name, takesMs }) => (takesMs ? `${name} MS` : name));
 
-/** The longest pause: above what any deadline of a device allows is a hang. */
+/** The longest pause or delay: above what any deadline of a device allows is a hang. */
 const PAUSE_MS_MAX = 2000;
 
 /** The fault that a case's text means, with its milliseconds; undefined when there is none. */
