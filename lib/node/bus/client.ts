@@ -65,6 +65,8 @@ export class ZmqBusClient implements BusClient {
     this.#setup = setup;
     this.#id = `${setup.name}.${setup.incarnation.toString(36)}.${++connectionCount}`;
     this.#socket = new zmq.Dealer({ ...SOCKET_OPTIONS, routingId: this.#id });
+    // ZeroMQ would connect again by itself, and say nothing of the messages that were lost with the stream.
+    this.#socket.events.on('disconnect', () => this.#streamBroke());
     this.#queue = new SendQueue(
       (frames) => this.#socket.send(frames),
       (_frames, error) => {
@@ -259,6 +261,14 @@ export class ZmqBusClient implements BusClient {
     this.#refuse?.(new PeerDiedError(this.#setup.server));
     this.#failCalls();
     for (const action of this.#lostActions.splice(0)) action();
+  }
+
+  /** The server may live: it learns from the other connection that we are done with this one. */
+  #streamBroke(): void {
+    if (this.#lost || this.#closed) return;
+    this.#setup.log.warn({ server: this.#setup.server }, 'the stream of messages has broken');
+    this.#live?.close();
+    this.#onLost();
   }
 
   #failCalls(): void {
