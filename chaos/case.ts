@@ -11,6 +11,22 @@ export const GUEST_PROCESS = `guest-${CHAOS_GUEST}`;
 export const VICTIMS = [GUEST_PROCESS, 'vhost-frontend', 'vhost-gpu', 'xenstored', 'hypervisor'] as const;
 export type Victim = (typeof VICTIMS)[number];
 
+/** To which servers each process holds connections. */
+const SERVERS_OF: Readonly<Record<Victim, readonly Victim[]>> = {
+  [GUEST_PROCESS]: ['hypervisor', 'xenstored'],
+  'vhost-frontend': ['hypervisor', 'xenstored', 'vhost-gpu'],
+  'vhost-gpu': ['hypervisor'],
+  xenstored: ['hypervisor'],
+  hypervisor: [],
+};
+
+/** Whether a connection is between two processes, or, where they are the same, between that one and another. */
+export function areConnected(one: string, other: string): boolean {
+  const holds = (client: string, server: string): boolean =>
+    SERVERS_OF[client as Victim]?.some((known) => known === server) ?? false;
+  return one === other || holds(one, other) || holds(other, one);
+}
+
 /**
  * When the replacement of a process that has ended is started: while the process that stands at the point still stands
  * there, or once the others have gone on and come to rest.
@@ -82,6 +98,8 @@ function parseFault(text: string): FaultAt {
   }
   const victim = VICTIMS.find((known) => known === (who === 'guest' ? GUEST_PROCESS : who));
   if (victim === undefined) throw new UserError(`there is no process ${who} to harm: ${VICTIMS.join(', ')} are`);
+  if (faultNamed(fault)!.fault.ofConnections && !areConnected(at.process, victim))
+    throw new UserError(`${fault} needs a connection, and there is none between ${at.process} and ${victim}`);
   const restart = RESTARTS.find((known) => known === when);
   if (restart === undefined) throw new UserError(`a replacement comes ${RESTARTS.join(' or ')}, not ${when}`);
   return { at, fault, victim, restart };

@@ -7,11 +7,14 @@ import { checkFrame } from '../lab/frames.js';
 import { GateError } from '../lab/gates.js';
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { DeadlineError, errorMessage, isOurBug, PeerDiedError } from '../lib/core/errors.js';
+import { errorKey, homePath } from '../lib/layout/xenbus.js';
 import { withDeadline } from '../lib/node/process/wait.js';
 import type { TraceRecord } from '../lib/trace/record.js';
 import { createGuest, destroyGuest, finishUnfinished, type Guest, listGuests } from '../toolstack/domain.js';
+import { readNode } from '../toolstack/toolstack.js';
 import { type ChaosCase, faultsOf, GUEST_PROCESS } from './case.js';
 import { CHECKERS, type CheckName } from './checkers/table.js';
+import { faultNamed } from './faults/table.js';
 import { Infliction, type Moment } from './inflict.js';
 import { type Display, type Rig, SERVICES } from './rig.js';
 import { Screen, shownFirst } from './screen.js';
@@ -94,12 +97,16 @@ class CaseRun {
   #storyEndNs: bigint | undefined;
   readonly #snapshots: boolean;
   readonly #survivors = new Set<number>();
+  /** A fault of the case may cost a guest its device. */
+  readonly #mayRefuse: boolean;
 
   constructor(rig: Rig, chaosCase: ChaosCase | undefined, { tell = () => {}, snapshots = false }: RunOptions) {
     this.#rig = rig;
     this.#tell = tell;
     this.#snapshots = snapshots;
-    this.#faults = new Infliction(rig, chaosCase === undefined ? [] : faultsOf(chaosCase), {
+    const faults = chaosCase === undefined ? [] : faultsOf(chaosCase);
+    this.#mayRefuse = faults.some(({ fault }) => faultNamed(fault)?.fault.mayRefuse === true);
+    this.#faults = new Infliction(rig, faults, {
       ...{ tell, snapshots },
       violated: (what) => this.#violations.push({ check: 'order', what }),
     });
@@ -246,11 +253,23 @@ class CaseRun {
     const rig = this.#rig;
     const { toolstack } = rig;
     const running = (await listGuests(toolstack)).find(({ state }) => state === 'running');
-    if (running !== undefined && rig.isAlive(GUEST_PROCESS)) return running;
+    const refused = running === undefined ? undefined : await this.#refusal(running);
+    if (refused !== undefined) this.#tell(`the device is in error: ${refused}`);
+    else if (running !== undefined && rig.isAlive(GUEST_PROCESS)) return running;
     await this.#remove();
     if (!rig.isAlive(GUEST_PROCESS)) rig.start(GUEST_PROCESS);
     this.#tell('a guest is made');
     return rig.session.exclusively(() => createGuest(toolstack, rig.config));
+  }
+
+  /** Why an end of the guest's device has given up, where the fault allows it to: then its user makes the guest anew. */
+  async #refusal({ domid }: Guest): Promise<string | undefined> {
+    if (!this.#mayRefuse || this.#begun === 0 || !this.#faults.isQuiet) return undefined;
+    const { store } = this.#rig.toolstack;
+    return (
+      (await readNode(store, `${homePath(0)}/${errorKey(`backend/virtio-mmio/${domid}/0`)}`)) ??
+      (await readNode(store, `${homePath(domid)}/${errorKey('device/virtio-mmio/0')}`))
+    );
   }
 
   /** No guest is there any more, nor anything that a toolstack left half done. */

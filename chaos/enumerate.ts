@@ -4,7 +4,7 @@
 import { formatInstance } from '../lib/trace/instances.js';
 import { CATALOGUE_HASH, POINT } from '../lib/trace/points.js';
 import type { TraceRecord } from '../lib/trace/record.js';
-import { type ChaosCase, type Restart, VICTIMS, type Victim } from './case.js';
+import { areConnected, type ChaosCase, type Restart, VICTIMS, type Victim } from './case.js';
 import { faultNamed } from './faults/table.js';
 
 export interface Choice {
@@ -45,12 +45,14 @@ export function casesOf(points: readonly TraceRecord[], choice: Choice): ChaosCa
     .filter(({ occurrence }) => everyOccurrence || occurrence === 1)
     .flatMap(({ process, point, label, occurrence }) =>
       victims.flatMap((victim) =>
-        faults.flatMap((fault) =>
+        faults.flatMap((fault) => {
+          const known = faultNamed(fault)?.fault;
+          if (known?.ofConnections && !areConnected(process, victim)) return [];
           // Only a process that ends is replaced.
-          restarts
-            .filter((_, index) => index === 0 || faultNamed(fault)?.fault.replaces === true)
-            .map((restart) => ({ at: { process, point, label, occurrence }, fault, victim, restart })),
-        ),
+          return restarts
+            .filter((_, index) => index === 0 || known?.replaces === true)
+            .map((restart) => ({ at: { process, point, label, occurrence }, fault, victim, restart }));
+        }),
       ),
     );
 }

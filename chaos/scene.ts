@@ -1,7 +1,7 @@
 // A fault's hands: what faults/ may do, done to the processes of a rig. The end of the hypervisor is the host's: all others
 // must end by themselves then, and a new host takes the place of all. A guest's replacement is the story's to make, as a new
 // domain.
-import { howItEnded } from '../lab/child.js';
+import { type Exit, howItEnded, type LabProcess } from '../lab/child.js';
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { assert } from '../lib/core/errors.js';
 import type { Point } from '../lib/core/probe.js';
@@ -58,8 +58,13 @@ export function sceneOf(rig: Rig, parts: SceneParts): FaultScene {
     const life = listProcesses(rig.runDir).find(({ pid }) => pid === pidOf(victim));
     if (life !== undefined) act(life);
   };
+  /** An end that the world has caused is one with a reason. */
+  const checkEnd = (name: Victim, exit: Exit): void => {
+    tell(`${name} ${howItEnded(exit)}`);
+    if (exit.signal !== null || /internal error/.test(exit.reason)) violated(`${name} ${howItEnded(exit)}`);
+  };
   const before = new Map<Resource, bigint>();
-  const mustEnd = new Set<Victim>();
+  const mustEnd = new Map<Victim, LabProcess>();
 
   return {
     victimStands: victim === standing,
@@ -104,36 +109,40 @@ export function sceneOf(rig: Rig, parts: SceneParts): FaultScene {
     limit(resource, limited) {
       const pid = pidOf(victim);
       if (pid === undefined) return;
+      // It may end for the lack of it, if it says so.
+      for (const name of isHost ? [GUEST_PROCESS, ...SERVICES] : [victim]) rig.process(name)?.expectEnd(limited);
       if (limited) {
         before.set(
           resource,
           limitProcess(pid, resource, resource === 'descriptors' ? BigInt(nextDescriptor(pid)) : 0n),
         );
-      } else limitProcess(pid, resource, before.get(resource)!);
+      } else if (before.has(resource)) limitProcess(pid, resource, before.get(resource)!);
       tell(`${victim} has ${limited ? 'no more' : 'enough'} ${resource} ${limited ? '' : 'again'}`.trim());
     },
     cut(which) {
       const cut = cutBetween(rig, victim, standing, which);
       for (const { server, client } of cut) {
         if (server !== 'hypervisor') continue;
-        mustEnd.add(client);
-        rig.process(client)?.expectEnd();
+        const process_ = rig.process(client)!;
+        mustEnd.set(client, process_);
+        process_.expectEnd();
       }
       const pairs = new Set(cut.map(({ server, client }) => `${client} to ${server}`));
       tell(`connections are closed: ${[...pairs].join(', ') || 'there is none'}`);
     },
-    async startEnded() {
-      for (const name of mustEnd) {
-        const process_ = rig.process(name)!;
-        const exit = await withDeadline(
-          process_.exited,
-          DEADLINE_MS.chaosEnd,
-          `the end of ${name}, which lost its host`,
-        );
-        tell(`${name} ${howItEnded(exit)}`);
-        if (exit.signal !== null || /internal error/.test(exit.reason)) violated(`${name} ${howItEnded(exit)}`);
+    async settled() {
+      if (victimProcess.exit !== undefined) mustEnd.set(victim, victimProcess);
+      // Where another fault has ended the same process, it has been replaced.
+      const ours = [...mustEnd].filter(([name, process_]) => rig.process(name) === process_);
+      if (isHost && ours.some(([name]) => name === victim)) {
+        checkEnd(victim, victimProcess.exit!);
+        await othersEnd();
+        tell('a new host is started');
+        return rig.startServices();
       }
-      const services = [...mustEnd].filter((name) => name !== GUEST_PROCESS);
+      for (const [name, { exited }] of ours)
+        checkEnd(name, await withDeadline(exited, DEADLINE_MS.chaosEnd, `the end of ${name}, which lost its host`));
+      const services = ours.map(([name]) => name).filter((name) => name !== GUEST_PROCESS);
       for (const name of services) rig.start(name);
       await Promise.all(services.map((name) => rig.ready(name)));
     },

@@ -68,7 +68,12 @@ export function register(program: Command): void {
     .command('chaos')
     .enablePositionalOptions()
     .description('break labs: each process killed and paused at each point of a run, with a verdict for each case')
-    .option('--faults <names>', 'what is done: KILL, STOP, TERM, HANG, PAUSE MS', words, ['KILL', 'STOP', 'TERM'])
+    .option(
+      '--faults <names>',
+      'what is done, of: KILL, STOP, TERM, HANG, PAUSE MS, CUT, DROP, DOUBLE, DELAY MS, SPACE, FILES',
+      words,
+      ['KILL', 'STOP', 'TERM'],
+    )
     .option('--victims <names>', 'to which processes; left out: to all', words)
     .option('--restarts <when>', 'when a replacement comes: restart, late', words, ['restart'])
     .option('--every', 'at each time that a point is passed, instead of the first for each label')

@@ -7,10 +7,11 @@ export const CUT: Fault = {
   describe: 'all connections between the two processes are closed',
   takesMs: false,
   replaces: false,
+  ofConnections: true,
   async run(scene) {
     scene.cut('all');
     await scene.letGo();
     await scene.rest();
-    await scene.startEnded();
+    await scene.settled();
   },
 };

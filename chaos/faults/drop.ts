@@ -8,10 +8,11 @@ export const DROP: Fault = {
   describe: 'messages under way between the two are lost, with their stream',
   takesMs: false,
   replaces: false,
+  ofConnections: true,
   async run(scene) {
     scene.cut('messages');
     await scene.letGo();
     await scene.rest();
-    await scene.startEnded();
+    await scene.settled();
   },
 };

@@ -22,15 +22,15 @@ export interface FaultScene {
   rest(): Promise<void>;
   /** Resolves after so long: only for faults that are a time. */
   pass(ms: number): Promise<void>;
-  /** Takes from the victim what it would get more of a resource, until it is given back. */
+  /** Takes from the victim what it would get more of a resource, until it is given back. It may end for that, with its reason. */
   limit(resource: Resource, limited: boolean): void;
   /**
    * Closes the connections between the process that stands and the victim, of a victim that stands itself to all others: all of them, or those
    * that carry messages. A process that loses its host so must end by itself.
    */
   cut(which: 'all' | 'messages'): void;
-  /** Waits for the ends that `cut` has made necessary, and starts those processes again. */
-  startEnded(): Promise<void>;
+  /** Waits for the ends that `cut` has made necessary, and starts again what has ended for `cut` or `limit`. */
+  settled(): Promise<void>;
   /** Rings every bit of the victim's doorbell. */
   ringAll(): void;
   /** Takes the rings that the victim has not seen yet; what it answers rings them. */
@@ -45,6 +45,10 @@ export interface Fault {
   readonly takesMs: boolean;
   /** Whether the victim ends, so that a replacement comes. */
   readonly replaces: boolean;
+  /** Whether it is done to the connections between two processes: such a case is only where there are some. */
+  readonly ofConnections?: boolean;
+  /** Whether it may cost a guest its device, with the reason in the store's `error` keys: the guest is made anew then. */
+  readonly mayRefuse?: boolean;
   run(scene: FaultScene, ms: number): Promise<void>;
 }
 
@@ -71,4 +75,5 @@ export async function withoutResource(scene: FaultScene, resource: Resource): Pr
     scene.limit(resource, false);
   }
   await scene.rest();
+  await scene.settled();
 }

@@ -6,5 +6,6 @@ export const FILES: Fault = {
   describe: 'the victim gets no descriptor until the others rest',
   takesMs: false,
   replaces: false,
+  mayRefuse: true,
   run: (scene) => withoutResource(scene, 'descriptors'),
 };

@@ -8,5 +8,6 @@ export const SPACE: Fault = {
   describe: 'no file of the victim may grow until the others rest',
   takesMs: false,
   replaces: false,
+  mayRefuse: true,
   run: (scene) => withoutResource(scene, 'fileBytes'),
 };

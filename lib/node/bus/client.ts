@@ -15,7 +15,15 @@ import { runPaths } from '../process/run-dir.js';
 import { retryOnChange } from '../process/wait.js';
 import { connectLive, type LiveConnection } from './live.js';
 import { messageCodec, methodCodec, serviceMethods } from './proto.js';
-import { busAddress, decodeEnvelope, encodeEnvelope, KIND, SendQueue, SOCKET_OPTIONS } from './wire.js';
+import {
+  busAddress,
+  decodeEnvelope,
+  descriptorsForSocket,
+  encodeEnvelope,
+  KIND,
+  SendQueue,
+  SOCKET_OPTIONS,
+} from './wire.js';
 
 export interface BusClientSetup {
   readonly runDir: string;
@@ -64,6 +72,7 @@ export class ZmqBusClient implements BusClient {
   private constructor(setup: BusClientSetup) {
     this.#setup = setup;
     this.#id = `${setup.name}.${setup.incarnation.toString(36)}.${++connectionCount}`;
+    descriptorsForSocket();
     this.#socket = new zmq.Dealer({ ...SOCKET_OPTIONS, routingId: this.#id });
     // ZeroMQ would connect again by itself, and say nothing of the messages that were lost with the stream.
     this.#socket.events.on('disconnect', () => this.#streamBroke());

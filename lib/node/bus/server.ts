@@ -14,7 +14,15 @@ import { POINT } from '../../trace/points.js';
 import { runPaths } from '../process/run-dir.js';
 import { type LiveServer, serveLive } from './live.js';
 import { messageCodec, methodCodec } from './proto.js';
-import { busAddress, decodeEnvelope, encodeEnvelope, KIND, SendQueue, SOCKET_OPTIONS } from './wire.js';
+import {
+  busAddress,
+  decodeEnvelope,
+  descriptorsForSocket,
+  encodeEnvelope,
+  KIND,
+  SendQueue,
+  SOCKET_OPTIONS,
+} from './wire.js';
 
 export interface BusServerSetup extends ServeOptions {
   readonly runDir: string;
@@ -99,6 +107,7 @@ export class ZmqBusServer implements BusServer {
 
   private constructor(setup: BusServerSetup) {
     this.#setup = setup;
+    descriptorsForSocket();
     this.#socket = new zmq.Router({ ...SOCKET_OPTIONS, mandatory: true, handover: true });
     this.#queue = new SendQueue(
       (frames) => this.#socket.send(frames),

@@ -6,6 +6,7 @@
 // silently; a paused peer keeps its routing id, so each incarnation has another; one send and one receive may be in
 // flight on a socket; exit hangs on undelivered messages without linger 0; a second bind on an ipc path steals it
 // silently, so the process name is locked first (run-dir.ts).
+import { closeSync, openSync } from 'node:fs';
 import * as zmq from 'zeromq';
 import { BUS_MESSAGE_BYTES_MAX, BUS_SEND_QUEUE_MAX } from '../../core/limits.js';
 import type { Envelope } from '../../core/proto-types.js';
@@ -34,6 +35,22 @@ export const SOCKET_OPTIONS = {
   sendHighWaterMark: BUS_SEND_QUEUE_MAX,
   receiveHighWaterMark: BUS_SEND_QUEUE_MAX,
 } as const;
+
+/**
+ * What ZeroMQ takes for a first socket: its threads' mailboxes and epoll descriptors, the socket, its connection, its monitor. It aborts the
+ * process where it gets none.
+ */
+const DESCRIPTORS_PER_SOCKET = 24;
+
+/** To be called before a socket is made: throws the EMFILE of open(2) where ZeroMQ would abort. */
+export function descriptorsForSocket(): void {
+  const taken: number[] = [];
+  try {
+    while (taken.length < DESCRIPTORS_PER_SOCKET) taken.push(openSync('/dev/null', 'r'));
+  } finally {
+    for (const fd of taken) closeSync(fd);
+  }
+}
 
 export function busAddress(path: string): string {
   return `ipc://${path}`;

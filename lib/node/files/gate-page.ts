@@ -1,6 +1,7 @@
 // The gates of this process: its page, read whenever a controller has changed it, and the stop itself (lib/layout/ours/gate.ts).
 // Leaves who arms and lets go to lab/gates.ts.
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
+import { passOver } from '../../core/errors.js';
 import {
   GATE_COUNT,
   GATE_FILE_SIZE,
@@ -98,7 +99,12 @@ export function createGatePage(
   /** Changes a word that the controller waits for: by write(2) besides, which inotify reports and a store does not. */
   const tell = (fd: number, word: number, value: number): void => {
     Atomics.store(words, word, value);
-    writeSync(fd, Uint8Array.of(value, 0, 0, 0), 0, 4, word * 4);
+    try {
+      writeSync(fd, Uint8Array.of(value, 0, 0, 0), 0, 4, word * 4);
+    } catch (error) {
+      // A process that may write no file (RLIMIT_FSIZE) has stored it all the same: the controller looks again by itself.
+      passOver(error);
+    }
   };
 
   const stand = ({ slot }: Gate): void => {

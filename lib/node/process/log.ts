@@ -2,6 +2,7 @@
 // and readable lines on the terminal for a process that runs on one.
 import { openSync, writeSync } from 'node:fs';
 import pino from 'pino';
+import { passOver } from '../../core/errors.js';
 import type { Log, LogLevel } from '../../core/log.js';
 import { colour } from './output.js';
 
@@ -14,8 +15,13 @@ export interface LogSetup {
   readonly terminal: boolean;
 }
 
+/** What is kept of records that could not be written; later ones are dropped until there is room. */
+const UNWRITTEN_BYTES_MAX = 1 << 16;
+
 export function openLog(setup: LogSetup): Log {
-  const file = pino.destination({ dest: openSync(setup.path, 'a', 0o600), sync: true });
+  const file = pino.destination({ dest: openSync(setup.path, 'a', 0o600), sync: true, maxLength: UNWRITTEN_BYTES_MAX });
+  // No room is no reason to end: what could not be written is tried again with the next record.
+  file.on('error', passOver);
   const streams: pino.StreamEntry[] = [{ level: 'debug', stream: file }];
   if (setup.terminal) streams.push({ level: 'debug', stream: terminalStream() });
   return pino(

@@ -4,7 +4,15 @@
 import { existsSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { DEADLINE_MS } from '../../core/deadlines.js';
-import { DeadlineError, ErrnoError, errorMessage, PeerDiedError, passOver, UserError } from '../../core/errors.js';
+import {
+  DeadlineError,
+  ErrnoError,
+  errorMessage,
+  isOurBug,
+  PeerDiedError,
+  passOver,
+  UserError,
+} from '../../core/errors.js';
 import { POLL_US_MAX } from '../../core/limits.js';
 import { LOG_LEVELS, type LogLevel } from '../../core/log.js';
 import { type Doorbell, NOTIFY_MODES, type NotifyMode } from '../../core/notify.js';
@@ -320,7 +328,10 @@ class RunningService<Options> {
     process.on('unhandledRejection', (error) => void this.#crash(error));
   }
 
-  /** A bug of ours: say so, and end; the process that started us decides what comes next. */
+  /**
+   * A bug of ours, or something that the world refused where nothing could go on without it: say which, and end; the process that
+   * started us decides what comes next.
+   */
   async #crash(error: unknown): Promise<void> {
     if (this.#stopping !== undefined) {
       const text = stackOf(error);
@@ -328,7 +339,7 @@ class RunningService<Options> {
       this.#lastWords(`internal error while stopping: ${text}`);
       process.exit(EXIT.FAILED);
     }
-    await this.#stop(`internal error: ${stackOf(error)}`);
+    await this.#stop(`${isOurBug(error) ? 'internal error: ' : ''}${stackOf(error)}`);
   }
 
   #stop(failure?: string): Promise<void> {

@@ -82,6 +82,8 @@ t.test('what is no case is refused with a sentence', (t) => {
     'guest:guest.frame#1/KILL nothing/restart',
     'guest:guest.frame#1/KILL vhost-gpu/never',
     'nothing:guest.frame#1/KILL vhost-gpu/restart',
+    'guest:guest.frame#1/CUT vhost-gpu/restart',
+    'guest:guest.frame#1/DELAY vhost-gpu/restart',
   ];
   for (const text of WRONG) t.throws(() => parseCase(text), UserError, text);
   t.end();
@@ -100,6 +102,12 @@ t.test(
     const some = casesOf(points, choice);
     t.equal(some.length, 2 * VICTIMS.length * (RESTARTS.length + 1));
     t.equal(new Set(some.map(formatCase)).size, some.length, 'none is there twice');
+    const cut = casesOf(points, { ...choice, faults: ['CUT'] }).map(({ victim }) => victim);
+    t.same(
+      [...new Set(cut)],
+      ['guest-gpu-guest', 'vhost-frontend', 'xenstored', 'hypervisor'],
+      'only what is connected',
+    );
     t.equal(casesOf(points, { ...choice, everyOccurrence: true }).length, (some.length / 2) * 3);
     t.end();
   },

@@ -1,5 +1,9 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
-import { logLine } from '../../../../lib/node/process/log.js';
+import { limitProcess } from '../../../../lib/node/files/other-process.js';
+import { logLine, openLog } from '../../../../lib/node/process/log.js';
+import { temporaryRunDir } from '../../../../testkit/processes.js';
 
 const record = {
   level: 30,
@@ -35,4 +39,24 @@ t.test('colours are for terminals, and for those who want them', async (t) => {
   t.notMatch(logLine({ ...record, level: 50 }, { isTTY: true }), '\u001b');
   if (before === undefined) delete process.env['NO_COLOR'];
   else process.env['NO_COLOR'] = before;
+});
+
+t.test('a log that has no room loses no process: its records are there once it has room again', async (t) => {
+  const path = join(temporaryRunDir(t), 'log');
+  const log = openLog({ name: 'one', incarnation: 1, path, level: 'info', terminal: false });
+  log.info('before');
+  const limit = limitProcess(process.pid, 'fileBytes', 0n);
+  // Nothing else may be written meanwhile, what this test says neither.
+  for (let count = 0; count < 2000; count++) log.info(`meanwhile ${count}`);
+  limitProcess(process.pid, 'fileBytes', limit);
+  log.info('after');
+  const said = readFileSync(path, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { msg: string }).msg);
+  t.equal(said[0], 'before');
+  t.equal(said[1], 'meanwhile 0', 'what was said first is kept');
+  t.ok(said.length < 2000, 'not without bound');
+  log.info('later');
+  t.match(readFileSync(path, 'utf8'), /later/);
 });
