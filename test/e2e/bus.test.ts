@@ -136,22 +136,25 @@ for (const others of [0, 2]) {
   );
 }
 
-t.test('a stream of messages that breaks ends the connection for both ends, with the calls under way on it', async (t) => {
-  const runDir = temporaryRunDir(t);
-  const host = await server(t, runDir);
-  const one = await client(t, runDir);
-  one.say('hang');
-  one.say('add 1 1');
-  await one.line(/^add/);
-  const cut = closeConnections(one.pid, ({ path }) => path === runPaths.bus(runDir, 'hypervisor'));
-  t.equal(cut.length, 1);
-  await one.line(/^lost/);
-  t.match(one.lines.find((line) => line.startsWith('hang')) ?? (await one.line(/^hang/)), /PeerDiedError/);
-  await host.line(/^gone client/);
-  const next = await client(t, runDir, '--as', 'next');
-  next.say('add 1 2');
-  t.equal(await next.line(/^add/), 'add {"port":3}', 'the server serves the next one');
-});
+t.test(
+  'a stream of messages that breaks ends the connection for both ends, with the calls under way on it',
+  async (t) => {
+    const runDir = temporaryRunDir(t);
+    const host = await server(t, runDir);
+    const one = await client(t, runDir);
+    one.say('hang');
+    one.say('add 1 1');
+    await one.line(/^add/);
+    const cut = closeConnections(one.pid, ({ path }) => path === runPaths.bus(runDir, 'hypervisor'));
+    t.equal(cut.length, 1);
+    await one.line(/^lost/);
+    t.match(one.lines.find((line) => line.startsWith('hang')) ?? (await one.line(/^hang/)), /PeerDiedError/);
+    await host.line(/^gone client/);
+    const next = await client(t, runDir, '--as', 'next');
+    next.say('add 1 2');
+    t.equal(await next.line(/^add/), 'add {"port":3}', 'the server serves the next one');
+  },
+);
 
 t.test('a paused client holds up no other; awake again it is still served', async (t) => {
   const runDir = temporaryRunDir(t);
