@@ -61,6 +61,8 @@ export function sceneOf(rig: Rig, parts: SceneParts): FaultScene {
   /** An end that the world has caused is one with a reason. */
   const checkEnd = (name: Victim, exit: Exit): void => {
     tell(`${name} ${howItEnded(exit)}`);
+    // Node itself aborts a program that has not begun, where it gets no descriptors.
+    if (!passed(name, POINT['life.start'])) return;
     if (exit.signal !== null || /internal error/.test(exit.reason)) violated(`${name} ${howItEnded(exit)}`);
   };
   const before = new Map<Resource, bigint>();
