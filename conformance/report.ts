@@ -3,6 +3,7 @@ import { type JunitCase, junitText } from '../lib/core/junit.js';
 import { CLAUSES, type Clause, type Group } from './clauses.js';
 import { OUTCOMES, type Outcome } from './outcome.js';
 import type { Result } from './run.js';
+import { SECTIONS } from './sections.js';
 
 export const acceptable = ({ outcome }: Result): boolean => outcome === undefined || OUTCOMES[outcome];
 
@@ -35,6 +36,7 @@ const TITLES: Record<Group, string> = {
   split: 'Split rings',
   packed: 'Packed rings',
   gpu: 'GPU',
+  device: 'Registers and server together',
   'vhost-user': 'vhost-user',
   xenbus: 'xenbus',
 };
@@ -57,5 +59,7 @@ export function markdown(targets: readonly { readonly name: string; readonly res
       '\n',
     );
   });
-  return `${groups.join('\n\n')}\n`;
+  const titles = Object.entries(SECTIONS).map(([number, title]) => `| ${number} | ${title} |`);
+  const sections = ['### Sections of virtio 1.4', '', '| | |', '|---|---|', ...titles].join('\n');
+  return `${[...groups, sections].join('\n\n')}\n`;
 }

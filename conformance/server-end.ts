@@ -70,9 +70,9 @@ export class ServerEnd {
   calls = 0;
   errors = 0;
   readonly #socket: VhostUserSocket;
-  readonly #ram = memoryFile('ram', RAM_BYTES);
-  readonly #kick = makeEventFd();
-  readonly #call = makeEventFd();
+  readonly ram = memoryFile('ram', RAM_BYTES);
+  readonly kickHandle = makeEventFd();
+  readonly callHandle = makeEventFd();
   readonly #error = makeEventFd();
   readonly #releases: (() => void)[] = [];
   readonly #answers: ((message: RawMessage<OwnedFd> | Error) => void)[] = [];
@@ -87,7 +87,7 @@ export class ServerEnd {
   }
 
   private constructor(connection: OwnedFd) {
-    const raw = mapFile(this.#ram.fd, RAM_BYTES, true);
+    const raw = mapFile(this.ram.fd, RAM_BYTES, true);
     this.memory = new RegionMemory([{ base: 0, bytes: new Uint8Array(raw.buffer) }]);
     this.ring = new RingDriver(this.memory, { size: RING_SIZE });
     this.#socket = new VhostUserSocket(connection, {
@@ -105,13 +105,18 @@ export class ServerEnd {
       });
       this.#releases.push(() => listener.close());
     };
-    listen(this.#call, () => this.calls++);
+    listen(this.callHandle, () => this.calls++);
     listen(this.#error, () => this.errors++);
     this.#releases.push(() => {
       this.#socket.close();
-      for (const fd of [this.#ram, this.#kick, this.#call, this.#error]) fd.close();
+      for (const fd of [this.ram, this.kickHandle, this.callHandle, this.#error]) fd.close();
       raw.unmap();
     });
+  }
+
+  /** Runs `release` when the connection is closed. */
+  onClose(release: () => void): void {
+    this.#releases.push(release);
   }
 
   close(): void {
@@ -156,6 +161,13 @@ export class ServerEnd {
     await this.tell('SET_PROTOCOL_FEATURES', { value: wanted });
     this.protocol = wanted;
     await this.tell('SET_OWNER', {});
+    const display = this.display();
+    await this.tell('GPU_SET_SOCKET', {}, [display]);
+    display.close();
+  }
+
+  /** The server's end of a display whose questions are answered; the caller closes it once it is sent. */
+  display(): OwnedFd {
     const [mine, theirs] = socketPair();
     const own = mine.duplicate();
     mine.close();
@@ -167,8 +179,7 @@ export class ServerEnd {
     );
     display.on('data', (bytes: Buffer) => viewer.receive(bytes)).on('error', () => {});
     this.#releases.push(() => display.destroy());
-    await this.tell('GPU_SET_SOCKET', {}, [theirs]);
-    theirs.close();
+    return theirs;
   }
 
   get offersPacked(): boolean {
@@ -187,24 +198,28 @@ export class ServerEnd {
   async start(packed = false): Promise<void> {
     await this.tell('SET_FEATURES', { value: this.features(packed) });
     const region = { guestAddr: 0n, size: BigInt(RAM_BYTES), userAddr: 0n, mmapOffset: 0n };
-    if (this.has('CONFIGURE_MEM_SLOTS')) await this.tell('ADD_MEM_REG', { region }, [this.#ram]);
-    else await this.tell('SET_MEM_TABLE', { regions: [region] }, [this.#ram]);
+    if (this.has('CONFIGURE_MEM_SLOTS')) await this.tell('ADD_MEM_REG', { region }, [this.ram]);
+    else await this.tell('SET_MEM_TABLE', { regions: [region] }, [this.ram]);
     await this.startRing(packed);
   }
 
-  async startRing(packed = false): Promise<void> {
+  /** An empty control ring in memory, which the server is not told of. */
+  lay(packed: boolean, size = RING_SIZE): RingDriver | PackedDriver {
     this.memory.write(0, new Uint8Array(0x8000));
-    const place = { size: RING_SIZE };
-    this.ring = packed ? new PackedDriver(this.memory, place) : new RingDriver(this.memory, place);
-    const { size, base, ...at } = this.ring.layout;
+    this.ring = packed ? new PackedDriver(this.memory, { size }) : new RingDriver(this.memory, { size });
+    return this.ring;
+  }
+
+  async startRing(packed = false): Promise<void> {
+    const { size, base, ...at } = this.lay(packed).layout;
     const vring = { index: 0, polled: false };
-    await this.tell('SET_VRING_CALL', vring, [this.#call]);
+    await this.tell('SET_VRING_CALL', vring, [this.callHandle]);
     await this.tell('SET_VRING_ERR', vring, [this.#error]);
     await this.tell('SET_VRING_NUM', { index: 0, num: size });
     await this.tell('SET_VRING_BASE', { index: 0, num: base });
     const [desc, avail, used] = [at.desc, at.avail, at.used].map(BigInt) as [bigint, bigint, bigint];
     await this.tell('SET_VRING_ADDR', { index: 0, flags: 0, desc, avail, used, log: 0n });
-    await this.tell('SET_VRING_KICK', vring, [this.#kick]);
+    await this.tell('SET_VRING_KICK', vring, [this.kickHandle]);
     await this.tell('SET_VRING_ENABLE', { index: 0, num: 1 });
   }
 
@@ -217,19 +232,19 @@ export class ServerEnd {
     await this.tell('SET_VRING_NUM', { index: 0, num: layout.size });
     await this.tell('SET_VRING_BASE', { index: 0, num: base });
     await this.tell('SET_VRING_ADDR', { index: 0, flags: 0, desc, avail, used, log: 0n });
-    await this.tell('SET_VRING_KICK', vring, [this.#kick]);
+    await this.tell('SET_VRING_KICK', vring, [this.kickHandle]);
     await this.tell('SET_VRING_ENABLE', { index: 0, num: 1 });
     if (kick) this.kick();
   }
 
   async call(): Promise<void> {
-    await this.tell('SET_VRING_CALL', { index: 0, polled: false }, [this.#call]);
+    await this.tell('SET_VRING_CALL', { index: 0, polled: false }, [this.callHandle]);
   }
 
   /** The same memory once more, at the same place. */
   moreMemory(): Promise<bigint> {
     const region = { guestAddr: 0n, size: BigInt(RAM_BYTES), userAddr: 0n, mmapOffset: 0n };
-    return this.tell('ADD_MEM_REG', { region }, [this.#ram]);
+    return this.tell('ADD_MEM_REG', { region }, [this.ram]);
   }
 
   /** Resolves with the next thing that happens, or a moment later. */
@@ -238,13 +253,18 @@ export class ServerEnd {
   }
 
   kick(): void {
-    signalEventFd(this.#kick.fd);
+    signalEventFd(this.kickHandle.fd);
   }
 
   /** Kicks, and tells what comes first: used chains, an error of the ring, the end, or nothing. */
   async kicked(): Promise<Seen> {
     const { errors } = this;
     this.kick();
+    return this.seen(errors);
+  }
+
+  /** What comes first from now on. `errors`: those that were seen before. */
+  async seen(errors = this.errors): Promise<Seen> {
     const until = Date.now() + SILENCE_MS;
     for (;;) {
       if (this.ended) return 'ended';
@@ -272,9 +292,9 @@ export class ServerEnd {
   }
 
   /** Sends bytes as a request; rejects when no answer comes. */
-  async bytes(request: Uint8Array): Promise<DecodedResponse> {
+  async bytes(request: Uint8Array, kick: () => unknown = () => this.kick()): Promise<DecodedResponse> {
     this.ring.add(this.segments(request));
-    this.kick();
+    await kick();
     const until = Date.now() + ANSWER_MS;
     for (;;) {
       const [used] = this.ring.collect();

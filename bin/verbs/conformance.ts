@@ -16,6 +16,7 @@ import { packageVersion, printJson, writeWhole } from './common.js';
 
 interface Options {
   readonly against?: string;
+  readonly device?: string;
   readonly start?: string;
   readonly clause?: readonly string[];
   readonly json?: boolean;
@@ -34,6 +35,7 @@ export function register(program: Command): void {
     .command('conformance')
     .description('check the clauses of virtio, its GPU and vhost-user on this server or on another one')
     .option('--against <socket>', 'the server that listens there, which must serve one connection after another')
+    .option('--device <socket>', 'the same, as the device that a guest has through the registers of vhost-frontend')
     .option('--start <command>', 'start this server anew for each clause; {socket} stands for where it is to listen')
     .option('--clause <ids...>', 'only these clauses')
     .option('--json', 'one JSON object')
@@ -45,6 +47,7 @@ export function register(program: Command): void {
 Examples:
   xenwire conformance
   xenwire conformance --clause T0001 GPU-FENCE
+  xenwire conformance --device /tmp/gpu.sock --json
   xenwire conformance --start '/usr/lib/qemu/vhost-user-gpu --socket-path={socket}' --json
 
 Exit status: 0 when every checked clause is kept, 1 otherwise, 2 for a mistake.`,
@@ -52,18 +55,20 @@ Exit status: 0 when every checked clause is kept, 1 otherwise, 2 for a mistake.`
     .action(conformance);
 }
 
-async function conformance({ against, start, clause, json, junit: file, table }: Options): Promise<void> {
+async function conformance(options: Options): Promise<void> {
+  const { against, device, start, clause, json, junit: file, table } = options;
   if (table !== undefined) {
     process.stdout.write(markdown(table.map(printed)));
     return;
   }
-  if (against !== undefined && start !== undefined) throw new UserError('--against and --start exclude each other');
+  if ([against, device, start].filter((which) => which !== undefined).length > 1)
+    throw new UserError('--against, --device and --start exclude each other');
   const unknown = clause?.find((id) => !CLAUSES.some((known) => known.id === id));
   if (unknown !== undefined) throw new UserError(`there is no clause ${unknown}`);
   const abort = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => abort.abort());
   const dir = mkdtempSync(join(tmpdir(), 'xenwire-conformance-'));
-  const target = against !== undefined ? listening(against) : start !== undefined ? started(start, dir) : own(dir);
+  const target = targetOf(options, dir);
   try {
     const tell = (result: Result): void => {
       if (!json) process.stdout.write(`${line(result)}\n`);
@@ -101,8 +106,14 @@ function printed(path: string): { name: string; results: Result[] } {
   return { name: basename(read.target), results };
 }
 
-const listening = (path: string): Target => ({
-  ...{ name: path, registers: false, close: async () => {} },
+function targetOf({ against, device, start }: Options, dir: string): Target {
+  if (device !== undefined) return listening(device, 'before it');
+  if (against !== undefined) return listening(against, 'none');
+  return start !== undefined ? started(start, dir) : own(dir);
+}
+
+const listening = (path: string, registers: Target['registers']): Target => ({
+  ...{ name: path, registers, close: async () => {} },
   open: async () => ({ path, close: async () => {} }),
 });
 
@@ -131,7 +142,7 @@ function startServer(command: string, path: string): Started {
 function started(command: string, dir: string): Target {
   let count = 0;
   const open = async (): Promise<Started> => startServer(command, join(dir, `${++count}.sock`));
-  return { name: command.split(' ')[0]!, registers: false, open, close: async () => {} };
+  return { name: command.split(' ')[0]!, registers: 'none', open, close: async () => {} };
 }
 
 /** Ours serves one front-end after another, each by a process. */
@@ -139,5 +150,5 @@ function own(dir: string): Target {
   const server = [process.execPath, OWN, '--run-dir', dir].map(quoted).join(' ');
   const all = startServer(`${server} --socket-path '{socket}'`, join(dir, 'gpu.sock'));
   const open = async (): Promise<Started> => ({ path: all.path, close: async () => {} });
-  return { name: 'xenwire', registers: true, open, close: all.close };
+  return { name: 'xenwire', registers: 'ours', open, close: all.close };
 }

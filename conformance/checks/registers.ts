@@ -1,5 +1,6 @@
 // Clauses of virtio-mmio and of the device status, checked on the register file that guests of a lab see: a driver's accesses,
 // right and wrong, one after another. Leaves queues in memory to rings.ts.
+import { VIRTIO_ID_GPU } from '../../lib/layout/virtio-gpu.js';
 import * as M from '../../lib/layout/virtio-mmio.js';
 import { featureBits, VIRTIO_F_RING_RESET, VIRTIO_F_VERSION_1 } from '../../lib/layout/virtio-ring.js';
 import { VirtioMmioDevice } from '../../lib/virtio/mmio-device.js';
@@ -10,14 +11,26 @@ const FEATURES = featureBits(1, 28, 29, VIRTIO_F_VERSION_1, VIRTIO_F_RING_RESET)
 const CONFIG = Uint8Array.from([0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
 const QUEUE_MAX = 256;
 
+/** What a register file is made of: what a server offers, as a guest is shown it. */
+export interface RegisterModel {
+  readonly features: bigint;
+  readonly config: Uint8Array;
+  readonly queueSizesMax: readonly number[];
+}
+const MODEL: RegisterModel = { features: FEATURES, config: CONFIG, queueSizesMax: [QUEUE_MAX, 16] };
+
 /** A register file with a driver's hands on it. */
 export class Registers {
-  readonly device = new VirtioMmioDevice(
-    { deviceId: 16, vendorId: 1, features: FEATURES, queueSizesMax: [QUEUE_MAX, 16], usedBit: 'tracked' },
-    CONFIG,
-  );
+  readonly device: VirtioMmioDevice;
+  readonly #features: bigint;
   /** What the writes since the last look asked for. */
   effects: MmioEffect[] = [];
+
+  constructor({ features, config, queueSizesMax } = MODEL) {
+    const model = { deviceId: VIRTIO_ID_GPU, vendorId: 1, features, queueSizesMax, usedBit: 'tracked' } as const;
+    this.device = new VirtioMmioDevice(model, config);
+    this.#features = features;
+  }
 
   r(offset: number, size = 4): number {
     return this.device.read(offset, size);
@@ -34,7 +47,7 @@ export class Registers {
     for (const step of steps) this.w(M.VIRTIO_MMIO_STATUS, step);
     return this;
   }
-  features(bits = FEATURES): this {
+  features(bits = this.#features): this {
     for (const page of [0, 1])
       this.w(M.VIRTIO_MMIO_DRIVER_FEATURES_SEL, page).w(
         M.VIRTIO_MMIO_DRIVER_FEATURES,
@@ -48,7 +61,7 @@ export class Registers {
     return this.w(M.VIRTIO_MMIO_QUEUE_USED_LOW, at + 0x2000).w(M.VIRTIO_MMIO_QUEUE_READY, ready);
   }
   /** Up to DRIVER_OK, queue 0 ready. */
-  live(bits = FEATURES): this {
+  live(bits = this.#features): this {
     this.status(0, 1, 3).features(bits).status(0xb).queue(0).status(0xf);
     this.asked();
     return this;

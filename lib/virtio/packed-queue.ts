@@ -115,7 +115,7 @@ export class PackedQueue implements DeviceRing {
     this.#memory.writeU32(at + DESC.offset.len, written);
     this.#memory.writeU16(at + DESC.offset.id, head);
     const both = VIRTQ_PACKED_DESC_F_AVAIL | VIRTQ_PACKED_DESC_F_USED;
-    // The length means something only beside WRITE (2.8.6).
+    // The length means something only beside WRITE (2.8.4).
     const flags = (this.#used.wrap ? both : 0) | (written > 0 ? VIRTQ_DESC_F_WRITE : 0);
     this.#memory.storeU16(at + DESC.offset.flags, flags);
     if (this.#used.advance(this.#taken.get(head) ?? 1)) this.#signalled = undefined;

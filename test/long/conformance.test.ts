@@ -4,15 +4,18 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
+import { startNode, temporaryRunDir } from '../../testkit/processes.js';
 import { startXenwire } from '../fixtures/lab.js';
+
+const SERVER = new URL('../../services/vhost-gpu/main.js', import.meta.url);
 
 t.test(
   'our server keeps every clause, and the published table says what it answered',
-  { timeout: 180_000 },
+  { timeout: 300_000 },
   async (t) => {
     const run = startXenwire(t, ['conformance', '--json']);
     const closed = once(run.child, 'close');
-    t.equal(await run.ended(170_000), 0, run.stderr);
+    t.equal(await run.ended(290_000), 0, run.stderr);
     await closed;
     const { results } = JSON.parse(run.lines.join('\n')) as {
       results: { id: string; outcome?: string; detail: string }[];
@@ -25,3 +28,15 @@ t.test(
     }
   },
 );
+
+t.test('a server that listens is checked as the device behind our registers', { timeout: 60_000 }, async (t) => {
+  const socket = join(temporaryRunDir(t), 'gpu.sock');
+  const server = startNode(t, SERVER, ['--run-dir', temporaryRunDir(t), '--socket-path', socket]);
+  await server.logged(/ready/);
+  const clauses = ['M0016', 'S0025', 'DEV-SERVES', 'VU-FEATURES'];
+  const run = startXenwire(t, ['conformance', '--device', socket, '--clause', ...clauses]);
+  const closed = once(run.child, 'close');
+  t.equal(await run.ended(50_000), 0, run.stderr);
+  await closed;
+  t.equal(run.lines.at(-1), '4 PASS, 0 REJECT, 0 FAIL, 0 WEDGED, 0 SKIP, 0 unchecked');
+});

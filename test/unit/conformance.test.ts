@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { DEVICE_CHECKS } from '../../conformance/checks/device.js';
 import { GPU_CHECKS } from '../../conformance/checks/gpu.js';
 import { REGISTER_CHECKS, Registers } from '../../conformance/checks/registers.js';
 import { RING_CHECKS } from '../../conformance/checks/rings.js';
@@ -9,9 +10,10 @@ import { VHOST_USER_CHECKS } from '../../conformance/checks/vhost-user.js';
 import { CLAUSES } from '../../conformance/clauses.js';
 import { OUTCOMES } from '../../conformance/outcome.js';
 import { acceptable, junit, markdown } from '../../conformance/report.js';
+import { SECTIONS } from '../../conformance/sections.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 
-const CHECKS = { ...REGISTER_CHECKS, ...RING_CHECKS, ...GPU_CHECKS, ...VHOST_USER_CHECKS };
+const CHECKS = { ...REGISTER_CHECKS, ...RING_CHECKS, ...GPU_CHECKS, ...DEVICE_CHECKS, ...VHOST_USER_CHECKS };
 
 t.test(
   'each clause is checked, held by a test that exists, or says why not; and no check is without a clause',
@@ -29,6 +31,11 @@ t.test(
     );
   },
 );
+
+t.test('each section that a clause names is one of virtio 1.4, and each of the list is named', async (t) => {
+  const numbers = CLAUSES.map(({ section }) => section).filter((section) => /^\d/.test(section));
+  t.same([...new Set(numbers)].sort(), Object.keys(SECTIONS).sort());
+});
 
 t.test('the register file keeps every clause of its own', async (t) => {
   for (const [id, check] of Object.entries(REGISTER_CHECKS)) {

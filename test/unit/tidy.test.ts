@@ -50,7 +50,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   lab: ['lib', 'toolstack'],
   explore: ['lib', 'toolstack', 'services/pure'],
   chaos: ['lib', 'toolstack', 'lab'],
-  conformance: ['lib', 'toolstack', 'lab', 'testkit'],
+  conformance: ['lib', 'toolstack', 'lab', 'testkit', 'services/pure'],
   dashboard: ['lib', 'toolstack', 'lab'],
   testkit: ['lib', 'services/pure'],
   measure: ['lib', 'toolstack', 'lab', 'testkit'],
