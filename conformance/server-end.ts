@@ -44,9 +44,11 @@ export const RAM_BYTES = 4 << 20;
 export const RING_SIZE = 16;
 /** First addresses for requests, answers, pixels and indirect tables. */
 export const AT = { request: 0x8000, response: 0xc000, table: 0x14000, pixels: 0x20000 } as const;
-/** How long silence takes, and how long an answer may. */
-const SILENCE_MS = 1000;
-const ANSWER_MS = 5000;
+/** How long silence takes at least, and how long an answer may, the start of a process on a busy machine included. */
+const SILENCE_MS = 500;
+const ANSWER_MS = 20_000;
+/** Questions that a server answers before its silence about a ring counts: it has looked at its descriptors meanwhile. */
+const QUESTIONS = 3;
 const bit = (number: number): bigint => 1n << BigInt(number);
 const BIT30 = bit(VHOST_USER_F_PROTOCOL_FEATURES);
 const WANTED = featureBits(
@@ -70,7 +72,7 @@ export class ServerEnd {
   calls = 0;
   errors = 0;
   readonly #socket: VhostUserSocket;
-  readonly ram = memoryFile('ram', RAM_BYTES);
+  readonly ram: OwnedFd;
   readonly kickHandle = makeEventFd();
   readonly callHandle = makeEventFd();
   readonly #error = makeEventFd();
@@ -78,15 +80,16 @@ export class ServerEnd {
   readonly #answers: ((message: RawMessage<OwnedFd> | Error) => void)[] = [];
   #wake: (() => void)[] = [];
 
-  /** Resolves once a server listens on `path`. */
-  static async connect(path: string, signal: AbortSignal): Promise<ServerEnd> {
+  /** Resolves once a server listens on `path`. `ram`: memory of another one, of which a duplicate is taken. */
+  static async connect(path: string, signal: AbortSignal, ram?: OwnedFd): Promise<ServerEnd> {
     const found = retryOnChange(path, () => connectUnix(path).catch(() => undefined), signal);
     const connection = await withDeadline(found, ANSWER_MS, `a server on ${path}`);
     if (connection === undefined) throw new Error('interrupted');
-    return new ServerEnd(connection);
+    return new ServerEnd(connection, ram?.duplicate() ?? memoryFile('ram', RAM_BYTES));
   }
 
-  private constructor(connection: OwnedFd) {
+  private constructor(connection: OwnedFd, ram: OwnedFd) {
+    this.ram = ram;
     const raw = mapFile(this.ram.fd, RAM_BYTES, true);
     this.memory = new RegionMemory([{ base: 0, bytes: new Uint8Array(raw.buffer) }]);
     this.ring = new RingDriver(this.memory, { size: RING_SIZE });
@@ -196,11 +199,16 @@ export class ServerEnd {
 
   /** Features and memory, then the control ring, empty and from its start. */
   async start(packed = false): Promise<void> {
+    await this.bring(packed);
+    await this.startRing(packed);
+  }
+
+  /** Features and memory only. */
+  async bring(packed = false): Promise<void> {
     await this.tell('SET_FEATURES', { value: this.features(packed) });
     const region = { guestAddr: 0n, size: BigInt(RAM_BYTES), userAddr: 0n, mmapOffset: 0n };
     if (this.has('CONFIGURE_MEM_SLOTS')) await this.tell('ADD_MEM_REG', { region }, [this.ram]);
     else await this.tell('SET_MEM_TABLE', { regions: [region] }, [this.ram]);
-    await this.startRing(packed);
   }
 
   /** An empty control ring in memory, which the server is not told of. */
@@ -266,13 +274,16 @@ export class ServerEnd {
   /** What comes first from now on. `errors`: those that were seen before. */
   async seen(errors = this.errors): Promise<Seen> {
     const until = Date.now() + SILENCE_MS;
-    for (;;) {
+    for (let asked = 0; ; ) {
       if (this.ended) return 'ended';
       if (this.errors > errors) return 'error';
       if (this.ring.collect().length > 0) return 'used';
-      const left = until - Date.now();
-      if (left <= 0) return 'silence';
-      await this.stirred();
+      if (asked === QUESTIONS) return 'silence';
+      if (Date.now() < until) await this.stirred();
+      else {
+        asked++;
+        await this.ask('GET_FEATURES', {}).catch(() => {});
+      }
     }
   }
 

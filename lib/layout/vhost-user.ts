@@ -168,6 +168,39 @@ export const VHOST_INFLIGHT_SPLIT_DESC = struct(
   { inflight: u8, padding: pad(5), next: u16, counter: u64 },
   { size: 16 },
 );
+/** `padding` has seven bytes, and the compiler adds three before the entries. */
+export const VHOST_INFLIGHT_PACKED_HDR = struct(
+  'QueueRegionPacked',
+  {
+    features: u64,
+    version: u16,
+    desc_num: u16,
+    free_head: u16,
+    old_free_head: u16,
+    used_idx: u16,
+    old_used_idx: u16,
+    used_wrap_counter: u8,
+    old_used_wrap_counter: u8,
+    padding: pad(10),
+  },
+  { size: 32 },
+);
+export const VHOST_INFLIGHT_PACKED_DESC = struct(
+  'DescStatePacked',
+  {
+    inflight: u8,
+    padding: pad(1),
+    next: u16,
+    last: u16,
+    num: u16,
+    counter: u64,
+    id: u16,
+    flags: u16,
+    len: u32,
+    addr: u64,
+  },
+  { size: 32 },
+);
 export const VHOST_INFLIGHT_VERSION = 1;
 /** Regions begin at multiples of it (libvhost-user's INFLIGHT_ALIGNMENT). */
 export const VHOST_INFLIGHT_ALIGN = 64;

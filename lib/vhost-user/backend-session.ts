@@ -227,7 +227,7 @@ export class BackendSession<H> {
       const needed = this.#inflightSize(queueCount, queueSize);
       if (size < BigInt(needed) || offset > BigInt(Number.MAX_SAFE_INTEGER))
         throw new ProtocolError('size', `inflight buffer of ${size} bytes for ${queueCount} queues of ${queueSize}`);
-      this.#device.setInflight!(handles[0]!, { offset: Number(offset), queueCount, queueSize });
+      this.#device.setInflight!(handles[0]!, { offset: Number(offset), queueCount, queueSize, packed: this.#packed });
       return undefined;
     },
     GPU_SET_SOCKET: ({ handles }) => {
@@ -255,7 +255,7 @@ export class BackendSession<H> {
       throw new ProtocolError('ring', `inflight tracking of ${queueCount} queues`);
     if (queueSize === 0 || queueSize > this.#device.queueSizeMax)
       throw new ProtocolError('ring', `inflight tracking of rings of ${queueSize} entries`);
-    return queueCount * inflightBytes(queueSize);
+    return queueCount * inflightBytes(queueSize, this.#packed);
   }
 
   get #offeredProtocolFeatures(): bigint {

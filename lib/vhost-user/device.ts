@@ -25,6 +25,8 @@ export interface InflightPlace {
   readonly queueCount: number;
   /** Entries of each queue. */
   readonly queueSize: number;
+  /** The record of packed rings. */
+  readonly packed: boolean;
 }
 
 /** What a handle that a message brings is for; memory apart, which setMemory() takes. */

@@ -1,7 +1,8 @@
 // Inflight tracking of one split ring (vhost-user.rst, "Inflight I/O tracking"): which chains a device server has taken and
 // not given back, in a buffer that the front-end keeps while server after server dies. Every step is ordered so that a
 // server killed between any two of them leaves a buffer from which the next one takes each such chain once more, in the
-// order in which they came, and none that was given back. Leaves the ring to lib/virtio/device-queue.ts.
+// order in which they came, and none that was given back. Leaves the ring to lib/virtio/device-queue.ts, and packed rings
+// to inflight-packed.ts.
 import {
   VHOST_INFLIGHT_SPLIT_DESC as DESC,
   VHOST_INFLIGHT_SPLIT_HDR as HDR,
@@ -9,9 +10,11 @@ import {
   VHOST_INFLIGHT_VERSION,
 } from '../layout/vhost-user.js';
 import type { InflightLog } from '../virtio/device-ring.js';
+import { packedInflightBytes } from './inflight-packed.js';
 
-/** Bytes of one queue's region. */
-export function inflightBytes(queueSize: number): number {
+/** Bytes of one queue's region, as of the layout that was negotiated. */
+export function inflightBytes(queueSize: number, packed = false): number {
+  if (packed) return packedInflightBytes(queueSize);
   return Math.ceil((HDR.size + queueSize * DESC.size) / VHOST_INFLIGHT_ALIGN) * VHOST_INFLIGHT_ALIGN;
 }
 

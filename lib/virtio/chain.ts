@@ -73,17 +73,21 @@ export class Chain {
     }
   }
 
-  /** Takes the chain that starts in a slot of a packed ring; answers how many slots it has. Throws as walk() does. */
-  walkPacked(table: ChainTable, first: number): number {
+  /**
+   * Takes the chain that starts in a slot of a packed ring; answers how many slots it has. `ring`: where its descriptors
+   * are, when those of the table are not asked any more. Throws as walk() does.
+   */
+  walkPacked(table: ChainTable, first: number, ring: Omit<ChainTable, 'indirect'> = table): number {
     this.#clear(table.memory, first);
-    const { memory, desc, size } = table;
+    const { memory } = table;
+    const { memory: descriptors, desc, size } = ring;
     try {
       for (let count = 1, slot = first; ; count++, slot = slot + 1 === size ? 0 : slot + 1) {
         if (count > size) throw new VirtqError('CHAIN_LENGTH', `chain ${first} has more than ${size} descriptors`);
         const at = desc + slot * VIRTQ_PACKED_DESC.size;
-        const addr = dmaAddress(memory.readU32(at + AT_ADDR + 4), memory.readU32(at + AT_ADDR));
-        const len = memory.readU32(at + AT_LEN);
-        const flags = memory.readU16(at + VIRTQ_PACKED_DESC.offset.flags);
+        const addr = dmaAddress(descriptors.readU32(at + AT_ADDR + 4), descriptors.readU32(at + AT_ADDR));
+        const len = descriptors.readU32(at + AT_LEN);
+        const flags = descriptors.readU16(at + VIRTQ_PACKED_DESC.offset.flags);
         const next = (flags & VIRTQ_DESC_F_NEXT) !== 0;
         if ((flags & VIRTQ_DESC_F_INDIRECT) !== 0) {
           if (next) throw new VirtqError('INDIRECT_NEXT', `chain ${first} goes on after its indirect table`);
@@ -92,7 +96,7 @@ export class Chain {
             this.#addPackedEntry(memory, entry);
         } else this.#add(memory, addr, len, (flags & VIRTQ_DESC_F_WRITE) !== 0);
         if (next) continue;
-        this.head = memory.readU16(at + VIRTQ_PACKED_DESC.offset.id);
+        this.head = descriptors.readU16(at + VIRTQ_PACKED_DESC.offset.id);
         return count;
       }
     } catch (error) {

@@ -18,6 +18,8 @@ export interface QueueLayout {
   readonly base: number;
   /** What earlier servers of the queue took and never gave back, and what this one does. */
   readonly inflight?: InflightLog;
+  /** The same of a packed ring. */
+  readonly packedInflight?: PackedInflightLog;
 }
 
 /** A record of chains that are taken, which outlives the process. Each call is one step of the record. */
@@ -33,6 +35,34 @@ export interface InflightLog {
   givingBack(head: number): void;
   /** After it was. */
   gaveBack(head: number, usedIdx: number): void;
+}
+
+/** A chain of a packed ring as it was recorded. */
+export interface RecordedChain {
+  /** By which it is named to the record. */
+  readonly entry: number;
+  /** Descriptors that it has in the ring. */
+  readonly slots: number;
+  /** Their bytes, as the driver wrote them. */
+  readonly descriptors: Uint8Array;
+}
+
+/** InflightLog of a packed ring, whose descriptors are recorded since used ones overwrite them. Positions are as in its base. */
+export interface PackedInflightLog {
+  /**
+   * The ring starts; a fresh record takes `used` as the next used descriptor's position. `availableAt`: whether the driver's
+   * descriptor there is still to be seen. Answers the chains that are to be taken again, in order; the base is then not
+   * asked. Undefined: the record is fresh. Throws VirtqError when the record cannot be one of this ring.
+   */
+  begin(used: number, availableAt: (position: number) => boolean): readonly RecordedChain[] | undefined;
+  /** After begin(): the position of the next used descriptor. */
+  readonly used: number;
+  /** Before anything of the chain is executed; answers its entry. `descriptors`: those of the ring, in order. */
+  taken(descriptors: readonly Uint8Array[]): number;
+  /** Before the used descriptor is published; `used` is the position after it. */
+  givingBack(entry: number, used: number): void;
+  /** After it was. */
+  gaveBack(entry: number): void;
 }
 
 export interface DeviceRing {

@@ -9,8 +9,7 @@
 //
 // Wrap counters. Each side has one bit that flips when it passes the end of the ring, so that a slot of the last round is
 // told from one of this round. Either position is told to others as a slot with the counter in bit 15.
-import { ErrnoError } from '../core/errors.js';
-import type { GuestMemory } from '../core/memory.js';
+import { type GuestMemory, RegionMemory } from '../core/memory.js';
 import {
   VIRTQ_PACKED_DESC as DESC,
   VIRTQ_PACKED_EVENT as EVENT,
@@ -28,7 +27,13 @@ import {
   vringNeedEvent,
 } from '../layout/virtio-ring.js';
 import { type Chain, type ChainTable, VirtqError } from './chain.js';
-import { checkArea, type DeviceRing, type QueueLayout } from './device-ring.js';
+import {
+  checkArea,
+  type DeviceRing,
+  type PackedInflightLog,
+  type QueueLayout,
+  type RecordedChain,
+} from './device-ring.js';
 
 /** A place in the ring, going round and round. */
 class Position {
@@ -66,8 +71,11 @@ export class PackedQueue implements DeviceRing {
   readonly #eventIdx: boolean;
   readonly #avail: Position;
   readonly #used: Position;
-  /** Slots of each chain that is taken, by its id. */
-  readonly #taken = new Map<number, number>();
+  /** Each chain that is taken, by its id: its slots, and its entry in the record. */
+  readonly #taken = new Map<number, { readonly slots: number; readonly entry: number }>();
+  readonly #inflight: PackedInflightLog | undefined;
+  /** Chains that an earlier server took and did not give back. */
+  readonly #again: RecordedChain[];
   /** Slot at the last decision to notify; unknown after a start and a wrap, when a stale one must not silence us. */
   #signalled: number | undefined;
   #pushed = false;
@@ -76,8 +84,6 @@ export class PackedQueue implements DeviceRing {
     const { size, desc, avail, used, base } = layout;
     if (!Number.isInteger(size) || size < 1 || size > VIRTQ_SIZE_MAX)
       throw new VirtqError('QUEUE_LAYOUT', `a packed ring of ${size} descriptors`);
-    if (layout.inflight !== undefined)
-      throw new ErrnoError('EOPNOTSUPP', 'inflight chains of packed rings are not recorded');
     checkArea(memory, 'descriptor ring', desc, size * DESC.size, VIRTQ_DESC_ALIGN);
     checkArea(memory, 'driver event', avail, EVENT.size, VIRTQ_PACKED_EVENT_ALIGN);
     checkArea(memory, 'device event', used, EVENT.size, VIRTQ_PACKED_EVENT_ALIGN);
@@ -86,23 +92,48 @@ export class PackedQueue implements DeviceRing {
     this.#driverEvent = avail;
     this.#deviceEvent = used;
     this.#eventIdx = hasFeature(features, VIRTIO_F_EVENT_IDX);
-    this.#avail = new Position(base & 0xffff, size);
-    this.#used = new Position(base >>> 16, size);
+    this.#inflight = layout.packedInflight;
+    const again = this.#inflight?.begin(base >>> 16, (word) => this.#isAvailable(new Position(word, size)));
+    const recorded = again === undefined ? undefined : this.#inflight?.used;
+    this.#again = again === undefined ? [] : [...again];
+    this.#used = new Position(recorded ?? base >>> 16, size);
+    this.#avail = new Position(recorded ?? base & 0xffff, size);
+    for (const { slots } of this.#again) this.#avail.advance(slots);
   }
 
   pop(chain: Chain): boolean {
-    if (!this.#isAvailable()) return false;
+    const again = this.#again.shift();
+    if (again !== undefined) {
+      const desc = new RegionMemory([{ base: 0, bytes: again.descriptors }]);
+      chain.walkPacked(this.#table, 0, { memory: desc, desc: 0, size: again.slots });
+      this.#take(chain, again.slots, again.entry);
+      return true;
+    }
+    if (!this.#isAvailable(this.#avail)) return false;
     const slots = chain.walkPacked(this.#table, this.#avail.slot);
-    if (this.#taken.has(chain.head))
-      throw new VirtqError('HEAD_RANGE', `buffer ${chain.head} is available, and was not given back yet`);
-    this.#taken.set(chain.head, slots);
+    this.#take(chain, slots, this.#inflight?.taken(this.#descriptors(slots)) ?? 0);
     this.#avail.advance(slots);
     return true;
   }
 
-  #isAvailable(): boolean {
-    const flags = this.#memory.loadU16(this.#flagsAt(this.#avail.slot));
-    const { wrap } = this.#avail;
+  #take({ head }: Chain, slots: number, entry: number): void {
+    if (this.#taken.has(head))
+      throw new VirtqError('HEAD_RANGE', `buffer ${head} is available, and was not given back yet`);
+    this.#taken.set(head, { slots, entry });
+  }
+
+  /** Copies of the next ones of the ring. The driver may have changed them since they were walked: they are walked anew, too. */
+  #descriptors(slots: number): Uint8Array[] {
+    const { desc, size } = this.#table;
+    return Array.from({ length: slots }, (_, index) => {
+      const bytes = new Uint8Array(DESC.size);
+      this.#memory.read(desc + ((this.#avail.slot + index) % size) * DESC.size, bytes);
+      return bytes;
+    });
+  }
+
+  #isAvailable({ slot, wrap }: Position): boolean {
+    const flags = this.#memory.loadU16(this.#flagsAt(slot));
     return ((flags & VIRTQ_PACKED_DESC_F_AVAIL) !== 0) === wrap && ((flags & VIRTQ_PACKED_DESC_F_USED) !== 0) !== wrap;
   }
 
@@ -114,11 +145,14 @@ export class PackedQueue implements DeviceRing {
     const at = this.#table.desc + this.#used.slot * DESC.size;
     this.#memory.writeU32(at + DESC.offset.len, written);
     this.#memory.writeU16(at + DESC.offset.id, head);
+    const { slots, entry } = this.#taken.get(head) ?? { slots: 1, entry: 0 };
     const both = VIRTQ_PACKED_DESC_F_AVAIL | VIRTQ_PACKED_DESC_F_USED;
     // The length means something only beside WRITE (2.8.4).
     const flags = (this.#used.wrap ? both : 0) | (written > 0 ? VIRTQ_DESC_F_WRITE : 0);
+    if (this.#used.advance(slots)) this.#signalled = undefined;
+    this.#inflight?.givingBack(entry, this.#used.word);
     this.#memory.storeU16(at + DESC.offset.flags, flags);
-    if (this.#used.advance(this.#taken.get(head) ?? 1)) this.#signalled = undefined;
+    this.#inflight?.gaveBack(entry);
     this.#taken.delete(head);
     this.#pushed = true;
   }
@@ -146,12 +180,12 @@ export class PackedQueue implements DeviceRing {
     if (this.#eventIdx) this.#memory.storeU16(this.#deviceEvent + EVENT.offset.desc, this.#avail.word);
     const { DESC: AT, ENABLE } = VIRTQ_PACKED_EVENT_FLAGS;
     this.#memory.storeU16(this.#deviceEvent + EVENT.offset.flags, this.#eventIdx ? AT : ENABLE);
-    return this.#isAvailable();
+    return this.#isAvailable(this.#avail);
   }
 
   base(kept: boolean): number {
     // What is kept begins where the next one is given back.
-    const avail = kept ? this.#used.word : this.#avail.word;
+    const avail = kept || this.#again.length > 0 ? this.#used.word : this.#avail.word;
     return (avail | (this.#used.word << 16)) >>> 0;
   }
 }

@@ -22,6 +22,7 @@ import {
 } from '../../lib/layout/virtio-ring.js';
 import type { HandleUse, InflightPlace, RingSetup, VhostUserDevice } from '../../lib/vhost-user/device.js';
 import { inflightBytes, SplitInflight } from '../../lib/vhost-user/inflight.js';
+import { PackedInflight } from '../../lib/vhost-user/inflight-packed.js';
 import type { MappedRegion } from '../../lib/vhost-user/memory-map.js';
 import type { QueueLayout } from '../../lib/virtio/device-ring.js';
 import { GPU_FEATURES, type GpuDevice } from './device.js';
@@ -158,7 +159,11 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
   }
 
   setInflight(handle: H, place: InflightPlace): void {
-    const mapping = this.#mapFile(handle, place.offset, place.queueCount * inflightBytes(place.queueSize));
+    const mapping = this.#mapFile(
+      handle,
+      place.offset,
+      place.queueCount * inflightBytes(place.queueSize, place.packed),
+    );
     this.#inflight?.mapping.close();
     this.#inflight = { mapping, place };
   }
@@ -172,13 +177,18 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
     return mapping;
   }
 
-  #inflightOf(index: number, ringSize: number): SplitInflight | undefined {
-    if (this.#inflight === undefined) return undefined;
+  /** Ring `index` with its record, where the front-end keeps one. */
+  #recorded(index: number, layout: QueueLayout): QueueLayout {
+    if (this.#inflight === undefined) return layout;
     const { mapping, place } = this.#inflight;
-    if (index >= place.queueCount || ringSize > place.queueSize)
-      throw new ErrnoError('EINVAL', `ring ${index} of ${ringSize} entries has no record of inflight chains`);
-    const bytes = inflightBytes(place.queueSize);
-    return new SplitInflight(mapping.bytes.subarray(index * bytes, (index + 1) * bytes), place.queueSize);
+    const packed = hasFeature(this.#features, VIRTIO_F_RING_PACKED);
+    if (index >= place.queueCount || layout.size > place.queueSize || packed !== place.packed)
+      throw new ErrnoError('EINVAL', `ring ${index} of ${layout.size} entries has no record of inflight chains`);
+    const bytes = inflightBytes(place.queueSize, packed);
+    const region = mapping.bytes.subarray(index * bytes, (index + 1) * bytes);
+    return packed
+      ? { ...layout, packedInflight: new PackedInflight(region, layout.size) }
+      : { ...layout, inflight: new SplitInflight(region, place.queueSize) };
   }
 
   setMemory(regions: readonly MappedRegion<H>[]): void {
@@ -239,7 +249,7 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
     const { size, base, kick, call } = setup;
     const layout = { size, base, desc: address(setup.desc), avail: address(setup.avail), used: address(setup.used) };
     if (index === VIRTIO_GPU_QUEUE_CONTROL && this.#isNewDriver(layout)) this.#forget();
-    const inflight = this.#inflightOf(index, size);
+    const recorded = this.#recorded(index, layout);
     this.#runCount++;
     const error = (): void => {
       setup.error();
@@ -248,7 +258,7 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
     const kicked = (): void => this.#device.kick(index);
     const listener = kick === undefined ? poll(this.#clock, kicked) : this.#transport.listen(kick, kicked);
     try {
-      this.#device.startQueue(index, inflight === undefined ? layout : { ...layout, inflight }, { call, error });
+      this.#device.startQueue(index, recorded, { call, error });
     } catch (cause) {
       this.#runCount--;
       listener.close();

@@ -1,6 +1,7 @@
 // What a front-end may keep of its device server on a unix socket: the record of chains that were taken, through the server's
 // death; the log of written pages; and the channel on which the server tells it of displays.
 import t from 'tap';
+import { ServerEnd } from '../../conformance/server-end.js';
 import { VIRTIO_GPU_RESP } from '../../lib/layout/virtio-gpu.js';
 import { VIRTQ_AVAIL, VIRTQ_USED } from '../../lib/layout/virtio-ring.js';
 import { mapFile } from '../../lib/node/files/libc.js';
@@ -10,6 +11,7 @@ import { VhostUserSocket } from '../../lib/node/files/vhost-user-socket.js';
 import { withDeadline } from '../../lib/node/process/wait.js';
 import { decodeBackendRequest, decodeReply, encodeRequest, type RawMessage } from '../../lib/vhost-user/messages.js';
 import { decodeResponse, encodeCommand, type GpuCommandName, type GpuFields } from '../../lib/virtio/gpu-codec.js';
+import { longTest } from '../../testkit/tier.js';
 import { memfd } from '../fixtures/descriptors.js';
 import {
   busOf,
@@ -112,6 +114,74 @@ t.test('chains that a killed server had taken are taken again, in order and once
     ['RESOURCE_UNREF', VIRTIO_GPU_RESP.VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID],
   ]);
   t.equal(await second.front.frontend.stopRing(0), 3, 'nothing is left under way');
+});
+
+t.test('chains of a packed ring, too', longTest, async (t) => {
+  const { path, frontEndPid } = await startGpuServer(t);
+  const connect = async (ram?: OwnedFd): Promise<ServerEnd> => {
+    const end = await ServerEnd.connect(path, new AbortController().signal, ram);
+    t.teardown(() => end.close());
+    end.offered = (await end.ask('GET_FEATURES', {})).value;
+    await end.tell('SET_PROTOCOL_FEATURES', { value: PROTOCOL });
+    end.protocol = PROTOCOL;
+    await end.bring(true);
+    return end;
+  };
+  const first = await connect();
+  const [mine, theirs] = socketPair();
+  t.equal(await first.tell('GPU_SET_SOCKET', {}, [theirs]), 0n);
+  theirs.close();
+  const place = { size: 0n, offset: 0n, queueCount: 2, queueSize: 16 };
+  const made = await first.raw(encodeRequest<'GET_INFLIGHT_FD', OwnedFd>('GET_INFLIGHT_FD', place), true);
+  const { size } = decodeReply('GET_INFLIGHT_FD', made!);
+  const record = made!.handles[0]!;
+  t.equal(await first.tell('SET_INFLIGHT_FD', { ...place, size }, [record]), 0n);
+  await first.startRing(true);
+  const { ring, memory } = first;
+  let at = 0x100000;
+  const answerAt = new Map<number, number>();
+  const add = <N extends GpuCommandName>(name: N, fields: GpuFields<N>): void => {
+    const request = encodeCommand(name, fields);
+    memory.write(at, request);
+    const segments = [
+      { addr: at, len: request.length },
+      { addr: at + 4096, len: 2048, write: true },
+    ];
+    answerAt.set(ring.add(segments), at + 4096);
+    at += 8192;
+  };
+  const collect = (): number[] =>
+    ring.collect().map(({ id, len }) => decodeResponse(memory.view(answerAt.get(id)!, len).slice()).hdr.type);
+  add('RESOURCE_CREATE_2D', { resource_id: 1, format: 2, width: 8, height: 8 });
+  add('GET_DISPLAY_INFO', {});
+  add('RESOURCE_UNREF', { resource_id: 1 });
+  first.kick();
+  const comeBack = async (end: ServerEnd, count: number): Promise<number[]> => {
+    const types: number[] = [];
+    const until = Date.now() + DEADLINE_MS;
+    while (types.length < count && Date.now() < until) {
+      types.push(...collect());
+      if (types.length < count) await end.stirred();
+    }
+    return types;
+  };
+  t.same(await comeBack(first, 1), [VIRTIO_GPU_RESP.VIRTIO_GPU_RESP_OK_NODATA]);
+  process.kill(await frontEndPid(1), 'SIGKILL');
+  while (!first.ended) await first.stirred();
+  mine.close();
+
+  const second = await connect(first.ram);
+  t.equal(await second.tell('SET_INFLIGHT_FD', { ...place, size }, [record]), 0n);
+  record.close();
+  second.ring = ring;
+  // What the record says counts, and not what the front-end believes of the ring.
+  await second.resume(ring.layout.base);
+  t.same(await comeBack(second, 2), [
+    VIRTIO_GPU_RESP.VIRTIO_GPU_RESP_OK_DISPLAY_INFO,
+    VIRTIO_GPU_RESP.VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID,
+  ]);
+  // Three chains of two descriptors each: both positions are past them, in the first round.
+  t.equal((await second.ask('GET_VRING_BASE', { index: 0, num: 0 })).num, 0x80068006, 'nothing is left under way');
 });
 
 t.test('while a front-end logs, pages that the device writes to are noted', async (t) => {
