@@ -3,6 +3,7 @@
 // faults follow behind ` then `. Leaves what the words do to faults/, and where the points come from to enumerate.ts.
 import { assert, UserError } from '../lib/core/errors.js';
 import { formatInstance, type PointInstance, parseInstance } from '../lib/trace/instances.js';
+import { RESTARTS, type Restart } from './faults/fault.js';
 import { FAULT_NAMES, faultNamed } from './faults/table.js';
 
 /** The processes that are killed and paused, by their names in a trace; the guest is the one of CHAOS_GUEST. */
@@ -26,13 +27,6 @@ export function areConnected(one: string, other: string): boolean {
     SERVERS_OF[client as Victim]?.some((known) => known === server) ?? false;
   return one === other || holds(one, other) || holds(other, one);
 }
-
-/**
- * When the replacement of a process that has ended is started: while the process that stands at the point still stands
- * there, or once the others have gone on and come to rest.
- */
-export const RESTARTS = ['restart', 'late'] as const;
-export type Restart = (typeof RESTARTS)[number];
 
 /** One fault of a case. */
 export interface FaultAt {
@@ -101,6 +95,6 @@ function parseFault(text: string): FaultAt {
   if (faultNamed(fault)!.fault.ofConnections && !areConnected(at.process, victim))
     throw new UserError(`${fault} needs a connection, and there is none between ${at.process} and ${victim}`);
   const restart = RESTARTS.find((known) => known === when);
-  if (restart === undefined) throw new UserError(`a replacement comes ${RESTARTS.join(' or ')}, not ${when}`);
+  if (restart === undefined) throw new UserError(`a replacement comes ${RESTARTS.join(', ')}, not ${when}`);
   return { at, fault, victim, restart };
 }

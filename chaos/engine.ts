@@ -109,6 +109,11 @@ class CaseRun {
     this.#faults = new Infliction(rig, faults, {
       ...{ tell, snapshots },
       violated: (what) => this.#violations.push({ check: 'order', what }),
+      remove: () =>
+        this.#remove().catch((error: unknown) => {
+          if (isOurBug(error)) throw error;
+          tell(`the guest is not removed: ${errorMessage(error)}`);
+        }),
     });
   }
 

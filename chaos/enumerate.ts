@@ -4,7 +4,8 @@
 import { formatInstance } from '../lib/trace/instances.js';
 import { CATALOGUE_HASH, POINT } from '../lib/trace/points.js';
 import type { TraceRecord } from '../lib/trace/record.js';
-import { areConnected, type ChaosCase, type Restart, VICTIMS, type Victim } from './case.js';
+import { areConnected, type ChaosCase, VICTIMS, type Victim } from './case.js';
+import type { Restart } from './faults/fault.js';
 import { faultNamed } from './faults/table.js';
 
 export interface Choice {

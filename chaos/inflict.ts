@@ -15,6 +15,8 @@ export interface InflictParts {
   readonly tell: (line: string) => void;
   /** A process did not end as it should. */
   readonly violated: (what: string) => void;
+  /** Removes the guest; a failure that is no bug of ours is told. */
+  readonly remove: () => Promise<void>;
   /** Asks the lab what it holds as the first fault begins. */
   readonly snapshots: boolean;
 }
@@ -143,8 +145,9 @@ export class Infliction {
     try {
       await this.#armNext(index, armed, gone);
       const scene = sceneOf(this.#rig, {
-        ...{ victim, standing: at.process, restartAtOnce: restart === 'restart', stops: this.#stops },
+        ...{ victim, standing: at.process, restart, stops: this.#stops },
         letGo: () => this.#letGo(armed).finally(goesOn),
+        remove: this.#parts.remove,
         // What another fault did meanwhile may be why.
         violated: (what) => this.#overlaps(moment) || this.#parts.violated(what),
         tell: this.#parts.tell,

@@ -3,7 +3,7 @@
 // domain.
 import { type Exit, howItEnded, type LabProcess } from '../lab/child.js';
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
-import { assert } from '../lib/core/errors.js';
+import { assert, passOver } from '../lib/core/errors.js';
 import type { Point } from '../lib/core/probe.js';
 import { limitProcess, nextDescriptor, type Resource } from '../lib/node/files/other-process.js';
 import { listProcesses, type ProcessEntry } from '../lib/node/process/run-dir.js';
@@ -11,7 +11,7 @@ import { withDeadline } from '../lib/node/process/wait.js';
 import { POINT } from '../lib/trace/points.js';
 import { GUEST_PROCESS, type Victim } from './case.js';
 import { cutBetween } from './cuts.js';
-import type { FaultScene } from './faults/fault.js';
+import type { FaultScene, Restart } from './faults/fault.js';
 import { type Rig, SERVICES } from './rig.js';
 import { ring, ringAll, takeRings } from './rings.js';
 import type { Stops } from './stops.js';
@@ -20,17 +20,19 @@ export interface SceneParts {
   readonly victim: Victim;
   /** Name of the process that stands. */
   readonly standing: string;
-  readonly restartAtOnce: boolean;
+  readonly restart: Restart;
   /** Of the whole case: what stops which process. */
   readonly stops: Stops;
   letGo(): Promise<void>;
+  /** Removes the guest, as a user who waits no longer; resolves when it is gone, or the toolstack has said why not. */
+  remove(): Promise<void>;
   /** A process did not end as it should. */
   violated(what: string): void;
   tell(line: string): void;
 }
 
 export function sceneOf(rig: Rig, parts: SceneParts): FaultScene {
-  const { victim, standing, restartAtOnce, stops, letGo, violated, tell } = parts;
+  const { victim, standing, restart, stops, letGo, remove, violated, tell } = parts;
   const victimProcess = rig.process(victim);
   assert(victimProcess !== undefined, `${victim} was never started`);
   const isHost = victim === 'hypervisor';
@@ -65,12 +67,13 @@ export function sceneOf(rig: Rig, parts: SceneParts): FaultScene {
     if (!passed(name, POINT['life.start'])) return;
     if (exit.signal !== null || /internal error/.test(exit.reason)) violated(`${name} ${howItEnded(exit)}`);
   };
+  let removal: Promise<void> | undefined;
   const before = new Map<Resource, bigint>();
   const mustEnd = new Map<Victim, LabProcess>();
 
   return {
     victimStands: victim === standing,
-    restartAtOnce,
+    restart,
     letGo,
     signal(name) {
       tell(`${name} to ${victim}`);
@@ -93,6 +96,12 @@ export function sceneOf(rig: Rig, parts: SceneParts): FaultScene {
       const begun = exit.signal !== 'SIGTERM' || passed(victim, POINT['life.start']);
       if (inOrder && begun && exit.code !== 0) violated(`${victim} ${howItEnded(exit)} when asked to end`);
     },
+    async giveUp() {
+      // One that has just begun finds its domain gone.
+      rig.process(GUEST_PROCESS)?.expectEnd();
+      removal = remove();
+      await withDeadline(removal, DEADLINE_MS.chaosAway, 'the removal of the guest').catch(passOver);
+    },
     replace() {
       // Where another fault has ended the same process, it has been replaced.
       if (isHost || victim === GUEST_PROCESS || rig.process(victim) !== victimProcess) return;
@@ -100,12 +109,13 @@ export function sceneOf(rig: Rig, parts: SceneParts): FaultScene {
       rig.start(victim);
     },
     async replaced() {
-      if (victim === GUEST_PROCESS) return;
-      if (!isHost) return rig.ready(victim);
-      if (rig.process(victim) !== victimProcess) return rig.ready(victim);
-      await othersEnd();
-      tell('a new host is started');
-      await rig.startServices();
+      if (isHost && rig.process(victim) === victimProcess) {
+        await othersEnd();
+        tell('a new host is started');
+        await rig.startServices();
+      } else if (victim !== GUEST_PROCESS) await rig.ready(victim);
+      // What the victim kept from its end: the next guest must not be taken for it.
+      if (removal !== undefined) await withDeadline(removal, DEADLINE_MS.chaosPicture, 'the removal of the guest');
     },
     rest: () => rig.histories.rest(),
     limit(resource, limited) {

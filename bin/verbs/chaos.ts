@@ -75,7 +75,7 @@ export function register(program: Command): void {
       ['KILL', 'STOP', 'TERM'],
     )
     .option('--victims <names>', 'to which processes; left out: to all', words)
-    .option('--restarts <when>', 'when a replacement comes: restart, late', words, ['restart'])
+    .option('--restarts <when>', 'when a replacement comes: restart, late, never', words, ['restart'])
     .option('--every', 'at each time that a point is passed, instead of the first for each label')
     .option('--only <regex>', 'only cases whose text matches', expression)
     .option('--cases <file>', 'the cases of a file, one a line, as --list prints them')
@@ -122,13 +122,14 @@ export function register(program: Command): void {
 const text = (lines: readonly string[]): string => `${lines.join('\n')}\n`;
 
 async function run(options: Options): Promise<void> {
-  const [{ runCampaign, freePoints }, enumerate, { parseCase, formatCase, RESTARTS, VICTIMS, GUEST_PROCESS }, results] =
+  const [{ runCampaign, freePoints }, enumerate, { parseCase, formatCase, VICTIMS, GUEST_PROCESS }, results] =
     await Promise.all([
       import('../../chaos/campaign.js'),
       import('../../chaos/enumerate.js'),
       import('../../chaos/case.js'),
       import('../../chaos/results.js'),
     ]);
+  const { RESTARTS } = await import('../../chaos/faults/fault.js');
   const { faultNamed, FAULT_NAMES } = await import('../../chaos/faults/table.js');
   const { summaryOf } = await import('../../chaos/report/text.js');
   const { FOREIGN_VICTIMS, foreignRefusal, requireForeign } = await import('../../chaos/foreign.js');

@@ -2,18 +2,27 @@
 // resolves, the process that stood goes on and the victim works again, or its replacement does.
 import type { Resource } from '../../lib/node/files/other-process.js';
 
+/**
+ * When the replacement of a process that has ended is started: while the process that stands at the point still stands
+ * there; once the others have gone on and come to rest; or not before the guest was given up and removed without it.
+ */
+export const RESTARTS = ['restart', 'late', 'never'] as const;
+export type Restart = (typeof RESTARTS)[number];
+
 /** What a fault may do to the lab; made by the engine for one case. */
 export interface FaultScene {
   /** The process that stands is the victim itself. */
   readonly victimStands: boolean;
-  /** The replacement is started before the process that stands goes on. */
-  readonly restartAtOnce: boolean;
+  /** When the replacement is started. */
+  readonly restart: Restart;
   /** Lets the process that stands go on; nothing when it has ended meanwhile. */
   letGo(): Promise<void>;
   /** Sends the victim a signal. */
   signal(name: 'SIGSTOP' | 'SIGCONT' | 'SIGTERM' | 'SIGKILL'): void;
   /** Resolves once the victim has ended; rejects with DeadlineError. `inOrder`: anything but status 0 is a violation. */
   ended(options: { inOrder: boolean }): Promise<void>;
+  /** The user gives the guest up while the victim is away: resolves once it is removed, or will not be without the victim. */
+  giveUp(): Promise<void>;
   /** Starts the victim's replacement. */
   replace(): void;
   /** Resolves once the replacement says that it is ready. */
@@ -54,15 +63,21 @@ export interface Fault {
 
 /** The end of every fault that ends its victim: the replacement comes before or after the others go on. */
 export async function replaceVictim(scene: FaultScene): Promise<void> {
-  if (scene.restartAtOnce) {
+  if (scene.restart === 'restart') {
     scene.replace();
     await scene.letGo();
   } else {
     await scene.letGo();
-    await scene.rest();
-    scene.replace();
+    await replaceLater(scene);
   }
   await scene.replaced();
+}
+
+/** Starts the replacement once the others have come to rest, or have been left to do without it. */
+export async function replaceLater(scene: FaultScene): Promise<void> {
+  await scene.rest();
+  if (scene.restart === 'never') await scene.giveUp();
+  scene.replace();
 }
 
 /** Faults that take something from a process that goes on: it does without until the others have come to rest. */

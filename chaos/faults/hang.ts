@@ -1,6 +1,6 @@
 // HANG: the victim never moves again. What supervises it finds that it does not answer, ends it for certain, and only then
 // starts another: two processes of one name never run at once.
-import type { Fault } from './fault.js';
+import { type Fault, replaceLater } from './fault.js';
 
 export const HANG: Fault = {
   name: 'HANG',
@@ -13,7 +13,8 @@ export const HANG: Fault = {
     await scene.rest();
     scene.signal('SIGKILL');
     await scene.ended({ inOrder: false });
-    scene.replace();
+    if (scene.restart === 'never') await replaceLater(scene);
+    else scene.replace();
     await scene.replaced();
   },
 };

@@ -1,5 +1,5 @@
 // TERM: the victim is asked to end in order. It may need the process that stands for that, which therefore goes on first.
-import type { Fault } from './fault.js';
+import { type Fault, replaceLater } from './fault.js';
 
 export const TERM: Fault = {
   name: 'TERM',
@@ -10,8 +10,8 @@ export const TERM: Fault = {
     scene.signal('SIGTERM');
     await scene.letGo();
     await scene.ended({ inOrder: true });
-    if (!scene.restartAtOnce) await scene.rest();
-    scene.replace();
+    if (scene.restart === 'restart') scene.replace();
+    else await replaceLater(scene);
     await scene.replaced();
   },
 };

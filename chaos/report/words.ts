@@ -51,7 +51,9 @@ function faultWords({ at, fault, victim, restart }: FaultAt): string {
       ? ''
       : restart === 'restart'
         ? '; the replacement starts at once'
-        : '; the replacement starts once all others have come to rest';
+        : restart === 'late'
+          ? '; the replacement starts once all others have come to rest'
+          : '; the replacement starts after the guest was given up';
   const moment = at.point.gate === 'before' ? 'just before' : 'just after';
   return `${at.process} stands ${moment} ${at.point.name}${label}${which}. There ${self} gets ${fault} (${named?.fault.describe ?? ''})${when}.`;
 }

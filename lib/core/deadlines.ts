@@ -101,6 +101,8 @@ export const DEADLINE_MS = {
   chaosPicture: 8000,
   /** chaos/rig.ts: the process that shows what a backend of others draws; then the look begins anew. */
   chaosDisplay: 2000,
+  /** chaos/scene.ts: the removal of a guest while a process is away; then the process comes back all the same. */
+  chaosAway: 1000,
   /** chaos/snapshot.ts: a server, to tell what it holds; then the report goes without. */
   chaosSnapshot: 2000,
   /** chaos/engine.ts: a process that must end. */

@@ -49,6 +49,8 @@ export class Events {
     this.#probe = parts.probe;
     this.#words.maskAll();
     parts.vcpu.onUpcall(() => this.#upcall());
+    // Raised before there was a vCPU to hear the doorbell: hardware interrupts as soon as it may, and Xen will not raise it again.
+    if (this.#words.upcallPending(VCPU)) parts.vcpu.wantUpcall();
   }
 
   /** Ports that are bound, for the audit at the end. */

@@ -1,5 +1,5 @@
 // Each fault that takes something from processes that go on: connections, messages, room, descriptors, the time of a notification.
-// One case of each passes; a process that has no descriptors when it starts says so.
+// One case of each passes, and one of a process that stays away.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
@@ -11,6 +11,8 @@ const CASES = [
   'guest:guest.frame#1/CUT hypervisor/restart',
   'vhost-frontend:back.state(backend/virtio-mmio/1/0/state)#1/DROP hypervisor/restart',
   'guest:front.state(device/virtio-mmio/0/state)#1/DOUBLE hypervisor/restart',
+  'xenstored:store.serve(set_perms /local/domain/1/control/sysrq toolstack)#1/DOUBLE hypervisor/restart',
+  'guest:guest.frame#1/KILL vhost-frontend/never',
   'guest:guest.frame#1/DELAY 20 vhost-frontend/restart',
   'xenstored:store.serve(mkdir /libxl/1 toolstack)#1/SPACE xenstored/restart',
   'xenstored:store.tell(backend/virtio-mmio/1/0/grant_usage vhost-frontend)#1/FILES vhost-frontend/restart',

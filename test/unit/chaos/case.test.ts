@@ -7,10 +7,10 @@ import {
   faultsOf,
   formatCase,
   parseCase,
-  RESTARTS,
   VICTIMS,
 } from '../../../chaos/case.js';
 import { casesOf, sample, shardOf } from '../../../chaos/enumerate.js';
+import { RESTARTS } from '../../../chaos/faults/fault.js';
 import { shardFromEnvironment } from '../../../chaos/shard.js';
 import { UserError } from '../../../lib/core/errors.js';
 import { POINT } from '../../../lib/trace/points.js';
@@ -80,7 +80,7 @@ t.test('what is no case is refused with a sentence', (t) => {
     'guest:guest.frame#1/PAUSE 2001 vhost-gpu/restart',
     'guest:guest.frame#1/KILL 5 vhost-gpu/restart',
     'guest:guest.frame#1/KILL nothing/restart',
-    'guest:guest.frame#1/KILL vhost-gpu/never',
+    'guest:guest.frame#1/KILL vhost-gpu/sometimes',
     'nothing:guest.frame#1/KILL vhost-gpu/restart',
     'guest:guest.frame#1/CUT vhost-gpu/restart',
     'guest:guest.frame#1/DELAY vhost-gpu/restart',
