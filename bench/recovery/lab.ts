@@ -65,7 +65,9 @@ export class RecoveryLab {
 
   /** Watches the guests that are there now, which draw: at the start, and after one was made anew. Answers how many. */
   async look(): Promise<number> {
-    this.#session ??= await openSession({ runDir: this.runDir });
+    // A lab that has given up does not come: its last words are in `said`.
+    const signal = AbortSignal.timeout(DEADLINE_MS.measuredRecovery);
+    this.#session ??= await openSession({ runDir: this.runDir, signal });
     for (const { domid, name, state } of await listGuests(this.#session)) {
       if (this.#watches.has(domid) || state === 'dying') continue;
       // Its directory is made in several steps: what was written into it before would be gone with the next.

@@ -1,0 +1,200 @@
+// Where the rows of the table of bars come from: each source runs one bench or command in a process of its own, takes the figures out
+// of its JSON, and sets them beside the bar. Leaves printing to ../bars.ts, and the bars of notification to measure/latency/bars.ts.
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
+import { verdicts } from '../../measure/latency/bars.js';
+import type { LatencyResult } from '../../measure/latency/result.js';
+import type { Bar } from './row.js';
+
+const run = promisify(execFile);
+
+/** Runs a built program and takes its standard output for JSON; a status of 1 with JSON is a missed bar, and no failure here. */
+async function jsonOf(path: string, args: readonly string[], signal: AbortSignal): Promise<unknown> {
+  const program = join(PACKAGE_ROOT, 'dist', path);
+  const options = { maxBuffer: 256 << 20, signal, cwd: PACKAGE_ROOT };
+  let text: string;
+  try {
+    text = (await run(process.execPath, [program, ...args], options)).stdout;
+  } catch (error) {
+    const { code, stdout } = error as { code?: unknown; stdout?: string };
+    if (code !== 1 || stdout === undefined || !stdout.trimStart().startsWith('{')) throw error;
+    text = stdout;
+  }
+  return JSON.parse(text);
+}
+
+export interface Source {
+  readonly name: string;
+  readonly describe: string;
+  /** `scratch`: a folder for its files. */
+  rows(scratch: string, signal: AbortSignal): Promise<Bar[]>;
+}
+
+interface Boot {
+  readonly firstFrameMs: { readonly p50: number; readonly p50NodeStarts: number };
+  readonly handshakeMs: { readonly p50NodeStarts: number };
+  readonly bar: {
+    readonly firstFrameNodeStarts: number;
+    readonly handshakeNodeStarts: number;
+    readonly guestMib: number;
+  };
+  readonly processes: { readonly eachGuest: { readonly memoryMib: number } };
+}
+
+const STORM = { few: 8, many: 128, seconds: 60, growth: 1.25 } as const;
+/** Of a campaign's cases: as many as make its start small beside them. */
+const CHAOS = { cases: 60, seed: 11, perSecond: 2 } as const;
+const EXPLORE = { statesPerSecond: 20_000, minutes: 10 } as const;
+const TESTS_SECONDS = 120;
+
+export const SOURCES: readonly Source[] = [
+  {
+    name: 'boot',
+    describe: 'handshake and first frame, in bare Node starts',
+    async rows(_scratch, signal) {
+      const boot = (await jsonOf('bench/boot.js', ['--runs', '10'], signal)) as Boot;
+      const unit = 'Node starts';
+      return [
+        {
+          what: 'first frame, p50',
+          measured: boot.firstFrameMs.p50NodeStarts,
+          unit,
+          max: boot.bar.firstFrameNodeStarts,
+        },
+        { what: 'handshake, p50', measured: boot.handshakeMs.p50NodeStarts, unit, max: boot.bar.handshakeNodeStarts },
+      ];
+    },
+  },
+  {
+    name: 'xenstored',
+    describe: 'our xenstored beside the C daemon',
+    async rows(_scratch, signal) {
+      const found = (await jsonOf('bench/xenstored.js', [], signal)) as {
+        skipped?: string;
+        rows?: { what: string; ratio: number; max?: number; min?: number }[];
+      };
+      if (found.rows === undefined) throw new Error(found.skipped);
+      return found.rows
+        .filter(({ max, min }) => max !== undefined || min !== undefined)
+        .map(({ what, ratio, max, min }) => ({
+          ...{ what: `${what}, ours to C`, measured: ratio, unit: '' },
+          ...(max === undefined ? { min: min! } : { max }),
+        }));
+    },
+  },
+  {
+    name: 'latency',
+    describe: 'every notification path, blocked and hot, by doorbell and zmq; tracing; the idle lab',
+    async rows(_scratch, signal) {
+      const result = (await jsonOf('bin/xenwire.js', ['latency', '--quick', '--json'], signal)) as LatencyResult;
+      return verdicts(result).map(({ what, measured, bar, unit }) => ({ what, measured, unit, max: bar }));
+    },
+  },
+  {
+    name: 'flush',
+    describe: 'a 1080p frame from guest memory to the scanout',
+    async rows(_scratch, signal) {
+      const flush = (await jsonOf('measure/flush.js', [], signal)) as {
+        bars: { memcpy: number; server: number };
+        device: { backing: string; ratio: number }[];
+        servers: { backing: string; ratio?: number }[];
+      };
+      return [
+        ...flush.device.map(({ backing, ratio }) => ({
+          ...{ what: `1080p flush, ${backing}: rate to memcpy's`, measured: ratio, unit: '', min: flush.bars.memcpy },
+        })),
+        ...flush.servers.flatMap(({ backing, ratio }) =>
+          ratio === undefined
+            ? []
+            : [
+                {
+                  what: `1080p flush, ${backing}: QEMU's time to ours`,
+                  measured: ratio,
+                  unit: '',
+                  min: flush.bars.server,
+                },
+              ],
+        ),
+      ];
+    },
+  },
+  {
+    name: 'chaos',
+    describe: 'cases of a campaign a second',
+    async rows(scratch, signal) {
+      const out = join(scratch, 'chaos.json');
+      const { cases, seed, perSecond } = CHAOS;
+      const campaign = ['chaos', '--sample', String(cases), '--seed', String(seed), '--twice-every', '0', '--out', out];
+      const start = performance.now();
+      await run(process.execPath, [join(PACKAGE_ROOT, 'dist/bin/xenwire.js'), ...campaign], {
+        signal,
+        maxBuffer: 64 << 20,
+      });
+      const seconds = (performance.now() - start) / 1000;
+      const { judged } = JSON.parse(readFileSync(out, 'utf8')) as { judged: { outcome: string }[] };
+      const passed = judged.filter(({ outcome }) => outcome === 'pass').length;
+      return [
+        { what: 'chaos, with its free runs', measured: judged.length / seconds, unit: 'cases/s', min: perSecond },
+        { what: `chaos, of ${judged.length} cases: pass`, measured: passed, unit: '', min: judged.length },
+      ];
+    },
+  },
+  {
+    name: 'explore',
+    describe: 'the protocol with two faults, whole',
+    async rows(_scratch, signal) {
+      const found = (await jsonOf('bin/xenwire.js', ['explore', '--faults', '2', '--json'], signal)) as {
+        statesPerSecond: number;
+        ms: number;
+        states: number;
+        proved: boolean;
+      };
+      return [
+        { what: 'explore', measured: found.statesPerSecond, unit: 'states/s', min: EXPLORE.statesPerSecond },
+        { what: 'explore, two faults, whole and proved', measured: found.proved ? 1 : 0, unit: '', min: 1 },
+        { what: `explore, ${found.states} states`, measured: found.ms / 60_000, unit: 'minutes', max: EXPLORE.minutes },
+      ];
+    },
+  },
+  {
+    name: 'storm',
+    describe: `${STORM.few} and ${STORM.many} guests at once`,
+    async rows(_scratch, signal) {
+      const storm = async (guests: number): Promise<Boot> =>
+        (await jsonOf('bench/boot.js', ['--runs', '1', '--guests', String(guests)], signal)) as Boot;
+      const few = await storm(STORM.few);
+      const many = await storm(STORM.many);
+      const each = (boot: Boot, guests: number): number => boot.firstFrameMs.p50 / guests;
+      return [
+        {
+          what: `${STORM.many} guests, all pictures`,
+          measured: many.firstFrameMs.p50 / 1000,
+          unit: 's',
+          max: STORM.seconds,
+        },
+        {
+          what: `time a guest, ${STORM.many} to ${STORM.few}`,
+          measured: each(many, STORM.many) / each(few, STORM.few),
+          ...{ unit: '', max: STORM.growth },
+        },
+        {
+          what: `memory of a guest process, ${STORM.many} guests`,
+          measured: many.processes.eachGuest.memoryMib,
+          ...{ unit: 'MiB', max: many.bar.guestMib },
+        },
+      ];
+    },
+  },
+  {
+    name: 'tests',
+    describe: 'npm test',
+    async rows(_scratch, signal) {
+      const start = performance.now();
+      await run('npm', ['test'], { cwd: PACKAGE_ROOT, signal, maxBuffer: 256 << 20 });
+      return [{ what: 'npm test', measured: (performance.now() - start) / 1000, unit: 's', max: TESTS_SECONDS }];
+    },
+  },
+];
