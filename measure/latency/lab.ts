@@ -33,8 +33,8 @@ import type { Trail } from './follow.js';
 export interface LabChoice {
   readonly path: NotificationPath;
   readonly notify: NotifyMode;
-  /** 0: every process blocks as soon as nothing is there. */
-  readonly pollUs: number;
+  /** 0: every process blocks as soon as nothing is there. Learnt if not given. */
+  readonly pollUs?: number;
   readonly history: 'on' | 'off';
   readonly config: GuestConfig;
   readonly image: string;
@@ -105,7 +105,7 @@ export class MeasuredLab {
       runDir,
       notify: choice.notify,
       logLevel: 'warn',
-      pollUs: choice.pollUs,
+      ...(choice.pollUs === undefined ? {} : { pollUs: choice.pollUs }),
       extraArguments: (program) => [
         ...['--history', choice.history],
         ...(program === 'hypervisor' && needsEvtchnRaise(choice.path) ? ['--dm-evtchn-raise'] : []),

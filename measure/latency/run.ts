@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import { UserError } from '../../lib/core/errors.js';
 import type { NotificationPath } from '../../lib/core/notification-path.js';
 import type { NotifyMode } from '../../lib/core/notify.js';
-import { POLL_US_DEFAULT } from '../../lib/node/bell/poller.js';
 import { createProbe } from '../../lib/node/files/probe.js';
 import { HOP } from '../../lib/trace/hops.js';
 import type { Load } from '../../lib/trace/latency-run.js';
@@ -155,8 +154,8 @@ class Run {
   ): Promise<T> {
     const { config, image, signal } = this.#settings;
     const { path, notify, mode, history = 'on' } = choice;
-    const pollUs = mode === 'hot' ? POLL_US_DEFAULT : 0;
-    const lab = await MeasuredLab.start({ path, notify, pollUs, history, config, image });
+    const poll = mode === 'hot' ? {} : { pollUs: 0 };
+    const lab = await MeasuredLab.start({ path, notify, ...poll, history, config, image });
     try {
       if (this.#settings.affinity !== undefined) pin(lab.pids, this.#settings.affinity);
     } catch (error) {

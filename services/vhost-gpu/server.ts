@@ -58,7 +58,8 @@ function commandLine({ runDir }: ServiceContext, { displays, maxHostmem, ...comm
   const sizes = displays.map(({ width, height }) => `${width}x${height}`).join();
   const { notify, logLevel, pollUs, history } = common;
   const own = ['--run-dir', runDir, '--displays', sizes, '--max-hostmem', String(maxHostmem)];
-  return [...own, '--notify', notify, '--log-level', logLevel, '--poll-us', String(pollUs), '--history', history];
+  const poll = pollUs === undefined ? [] : ['--poll-us', String(pollUs)];
+  return [...own, '--notify', notify, '--log-level', logLevel, ...poll, '--history', history];
 }
 
 export async function start(context: ServiceContext, options: StartOptions): Promise<void> {

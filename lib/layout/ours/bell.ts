@@ -5,6 +5,8 @@
 export const BELL_WORD = {
   /** 1 while the receiver blocks, or is about to: the sender that exchanges it with 0 owes it a wake-up. */
   SLEEPING: 16,
+  /** When the sender that exchanged SLEEPING wrote its byte: CLOCK_MONOTONIC, microseconds modulo 2^32. */
+  RUNG_US: 17,
   /** Bit w: look at pending word w. */
   SUMMARY: 32,
   /** 32 words of 32 pending bits. */

@@ -31,6 +31,10 @@ import type { Poller, PollSource } from './poller.js';
 
 const { O_NONBLOCK, O_RDWR, O_WRONLY } = constants;
 const WAKE_BYTE = Uint8Array.of(1);
+
+/** CLOCK_MONOTONIC in microseconds modulo 2^32. */
+const monotonicUs = (): number => Number((process.hrtime.bigint() / 1000n) & 0xffff_ffffn);
+
 const BELL_NAME = /^[a-z0-9][a-z0-9.-]{0,63}$/;
 
 /** The doorbell of a process: each of its lives has one of its own. */
@@ -102,7 +106,7 @@ export class SharedBell implements PollSource {
       callback: (count) => {
         this.wakeCount += count;
         probe.at(POINT['bell.woken'], '', count);
-        poller.wake();
+        poller.wake(((monotonicUs() - Atomics.load(this.#words, BELL_WORD.RUNG_US)) >>> 0) / 1000);
         return true;
       },
     };
@@ -201,6 +205,8 @@ export class BellSender {
 
   #wake(bit: number): void {
     this.#probe.at(POINT['bell.wake'], '', bit, 1);
+    // What a wake-up costs, by the receiver's clock, which is the same one.
+    Atomics.store(this.#words, BELL_WORD.RUNG_US, monotonicUs());
     // False: the receiver died, or its FIFO is full of unread bytes, so that it is about to wake.
     writeNow(this.#fifo, WAKE_BYTE);
   }

@@ -19,7 +19,7 @@ import { type Doorbell, NOTIFY_MODES, type NotifyMode } from '../../core/notify.
 import type { ServiceContext } from '../../core/service.js';
 import { POINT } from '../../trace/points.js';
 import { bellName, sharedDoorbell } from '../bell/bell.js';
-import { POLL_US_DEFAULT, Poller } from '../bell/poller.js';
+import { Poller } from '../bell/poller.js';
 import { messageDoorbell } from '../bell/zmq.js';
 import { type BusClientSetup, ZmqBusClient } from '../bus/client.js';
 import { connectLive, type LiveConnection } from '../bus/live.js';
@@ -56,8 +56,8 @@ export interface CommonOptions {
   readonly runDir: string;
   readonly notify: NotifyMode;
   readonly logLevel: LogLevel;
-  /** How long the process looks at its shared pages after each activity before it blocks; 0: it blocks at once. */
-  readonly pollUs: number;
+  /** How long the process looks at its shared pages after each activity before it blocks; 0: it blocks at once. Learnt if not given. */
+  readonly pollUs?: number;
   /** `off` writes no records: what tracing costs is measured against it. Points are counted and gates hold all the same. */
   readonly history: (typeof HISTORY_MODES)[number];
   /** Stands at its first point until a controller lets it go. */
@@ -93,9 +93,8 @@ export function serviceCommand<Options>(definition: ServiceDefinition<Options>):
     .addOption(new Option('--log-level <level>', 'what is logged').choices(LOG_LEVELS).default('info'))
     .option(
       '--poll-us <us>',
-      'how long to look at shared pages after each activity before blocking; 0 blocks at once',
+      'how long to look at shared pages after each activity before blocking; 0 blocks at once (default: learnt from what wake-ups cost)',
       integerBetween(0, POLL_US_MAX),
-      POLL_US_DEFAULT,
     )
     .addOption(new Option('--history <how>', 'whether to write records').choices(HISTORY_MODES).default('on'))
     .option('--hold', 'stand still at the start until a controller of gates lets it go', false);

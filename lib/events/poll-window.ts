@@ -1,0 +1,47 @@
+// How long a process looks at its shared pages after an activity before it blocks (docs/doorbells.md), learnt from what its
+// wake-ups cost on this machine and from how soon they came. Pure; lib/node/bell/poller.ts polls, lib/node/bell/bell.ts measures.
+
+/** Before a wake-up was measured. Less than 50 us costs the tail of a round trip. */
+const START_MS = 0.15;
+/** A wake-up within so many times its cost came soon: looking on would have been cheaper than to block. */
+const SOON = 8;
+/** The window never exceeds so many times what a wake-up costs. */
+const WINDOW_MAX = 16;
+/** Of a new measurement into the mean. */
+const SHARE = 1 / 8;
+/** What a page says is another process's word: outside of these it is no measurement. */
+const COST_MIN_MS = 0.001;
+const COST_MAX_MS = 2;
+
+export class PollWindow {
+  #windowMs: number;
+  #costMs = 0;
+  readonly #fixed: boolean;
+
+  /** `fixedUs`: always this long, 0 not at all; undefined: learnt. */
+  constructor(fixedUs?: number) {
+    this.#fixed = fixedUs !== undefined;
+    this.#windowMs = fixedUs === undefined ? START_MS : fixedUs / 1000;
+  }
+
+  /** How long to look after the last activity, ms. */
+  get windowMs(): number {
+    return this.#windowMs;
+  }
+
+  /** Mean of what a wake-up cost here, ms; 0 before there was one. */
+  get costMs(): number {
+    return this.#costMs;
+  }
+
+  /** This process was woken after it had blocked for `sleptMs`, `costMs` after the byte for it was written. */
+  woken(sleptMs: number, costMs: number): void {
+    if (costMs < COST_MIN_MS || costMs > COST_MAX_MS) return;
+    this.#costMs = this.#costMs === 0 ? costMs : this.#costMs + (costMs - this.#costMs) * SHARE;
+    if (this.#fixed) return;
+    const mean = this.#costMs;
+    if (sleptMs <= SOON * mean) this.#windowMs = Math.min(Math.max(2 * this.#windowMs, 2 * mean), WINDOW_MAX * mean);
+    // It came late: the looking before was for nothing, and the next time there is less of it, and soon none.
+    else this.#windowMs = this.#windowMs > mean / 2 ? this.#windowMs / 2 : 0;
+  }
+}
