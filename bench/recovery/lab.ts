@@ -65,9 +65,7 @@ export class RecoveryLab {
 
   /** Watches the guests that are there now, which draw: at the start, and after one was made anew. Answers how many. */
   async look(): Promise<number> {
-    // A lab that has given up does not come: its last words are in `said`.
-    const signal = AbortSignal.timeout(DEADLINE_MS.measuredRecovery);
-    this.#session ??= await openSession({ runDir: this.runDir, signal });
+    this.#session ??= await this.#open();
     for (const { domid, name, state } of await listGuests(this.#session)) {
       if (this.#watches.has(domid) || state === 'dying') continue;
       // Its directory is made in several steps: what was written into it before would be gone with the next.
@@ -79,6 +77,17 @@ export class RecoveryLab {
       await watch.next(process.hrtime.bigint() - 1_000_000_000n);
     }
     return this.#watches.size;
+  }
+
+  /** Rejects with PeerDiedError when the lab has given up, whose last words are in `said`, and does not come. */
+  async #open(): Promise<Session> {
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), DEADLINE_MS.measuredRecovery);
+    try {
+      return await openSession({ runDir: this.runDir, signal: late.signal });
+    } finally {
+      clearTimeout(timer); // the session connects by the same signal later
+    }
   }
 
   /** The host is gone, and a new one comes: everything of the old one is forgotten. */
