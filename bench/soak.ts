@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { errorMessage } from '../lib/core/errors.js';
 import { command, EXIT, integerBetween, runCommand } from '../lib/node/process/cli.js';
 import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
@@ -38,7 +39,7 @@ const run = promisify(execFile);
 const XENWIRE = join(PACKAGE_ROOT, 'dist', 'bin', 'xenwire.js');
 const CONFIG = join(PACKAGE_ROOT, 'examples', 'restarting-guest.cfg');
 const FPS = 60;
-const KILL_EVERY_MS = 60_000;
+const KILL_PAUSE_MS = 60_000;
 /** Looks at the memory of all processes, evenly over the time. */
 const SAMPLES = 20;
 const READS = 1000;
@@ -62,9 +63,9 @@ async function latency(lab: RecoveryLab): Promise<Latency> {
     reads.push((performance.now() - start) * 1000);
   }
   const frames: number[] = [];
-  let last = await lab.allRight(process.hrtime.bigint(), KILL_EVERY_MS);
+  let last = await lab.allRight(process.hrtime.bigint(), DEADLINE_MS.measuredRecovery);
   for (let index = 0; index < FRAMES; index++) {
-    const next = await lab.allRight(last, KILL_EVERY_MS);
+    const next = await lab.allRight(last, DEADLINE_MS.measuredRecovery);
     frames.push(Number(next - last) / 1e6);
     last = next;
   }
@@ -105,7 +106,7 @@ async function soak({ minutes, guests }: Options, interrupted: AbortSignal): Pro
     while (passedMs() < wholeMs && !interrupted.aborted) {
       await visit(lab, config, interrupted);
       visits++;
-      if (passedMs() >= (kills.length + 1) * KILL_EVERY_MS) {
+      if (passedMs() >= (kills.length + 1) * KILL_PAUSE_MS) {
         const victim = victims[kills.length % victims.length]!;
         kills.push({ victim, ms: Math.round(await killOne(lab, victim, guests)) });
         process.stderr.write(

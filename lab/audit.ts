@@ -1,6 +1,7 @@
 // What a lab has left behind: asked of the processes while they live, looked for in the run directory when they are gone.
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { isDeviceServer } from '../lib/core/device-server.js';
 import type { BusClient, ServerName } from '../lib/core/service.js';
 import { listProcesses } from '../lib/node/process/run-dir.js';
@@ -43,12 +44,15 @@ export interface Holdings {
   readonly residentBytes: number;
 }
 
-/** Asks every process of a lab that has an endpoint; rejects with PeerDiedError when one ends meanwhile. */
+/**
+ * Asks every process of a lab that has an endpoint; rejects with PeerDiedError when one ends meanwhile, also before it is connected to:
+ * one that is not replaced would be waited for without end.
+ */
 export async function askHoldings({ runDir, connect }: Pick<Session, 'runDir' | 'connect'>): Promise<Holdings[]> {
   const living = listProcesses(runDir).filter(({ name, state }) => state !== 'dead' && answers(name));
   return Promise.all(
     living.map(async ({ name }) => {
-      const client = await connect(name as ServerName);
+      const client = await connect(name as ServerName, AbortSignal.timeout(DEADLINE_MS.holdingsAnswer));
       try {
         const [{ held }, usage] = await Promise.all([
           client.remote('Control').audit({}),

@@ -29,8 +29,10 @@ export interface Session extends Toolstack {
   readonly hypervisorClient: BusClient;
   /** To the store as it runs now. */
   readonly storeClient: BusClient;
-  /** Another server of the lab; closed with the session. Waits until it is there. */
-  connect(server: ServerName): Promise<BusClient>;
+  /**
+   * Another server of the lab; closed with the session. Waits until it is there; rejects with PeerDiedError when `signal` aborts first.
+   */
+  connect(server: ServerName, signal?: AbortSignal): Promise<BusClient>;
   /** Runs a sequence that makes or removes guests: no other toolstack's sequence runs meanwhile. */
   exclusively<T>(sequence: () => Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -63,7 +65,8 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   const gates = runPaths.gates(runDir, name, incarnation);
   const probe = createProbe({ process: name, incarnation, history: historyPath, gates, hold });
   probe.at(POINT['life.start'], '', process.pid);
-  const connect = async (server: ServerName, signal: AbortSignal = ended): Promise<BusClient> => {
+  const connect = async (server: ServerName, given?: AbortSignal): Promise<BusClient> => {
+    const signal = given === undefined ? ended : AbortSignal.any([given, ended]);
     const connecting = ZmqBusClient.connect({
       runDir,
       signal,
@@ -92,8 +95,8 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   let connected: Promise<BusClient> | undefined;
   // Each life of the store is a connection; the first is waited for here.
   const connectStore = async (): Promise<BusClient> => {
-    const again = (): AbortSignal => AbortSignal.any([AbortSignal.timeout(DEADLINE_MS.storeBack), ended]);
-    connected = connect('xenstored', connected === undefined || awaitsStore ? ended : again());
+    const lasts = connected === undefined || awaitsStore;
+    connected = connect('xenstored', lasts ? undefined : AbortSignal.timeout(DEADLINE_MS.storeBack));
     storeClient = await connected;
     return storeClient;
   };

@@ -36,6 +36,8 @@ export const DEADLINE_MS = {
   oneSignal: 300,
   /** lab/session.ts: a toolstack waits for xenstored to be back. */
   storeBack: 5000,
+  /** lab/audit.ts: a process that is asked what it holds is connected to; it may have ended since it was listed. */
+  holdingsAnswer: 2000,
   /** lab/session.ts: a toolstack waits for another that holds the lab. */
   toolstackLock: 60_000,
   /** lab/frames.ts: the first frame of a guest. */
