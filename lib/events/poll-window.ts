@@ -2,16 +2,16 @@
 // wake-ups cost on this machine and from how soon they came. Pure; lib/node/bell/poller.ts polls, lib/node/bell/bell.ts measures.
 
 /** Before a wake-up was measured. Less than 50 us costs the tail of a round trip. */
-const START_MS = 0.15;
+const WINDOW_START_MS = 0.15;
 /** A wake-up within so many times its cost came soon: looking on would have been cheaper than to block. */
 const SOON = 8;
 /** The window never exceeds so many times what a wake-up costs. */
 const WINDOW_MAX = 16;
 /** Of a new measurement into the mean. */
 const SHARE = 1 / 8;
-/** What a page says is another process's word: outside of these it is no measurement. */
-const COST_MIN_MS = 0.001;
-const COST_MAX_MS = 2;
+/** Milliseconds. What a page says is another process's word: outside of these it is no measurement. */
+const WAKE_COST_MIN = 0.001;
+const WAKE_COST_MAX = 2;
 
 export class PollWindow {
   #windowMs: number;
@@ -21,7 +21,7 @@ export class PollWindow {
   /** `fixedUs`: always this long, 0 not at all; undefined: learnt. */
   constructor(fixedUs?: number) {
     this.#fixed = fixedUs !== undefined;
-    this.#windowMs = fixedUs === undefined ? START_MS : fixedUs / 1000;
+    this.#windowMs = fixedUs === undefined ? WINDOW_START_MS : fixedUs / 1000;
   }
 
   /** How long to look after the last activity, ms. */
@@ -36,7 +36,7 @@ export class PollWindow {
 
   /** This process was woken after it had blocked for `sleptMs`, `costMs` after the byte for it was written. */
   woken(sleptMs: number, costMs: number): void {
-    if (costMs < COST_MIN_MS || costMs > COST_MAX_MS) return;
+    if (costMs < WAKE_COST_MIN || costMs > WAKE_COST_MAX) return;
     this.#costMs = this.#costMs === 0 ? costMs : this.#costMs + (costMs - this.#costMs) * SHARE;
     if (this.#fixed) return;
     const mean = this.#costMs;
