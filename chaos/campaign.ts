@@ -19,6 +19,22 @@ const CASES_PER_RIG = 150;
 /** Of one case: the second and third in labs of their own. */
 const RUNS_MAX = 3;
 
+/** Where a campaign's cases come from; several labs ask. */
+export interface CaseSource {
+  /** Cases are numbered from 0; undefined: there is none any more. */
+  next(): Promise<{ readonly case: ChaosCase; readonly index: number } | undefined>;
+  /** The first run of a case, with all its records. */
+  took?(index: number, result: CaseResult): void;
+  /** A case whose points are not all passed says nothing, and is not run again for that. */
+  readonly mayMiss?: boolean;
+}
+
+/** The cases of a list, in order. */
+export function listed(cases: readonly ChaosCase[]): CaseSource {
+  let index = 0;
+  return { next: async () => (index < cases.length ? { case: cases[index]!, index: index++ } : undefined) };
+}
+
 export interface CampaignSettings {
   /** Labs run in folders of this name with a number behind it. */
   readonly runDir: string;
@@ -53,16 +69,16 @@ export async function freePoints(runDir: string, speaks: Personality = {}): Prom
 }
 
 /** Runs the cases; resolves when all are judged or the signal aborts. Leaves no process and no file in either case. */
-export async function runCampaign(cases: readonly ChaosCase[], settings: CampaignSettings): Promise<void> {
-  let next = 0;
+export async function runCampaign(source: CaseSource, settings: CampaignSettings): Promise<void> {
   const worker = async (index: number): Promise<void> => {
     const labDir = `${settings.runDir}-${index + 1}`;
     await removeKilled(labDir);
     const labs = new Labs(labDir, settings.speaks);
     try {
-      while (next < cases.length && !settings.abort.aborted) {
-        const at = next++;
-        const judged = await judge(labs, cases[at]!, at, settings);
+      while (!settings.abort.aborted) {
+        const next = await source.next();
+        if (next === undefined) break;
+        const judged = await judge(labs, next, source, settings);
         if (judged !== undefined && !settings.abort.aborted) settings.onJudged(judged);
       }
     } finally {
@@ -103,8 +119,8 @@ class Labs {
 
 async function judge(
   labs: Labs,
-  chaosCase: ChaosCase,
-  index: number,
+  { case: chaosCase, index }: { readonly case: ChaosCase; readonly index: number },
+  source: CaseSource,
   { twiceEvery, abort }: CampaignSettings,
 ): Promise<JudgedCase | undefined> {
   const runs: CaseResult[] = [];
@@ -113,11 +129,13 @@ async function judge(
     const snapshots = runs.some(({ outcome }) => outcome !== 'pass');
     const result = await runCase(await labs.ready(fresh), chaosCase, { snapshots });
     // What failed may have left anything behind.
-    if (result.outcome !== 'pass') await labs.close();
+    if (result.outcome !== 'pass' && result.unreached !== true) await labs.close();
     runs.push(result);
     return result;
   };
   const first = await run(false);
+  source.took?.(index, first);
+  if (first.unreached === true && source.mayMiss === true) return undefined;
   let again = first.outcome !== 'pass' || (twiceEvery > 0 && (index + 1) % twiceEvery === 0);
   for (; again && runs.length < RUNS_MAX && !abort.aborted; ) {
     // A run that could not be judged, because its point was not passed, says nothing: it is tried again.

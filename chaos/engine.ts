@@ -34,6 +34,8 @@ export interface CaseResult {
   readonly violations: readonly Violation[];
   /** Why the harness could not judge. */
   readonly trouble?: string;
+  /** That was because a process did not come to a point of the case; all rules held. */
+  readonly unreached?: true;
   /** From the end of the fault to the next right frame. */
   readonly recoveryMs?: number;
   readonly ms: number;
@@ -138,9 +140,13 @@ class CaseRun {
       this.#faults.close();
     }
     const records = this.#rig.histories.records();
+    const whole = trouble === undefined && !wedged;
     // A process that ended by itself is why its point was never passed.
     if (this.#rig.unexpected.length > 0) trouble = undefined;
     if (trouble === undefined) this.#judge(records, !wedged);
+    // A fault that did not happen is no reason why a rule may be broken.
+    const unreached = whole && this.#violations.length === 0 ? this.#faults.unreached : undefined;
+    trouble ??= unreached;
     const after = this.#snapshots ? await takeSnapshot(this.#rig) : undefined;
     const { moments, before } = this.#faults;
     const found = wedged ? 'wedged' : this.#violations.length > 0 ? 'broken' : 'pass';
@@ -148,6 +154,7 @@ class CaseRun {
       outcome: trouble === undefined ? found : 'harness',
       violations: this.#violations,
       ...(trouble === undefined ? {} : { trouble }),
+      ...(unreached === undefined ? {} : { unreached: true }),
       ...(this.#recoveryMs === undefined ? {} : { recoveryMs: this.#recoveryMs }),
       ms: performance.now() - start,
       records,
@@ -173,8 +180,6 @@ class CaseRun {
       // A fault in the removal: the next guest lives a whole life.
       if (before !== this.#begun) await this.#step(() => this.#draw());
     }
-    const missing = this.#faults.missing;
-    if (missing !== undefined) throw new HarnessError(`${missing.at.process} did not come to the point of the case`);
     this.#storyEndNs = process.hrtime.bigint();
     await this.#atRest();
   }

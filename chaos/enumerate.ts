@@ -7,6 +7,7 @@ import type { TraceRecord } from '../lib/trace/record.js';
 import { areConnected, type ChaosCase, VICTIMS, type Victim } from './case.js';
 import type { Restart } from './faults/fault.js';
 import { faultNamed } from './faults/table.js';
+import { seeded } from './random.js';
 
 export interface Choice {
   /** As a case says them: "KILL", "PAUSE 16". */
@@ -58,16 +59,10 @@ export function casesOf(points: readonly TraceRecord[], choice: Choice): ChaosCa
     );
 }
 
-/** A seeded choice of `count` of a list, in the list's order (mulberry32 draws, Floyd's sampling). */
+/** A seeded choice of `count` of a list, in the list's order (Floyd's sampling). */
 export function sample<T>(list: readonly T[], count: number, seed: number): T[] {
   if (count >= list.length) return [...list];
-  let state = seed >>> 0;
-  const draw = (below: number): number => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
+  const draw = seeded(seed);
   const taken = new Set<number>();
   for (let top = list.length - count; top < list.length; top++) {
     const index = draw(top + 1);

@@ -45,8 +45,10 @@ export class Infliction {
   readonly #moments: Moment[] = [];
   /** Of those that have begun: each resolves when its fault is over. */
   readonly #over: Promise<void>[] = [];
+  /** Of a gate that can not be hit any more: its process has ended, or had passed the point. */
+  #tooLate: string | undefined;
   #failed!: (reason: unknown) => void;
-  /** Rejects with what ended a fault before it was over, a GateError or DeadlineError for one. */
+  /** Rejects with what ended a fault before it was over, a DeadlineError for one. */
   readonly failed: Promise<never>;
   /** What the lab held as the first fault began, asked between `sinceNs` and the moment of that fault. */
   before: (LabSnapshot & { readonly sinceNs: bigint }) | undefined;
@@ -66,9 +68,11 @@ export class Infliction {
     return this.#moments;
   }
 
-  /** The first fault that has not begun; undefined: all have. */
-  get missing(): FaultAt | undefined {
-    return this.#faults[this.#moments.length];
+  /** Why not all faults have begun, one sentence; undefined: all have. */
+  get unreached(): string | undefined {
+    const missing = this.#faults[this.#moments.length];
+    const why = this.#tooLate === undefined ? '' : `: ${this.#tooLate}`;
+    return missing === undefined ? undefined : `${missing.at.process} did not come to the point of the case${why}`;
   }
 
   /** No fault is under way: those that have begun are over. */
@@ -128,7 +132,9 @@ export class Infliction {
   }
 
   #fail(error: unknown): void {
-    if (!this.#abort.signal.aborted) this.#failed(error);
+    if (this.#abort.signal.aborted) return;
+    if (error instanceof GateError) this.#tooLate = error.message;
+    else this.#failed(error);
   }
 
   async #inflict(index: number, armed: Armed, stood: Promise<void>): Promise<void> {
@@ -143,7 +149,7 @@ export class Infliction {
     this.#moments.push(moment);
     this.#over.push(over);
     try {
-      await this.#armNext(index, armed, gone);
+      await this.#armNext(index, armed, gone).catch((error: unknown) => this.#fail(error));
       const scene = sceneOf(this.#rig, {
         ...{ victim, standing: at.process, restart, stops: this.#stops },
         letGo: () => this.#letGo(armed).finally(goesOn),

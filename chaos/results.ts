@@ -2,6 +2,7 @@
 import { UserError } from '../lib/core/errors.js';
 import type { Violation } from './engine.js';
 import { OUTCOMES, type Outcome } from './engine.js';
+import type { GuidedSummary } from './guided/summary.js';
 import { type Exhibit, isExhibit } from './report/exhibit.js';
 
 /** One case as it was judged. */
@@ -32,6 +33,8 @@ export interface CampaignResult {
   /** All cases of the campaign, in order; a shard runs some of them. */
   readonly planned: readonly string[];
   readonly judged: readonly JudgedCase[];
+  /** Of a campaign that sought its cases: `planned` are those that it came to. */
+  readonly guided?: GuidedSummary;
 }
 
 export const RESULT_FORMAT: string = 'xenwire-chaos-1';
@@ -50,7 +53,7 @@ export function parseResult(text: string, path: string): CampaignResult {
   } catch {
     throw new UserError(`${path} is no result of xenwire chaos`);
   }
-  const { format, planned, judged, backendCommand } = value ?? {};
+  const { format, planned, judged, backendCommand, guided } = value ?? {};
   const whole =
     format === RESULT_FORMAT &&
     (backendCommand === undefined || typeof backendCommand === 'string') &&
@@ -58,9 +61,22 @@ export function parseResult(text: string, path: string): CampaignResult {
     planned.every((each) => typeof each === 'string') &&
     Array.isArray(judged) &&
     judged.every((each) => typeof each?.case === 'string' && Object.hasOwn(OUTCOMES, each.outcome)) &&
-    judged.every(({ exhibit }) => exhibit === undefined || isExhibit(exhibit));
+    judged.every(({ exhibit }) => exhibit === undefined || isExhibit(exhibit)) &&
+    (guided === undefined || isGuided(guided));
   if (!whole) throw new UserError(`${path} is no result of xenwire chaos of this version`);
   return value as CampaignResult;
+}
+
+function isGuided(value: Partial<GuidedSummary>): boolean {
+  const { bound, lists, partly, behaviours, curve, end, moves, never } = value ?? {};
+  return (
+    [bound, lists, partly, behaviours, moves].every(Number.isInteger) &&
+    Array.isArray(curve) &&
+    curve.every(Number.isInteger) &&
+    Array.isArray(never) &&
+    never.every((each) => typeof each === 'string') &&
+    ['flat', 'budget', 'exhausted', 'interrupted'].includes(end ?? '')
+  );
 }
 
 export interface Merged {

@@ -8,6 +8,7 @@ import { UserError } from '../../lib/core/errors.js';
 import { readGivenFile } from '../../lib/node/files/given.js';
 import { type Command, EXIT, folder, InvalidArgumentError, integerBetween } from '../../lib/node/process/cli.js';
 import { freshRunDir } from '../../lib/node/process/run-dir.js';
+import { type Budget, budget } from './chaos-guided.js';
 import { packageVersion, writeWhole } from './common.js';
 
 interface ReportOptions {
@@ -26,6 +27,8 @@ interface Options extends ReportOptions {
   readonly seed?: number;
   readonly shard?: { readonly index: number; readonly count: number };
   readonly list?: boolean;
+  readonly bound: number;
+  readonly budget?: Budget;
   readonly jobs?: number;
   readonly twiceEvery: number;
   readonly out?: string;
@@ -37,12 +40,23 @@ interface Options extends ReportOptions {
 /** Of a list of cases, or of results with their violations. */
 const FILE_BYTES_MAX = 1 << 28;
 const JOBS_MAX = 16;
+/** What is above FAULTS_MAX of chaos/case.ts is refused there. */
+const BOUND_MAX = 100;
 const SHARDS_MAX = 10_000;
 const SEED_MAX = 2 ** 32 - 1;
 /** A campaign that is killed loses the cases of so long at most. */
 const SAVE_GAP_MS = 2000;
 /** Failures of which --out keeps what led to them, some 150 KB each. */
 const EXHIBITS_MAX = 40;
+
+/** Options that choose among cases which there are before any has run. */
+const REFUSED_BY_SEARCH = ['cases', 'sample', 'only', 'shard', 'list', 'resume', 'backendCommand'] as const;
+
+const drawnSeed = (): number => Math.floor(Math.random() * SEED_MAX);
+
+function saveTo(path: string | undefined, result: CampaignResult): void {
+  if (path !== undefined) writeWhole(path, `${JSON.stringify(result)}\n`);
+}
 
 const words = (text: string): string[] => text.split(',').map((word) => word.trim());
 
@@ -82,6 +96,17 @@ export function register(program: Command): void {
     .option('--sample <count>', 'so many of the cases, by --seed', integerBetween(1, 1_000_000))
     .option('--seed <number>', 'which ones; left out: drawn and printed', integerBetween(0, SEED_MAX))
     .option('--shard <I/N>', 'the I-th of N parts; left out: as Kubernetes, GitLab or Slurm say, else all', shard)
+    .option(
+      '--bound <faults>',
+      'faults of a case; more than one: lists, sought by what the ones before showed',
+      integerBetween(1, BOUND_MAX),
+      1,
+    )
+    .option(
+      '--budget <amount>',
+      'with --bound: so many lists, or minutes with an m behind; left out: 1000 lists',
+      budget,
+    )
     .option('--list', 'print the cases with their numbers and run none')
     .option(
       '--jobs <count>',
@@ -122,7 +147,7 @@ export function register(program: Command): void {
 const text = (lines: readonly string[]): string => `${lines.join('\n')}\n`;
 
 async function run(options: Options): Promise<void> {
-  const [{ runCampaign, freePoints }, enumerate, { parseCase, formatCase, VICTIMS, GUEST_PROCESS }, results] =
+  const [{ runCampaign, freePoints, listed }, enumerate, { parseCase, formatCase, VICTIMS, GUEST_PROCESS }, results] =
     await Promise.all([
       import('../../chaos/campaign.js'),
       import('../../chaos/enumerate.js'),
@@ -153,14 +178,33 @@ async function run(options: Options): Promise<void> {
   if (options.resume && (options.out === undefined || !existsSync(options.out)))
     throw new UserError('--resume needs the --out of an earlier run, and that file is not there');
   const runDir = options.runDir ?? freshRunDir();
-  const seed = options.seed ?? (options.sample === undefined ? undefined : Math.floor(Math.random() * SEED_MAX));
+  const seed = options.seed ?? (options.sample === undefined ? undefined : drawnSeed());
+
+  const everyOccurrence = options.every ?? false;
+  if (options.budget !== undefined && options.bound === 1)
+    throw new UserError('--budget is for a search: --bound 2 says so');
+  if (options.bound > 1) {
+    const { runGuided } = await import('./chaos-guided.js');
+    return runGuided({
+      ...{ bound: options.bound, choice: { faults: options.faults, victims, restarts, everyOccurrence }, runDir },
+      ...{ seed: seed ?? drawnSeed(), jobsMax: JOBS_MAX, saveGapMs: SAVE_GAP_MS, twiceEvery: options.twiceEvery },
+      ...(options.budget === undefined ? {} : { budget: options.budget }),
+      ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
+      refused: REFUSED_BY_SEARCH.filter((name) => options[name] !== undefined).map(
+        (name) => `--${name.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`)}`,
+      ),
+      onJudged: (each, all) => all.push(withinBounds(each, all)),
+      save: (found) => saveTo(options.out, found),
+      report: (found) => report(found, options),
+    });
+  }
 
   const given = options.cases === undefined ? undefined : readCases(options.cases).map(parseCase);
   const earlier =
     options.resume && existsSync(options.out!)
       ? results.parseResult(readFileSync(options.out!, 'utf8'), options.out!)
       : undefined;
-  const choice = { faults: options.faults, victims, restarts, everyOccurrence: options.every ?? false };
+  const choice = { faults: options.faults, victims, restarts, everyOccurrence };
   const backendCommand = earlier === undefined ? options.backendCommand : earlier.backendCommand;
   if (options.backendCommand !== backendCommand)
     throw new UserError(`${options.out} is of a campaign with another --backend-command`);
@@ -194,7 +238,7 @@ async function run(options: Options): Promise<void> {
   let savedMs = 0;
   const save = (): void => {
     savedMs = performance.now();
-    if (options.out !== undefined) writeWhole(options.out, `${JSON.stringify(result())}\n`);
+    saveTo(options.out, result());
   };
   const saveSoon = (): void => {
     if (performance.now() - savedMs >= SAVE_GAP_MS) save();
@@ -204,23 +248,20 @@ async function run(options: Options): Promise<void> {
   for (const path of [options.junit, options.html]) if (path !== undefined) writeWhole(path, '');
   const live = new LiveReport(process.stderr, due.map(formatCase), judged, () => performance.now());
   const interruption = new Interruption();
-  await runCampaign(
-    due.filter((each) => !done.has(formatCase(each))),
-    {
-      ...{
-        runDir,
-        jobs: options.jobs ?? Math.min(availableParallelism() + 1, JOBS_MAX),
-        twiceEvery: options.twiceEvery,
-        abort: interruption.signal,
-        speaks,
-      },
-      onJudged: (each) => {
-        judged.push(withinBounds(each, judged));
-        live.show(each);
-        saveSoon();
-      },
+  await runCampaign(listed(due.filter((each) => !done.has(formatCase(each)))), {
+    ...{
+      runDir,
+      jobs: options.jobs ?? Math.min(availableParallelism() + 1, JOBS_MAX),
+      twiceEvery: options.twiceEvery,
+      abort: interruption.signal,
+      speaks,
     },
-  );
+    onJudged: (each) => {
+      judged.push(withinBounds(each, judged));
+      live.show(each);
+      saveSoon();
+    },
+  });
   live.end();
   save();
   await report(result(), options);

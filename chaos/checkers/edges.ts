@@ -6,7 +6,7 @@ import { legalEdge, type Side, type Writer } from '../../lib/xenbus/protocol.js'
 import type { Checker } from './checker.js';
 
 /** Who a process may write as. */
-function writersOf(process: string): readonly Writer[] {
+export function writersOf(process: string): readonly Writer[] {
   if (process === 'toolstack') return ['toolstack'];
   return process === 'vhost-frontend' ? ['backend'] : ['frontend', 'core'];
 }

@@ -11,8 +11,10 @@ import { type CaseResult, OUTCOMES, type Outcome } from '../engine.js';
 import { CASES_VERSION } from '../enumerate.js';
 import { RESTARTS } from '../faults/fault.js';
 import { FAULTS } from '../faults/table.js';
+import type { GuidedSummary } from '../guided/summary.js';
 import { type CampaignResult, countOutcomes, type JudgedCase, RESULT_FORMAT } from '../results.js';
 import { exhibitOf } from './exhibit.js';
+import { curveLines, guidedWords, movesWords } from './guided.js';
 import { Matrix, SEVERITY, shortName } from './matrix.js';
 import { dueCount, recoveryText } from './text.js';
 import { caseWords, OUTCOME_WORDS, PROCESS_WORDS, replayLine, ruleWords } from './words.js';
@@ -139,6 +141,7 @@ function body(result: CampaignResult): string[] {
     ...(recovery === undefined
       ? []
       : [`<p>From the end of the fault to the next right frame on the screen: ${escapeMarkup(recovery)}.</p>`]),
+    ...(result.guided === undefined ? [] : searchParts(result.guided)),
     bad.length === 0 ? '<p class="good">No case failed.</p>' : '<h2>What failed</h2>',
     ...(bad.length === 0 ? [] : [failureList(result)]),
     '<h2>By process</h2>',
@@ -148,6 +151,19 @@ function body(result: CampaignResult): string[] {
     '<p>One row for each point, in the order in which a run passes them; one field for each case. A field opens what is known of its case. Arrow keys move, Enter opens.</p>',
     '<form id="filters" class="filters"></form><div id="matrix" class="scroll" tabindex="-1"><noscript>This table needs the script of this page.</noscript></div>',
     '<dialog id="case" aria-labelledby="case-title"></dialog>',
+  ];
+}
+
+function searchParts(guided: GuidedSummary): string[] {
+  return [
+    '<h2>What the search saw</h2>',
+    ...guidedWords(guided).map((line) => `<p>${escapeMarkup(line)}</p>`),
+    "<p>A behaviour is where both ends of the device, its driver, its vhost-user session and the store's clients stand as a fault happens and as it is over, what each process holds, and what it did last. Lists run, and behaviours known by then:</p>",
+    `<pre>${escapeMarkup(curveLines(guided).join('\n'))}</pre>`,
+    `<p>${escapeMarkup(movesWords(guided))}</p>`,
+    ...(guided.never.length === 0
+      ? []
+      : [`<ul class="never">${guided.never.map((move) => `<li>${escapeMarkup(move)}</li>`).join('')}</ul>`]),
   ];
 }
 

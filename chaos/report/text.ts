@@ -1,6 +1,8 @@
 // A campaign's result as text of at most 72 columns, to paste into a mail.
 import { OUTCOMES } from '../engine.js';
+import type { GuidedSummary } from '../guided/summary.js';
 import { type CampaignResult, countOutcomes, type JudgedCase } from '../results.js';
+import { curveLines, guidedWords, movesWords } from './guided.js';
 import { countsText, Matrix, matrixLines } from './matrix.js';
 import { replayLine } from './words.js';
 
@@ -39,6 +41,7 @@ export function textReport(result: CampaignResult): string[] {
   return [
     `xenwire ${result.version} chaos, points ${result.catalogue}${result.seed === undefined ? '' : `, seed ${result.seed}`}`,
     ...wrap(summaryOf(result), ''),
+    ...(result.guided === undefined ? [] : searchLines(result.guided)),
     '',
     'A process stands at a point (rows) while the fault happens to a process',
     '(columns): how many cases, and how many of them failed.',
@@ -48,6 +51,18 @@ export function textReport(result: CampaignResult): string[] {
     ...(recovery === undefined ? [] : wrap(`From the end of the fault to the next right frame: ${recovery}.`, '')),
     ...bad.slice(0, NAMED_MAX).flatMap((judged) => ['', ...failureOf(judged, result.backendCommand)]),
     ...(bad.length > NAMED_MAX ? ['', `and ${bad.length - NAMED_MAX} more, in the file of results`] : []),
+  ];
+}
+
+function searchLines(guided: GuidedSummary): string[] {
+  return [
+    ...guidedWords(guided).flatMap((line) => wrap(line, '')),
+    '',
+    'Lists and behaviours known by then:',
+    ...curveLines(guided),
+    '',
+    ...wrap(movesWords(guided), ''),
+    ...guided.never.map((move) => `  ${move}`),
   ];
 }
 

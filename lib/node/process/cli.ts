@@ -6,7 +6,8 @@ import { UserError } from '../../core/errors.js';
 export { Argument, Command, InvalidArgumentError, Option };
 
 /** Exit statuses of every program here. */
-export const EXIT = { OK: 0, FAILED: 1, USAGE: 2 } as const;
+/** AMBER: nothing failed, and what was to be tried was not all tried. */
+export const EXIT = { OK: 0, FAILED: 1, USAGE: 2, AMBER: 3 } as const;
 
 /** A command whose mistakes throw instead of printing and exiting: see runCommand. */
 export function command(name: string): Command {
