@@ -257,6 +257,16 @@ export class GuestMachine {
   backendConnects(): void {
     this.base = Number(this.read(`${FRONT_PATH}/base`));
     this.port = Number(this.read(`${FRONT_PATH}/event-channel`));
+    this.#newRegisters(false);
+    this.setBack(XenbusState.Connected);
+  }
+
+  /** The backend's process died and the next one found the device half-way: registers that forgot all that was negotiated. */
+  backendReplaced(): void {
+    this.#newRegisters(true);
+  }
+
+  #newRegisters(broken: boolean): void {
     this.registers = new VirtioMmioDevice(
       {
         deviceId: VIRTIO_ID_GPU,
@@ -266,8 +276,8 @@ export class GuestMachine {
         usedBit: 'tracked',
       },
       this.gpu.displays.readConfig(0, 16) ?? new Uint8Array(16),
+      { broken },
     );
-    this.setBack(XenbusState.Connected);
   }
 
   backendLetsGo(): void {

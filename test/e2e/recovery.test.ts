@@ -100,6 +100,38 @@ t.test(
   },
 );
 
+t.test(
+  'a first frame that both sides of its device die under is shown, and no failure is told',
+  longTest,
+  async (t) => {
+    const lab = await RecoveryLab.start(t);
+    const before = await lab.audit();
+    const drawing = { point: POINT['gpu.submit'], label: 'RESOURCE_CREATE_2D', occurrence: 1 };
+    // In what the driver negotiates anew: it finds registers that forgot all of it.
+    for (const [point, times] of [
+      [POINT['ioreq.write'], 6],
+      [POINT['ioreq.read'], 8],
+    ] as const) {
+      const guest = await lab.launchGuestGated(GUEST, drawing);
+      await lab.createDomain(GUEST);
+      const submit = await guest.standing(STEP_MS);
+      const gates = await lab.armedNext(frontend, { point }, times);
+      await lab.kill(gpu);
+      await guest.letGo(submit, STEP_MS);
+      guest.close();
+      await lab.restart(gpu);
+      await gates.standing(STEP_MS);
+      await lab.kill(frontend);
+      gates.close();
+      await lab.restart(frontend);
+      await lab.pictureEqual(GUEST.domid, RECOVERY_MS);
+      t.same(await lab.errors(GUEST.domid), [], `vhost-frontend killed at ${point.name} ${times} of the restoring`);
+      t.same(await lab.destroyGuest(GUEST), []);
+    }
+    t.same(await lab.audit(), before);
+  },
+);
+
 for (const core of ['6.12', '7.2']) {
   t.test(`a driver that ignores NEEDS_RESET, on the xenbus core of ${core}, is connected anew`, longTest, async (t) => {
     const lab = await RecoveryLab.start(t);

@@ -1,6 +1,10 @@
 // The guest kernel when its display is lost, reset or changed.
 import t from 'tap';
-import { VIRTIO_MMIO_SHM_SEL, VIRTIO_MMIO_STATUS } from '../../../../lib/layout/virtio-mmio.js';
+import {
+  VIRTIO_MMIO_DRIVER_FEATURES,
+  VIRTIO_MMIO_SHM_SEL,
+  VIRTIO_MMIO_STATUS,
+} from '../../../../lib/layout/virtio-mmio.js';
 import { DATA_KEY } from '../../../../lib/layout/xenbus.js';
 import { DOMID, rgbOf, testPicture } from '../../../../testkit/guest-machine.js';
 import { machineOf } from '../../../../testkit/kept-machine.js';
@@ -116,6 +120,53 @@ t.test('a device lost again while it is restored is restored', async (t) => {
   t.equal(Buffer.compare(Buffer.from(machine.shown()!.rgb), Buffer.from(rgbOf(picture))), 0);
   t.end();
 });
+
+t.test(
+  'a device whose registers forget it while it is restored shows its first frame after the next connection',
+  async (t) => {
+    const picture = testPicture(64, 64);
+    const { machine, nothingHeld } = machineOf({ picture });
+    machine.provision();
+    machine.boot();
+    await machine.settle();
+    machine.backendOffers();
+    await machine.settle();
+    machine.backendConnects();
+    machine.onStateWritten = (state) => {
+      machine.gpuDeaf = state === 4;
+    };
+    await machine.settle();
+    machine.onStateWritten = () => {};
+    t.equal(machine.read(`${HOME}/${DATA_KEY.frame}`), 'ENOENT');
+    machine.gpuDeaf = false;
+    machine.onRegisterWrite = (offset) => {
+      if (offset !== VIRTIO_MMIO_DRIVER_FEATURES) return;
+      machine.onRegisterWrite = undefined;
+      machine.backendReplaced();
+    };
+    machine.loseDevice();
+    await machine.settle();
+    t.equal(machine.registers?.needsReset, true);
+    t.equal(machine.read(`${HOME}/${DATA_KEY.failure}`), 'ENOENT', 'it waits for what the backend does');
+    machine.setBack(5);
+    await machine.settle();
+    t.equal(machine.front, 6);
+    machine.backendLetsGo();
+    await machine.settle();
+    machine.backendOffers();
+    await machine.settle();
+    machine.backendConnects();
+    await machine.settle();
+    t.equal(machine.front, 4);
+    t.equal(machine.read(`${HOME}/${DATA_KEY.frame}`), '1');
+    t.equal(machine.read(`${HOME}/${DATA_KEY.failure}`), 'ENOENT');
+    t.equal(Buffer.compare(Buffer.from(machine.shown()!.rgb), Buffer.from(rgbOf(picture))), 0);
+    machine.setBack(5);
+    await machine.settle();
+    nothingHeld(t);
+    t.end();
+  },
+);
 
 t.test(
   'a probe whose registers forget it before there is a queue gives up, and another connection is made',
