@@ -1,9 +1,11 @@
 // A fault's hands: what faults/ may do, done to the processes of a rig. The end of the hypervisor is the host's: all others
 // must end by themselves then, and a new host takes the place of all. A guest's replacement is the story's to make, as a new
 // domain.
+import { existsSync } from 'node:fs';
 import { type Exit, howItEnded, type LabProcess } from '../lab/child.js';
+import { everyTaskStopped } from '../lab/gates.js';
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
-import { assert, passOver } from '../lib/core/errors.js';
+import { assert, DeadlineError, passOver } from '../lib/core/errors.js';
 import type { Point } from '../lib/core/probe.js';
 import { limitProcess, nextDescriptor, type Resource } from '../lib/node/files/other-process.js';
 import { listProcesses, type ProcessEntry } from '../lib/node/process/run-dir.js';
@@ -15,6 +17,7 @@ import type { FaultScene, Restart } from './faults/fault.js';
 import { type Rig, SERVICES } from './rig.js';
 import { ring, ringAll, takeRings } from './rings.js';
 import type { Stops } from './stops.js';
+import { tear } from './tears.js';
 
 export interface SceneParts {
   readonly victim: Victim;
@@ -29,6 +32,15 @@ export interface SceneParts {
   /** A process did not end as it should. */
   violated(what: string): void;
   tell(line: string): void;
+}
+
+/** Resolves once every thread of a process stands, or is gone. */
+async function stopped(pid: number): Promise<void> {
+  const end = performance.now() + DEADLINE_MS.chaosStart;
+  while (existsSync(`/proc/${pid}`) && !everyTaskStopped(pid)) {
+    if (performance.now() > end) throw new DeadlineError(`process ${pid} does not stop`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
 }
 
 export function sceneOf(rig: Rig, parts: SceneParts): FaultScene {
@@ -157,6 +169,13 @@ export function sceneOf(rig: Rig, parts: SceneParts): FaultScene {
       const services = ours.map(([name]) => name).filter((name) => name !== GUEST_PROCESS);
       for (const name of services) rig.start(name);
       await Promise.all(services.map((name) => rig.ready(name)));
+    },
+    async tear() {
+      await stopped(victimProcess.pid);
+      const torn = tear(rig.runDir, victim, rig.histories.records());
+      tell(`torn: ${torn.join(', ') || 'nothing was under way'}`);
+      const host = listProcesses(rig.runDir).find(({ name }) => name === 'hypervisor');
+      if (victim === GUEST_PROCESS && host !== undefined) ringAll(rig.runDir, host);
     },
     ringAll: () => inLife((life) => ringAll(rig.runDir, life)),
     takeRings() {

@@ -84,7 +84,7 @@ export function register(program: Command): void {
     .description('break labs: each process killed and paused at each point of a run, with a verdict for each case')
     .option(
       '--faults <names>',
-      'what is done, of: KILL, STOP, TERM, HANG, PAUSE MS, CUT, DROP, DOUBLE, DELAY MS, SPACE, FILES',
+      'what is done, of: KILL, STOP, TERM, HANG, PAUSE MS, CUT, DROP, DOUBLE, DELAY MS, SPACE, FILES, TEAR',
       words,
       ['KILL', 'STOP', 'TERM'],
     )

@@ -40,6 +40,8 @@ export interface FaultScene {
   cut(which: 'all' | 'messages'): void;
   /** Waits for the ends that `cut` has made necessary, and starts again what has ended for `cut` or `limit`. */
   settled(): Promise<void>;
+  /** Leaves in shared memory what the victim would if it died in the middle of a store. */
+  tear(): Promise<void>;
   /** Rings every bit of the victim's doorbell. */
   ringAll(): void;
   /** Takes the rings that the victim has not seen yet; what it answers rings them. */

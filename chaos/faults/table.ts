@@ -10,9 +10,10 @@ import { KILL } from './kill.js';
 import { PAUSE } from './pause.js';
 import { SPACE } from './space.js';
 import { STOP } from './stop.js';
+import { TEAR } from './tear.js';
 import { TERM } from './term.js';
 
-export const FAULTS: readonly Fault[] = [KILL, STOP, TERM, HANG, PAUSE, CUT, DROP, DOUBLE, DELAY, SPACE, FILES];
+export const FAULTS: readonly Fault[] = [KILL, STOP, TERM, HANG, PAUSE, CUT, DROP, DOUBLE, DELAY, SPACE, FILES, TEAR];
 export const FAULT_NAMES: readonly string[] = FAULTS.map(({ name, takesMs }) => (takesMs ? `${name} MS` : name));
 
 /** The longest pause or delay: above what any deadline of a device allows is a hang. */

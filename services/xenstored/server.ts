@@ -79,7 +79,7 @@ export async function start(context: ServiceContext, options: XenstoredOptions):
   };
   const store = new Store(host, COMPAT[options.compat ?? '4.22']);
   const journal = JournalFile.open(
-    join(context.runDir, 'xenstored.journal'),
+    runPaths.journal(context.runDir),
     bootId(context.runDir, domains !== undefined),
     store,
     context.log,

@@ -13,6 +13,8 @@ const CASES = [
   'guest:front.state(device/virtio-mmio/0/state)#1/DOUBLE hypervisor/restart',
   'xenstored:store.serve(set_perms /local/domain/1/control/sysrq toolstack)#1/DOUBLE hypervisor/restart',
   'guest:guest.frame#1/KILL vhost-frontend/never',
+  'vhost-gpu:gpu.flush(1/0)#2/TEAR vhost-gpu/restart',
+  'vhost-frontend:ioreq.read#10/TEAR vhost-frontend/late',
   'guest:guest.frame#1/DELAY 20 vhost-frontend/restart',
   'xenstored:store.serve(mkdir /libxl/1 toolstack)#1/SPACE xenstored/restart',
   'xenstored:store.tell(backend/virtio-mmio/1/0/grant_usage vhost-frontend)#1/FILES vhost-frontend/restart',

@@ -53,6 +53,8 @@ export const runPaths = {
   backendPid: (runDir: string) => join(runDir, 'bus', 'vhost-frontend.program'),
   /** Where unmodified Xen programs find the store. */
   store: (runDir: string) => join(runDir, 'xenstored.socket'),
+  /** What xenstored keeps of the store. */
+  journal: (runDir: string) => join(runDir, 'xenstored.journal'),
   live: (runDir: string, server: string) => join(runDir, 'live', `${server}.sock`),
   lock: (runDir: string, name: string) => join(runDir, 'lock', name),
   proc: (runDir: string, name: string) => join(runDir, 'proc', `${name}.json`),
