@@ -28,9 +28,11 @@ struct device {
     char back[96], front[128];
     int state; /* ours, as last written */
     bool open, claimed, refused; /* refused: it stays closed until the toolstack makes it anew */
+    bool lost; /* what the driver told the device is gone: registers say so until it lets go */
     /* Xen's side. */
     ioservid_t server;
-    bool has_server;
+    bool has_server, adopted; /* adopted: a device model before us made the server */
+    uint64_t left_base;       /* what that one had claimed; 0: nothing */
     xenforeignmemory_resource_handle *resource;
     struct shared_iopage *page;
     uint32_t vcpu_port, guest_port, port;
@@ -58,6 +60,11 @@ struct model {
     const char *bug; /* a fault to be found */
 };
 extern struct model model;
+bool has_bug(const char *name);
+
+/* main.c: the note of our ioreq server in the backend's directory, which a device model after us reads. */
+bool server_note(const struct device *device, unsigned *id, uint64_t *base);
+bool note_server(const struct device *device);
 
 /* xen.c: 0, or -1 with errno. Each takes back what it half did. */
 int xen_open(struct device *device);

@@ -1,5 +1,7 @@
 /* Follows dom0's backend directories of virtio-mmio devices and takes each through its states (docs/protocol.md).
- * Usage: device-model SOCKET [--irqfd] [--bug NAME]   SOCKET: of a vhost-user GPU server */
+ * Usage: device-model SOCKET [--irqfd] [--bug NAME]   SOCKET: of a vhost-user GPU server
+ * Faults for tests to find: no-closing (a frontend that closes is not followed), and in a device that is taken over lost-request (the
+ * access that waited is never answered), wrong-edge (5 is followed by 2), port-kept (the interrupt's port is not given back). */
 #define _GNU_SOURCE
 #include "dm.h"
 #include <errno.h>
@@ -23,6 +25,11 @@ static void on_term(int signal)
 {
     (void)signal;
     stopping = 1;
+}
+
+bool has_bug(const char *name)
+{
+    return model.bug != NULL && strcmp(model.bug, name) == 0;
 }
 
 static int number(const char *dir, const char *key, xs_transaction_t t)
@@ -52,6 +59,39 @@ static bool put(xs_transaction_t t, const char *dir, const char *key, const char
     char path[256];
     snprintf(path, sizeof(path), "%s/%s", dir, key);
     return xs_write(model.xs, t, path, value, (unsigned)strlen(value));
+}
+
+#define NOTE "ioreq-server"
+
+bool server_note(const struct device *device, unsigned *id, uint64_t *base)
+{
+    char path[256];
+    unsigned length;
+    unsigned long long at = 0;
+    snprintf(path, sizeof(path), "%s/" NOTE, device->back);
+    char *text = xs_read(model.xs, XBT_NULL, path, &length);
+    bool found = text != NULL && sscanf(text, "%u 0x%llx", id, &at) >= 1;
+    *base = at;
+    free(text);
+    return found;
+}
+
+/* Notes the server that we have, with what it claims, or that we have none. False when the directory is gone. */
+bool note_server(const struct device *device)
+{
+    char text[40], path[256];
+    snprintf(path, sizeof(path), "%s/" NOTE, device->back);
+    snprintf(text, sizeof(text), device->claimed ? "%u 0x%llx" : "%u", (unsigned)device->server, (unsigned long long)device->base);
+    for (;;) {
+        xs_transaction_t t = xs_transaction_start(model.xs);
+        bool there = number(device->back, "state", t) != UNKNOWN;
+        if (there)
+            there = device->has_server ? put(t, device->back, NOTE, text) : xs_rm(model.xs, t, path);
+        if (xs_transaction_end(model.xs, t, !there))
+            return there;
+        if (errno != EAGAIN)
+            return false;
+    }
 }
 
 /* Writes our state, with a key before it, if ours still is what we think: the toolstack may have removed the directory. */
@@ -92,7 +132,7 @@ static void give_back(struct device *device)
         vhost_close(device);
         xen_close(device);
     }
-    device->open = false;
+    device->open = device->lost = false;
 }
 
 static void begin(struct device *device)
@@ -107,20 +147,56 @@ static void begin(struct device *device)
     }
     device->open = true;
     mmio_write(device, 0x070, 0);
-    switch_state(device, INIT_WAIT, "size", "0x200");
+    /* Found at 2, the key is published already. */
+    if (device->state != INIT_WAIT)
+        switch_state(device, INIT_WAIT, "size", "0x200");
 }
 
-static void connect_front(struct device *device)
+/* Claims the range and binds the port that the frontend has published. */
+static bool claim(struct device *device)
 {
     uint64_t base = address(device->front, "base");
     int port = number(device->front, "event-channel", XBT_NULL);
     bool fits = base >= 0xf0000000 && base + MMIO_SIZE - 1 <= 0xfbffffff && base % 0x1000 == 0;
-    if (!fits || xen_claim(device, base, (uint32_t)port) != 0) {
-        fprintf(stderr, "device %u/%u: base 0x%llx, port %d: %s\n", device->domid, device->devid, (unsigned long long)base, port, strerror(errno));
-        switch_state(device, CLOSING, NULL, NULL);
+    if (fits && xen_claim(device, base, (uint32_t)port) == 0)
+        return true;
+    fprintf(stderr, "device %u/%u: base 0x%llx, port %d: %s\n", device->domid, device->devid, (unsigned long long)base, port, strerror(errno));
+    return false;
+}
+
+static void connect_front(struct device *device)
+{
+    switch_state(device, claim(device) ? CONNECTED : CLOSING, NULL, NULL);
+}
+
+/* A device that we find connected, or closing: what its driver told the device model before us is lost. Its registers are answered,
+ * an access that waits among them, until the frontend has let go; then it connects anew. */
+static void take_over(struct device *device, int front)
+{
+    device->lost = true;
+    if (xen_open(device) != 0) {
+        fprintf(stderr, "device %u/%u: cannot be taken over: %s\n", device->domid, device->devid, strerror(errno));
         return;
     }
-    switch_state(device, CONNECTED, NULL, NULL);
+    device->open = true;
+    mmio_write(device, 0x070, 0);
+    device->status = 0x40;
+    claim(device);
+    if (device->state == CONNECTED)
+        switch_state(device, CLOSING, NULL, NULL);
+    /* A driver that sleeps in its probe sees no state. */
+    if (front == INITIALISED && device->claimed)
+        xen_interrupt(device, 2);
+}
+
+/* The device server is gone. */
+static void server_gone(struct device *device)
+{
+    vhost_close(device);
+    device->status |= 0x40;
+    xen_interrupt(device, 2);
+    if (device->state == CONNECTED)
+        switch_state(device, CLOSING, NULL, NULL);
 }
 
 /* One look at both ends. */
@@ -146,8 +222,10 @@ static void look(struct device *device)
             connect_front(device);
         break;
     case CONNECTED:
-        if (front == CLOSING) {
-            if (model.bug != NULL && strcmp(model.bug, "no-closing") == 0)
+        if (!device->open && (front == INITIALISED || front == CONNECTED || front == CLOSING)) {
+            take_over(device, front);
+        } else if (front == CLOSING) {
+            if (has_bug("no-closing"))
                 break;
             switch_state(device, CLOSING, NULL, NULL);
         } else if (front != CONNECTED && front != INITIALISED) {
@@ -157,9 +235,13 @@ static void look(struct device *device)
         break;
     case CLOSING:
         /* Registers are answered until the frontend has let go. */
-        if (front == CLOSED || front == UNKNOWN || front == INITIALISING) {
+        if (has_bug("wrong-edge") && device->lost && front == CLOSED) {
+            begin(device);
+        } else if (front == CLOSED || front == UNKNOWN || front == INITIALISING) {
             give_back(device);
             switch_state(device, CLOSED, NULL, NULL);
+        } else if (!device->open) {
+            take_over(device, front);
         }
         break;
     case CLOSED:
@@ -230,17 +312,26 @@ static void calls(struct device *device)
 
 static void wait_and_serve(void)
 {
-    struct pollfd fds[2 + DEVICES_MAX] = {{.fd = xs_fileno(model.xs), .events = POLLIN},
+    struct pollfd fds[2 + 2 * DEVICES_MAX] = {{.fd = xs_fileno(model.xs), .events = POLLIN},
                                           {.fd = xenevtchn_fd(model.evtchn), .events = POLLIN}};
     for (size_t i = 0; i < DEVICES_MAX; i++)
         fds[2 + i] = (struct pollfd){.fd = devices[i].open && !model.irqfd ? devices[i].call : -1, .events = POLLIN};
-    if (poll(fds, 2 + DEVICES_MAX, -1) < 0)
+    for (size_t i = 0; i < DEVICES_MAX; i++)
+        fds[2 + DEVICES_MAX + i] = (struct pollfd){.fd = devices[i].open ? devices[i].socket : -1};
+    if (poll(fds, 2 + 2 * DEVICES_MAX, -1) < 0)
         return;
+    if ((fds[1].revents & (POLLHUP | POLLERR)) != 0) {
+        fprintf(stderr, "device-model: the host is gone\n");
+        exit(1);
+    }
     if (fds[1].revents != 0)
         events();
     for (size_t i = 0; i < DEVICES_MAX; i++)
         if (fds[2 + i].revents != 0)
             calls(&devices[i]);
+    for (size_t i = 0; i < DEVICES_MAX; i++)
+        if (fds[2 + DEVICES_MAX + i].revents != 0 && devices[i].socket == fds[2 + DEVICES_MAX + i].fd)
+            server_gone(&devices[i]);
     if (fds[0].revents != 0) {
         char **event;
         bool any = false;
@@ -250,6 +341,10 @@ static void wait_and_serve(void)
         }
         if (any)
             look_at_all();
+        else if (errno != EAGAIN) {
+            fprintf(stderr, "device-model: the store is gone: %s\n", strerror(errno));
+            exit(1);
+        }
     }
 }
 
@@ -277,8 +372,6 @@ int main(int argc, char **argv)
     fflush(stdout);
     while (!stopping)
         wait_and_serve();
-    for (size_t i = 0; i < DEVICES_MAX; i++)
-        if (devices[i].domid != 0)
-            give_back(&devices[i]);
+    /* Devices stay as they are, for the next of us to take over: the kernel closes ports and mappings. */
     return 0;
 }

@@ -8,6 +8,7 @@
 #define VERSION_1 (1ull << 32)
 #define STATUS_FEATURES_OK 8
 #define STATUS_DRIVER_OK 4
+#define STATUS_NEEDS_RESET 0x40
 #define QUEUE_SIZE_MAX(queue) ((queue) == 0 ? 256u : 16u)
 
 uint64_t mmio_features(const struct device *device)
@@ -45,7 +46,7 @@ uint64_t mmio_read(struct device *device, uint64_t offset, unsigned size)
     case 0x034: return queue != NULL ? QUEUE_SIZE_MAX(device->queue_sel) : 0;
     case 0x044: return queue != NULL && queue->ready;
     case 0x060: return model.irqfd ? device->interrupt | 1 : device->interrupt;
-    case 0x070: return device->status;
+    case 0x070: return device->status | (device->lost && device->status != 0 ? STATUS_NEEDS_RESET : 0);
     case 0x0b0: case 0x0b4: case 0x0b8: case 0x0bc: return 0xffffffff; /* no shared memory */
     default: return 0;
     }
@@ -77,7 +78,7 @@ void mmio_write(struct device *device, uint64_t offset, uint32_t value)
         if (value < QUEUES && device->queue[value].kick >= 0) {
             uint64_t one = 1;
             if (write(device->queue[value].kick, &one, 8) != 8)
-                device->status |= 0x40;
+                device->status |= STATUS_NEEDS_RESET;
         }
         return;
     case 0x064: device->interrupt &= ~value; return;
@@ -90,7 +91,7 @@ void mmio_write(struct device *device, uint64_t offset, uint32_t value)
             ((device->driver_features & ~mmio_features(device)) != 0 || (device->driver_features & VERSION_1) == 0))
             value &= ~(uint32_t)STATUS_FEATURES_OK;
         if ((value & ~device->status & STATUS_DRIVER_OK) != 0 && vhost_start(device) != 0)
-            value |= 0x40; /* needs reset */
+            value |= STATUS_NEEDS_RESET;
         device->status = value;
         return;
     }

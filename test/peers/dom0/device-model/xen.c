@@ -29,6 +29,30 @@ struct ioeventfd {
     uint16_t dom, pad;
 };
 
+/* An ioreq server outlives the program that made it, and a vCPU may be waiting in it: no port that is not bound wakes that. Which
+ * server it is no call of Xen's tells, only whether there is one of a number: the note in the store does. */
+static bool adopt_server(struct device *device)
+{
+    unsigned id;
+    device->adopted = server_note(device, &id, &device->left_base) &&
+                      xendevicemodel_get_ioreq_server_info(model.dm, (domid_t)device->domid, (ioservid_t)id, NULL, NULL, NULL) == 0;
+    if (device->adopted)
+        device->server = (ioservid_t)id;
+    return device->adopted;
+}
+
+/* What waits in an adopted server: an access that was begun is begun again, one that was answered is told again. */
+static void resume_request(struct device *device)
+{
+    struct ioreq *request = &device->page->vcpu_ioreq[0];
+    if (request->state == STATE_IOREQ_INPROCESS)
+        request->state = STATE_IOREQ_READY;
+    if (has_bug("lost-request") && request->state == STATE_IOREQ_READY)
+        request->state = STATE_IOREQ_INPROCESS;
+    if (request->state == STATE_IORESP_READY)
+        xenevtchn_notify(model.evtchn, device->vcpu_port);
+}
+
 int xen_open(struct device *device)
 {
     uint16_t dom = (uint16_t)device->domid;
@@ -41,9 +65,11 @@ int xen_open(struct device *device)
     for (unsigned i = 0; i < QUEUES; i++)
         if ((device->queue[i].kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
             goto failed;
-    if (xendevicemodel_create_ioreq_server(model.dm, dom, 0, &device->server) != 0)
+    if (!adopt_server(device) && xendevicemodel_create_ioreq_server(model.dm, dom, 0, &device->server) != 0)
         goto failed;
     device->has_server = true;
+    if (!device->adopted && !note_server(device))
+        goto failed;
     device->resource = xenforeignmemory_map_resource(model.memory, dom, XENMEM_resource_ioreq_server, device->server, 1, 1,
                                                      &page, PROT_READ | PROT_WRITE, 0);
     if (device->resource == NULL || xendevicemodel_set_ioreq_server_state(model.dm, dom, device->server, 1) != 0)
@@ -53,6 +79,8 @@ int xen_open(struct device *device)
     if (port < 0)
         goto failed;
     device->vcpu_port = (uint32_t)port;
+    if (device->adopted)
+        resume_request(device);
     /* The guest's memory: as many pages as can be mapped, from 0 on. */
     for (size_t step = 1ul << 20; step > 0; step /= 2) {
         xen_pfn_t frame = last + step - 1;
@@ -77,6 +105,10 @@ void xen_close(struct device *device)
         xenforeignmemory_unmap_resource(model.memory, device->resource);
     if (device->has_server)
         xendevicemodel_destroy_ioreq_server(model.dm, (domid_t)device->domid, device->server);
+    if (device->has_server) {
+        device->has_server = false;
+        note_server(device);
+    }
     for (unsigned i = 0; i < QUEUES; i++)
         if (device->queue[i].kick >= 0)
             close(device->queue[i].kick);
@@ -87,7 +119,7 @@ void xen_close(struct device *device)
     device->vcpu_port = 0;
     device->resource = NULL;
     device->page = NULL;
-    device->has_server = false;
+    device->adopted = false;
     device->privcmd = device->call = -1;
     for (unsigned i = 0; i < QUEUES; i++)
         device->queue[i].kick = -1;
@@ -111,6 +143,15 @@ static int irqfd(struct device *device, uint32_t flags)
     return model.irqfd ? ioctl(device->privcmd, PRIVCMD_IRQFD, &request) : 0;
 }
 
+/* The range that a device model before us had claimed, of a connection that is over. */
+static void xen_unclaim_left(struct device *device)
+{
+    if (device->left_base != 0)
+        xendevicemodel_unmap_io_range_from_ioreq_server(model.dm, (domid_t)device->domid, device->server, 1, device->left_base,
+                                                        device->left_base + MMIO_SIZE - 1);
+    device->left_base = 0;
+}
+
 int xen_claim(struct device *device, uint64_t base, uint32_t guest_port)
 {
     int port = xenevtchn_bind_interdomain(model.evtchn, device->domid, guest_port);
@@ -121,9 +162,16 @@ int xen_claim(struct device *device, uint64_t base, uint32_t guest_port)
     device->guest_port = guest_port;
     device->base = base;
     device->claimed = true;
-    if (xendevicemodel_map_io_range_to_ioreq_server(model.dm, (domid_t)device->domid, device->server, 1, base, base + MMIO_SIZE - 1) != 0)
+    bool had = device->left_base == base;
+    if (!had)
+        xen_unclaim_left(device);
+    if (xendevicemodel_map_io_range_to_ioreq_server(model.dm, (domid_t)device->domid, device->server, 1, base, base + MMIO_SIZE - 1) != 0 &&
+        !(had && errno == EEXIST))
         goto failed;
-    for (unsigned i = 0; i < QUEUES; i++)
+    device->left_base = 0;
+    if (!note_server(device))
+        goto failed;
+    for (unsigned i = 0; i < QUEUES && !device->lost; i++)
         if (kick(device, i, 0) != 0)
             goto failed;
     if (irqfd(device, 0) != 0)
@@ -140,11 +188,12 @@ void xen_unclaim(struct device *device)
         return;
     device->claimed = false;
     irqfd(device, DEASSIGN);
-    for (unsigned i = 0; i < QUEUES; i++)
+    for (unsigned i = 0; i < QUEUES && !device->lost; i++)
         kick(device, i, DEASSIGN);
     xendevicemodel_unmap_io_range_from_ioreq_server(model.dm, (domid_t)device->domid, device->server, 1, device->base,
                                                     device->base + MMIO_SIZE - 1);
-    xenevtchn_unbind(model.evtchn, device->port);
+    if (!(has_bug("port-kept") && device->lost))
+        xenevtchn_unbind(model.evtchn, device->port);
 }
 
 /* An event on the vCPU's port: answers its request, if the kernel has not. */
