@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { parseResult } from '../../chaos/results.js';
 import { buildDom0Folder, dom0Missing } from '../../testkit/dom0-programs.js';
-import { leftovers, startXenwire, temporaryLabDir, xenwire } from '../fixtures/lab.js';
+import { leftovers, temporaryLabDir, xenwire } from '../fixtures/lab.js';
 
 const LIBRARIES = ['xenevtchn', 'xendevicemodel', 'xenforeignmemory', 'xenstore'];
 const SLICE = { cases: 6, seed: 5 } as const;
