@@ -257,27 +257,16 @@ export class GuestMachine {
   backendConnects(): void {
     this.base = Number(this.read(`${FRONT_PATH}/base`));
     this.port = Number(this.read(`${FRONT_PATH}/event-channel`));
-    this.#newRegisters(false);
+    this.backendReplaced(false);
     this.setBack(XenbusState.Connected);
   }
 
-  /** The backend's process died and the next one found the device half-way: registers that forgot all that was negotiated. */
-  backendReplaced(): void {
-    this.#newRegisters(true);
-  }
-
-  #newRegisters(broken: boolean): void {
-    this.registers = new VirtioMmioDevice(
-      {
-        deviceId: VIRTIO_ID_GPU,
-        vendorId: 0x4d564b4c,
-        features: this.#features,
-        queueSizesMax: [this.#queueSize, this.#queueSize],
-        usedBit: 'tracked',
-      },
-      this.gpu.displays.readConfig(0, 16) ?? new Uint8Array(16),
-      { broken },
-    );
+  /** The next backend's registers: `broken`, it found the device half-way and knows nothing of what was negotiated. */
+  backendReplaced(broken = true): void {
+    const queues = { queueSizesMax: [this.#queueSize, this.#queueSize], usedBit: 'tracked' } as const;
+    const model = { deviceId: VIRTIO_ID_GPU, vendorId: 0x4d564b4c, features: this.#features, ...queues };
+    const config = this.gpu.displays.readConfig(0, 16) ?? new Uint8Array(16);
+    this.registers = new VirtioMmioDevice(model, config, { broken });
   }
 
   backendLetsGo(): void {

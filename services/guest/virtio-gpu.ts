@@ -382,12 +382,9 @@ export class VirtioGpu implements VirtioDriver {
     } catch (error) {
       // Lost once more in the middle of it: the interrupt that said so brings the next attempt.
       if (error instanceof ErrnoError && error.code === 'ESTALE') return;
-      // Its registers forgot what was negotiated: the backend that died has a successor, which takes the device through another
-      // connection. The display is removed for that, and only then is the drawing told that nothing more comes here.
-      if (!isOurBug(error) && (await device.needsReset())) {
-        this.#parts.log.warn(`lost while it was restored: ${errorMessage(error)}`);
-        return;
-      }
+      // Registers that forgot what was negotiated are a new backend's, which closes this connection: remove() ends the wait.
+      if (!isOurBug(error) && (await device.needsReset()))
+        return this.#parts.log.warn(`lost while it was restored: ${errorMessage(error)}`);
       restored.fail(new ErrnoError('ENODEV', `the device was not restored: ${errorMessage(error)}`));
       throw error;
     }
