@@ -1,5 +1,5 @@
 // What the page says of each device, from the records alone: the states of both ends and when each came, the last steps, the
-// registers that the driver has written, its vCPU's ioreq slot, frames. And why a handshake stands where it stands.
+// registers that the driver has written, its vCPU's ioreq slot, frames, errors. Leaves why a handshake stands to why.ts.
 import type { ProcessRates } from '../lab/rates.js';
 import type { Point } from '../lib/core/probe.js';
 import {
@@ -14,11 +14,13 @@ import {
   VIRTIO_MMIO_QUEUE_USED_LOW,
   VIRTIO_MMIO_STATUS,
 } from '../lib/layout/virtio-mmio.js';
-import { XenbusState, xenbusStateName } from '../lib/layout/xenbus.js';
+import { KIND_VIRTIO_MMIO, XenbusState, xenbusStateName } from '../lib/layout/xenbus.js';
 import { deviceSequence, isStep } from '../lib/trace/device-sequence.js';
 import { type DeviceName, DeviceNames } from '../lib/trace/devices.js';
 import { edgeTo, POINT } from '../lib/trace/points.js';
-import type { TraceRecord } from '../lib/trace/record.js';
+import { fieldsOf, type TraceRecord } from '../lib/trace/record.js';
+import { protocolOf } from '../lib/xenbus/protocols.js';
+import { type Reason, whyItStands } from './why.js';
 
 /** States of one end that are shown with their times. */
 const TRAIL_MAX = 12;
@@ -29,6 +31,8 @@ const STEPS_SHOWN = 14;
 const GONE_MAX = 4;
 const REGISTER_MASK = 0xfff;
 const WORD = 2 ** 32;
+/** The kind of a device, in the path of one of its nodes. */
+const KIND = /(?:^|\/)(?:device|backend)\/(virtio[a-z-]*)\//;
 /** A driver that selects another queue than these writes into nothing. */
 const QUEUES_MAX = 64;
 
@@ -52,11 +56,19 @@ export interface Slot {
   readonly ns: bigint;
 }
 
+type SequenceOfDevice = ReturnType<typeof deviceSequence>;
+
 interface Device extends DeviceName {
   front: StateAt[];
   back: StateAt[];
   steps: TraceRecord[];
+  /** What they are as lines; undefined: to be made anew. */
+  lines: SequenceOfDevice | undefined;
   frames: number;
+  /** Of its directories in the store: which version of the protocol it is held to. */
+  kind: string;
+  /** The last that either end reported. */
+  error: TraceRecord | undefined;
   /** Its domain is. */
   gone: boolean;
 }
@@ -74,13 +86,22 @@ export interface ShownState {
   readonly ms: number;
 }
 
+/** What a process did last of what counts for a device. */
+export interface ShownStep {
+  readonly by: string;
+  readonly text: string;
+  readonly ms: number;
+}
+
 export interface ShownDevice {
   readonly name: string;
   readonly guest: string;
   readonly front: readonly ShownState[];
   readonly back: readonly ShownState[];
   readonly steps: readonly { readonly at: string; readonly from: string; readonly to: string; readonly text: string }[];
-  readonly why: string;
+  readonly reason: Reason;
+  readonly last?: ShownStep;
+  readonly error?: ShownStep;
   readonly connected: boolean;
   readonly frames: number;
   readonly gone: boolean;
@@ -115,11 +136,16 @@ export class Devices {
     if (of?.domid === undefined) return;
     this.#registers(of.domid, record);
     this.#slot(of.domid, record);
-    if (of.devid === undefined) return;
+    if (of.devid === undefined) {
+      // An error names no device: it is of each that the guest has, as in lib/trace/device-sequence.ts.
+      if (record.point.kind === 'error' && isStep(record))
+        for (const device of this.#devices.values()) if (device.domid === of.domid) step(device, record);
+      return;
+    }
     const device = this.#device({ domid: of.domid, devid: of.devid });
     // Its session is kept too: without it no record of the device server is this device's.
-    if (isStep(record) || record.point === POINT['session.take']) device.steps.push(record);
-    if (device.steps.length > STEPS_MAX * 2) device.steps = device.steps.slice(-STEPS_MAX);
+    if (isStep(record) || record.point === POINT['session.take']) step(device, record);
+    device.kind = KIND.exec(record.label)?.[1] ?? device.kind;
     const toolstack = record.process === 'toolstack';
     switch (record.point) {
       // As in lib/trace/handshakes.ts: the toolstack's word counts from where it is about to write.
@@ -138,7 +164,19 @@ export class Devices {
 
   #device(name: DeviceName): Device {
     const key = `${name.domid}/${name.devid}`;
-    const device = this.#devices.get(key) ?? { ...name, front: [], back: [], steps: [], frames: 0, gone: false };
+    const device = this.#devices.get(key) ?? {
+      ...name,
+      ...{
+        front: [],
+        back: [],
+        steps: [],
+        frames: 0,
+        kind: KIND_VIRTIO_MMIO,
+        error: undefined,
+        lines: undefined,
+        gone: false,
+      },
+    };
     this.#devices.set(key, device);
     return device;
   }
@@ -213,12 +251,7 @@ export class Devices {
   }
 
   /** `guests`: names by domain. `msOf`: of a record's time, from the start of the lab. */
-  shown(
-    processes: readonly ProcessRates[],
-    guests: ReadonlyMap<number, string>,
-    startNs: bigint,
-    nowNs: bigint,
-  ): ShownDevice[] {
+  shown(processes: readonly ProcessRates[], guests: ReadonlyMap<number, string>, startNs: bigint): ShownDevice[] {
     const ms = (ns: bigint): number => Number(ns - startNs) / 1e6;
     const state = ({ state: number, ns }: StateAt): ShownState => ({
       state: number,
@@ -229,11 +262,17 @@ export class Devices {
       (one, other) => Number(one.gone) - Number(other.gone) || one.domid - other.domid || one.devid - other.devid,
     );
     return sorted.map((device) => {
-      const { domid, devid, front, back, frames, gone } = device;
+      const { domid, devid, front, back, frames, gone, error } = device;
       const guest = guests.get(domid) ?? `dom${domid}`;
       const registers = this.#guests.get(domid);
-      const lines = deviceSequence([...device.steps], device, startNs).slice(-STEPS_SHOWN);
+      device.lines ??= deviceSequence(device.steps, device, startNs).slice(-STEPS_SHOWN);
+      const { lines } = device;
       const slot = registers?.slot;
+      const last = lines.at(-1);
+      const reason = whyItStands({
+        ...{ protocol: protocolOf(device.kind), processes, guest },
+        ...{ front: front.at(-1)?.state, back: back.at(-1)?.state },
+      });
       const isConnected = (states: readonly StateAt[]): boolean => states.at(-1)?.state === XenbusState.Connected;
       return {
         ...{ name: `${domid}/${devid}`, guest, frames, gone },
@@ -241,7 +280,9 @@ export class Devices {
         back: back.map(state),
         steps: lines.map(({ at = '', from, to, text }) => ({ at: at.trim(), from, to, text })),
         connected: !gone && isConnected(front) && isConnected(back),
-        why: (gone ? 'its domain is gone; ' : '') + whyItStands({ front, back, lines, processes, guest, nowNs }),
+        reason: gone ? { causes: [] } : reason,
+        ...(last === undefined ? {} : { last: { by: last.from, text: last.text, ms: ms(last.ns) } }),
+        ...(error === undefined ? {} : { error: { by: error.process, text: errorText(error), ms: ms(error.ns) } }),
         status: registers?.status ?? 0,
         queues: [...(registers?.queues ?? [])].map(([index, queue]) => ({ index, ...queue })),
         ...(slot === undefined
@@ -259,6 +300,13 @@ export class Devices {
   }
 }
 
+function step(device: Device, record: TraceRecord): void {
+  device.steps.push(record);
+  if (device.steps.length > STEPS_MAX * 2) device.steps = device.steps.slice(-STEPS_MAX);
+  device.lines = undefined;
+  if (record.point.kind === 'error') device.error = record;
+}
+
 const SLOT_STATES = new Map<Point, string>([
   [POINT['ioreq.fill'], 'READY'],
   [POINT['ioreq.read'], 'INPROCESS'],
@@ -267,38 +315,5 @@ const SLOT_STATES = new Map<Point, string>([
   [POINT['ioreq.done'], 'NONE'],
 ]);
 
-interface Standing {
-  readonly front: readonly StateAt[];
-  readonly back: readonly StateAt[];
-  readonly lines: readonly { readonly from: string; readonly text: string }[];
-  readonly processes: readonly ProcessRates[];
-  readonly guest: string;
-  readonly nowNs: bigint;
-}
-
-/** One sentence: where the device is, and which process keeps it there. */
-function whyItStands({ front, back, lines, processes, guest, nowNs }: Standing): string {
-  const concerned = ['toolstack', `guest-${guest}`, 'xenstored', 'hypervisor', 'vhost-frontend', 'vhost-gpu'];
-  const stopped = processes.filter(({ name, condition }) => concerned.includes(name) && condition !== 'runs');
-  const missing = concerned.slice(1).filter((name) => !processes.some((each) => each.name === name));
-  const causes = [
-    ...stopped.map(({ name, condition, at }) =>
-      condition === 'stands'
-        ? `${name} stands at ${at}`
-        : condition === 'paused'
-          ? `${name} is paused`
-          : `${name} is dead`,
-    ),
-    ...missing.map((name) => `${name} does not run`),
-  ];
-  const end = (states: readonly StateAt[]): string => {
-    const last = states.at(-1);
-    return last === undefined
-      ? 'nowhere'
-      : `${xenbusStateName(last.state)} for ${(Number(nowNs - last.ns) / 1e9).toFixed(1)} s`;
-  };
-  const where = `frontend ${end(front)}, backend ${end(back)}`;
-  const step = lines.at(-1);
-  const last = step === undefined ? '' : `; last step: ${step.from} ${step.text}`;
-  return causes.length > 0 ? `${causes.join(', ')}: ${where}${last}` : `${where}${last}`;
-}
+const errorText = (record: TraceRecord): string =>
+  [record.label, ...Object.entries(fieldsOf(record)).map(([name, value]) => `${name}=${value}`)].join(' ');

@@ -75,6 +75,10 @@ export class PageHistory {
     if (of.size > INSTANCES_MAX * 2) this.#instances.set(process, new Map([...of].slice(-INSTANCES_MAX)));
   }
 
+  get isEmpty(): boolean {
+    return this.#records.length === 0;
+  }
+
   get startNs(): bigint {
     return this.#startNs ?? 0n;
   }

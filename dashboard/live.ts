@@ -9,39 +9,42 @@ import { openSession, type Session } from '../lab/session.js';
 import { DeadlineError, ErrnoError, PeerDiedError } from '../lib/core/errors.js';
 import type { BusClient } from '../lib/core/service.js';
 import { flowsOf } from '../lib/trace/flows.js';
+import { POINT } from '../lib/trace/points.js';
 import type { TraceRecord } from '../lib/trace/record.js';
 import { serverOf } from '../toolstack/device.js';
 import { Actions } from './actions.js';
+import { Changes, listed, type Sections } from './changes.js';
 import { Devices } from './devices.js';
 import { PageHistory } from './history.js';
 import { Latencies, PERCENTILES, Ports } from './percentiles.js';
 import { ringsOf, type ShownRing } from './rings.js';
+import type { PageMessage, PageSource, ShownLab } from './source.js';
 import { type StoreChange, StoreView } from './store-view.js';
+import { Wires } from './wires.js';
 
 /** The looks at processes and states, which cost more than reading rings: a quarter as often. */
 const LOOKS_A_SAMPLE = 2;
 /** Processor time is told in hundredths of a second: less would jump. */
 const RATES_MS = 1000;
-const LATENCY_NS = 1_000_000_000n;
+/** Names of guests by their domains that are remembered: more than a lab has at a time. */
+const GUESTS_MAX = 1024;
+const MEASURED_NS = 1_000_000_000n;
 
-export type LabState = 'runs' | 'no host' | 'ended';
+export type LabState = 'starts' | 'runs' | 'no host' | 'ended';
 
-/** Sections of the page by their names; a message holds those that have changed. */
-export interface PageState {
-  readonly lab?: object;
-  readonly processes?: readonly object[];
-  readonly devices?: readonly object[];
-  readonly ports?: readonly object[];
-  readonly grants?: readonly object[];
-  readonly gates?: readonly object[];
-  readonly latency?: object;
-  /** What changed, in the order in which it was read; with `whole` it is everything. */
-  readonly store?: { readonly whole: boolean; readonly changes: readonly StoreChange[] };
+interface ShownProcess extends Pick<ProcessRates, 'name' | 'pid' | 'state' | 'condition' | 'at'> {
+  readonly incarnation: string;
+  readonly cpuPercent: number;
+  readonly residentMib: number;
+  readonly recordsPerSecond: number;
+  readonly wakeUpsPerSecond: number;
+  readonly historyFill: number;
 }
 
-export class LivePage {
+export class LivePage implements PageSource, ShownLab {
   readonly history = new PageHistory();
   readonly actions: Actions;
+  readonly asks: boolean;
   readonly #runDir: string;
   readonly #feed: HistoryFeed;
   readonly #inOrder = new InOrder();
@@ -49,14 +52,14 @@ export class LivePage {
   readonly #devices = new Devices();
   readonly #ports = new Ports();
   readonly #latencies = new Latencies();
+  readonly #wires = new Wires();
   readonly #store = new StoreView();
   readonly #guests = new Map<number, string>();
-  readonly #sent = new Map<string, string>();
+  readonly #changes = new Changes();
   readonly #end = new AbortController();
-  #whole: PageState = {};
   #processes: ProcessRates[] = [];
   #looks = 0;
-  #latencyFromNs: bigint | undefined;
+  #measuredNs: bigint | undefined;
   #session: Session | undefined;
   #hostLife = 0;
   #storeLife = 0;
@@ -66,27 +69,39 @@ export class LivePage {
   readonly #frames = new Map<string, { readonly count: number; readonly png: Uint8Array }>();
   #shots = 0;
 
-  constructor(runDir: string) {
+  /** `asks` false: looks from outside alone, without a session, so that the lab holds nothing of the page's. */
+  constructor(runDir: string, { asks = true }: { asks?: boolean } = {}) {
     this.#runDir = runDir;
+    this.asks = asks;
     this.actions = new Actions(runDir);
     this.#feed = new HistoryFeed(runDir);
     this.#rates = new Rates(runDir, this.#feed, RATES_MS);
   }
 
-  /** What has changed since the last look. */
-  async look(): Promise<PageState> {
+  get lab(): this {
+    return this;
+  }
+
+  async look(): Promise<PageMessage | undefined> {
     this.#take(this.#inOrder.take(this.#feed.read(), process.hrtime.bigint() - SETTLED_NS));
     if (this.#looks++ % LOOKS_A_SAMPLE === 0) this.#sample();
+    this.#measure();
     const changes = await this.#storeChanges();
     const sections = this.#sections();
-    this.#whole = { ...this.#whole, ...sections };
-    return { ...sections, ...(changes.length === 0 ? {} : { store: { whole: false, changes } }) };
+    if (changes.length === 0 && Object.keys(sections).length === 0) return undefined;
+    return { ...this.clock, sections, ...(changes.length === 0 ? {} : { store: { whole: false, changes } }) };
   }
 
   /** Everything, for a page that has just been opened. */
-  whole(): PageState {
+  whole(): PageMessage {
     const changes = [...this.#store.nodes].map(([path, node]) => ({ path, node }));
-    return { ...this.#whole, store: { whole: true, changes } };
+    return { ...this.clock, whole: true, sections: this.#changes.whole(), store: { whole: true, changes } };
+  }
+
+  /** The lab's time, which stands still once it has ended. */
+  get clock(): { nowMs: number; runs: boolean } {
+    const runs = this.state !== 'ended';
+    return { nowMs: this.history.msOf(runs ? process.hrtime.bigint() : this.history.lastNs), runs };
   }
 
   #take(records: readonly TraceRecord[]): void {
@@ -95,19 +110,27 @@ export class LivePage {
     this.#ports.take(records);
     this.#store.take(records);
     this.#rates.take(records);
-    for (const { process: name, domid } of records)
-      if (domid !== undefined && name.startsWith('guest-')) this.#guests.set(domid, name.slice('guest-'.length));
-    this.#measure();
+    for (const { process: name, domid, point, a } of records) {
+      if (point === POINT['domain.give']) this.#latencies.gone(a);
+      if (domid === undefined || !name.startsWith('guest-')) continue;
+      this.#guests.set(domid, name.slice('guest-'.length));
+      const [oldest] = this.#guests.keys();
+      if (this.#guests.size > GUESTS_MAX) this.#guests.delete(oldest!);
+    }
   }
 
-  /** Notifications of each whole second. */
+  /** Notifications and wires, of a second at a time, and at once what is left of a lab that has ended. */
   #measure(): void {
-    const { lastNs } = this.history;
-    this.#latencyFromNs ??= lastNs;
-    if (lastNs - this.#latencyFromNs < LATENCY_NS) return;
-    const records = this.history.since(this.#latencyFromNs);
-    this.#latencyFromNs = lastNs;
-    this.#latencies.take(flowsOf([...this.history.sessions.filter(({ ns }) => ns < records[0]!.ns), ...records]));
+    const isOver = this.state === 'ended';
+    const nowNs = isOver ? this.history.lastNs : process.hrtime.bigint() - SETTLED_NS;
+    const fromNs = this.#measuredNs ?? this.history.startNs;
+    if (nowNs <= fromNs || (!isOver && nowNs - fromNs < MEASURED_NS)) return;
+    this.#measuredNs = nowNs;
+    const records = this.history.since(fromNs);
+    const before = this.history.sessions.filter(({ ns }) => ns < (records[0]?.ns ?? 0n));
+    const flows = flowsOf([...before, ...records]);
+    this.#latencies.take(flows);
+    this.#wires.take(flows, Number(nowNs - fromNs) / 1e9);
   }
 
   #sample(): void {
@@ -123,7 +146,13 @@ export class LivePage {
       this.#storeLife = life('xenstored');
       this.#store.all();
     }
-    if (this.#session === undefined && this.#opening === undefined && this.#hostLife !== 0 && this.#storeLife !== 0)
+    if (
+      this.asks &&
+      this.#session === undefined &&
+      this.#opening === undefined &&
+      this.#hostLife !== 0 &&
+      this.#storeLife !== 0
+    )
       this.#opening = this.#open().finally(() => {
         this.#opening = undefined;
       });
@@ -166,41 +195,28 @@ export class LivePage {
   }
 
   get state(): LabState {
+    if (this.#processes.length === 0 && this.history.isEmpty) return 'starts';
     if (this.#processes.every(({ condition }) => condition === 'dead')) return 'ended';
     return this.#hostLife === 0 ? 'no host' : 'runs';
   }
 
-  #sections(): PageState {
+  #sections(): Sections {
     const { history } = this;
-    const nowNs = this.state === 'ended' ? history.lastNs : process.hrtime.bigint();
     const lost = [...this.#feed.lost].reduce((sum, [, count]) => sum + count, 0);
-    const all: PageState = {
-      lab: { runDir: this.#runDir, state: this.state, lost },
-      processes: this.#processes.map((each) => ({
-        ...each,
-        incarnation: each.incarnation.toString(36),
-        cpuPercent: Math.round(each.cpuPercent),
-        residentMib: Math.round(each.residentBytes / (1 << 20)),
-        recordsPerSecond: Math.round(each.recordsPerSecond),
-        historyFill: Math.round(each.historyFill * 100) / 100,
-        residentBytes: undefined,
-        cpuMs: undefined,
-        sentPerSecond: undefined,
-        wakeUpsPerSecond: Math.round(each.wakeUpsPerSecond),
-      })),
-      devices: this.#devices.shown(this.#processes, this.#guests, history.startNs, nowNs),
-      ports: this.#ports.shown(),
+    const processes = this.#processes.map(shownProcess);
+    const devices = this.#devices.shown(this.#processes, this.#guests, history.startNs);
+    const ports = this.#ports.shown();
+    const wires = this.#wires.shown(new Set(processes.map(({ name }) => name)));
+    return this.#changes.of({
+      processes: listed(processes, ({ name }) => name),
+      wires: listed(wires, ({ ends }) => ends.join(' ')),
+      devices: listed(devices, ({ name }) => name),
+      ports: listed(ports, ({ domid, port }) => `${domid}/${port}`),
+      lab: { runDir: this.#runDir, state: this.state, lost, asks: this.asks },
       grants: this.#ports.grants(),
       gates: this.actions.standing,
       latency: { percentiles: PERCENTILES, series: this.#latencies.shown() },
-    };
-    const changed = Object.entries(all).filter(([name, section]) => {
-      const text = JSON.stringify(section);
-      if (this.#sent.get(name) === text) return false;
-      this.#sent.set(name, text);
-      return true;
     });
-    return Object.fromEntries(changed);
   }
 
   rings(domid: number): ShownRing[] {
@@ -257,6 +273,20 @@ export class LivePage {
     await this.#session?.close();
     this.#feed.close();
   }
+}
+
+/** Rates and sizes as a person reads them: what is told anew changes what is seen. */
+function shownProcess(each: ProcessRates): ShownProcess {
+  const { name, pid, state, condition, at } = each;
+  return {
+    ...{ name, pid, state, condition, ...(at === undefined ? {} : { at }) },
+    incarnation: each.incarnation.toString(36),
+    cpuPercent: Math.round(each.cpuPercent),
+    residentMib: Math.round(each.residentBytes / (1 << 20)),
+    recordsPerSecond: Math.round(each.recordsPerSecond),
+    wakeUpsPerSecond: Math.round(each.wakeUpsPerSecond),
+    historyFill: Math.round(each.historyFill * 100) / 100,
+  };
 }
 
 /** What a process or the world does while a lab comes, goes and dies: no bug of ours. */

@@ -7,6 +7,8 @@ import type { TraceRecord } from '../lib/trace/record.js';
 
 /** Of each device and direction. */
 const SAMPLES_MAX = 2000;
+/** Domains that are gone whose samples are kept. */
+const GONE_MAX = 4;
 /** What the plot has points at. */
 export const PERCENTILES = [0, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 100] as const;
 
@@ -21,6 +23,9 @@ const DIRECTIONS = { kick: 'to device', call: 'to guest' } as const;
 
 export class Latencies {
   readonly #samples = new Map<string, number[]>();
+  readonly #gone: number[] = [];
+  /** Sorting takes long: until there are others. */
+  #shown: ShownLatency[] = [];
 
   /** Whole notifications: those that began and ended in the records that were looked at. */
   take(flows: readonly Flow[]): void {
@@ -36,13 +41,21 @@ export class Latencies {
       samples.push(Number(end.ns - begin.ns) / 1000);
       if (samples.length > SAMPLES_MAX * 1.2) samples.splice(0, samples.length - SAMPLES_MAX);
     }
+    this.#shown = this.#percentiles();
   }
 
-  forget(domid: number): void {
-    for (const name of this.#samples.keys()) if (name.startsWith(`domain ${domid} `)) this.#samples.delete(name);
+  /** Told of a domain that is gone: those of the last few stay, as their devices do. */
+  gone(domid: number): void {
+    this.#gone.push(domid);
+    for (const old of this.#gone.splice(0, Math.max(0, this.#gone.length - GONE_MAX)))
+      for (const name of this.#samples.keys()) if (name.startsWith(`domain ${old} `)) this.#samples.delete(name);
   }
 
-  shown(): ShownLatency[] {
+  shown(): readonly ShownLatency[] {
+    return this.#shown;
+  }
+
+  #percentiles(): ShownLatency[] {
     return [...this.#samples].map(([name, samples]) => {
       const sorted = [...samples].sort((one, other) => one - other);
       const at = (percent: number): number => sorted[Math.ceil((percent / 100) * (sorted.length - 1))]!;

@@ -8,15 +8,19 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { errorMessage, UserError } from '../lib/core/errors.js';
 import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
 import { ACTIONS, type Action } from './actions.js';
-import type { LivePage } from './live.js';
+import type { PageMessage, PageSource, ShownCampaign, ShownLab } from './source.js';
 
 /** The only files that are served, by their paths. */
 const FILES: Readonly<Record<string, readonly [file: string, type: string]>> = {
   '/': ['index.html', 'text/html; charset=utf-8'],
   '/style.css': ['style.css', 'text/css; charset=utf-8'],
   '/app.js': ['app.js', 'text/javascript; charset=utf-8'],
+  '/clock.js': ['clock.js', 'text/javascript; charset=utf-8'],
   '/dom.js': ['dom.js', 'text/javascript; charset=utf-8'],
   '/lab.js': ['lab.js', 'text/javascript; charset=utf-8'],
+  '/device.js': ['device.js', 'text/javascript; charset=utf-8'],
+  '/topology.js': ['topology.js', 'text/javascript; charset=utf-8'],
+  '/campaign.js': ['campaign.js', 'text/javascript; charset=utf-8'],
   '/store.js': ['store.js', 'text/javascript; charset=utf-8'],
   '/timeline.js': ['timeline.js', 'text/javascript; charset=utf-8'],
   '/latency.js': ['latency.js', 'text/javascript; charset=utf-8'],
@@ -56,17 +60,17 @@ export interface PageServer {
 }
 
 /** Throws UserError when the port cannot be had. `port` 0: any. */
-export async function servePage(page: LivePage, port: number): Promise<PageServer> {
+export async function servePage(source: PageSource, port: number): Promise<PageServer> {
   const token = randomBytes(TOKEN_BYTES).toString('base64url');
   const app = fastify({ logger: false, bodyLimit: BODY_BYTES_MAX });
   const viewers = new Set<Viewer>();
   let own = 0;
   guard(app, token, () => own);
   serveFiles(app);
-  serveData(app, page);
+  serveData(app, source);
   app.get('/api/events', (_request, reply) => {
     if (viewers.size >= VIEWERS_MAX) return reply.code(503).send(`at most ${VIEWERS_MAX} pages at a time`);
-    return addViewer(reply, viewers, page);
+    return addViewer(reply, viewers, source);
   });
   try {
     await app.listen({ host: LOOPBACK, port });
@@ -74,7 +78,7 @@ export async function servePage(page: LivePage, port: number): Promise<PageServe
     throw new UserError(`cannot serve the page on port ${port}: ${errorMessage(error)}`);
   }
   own = (app.server.address() as { port: number }).port;
-  const stop = tick(page, viewers);
+  const stop = tick(source, viewers);
   return {
     url: `http://${LOOPBACK}:${own}/?token=${token}`,
     close: async () => {
@@ -138,38 +142,68 @@ function numberIn(text: unknown, max: number): number | undefined {
   return Number.isFinite(value) && value >= 0 && value <= max ? value : undefined;
 }
 
-function serveData(app: FastifyInstance, page: LivePage): void {
+function serveData(app: FastifyInstance, source: PageSource): void {
   app.get('/api/window', (request, reply) => {
     const { span, until } = request.query as Record<string, unknown>;
     const spanMs = numberIn(span, SPAN_MS_MAX);
     const untilMs = until === undefined ? undefined : numberIn(until, Number.MAX_SAFE_INTEGER);
     if (spanMs === undefined || (until !== undefined && untilMs === undefined))
       return refuse(reply, 400, 'no such window');
-    return reply.send(page.history.window(spanMs, untilMs));
+    return withLab(reply, source, (lab) => lab.history.window(spanMs, untilMs));
   });
   app.get('/api/points/:process', (request, reply) =>
-    reply.send(page.history.instancesOf((request.params as { process: string }).process)),
+    withLab(reply, source, (lab) => lab.history.instancesOf((request.params as { process: string }).process)),
   );
   app.get('/api/rings/:domid', (request, reply) => {
     const domid = numberIn((request.params as { domid: string }).domid, 0xffff);
-    return domid === undefined ? refuse(reply, 400, 'no such domain') : reply.send(page.rings(domid));
+    return domid === undefined
+      ? refuse(reply, 400, 'no such domain')
+      : withLab(reply, source, (lab) => lab.rings(domid));
   });
   app.get('/api/frame/:domid/:devid', async (request, reply) => {
     const { domid, devid } = request.params as Record<'domid' | 'devid', string>;
-    const png = await page.frame(`${domid}/${devid}`);
+    const png = await source.lab?.frame(`${domid}/${devid}`);
     if (png === undefined) return refuse(reply, 404, 'this screen shows nothing now');
     return reply.type('image/png').send(Buffer.from(png));
   });
-  app.post('/api/act', (request, reply) => act(page, request, reply));
+  app.post('/api/act', (request, reply) => act(source, request, reply));
+  if (source.campaign !== undefined) serveCampaign(app, source.campaign);
 }
 
-async function act(page: LivePage, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+function withLab(reply: FastifyReply, { lab }: PageSource, answer: (lab: ShownLab) => object): FastifyReply {
+  // Nothing is wrong: there is nothing to see.
+  return lab === undefined ? reply.code(204).send() : reply.send(answer(lab));
+}
+
+function serveCampaign(app: FastifyInstance, campaign: ShownCampaign): void {
+  app.get('/api/cases', (request, reply) => {
+    const { fault, standing, victim } = request.query as Record<string, unknown>;
+    if (typeof fault !== 'string' || typeof standing !== 'string' || typeof victim !== 'string')
+      return refuse(reply, 400, 'no such cell');
+    return reply.send(campaign.cases({ fault, standing, victim }));
+  });
+  app.post('/api/replay', async (request, reply) => {
+    const { case: text } = (request.body ?? {}) as Record<string, unknown>;
+    if (text !== undefined && typeof text !== 'string') return refuse(reply, 400, 'no such case');
+    return obey(reply, () => (text === undefined ? campaign.stop() : campaign.replay(text)));
+  });
+}
+
+async function act(source: PageSource, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { process: name, action, at } = (request.body ?? {}) as Record<string, unknown>;
   const known = ACTIONS.find((each) => each === action) as Action | undefined;
   if (typeof name !== 'string' || known === undefined || (at !== undefined && typeof at !== 'string'))
     return refuse(reply, 400, 'no such action');
+  const { lab } = source;
+  if (lab === undefined) return refuse(reply, 404, 'no lab is shown now');
+  if (!lab.asks) return refuse(reply, 409, 'the processes of a replay are left alone: its case is being judged');
+  return obey(reply, () => lab.actions.act(name, known, at === '' ? undefined : at));
+}
+
+/** What cannot be done is one sentence. */
+async function obey(reply: FastifyReply, order: () => Promise<void>): Promise<FastifyReply> {
   try {
-    await page.actions.act(name, known, at === '' ? undefined : at);
+    await order();
     return reply.send({});
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
@@ -177,34 +211,34 @@ async function act(page: LivePage, request: FastifyRequest, reply: FastifyReply)
   }
 }
 
-function addViewer(reply: FastifyReply, viewers: Set<Viewer>, page: LivePage): FastifyReply {
+function addViewer(reply: FastifyReply, viewers: Set<Viewer>, source: PageSource): FastifyReply {
   reply.hijack();
   const response = reply.raw;
   response.writeHead(200, { ...SECURITY, 'content-type': 'text/event-stream' });
   const viewer: Viewer = { response, behind: false };
   viewers.add(viewer);
   response.on('close', () => viewers.delete(viewer));
-  send(viewer, page.whole());
+  send(viewer, source.whole());
   return reply;
 }
 
-function send({ response }: Viewer, state: object): void {
+function send({ response }: Viewer, state: PageMessage): void {
   response.write(`data: ${JSON.stringify(state)}\n\n`);
 }
 
 /** One look after the other; returns what ends them, and waits for the last. */
-function tick(page: LivePage, viewers: ReadonlySet<Viewer>): () => Promise<void> {
+function tick(source: PageSource, viewers: ReadonlySet<Viewer>): () => Promise<void> {
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
   let looking: Promise<void> = Promise.resolve();
   const look = async (): Promise<void> => {
-    const changes = await page.look();
+    const changes = await source.look();
     for (const viewer of viewers) {
       if (viewer.response.writableLength > BEHIND_BYTES_MAX) viewer.behind = true;
       else if (viewer.behind) {
         viewer.behind = false;
-        send(viewer, page.whole());
-      } else if (Object.keys(changes).length > 0) send(viewer, changes);
+        send(viewer, source.whole());
+      } else if (changes !== undefined) send(viewer, changes);
     }
   };
   const again = (): void => {

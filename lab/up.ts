@@ -10,7 +10,7 @@ import { listProcesses } from '../lib/node/process/run-dir.js';
 import { type Claim, claimRunDir } from './claim.js';
 import { Host, LabFailedError } from './host.js';
 import { Interruption } from './interruption.js';
-import { PageProcess } from './page-process.js';
+import { PageProcess, requirePort } from './page-process.js';
 import { afterDeath, type DeathRecord, NO_DEATHS } from './policy.js';
 import { type GuestFrame, Report } from './report.js';
 import { requireFiles, requireRoom } from './room.js';
@@ -21,6 +21,7 @@ import type { UpSettings } from './up-settings.js';
 /** Runs it all; resolves with whether the pictures were equal and nothing was left behind. */
 export async function up(settings: UpSettings): Promise<boolean> {
   if (settings.attach) requireLab(settings.runDir);
+  if (settings.dashboard !== undefined) await requirePort(settings.dashboard);
   const interruption = new Interruption();
   if (settings.frames !== undefined && settings.attach) writableFolder(settings.frames, 'frames');
   if (settings.attach) return new Run(settings, undefined, interruption).run();

@@ -4,12 +4,15 @@ import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { ChaosCase } from '../../chaos/case.js';
 import type { CampaignResult, JudgedCase } from '../../chaos/results.js';
+import { requirePort } from '../../lab/page-process.js';
 import { UserError } from '../../lib/core/errors.js';
 import { readGivenFile } from '../../lib/node/files/given.js';
 import { type Command, EXIT, folder, InvalidArgumentError, integerBetween } from '../../lib/node/process/cli.js';
 import { freshRunDir } from '../../lib/node/process/run-dir.js';
 import { type Budget, budget } from './chaos-guided.js';
+import { openPage, withoutExhibit } from './chaos-page.js';
 import { packageVersion, writeWhole } from './common.js';
+import { portNumber } from './dashboard.js';
 
 interface ReportOptions {
   readonly junit?: string;
@@ -35,6 +38,7 @@ interface Options extends ReportOptions {
   readonly resume?: boolean;
   readonly runDir?: string;
   readonly backendCommand?: string;
+  readonly dashboard?: number | true;
 }
 
 /** Of a list of cases, or of results with their violations. */
@@ -49,8 +53,20 @@ const SAVE_GAP_MS = 2000;
 /** Failures of which --out keeps what led to them, some 150 KB each. */
 const EXHIBITS_MAX = 40;
 
-/** Options that choose among cases which there are before any has run. */
-const REFUSED_BY_SEARCH = ['cases', 'sample', 'only', 'shard', 'list', 'resume', 'backendCommand'] as const;
+/** Options for cases which there are before any has run. */
+const REFUSED_BY_SEARCH = [
+  'cases',
+  'sample',
+  'only',
+  'shard',
+  'list',
+  'resume',
+  'backendCommand',
+  'dashboard',
+] as const;
+
+/** Without a number any that is free is meant. */
+const portOf = (given: number | true): number => (given === true ? 0 : given);
 
 const drawnSeed = (): number => Math.floor(Math.random() * SEED_MAX);
 
@@ -128,6 +144,11 @@ export function register(program: Command): void {
       'break this program, in vhost-frontend’s place as xenwire up starts it; the only victim unless --victims names others',
     )
     .option('--run-dir <dir>', 'beginning of the names of the labs; left out: a fresh one', folder)
+    .option(
+      '--dashboard [port]',
+      'serve a page on this machine that shows the campaign and replays its cases, until Ctrl-C; without a port: on any that is free',
+      portNumber,
+    )
     .addHelpText(
       'after',
       '\nExamples:\n  xenwire chaos --sample 20 --seed 1\n  xenwire chaos --list --faults KILL --victims vhost-gpu\n  xenwire chaos --only front.state --out chaos.json --html chaos.html\n  xenwire chaos --sample 30 --seed 1 --backend-command "./device-model {gpu}"\n  xenwire chaos merge shard-1.json shard-2.json',
@@ -177,6 +198,8 @@ async function run(options: Options): Promise<void> {
   const restarts = options.restarts.map((word) => one(word, RESTARTS, 'time of a replacement'));
   if (options.resume && (options.out === undefined || !existsSync(options.out)))
     throw new UserError('--resume needs the --out of an earlier run, and that file is not there');
+  const { dashboard } = options;
+  if (dashboard !== undefined) await requirePort(portOf(dashboard));
   const runDir = options.runDir ?? freshRunDir();
   const seed = options.seed ?? (options.sample === undefined ? undefined : drawnSeed());
 
@@ -246,28 +269,39 @@ async function run(options: Options): Promise<void> {
   save();
   // Found out before hours of running.
   for (const path of [options.junit, options.html]) if (path !== undefined) writeWhole(path, '');
-  const live = new LiveReport(process.stderr, due.map(formatCase), judged, () => performance.now());
   const interruption = new Interruption();
-  await runCampaign(listed(due.filter((each) => !done.has(formatCase(each)))), {
-    ...{
-      runDir,
-      jobs: options.jobs ?? Math.min(availableParallelism() + 1, JOBS_MAX),
-      twiceEvery: options.twiceEvery,
-      abort: interruption.signal,
-      speaks,
-    },
-    onJudged: (each) => {
-      judged.push(withinBounds(each, judged));
-      live.show(each);
-      saveSoon();
-    },
-  });
-  live.end();
-  save();
-  await report(result(), options);
-  const failed = judged.some(({ outcome }) => outcome !== 'pass');
-  if (interruption.signal.aborted) process.stderr.write(`xenwire chaos: interrupted; ${summaryOf(result())}\n`);
-  process.exitCode = failed || judged.length < due.length ? EXIT.FAILED : EXIT.OK;
+  const page =
+    dashboard === undefined
+      ? undefined
+      : await openPage(portOf(dashboard), runDir, { due: due.map(formatCase), earlier: judged, ...speaks });
+  try {
+    const live = new LiveReport(process.stderr, due.map(formatCase), judged, () => performance.now());
+    await runCampaign(listed(due.filter((each) => !done.has(formatCase(each)))), {
+      ...{
+        runDir,
+        jobs: options.jobs ?? Math.min(availableParallelism() + 1, JOBS_MAX),
+        twiceEvery: options.twiceEvery,
+        abort: interruption.signal,
+        speaks,
+      },
+      onJudged: (each) => {
+        judged.push(withinBounds(each, judged));
+        page?.tell(withoutExhibit(each));
+        live.show(each);
+        saveSoon();
+      },
+    });
+    live.end();
+    save();
+    await report(result(), options);
+    const failed = judged.some(({ outcome }) => outcome !== 'pass');
+    if (interruption.signal.aborted) process.stderr.write(`xenwire chaos: interrupted; ${summaryOf(result())}\n`);
+    process.exitCode = failed || judged.length < due.length ? EXIT.FAILED : EXIT.OK;
+    if (page !== undefined && !interruption.signal.aborted) process.stderr.write('The page stays until Ctrl-C.\n');
+    if (page !== undefined) await interruption.happened;
+  } finally {
+    await page?.close();
+  }
 }
 
 function readCases(path: string): string[] {
@@ -289,8 +323,7 @@ async function report(result: CampaignResult, { junit, html }: ReportOptions): P
 function withinBounds(judged: JudgedCase, earlier: readonly JudgedCase[]): JudgedCase {
   if (judged.exhibit === undefined || earlier.filter(({ exhibit }) => exhibit !== undefined).length < EXHIBITS_MAX)
     return judged;
-  const { exhibit: _, ...rest } = judged;
-  return rest;
+  return withoutExhibit(judged);
 }
 
 async function mergeFiles(files: readonly string[], options: ReportOptions & { into?: string }): Promise<void> {

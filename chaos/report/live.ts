@@ -8,14 +8,18 @@ import { ALL_FAULTS, countsText, Matrix, matrixLines } from './matrix.js';
 /** Between two drawings of the screen, and between two lines elsewhere. */
 const EVERY_MS = { screen: 200, line: 10_000 } as const;
 
-/** A campaign under way. */
-export interface Progress {
+/** How far a campaign is, and since when. */
+export interface Pace {
   /** Cases of this part of it, and those judged so far. */
   readonly due: number;
   readonly done: number;
   /** Those of an earlier run, which say nothing of the rate. */
   readonly earlier: number;
   readonly elapsedMs: number;
+}
+
+/** A campaign under way. */
+export interface Progress extends Pace {
   readonly counts: Readonly<Record<Outcome, number>>;
   readonly byFault: Matrix;
   readonly allInOne: Matrix;
@@ -24,7 +28,7 @@ export interface Progress {
 }
 
 /** "1.92 a second, 1 h 48 min left" */
-export function paceText({ due, done, earlier, elapsedMs }: Progress): string {
+export function paceText({ due, done, earlier, elapsedMs }: Pace): string {
   if (done === earlier) return 'the first case is under way';
   const rate = (done - earlier) / (elapsedMs / 1000);
   return `${rate.toFixed(2)} a second, ${durationText((due - done) / rate)} left`;

@@ -44,13 +44,14 @@ export function startTimeline() {
 }
 
 async function ask() {
-  if (asking) return;
+  // A campaign has a lab while a case is replayed.
+  if (asking || document.querySelector('body.campaign:not(.replay)') !== null) return;
   asking = true;
   try {
     const share = Number(when.value) / Number(when.max);
     const until = shown === undefined ? 0 : shown.firstMs + (shown.lastMs - shown.firstMs) * share;
     const answer = await fetch(`api/window?span=${span.value}${live.checked ? '' : `&until=${until}`}`);
-    if (!answer.ok) return;
+    if (answer.status !== 200) return;
     shown = await answer.json();
     if (live.checked) when.value = when.max;
     const rank = (name) => ORDER.findIndex((known) => name.startsWith(known)) + 1 || ORDER.length + 1;

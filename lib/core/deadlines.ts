@@ -93,6 +93,8 @@ export const DEADLINE_MS = {
   pageLetGo: 5000,
   /** dashboard/actions.ts: the page of gates of a process that runs. */
   pageOpen: 2000,
+  /** lab/page-process.ts: the page of a campaign, which ends the replay that is under way and removes its lab. */
+  campaignPageStop: 12_000,
 
   // Chaos.
   /** chaos/rig.ts: a service that was started, or a connection to it. */
@@ -143,6 +145,11 @@ export const FITS: readonly Fit[] = [
     why: 'the next process of a name waits until the one before has ended',
   },
   { whole: 'processStop', parts: ['ownerRelease'], why: 'SIGKILL must not cut an orderly end short' },
+  {
+    whole: 'campaignPageStop',
+    parts: ['processStop', 'orphansEnd'],
+    why: 'a replay is ended and the processes of its lab end, before its files are removed',
+  },
   { whole: 'orphansEnd', parts: ['ownerRelease'], why: 'orphans end in order before the next lab starts' },
   {
     whole: 'backendClosed',

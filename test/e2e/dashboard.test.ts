@@ -1,6 +1,8 @@
 // The live page's server, without a browser: whom it answers, that what it tells is what the lab says, what its buttons do, and how
 // it ends. With a browser: test/peers/page.test.ts.
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { mismatchedPixels, overBlack } from '../../lib/core/picture.js';
@@ -111,10 +113,13 @@ t.test('the page tells what the lab says, acts on its processes, and ends with i
   await page.until(() => named('vhost-frontend')?.condition === 'stands', 'vhost-frontend at the gate');
   t.match(named('vhost-frontend')?.at, /^vhost-frontend:back\.state-written\(backend\/virtio-mmio\/2\/0\/state\)$/);
   const next = () => page.section('devices').find(({ name }: { name: string }) => name === '2/0');
+  const standing = 'vhost-frontend stands just after back.state-written(backend/virtio-mmio/2/0/state)';
   await page.until(
-    () => /^vhost-frontend stands at .*: frontend Initialised for .*, backend InitWait for /.test(next()?.why ?? ''),
+    () => next()?.front.at(-1)?.state === 3 && next().reason.causes[0] === standing,
     'the reason why the next domain does not come up',
   );
+  t.equal(next().back.at(-1).state, 2);
+  t.match(next().reason.awaited, { side: 'back', state: 4, by: 'vhost-frontend' });
   t.match(page.section('gates')[0], { action: 'pause', state: 'stands' });
   t.equal((await page.act('vhost-frontend', 'go')).status, 200);
   await page.until(() => named('vhost-frontend')?.condition === 'runs', 'vhost-frontend on its way');
@@ -149,13 +154,20 @@ t.test('a lab that has ended is shown as its rings have it', async (t) => {
 
 t.test('what a user gets wrong is one sentence and status 2', async (t) => {
   const runDir = temporaryLabDir(t);
+  const other = createServer().listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  t.teardown(() => other.close());
+  const port = String((other.address() as AddressInfo).port);
+  const taken = new RegExp(`^xenwire: cannot serve the page on port ${port}: .*address already in use`);
   for (const [args, message] of [
     [['dashboard', '--run-dir', runDir], /^xenwire: no lab runs in /],
     [['dashboard', '--port', '99999'], /^xenwire: .*'99999' is invalid: It must be a whole number from 0 to 65535$/],
     [['up', '--dashboard', 'x'], /^xenwire: .*'x' is invalid: It must be a whole number/],
+    [['up', '--dashboard', port, '--run-dir', runDir], taken],
   ] as const) {
     const result = await xenwire(t, args);
     t.equal(result.status, 2, args.join(' '));
     t.match(result.stderr.trimEnd(), message);
+    t.equal(result.stdout, '');
   }
 });

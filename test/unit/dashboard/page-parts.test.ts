@@ -3,16 +3,21 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { Changes, listed } from '../../../dashboard/changes.js';
 import { Devices, type Queue } from '../../../dashboard/devices.js';
 import { PageHistory } from '../../../dashboard/history.js';
 import { Latencies, Ports } from '../../../dashboard/percentiles.js';
 import { ringsOf } from '../../../dashboard/rings.js';
 import { StoreView } from '../../../dashboard/store-view.js';
+import { nextMove } from '../../../dashboard/why.js';
+import { Wires } from '../../../dashboard/wires.js';
 import type { ProcessRates } from '../../../lab/rates.js';
 import { ErrnoError } from '../../../lib/core/errors.js';
 import { VIRTQ_AVAIL, VIRTQ_DESC, VIRTQ_DESC_F_NEXT, VIRTQ_USED } from '../../../lib/layout/virtio-ring.js';
 import { flowsOf } from '../../../lib/trace/flows.js';
 import { edge, POINT } from '../../../lib/trace/points.js';
+import { type Protocol, REVIEW } from '../../../lib/xenbus/protocol.js';
+import { RFC1 } from '../../../lib/xenbus/rfc1.js';
 import type { StoreOps } from '../../../lib/xenstore/api.js';
 import { temporaryRunDir } from '../../../testkit/processes.js';
 import { TraceScript } from '../../../testkit/trace-records.js';
@@ -105,24 +110,108 @@ t.test('the page says which process keeps a device where it is', async (t) => {
   script.at('toolstack', POINT['back.state'], { ...back, b: edge(0, 1) });
   script.at('vhost-frontend', POINT['back.state-written'], { ...back, b: edge(1, 2) });
   devices.take(script.records);
-  const why = (processes: readonly ProcessRates[]): string | undefined =>
-    devices.shown(processes, new Map([[1, 'a']]), 0n, 1_000_003_000n)[0]?.why;
-  const where =
-    'frontend Initialising for 1.0 s, backend InitWait for 1.0 s; last step: vhost-frontend state=2 InitWait';
-  t.equal(why(ALL.map((name) => process_(name))), where);
+  const shown = (processes: readonly ProcessRates[]) => devices.shown(processes, new Map([[1, 'a']]), 0n)[0];
+  const causes = (processes: readonly ProcessRates[]) => shown(processes)?.reason.causes;
+  const all = ALL.map((name) => process_(name));
+  t.same(causes(all), []);
+  t.same(shown(all)?.last, { by: 'vhost-frontend', text: 'state=2 InitWait', ms: 0.003 });
+  t.match(shown(all)?.reason.awaited, { side: 'front', state: 3, name: 'Initialised', by: 'guest-a' });
   const but = (name: string, more: Partial<ProcessRates>) =>
     ALL.map((each) => process_(each, each === name ? more : {}));
-  t.equal(why(but('guest-a', { condition: 'paused' })), `guest-a is paused: ${where}`);
-  t.equal(
-    why(but('vhost-frontend', { condition: 'stands', at: 'vhost-frontend:back.key(x)' })),
-    `vhost-frontend stands at vhost-frontend:back.key(x): ${where}`,
+  t.same(causes(but('guest-a', { condition: 'paused' })), ['guest-a is paused']);
+  const stands = (at: string) => causes(but('vhost-frontend', { condition: 'stands', at }));
+  t.same(stands('vhost-frontend:back.key(x)'), ['vhost-frontend stands just before back.key(x)']);
+  t.same(stands('vhost-frontend:front.state-written(y)#2'), [
+    'vhost-frontend stands just after front.state-written(y)#2',
+  ]);
+  t.same(causes(ALL.slice(1).map((name) => process_(name))), ['guest-a does not run']);
+  t.same(
+    causes([...all, process_('toolstack', { condition: 'dead' })]),
+    [],
+    'a command that has ended hinders nothing',
   );
-  t.equal(why(ALL.slice(1).map((name) => process_(name))), `guest-a does not run: ${where}`);
+  const wrong = new TraceScript();
+  wrong.at('vhost-frontend', POINT['error.xenbus'], { label: back.label, a: 9, domid: 1 });
+  devices.take(wrong.records);
+  t.match(shown(all)?.error, { by: 'vhost-frontend', text: /^backend\/virtio-mmio\/1\/0\/state errno=EBADF/ });
   const gone = new TraceScript();
   gone.at('hypervisor', POINT['domain.give'], { a: 1 });
   devices.take(gone.records);
-  const [device] = devices.shown([], new Map(), 0n, 0n);
+  const [device] = devices.shown([], new Map(), 0n);
   t.same([device?.gone, device?.back.length], [true, 2], 'a device whose domain is gone is kept as it ended');
+});
+
+t.test(
+  'of every pair of states that a handshake, a close and a reconnect pass, the move is named that comes next',
+  async (t) => {
+    const next = (protocol: Protocol, front: number, back: number): string | undefined => {
+      const move = nextMove(protocol, front, back);
+      return move === undefined ? undefined : `${move.side} ${move.to}`;
+    };
+    for (const [front, back, move] of [
+      [1, 1, 'back 2'],
+      [1, 2, 'front 3'],
+      [3, 2, 'back 4'],
+      [3, 4, 'front 4'],
+      [4, 4, undefined],
+      [4, 5, 'front 6'],
+      [5, 4, 'front 6'],
+      [6, 5, 'back 6'],
+      [6, 4, 'back 6'],
+      [1, 5, 'back 6'],
+      [6, 6, 'front 1'],
+      [1, 6, 'back 2'],
+      [6, 2, 'front 1'],
+      [3, 6, 'front 6'],
+      [0, 0, undefined],
+    ] as const)
+      t.equal(next(REVIEW, front, back), move, `frontend ${front}, backend ${back}`);
+    t.equal(next(RFC1, 3, 1), 'back 2', 'the frontend as posted does not wait');
+    t.equal(next(RFC1, 3, 2), 'back 4');
+  },
+);
+
+t.test('what is told of a list is what is new or other, and the order of all', async (t) => {
+  const changes = new Changes();
+  const items = (...all: [string, number][]) => ({
+    list: listed(
+      all.map(([name, value]) => ({ name, value })),
+      ({ name }) => name,
+    ),
+  });
+  const [a, b] = [
+    { name: 'a', value: 1 },
+    { name: 'b', value: 1 },
+  ];
+  t.same(changes.of(items(['a', 1], ['b', 1])), { list: { order: ['a', 'b'], changed: { a, b } } });
+  t.same(changes.of(items(['a', 1], ['b', 1])), {}, 'nothing is told twice');
+  t.same(changes.of(items(['a', 1], ['b', 2])), {
+    list: { order: ['a', 'b'], changed: { b: { name: 'b', value: 2 } } },
+  });
+  t.same(changes.of(items(['b', 2], ['a', 1])), { list: { order: ['b', 'a'], changed: {} } });
+  t.same(changes.of(items(['b', 2])), { list: { order: ['b'], changed: {} } });
+  t.same(changes.of({ plain: { state: 1 } }), { plain: { state: 1 } });
+  t.same(changes.of({ plain: { state: 1 } }), {});
+  t.same(changes.whole(), { list: { order: ['b'], changed: { b: { name: 'b', value: 2 } } }, plain: { state: 1 } });
+});
+
+t.test('a wire is drawn between two processes that spoke, with what it carried in the last interval', async (t) => {
+  const script = new TraceScript();
+  script.at('guest-a', POINT['store.request'], { label: 'write x', a: 1, flow: 3, sender: 4 });
+  script.at('xenstored', POINT['store.serve'], { label: 'write x guest-a', a: 1, flow: 3, sender: 4 });
+  script.at('vhost-frontend', POINT['bus.call'], { label: 'm', a: 1, flow: 5, sender: 6 });
+  script.at('hypervisor', POINT['bus.serve'], { label: 'm vhost-frontend', a: 1, flow: 5, sender: 6 });
+  const wires = new Wires();
+  const names = new Set(['guest-a', 'xenstored', 'vhost-frontend', 'hypervisor']);
+  wires.take(flowsOf(script.records), 0.5);
+  t.same(wires.shown(names), [
+    { ends: ['guest-a', 'xenstored'], carries: { store: 2 } },
+    { ends: ['hypervisor', 'vhost-frontend'], carries: { calls: 2 } },
+  ]);
+  wires.take([], 1);
+  t.same(wires.shown(names)[0], { ends: ['guest-a', 'xenstored'], carries: { store: 0 } }, 'it stays when it is idle');
+  names.delete('guest-a');
+  t.equal(wires.shown(names).length, 1, 'and goes with an end of it');
 });
 
 t.test('registers are those that the driver wrote; writing 0 to the status forgets the queues', async (t) => {

@@ -1,0 +1,169 @@
+// Devices: where the handshake stands, what comes next and what hinders it; both ladders of states, the last steps, screens, rings.
+import { since } from './clock.js';
+import { asked, element, keyed, text } from './dom.js';
+
+const STATES = ['', 'Initialising', 'InitWait', 'Initialised', 'Connected', 'Closing', 'Closed'];
+const CLOSED = 6;
+const MANY = 3;
+/** A handshake that goes on takes no longer between two steps. */
+const STUCK_MS = 2000;
+/** Devices that the top of the page names. */
+const NAMED_MAX = 3;
+const END = { front: 'frontend', back: 'backend' };
+const top = document.getElementById('stuck');
+const list = document.getElementById('devices');
+
+function ladder(states, label, awaited) {
+  const last = states.at(-1);
+  const when = new Map(states.map(({ state, ms }) => [state, ms]));
+  const rungs = STATES.slice(1).map((name, index) => {
+    const state = index + 1;
+    const item = element('li', { className: `${when.has(state) ? 'been' : ''} ${state === awaited ? 'next' : ''}` }, element('span', {}, `${state} ${name}`));
+    if (state === awaited) item.append(element('span', {}, 'awaited'));
+    else if (when.has(state)) item.append(element('span', {}, `${(when.get(state) / 1000).toFixed(3)} s`));
+    if (last?.state === state) item.setAttribute('aria-current', 'step');
+    return item;
+  });
+  return element('div', {}, element('h4', {}, label), element('ol', { className: 'ladder', 'aria-label': label }, ...rungs));
+}
+
+function device({ name }) {
+  const [domid] = name.split('/');
+  const rings = element('details', { className: 'rings' }, element('summary', {}, 'Rings, registers, ioreq slot'), element('div', { className: 'ring-body', tabIndex: 0, role: 'group', 'aria-label': `Rings of device ${name}` }));
+  rings.addEventListener('toggle', () => {
+    clearInterval(rings.timer);
+    if (!rings.open) return;
+    const show = () => showRings(rings, domid);
+    rings.timer = setInterval(show, 500);
+    show();
+  });
+  const rows = ['Where', 'Next', 'Why', 'Last step', 'Last error'].map((term) => element('div', { className: 'row' }, element('dt', {}, term), element('dd', {})));
+  const made = element('article', { className: 'device', id: `device-${name}` },
+    element('h3', {}),
+    element('div', { className: 'reason' }, element('p', { className: 'verdict' }), element('dl', {}, ...rows)),
+    element('div', { className: 'ladders' }),
+    element('ol', { className: 'steps', 'aria-label': `Last steps of device ${name}` }),
+    element('div', { className: 'screen' }, element('img', { alt: `Screen of device ${name}` }), element('p', {})),
+    rings);
+  made.setAttribute('aria-label', `Device ${name}`);
+  return made;
+}
+
+async function showRings(rings, domid) {
+  if (!rings.isConnected) return clearInterval(rings.timer);
+  const answer = await asked(`api/rings/${domid}`);
+  if (answer?.status !== 200) return;
+  const blocks = (await answer.json()).flatMap(({ index, size, ready, meaning, hex }) => [
+    element('h4', {}, `queue ${index}, ${size} entries${ready ? '' : ', not ready'}`),
+    element('pre', { className: 'meaning' }, meaning.join('\n')),
+    ...hex.map(({ name, rows }) => element('pre', {}, [name, ...rows].join('\n'))),
+  ]);
+  const slot = rings.slot === undefined ? [] : [element('pre', { className: 'meaning' }, rings.slot)];
+  rings.querySelector('.ring-body').replaceChildren(...slot, ...(blocks.length > 0 ? blocks : [element('p', { className: 'hint' }, 'The driver has set up no rings, or what it wrote is not recorded any more.')]));
+}
+
+/** One picture at a time for each screen, the next when that has come: as many a second as the server gives. */
+function refresh(img, name, frames) {
+  img.wanted = frames;
+  if (img.loading_ || img.shown === frames || !inSight(img)) return;
+  img.loading_ = true;
+  const next = new Image();
+  const done = () => {
+    img.loading_ = false;
+    setTimeout(() => refresh(img, name, img.wanted), FRAME_PAUSE_MS);
+  };
+  next.onload = () => {
+    img.src = next.src;
+    img.shown = frames;
+    done();
+  };
+  next.onerror = () => {
+    img.loading_ = false;
+  };
+  next.src = `api/frame/${name}?flush=${frames}`;
+}
+const FRAME_PAUSE_MS = 150;
+
+/** A picture costs its device server: one that is scrolled away is asked for when it is seen. */
+function inSight(img) {
+  const { top: above, bottom } = img.parentElement.getBoundingClientRect();
+  const { top: first, bottom: last } = list.getBoundingClientRect();
+  return document.visibilityState === 'visible' && bottom >= Math.max(0, first) && above <= Math.min(innerHeight, last);
+}
+
+let shown = [];
+
+export function showDevices(devices, changed) {
+  shown = devices;
+  list.classList.toggle('many', devices.length > MANY);
+  keyed(list, devices, ({ name }) => name, device, (made, each) => {
+    if (!changed.has(each.name)) return;
+    text(made.querySelector('h3'), `Device ${each.name} of guest ${each.guest}`);
+    const { awaited } = each.reason;
+    const key = JSON.stringify([each.front, each.back, awaited]);
+    if (made.ladders !== key) {
+      made.ladders = key;
+      const of = (side) => (awaited?.side === side ? awaited.state : undefined);
+      made.querySelector('.ladders').replaceChildren(ladder(each.front, 'Frontend', of('front')), ladder(each.back, 'Backend', of('back')));
+    }
+    const steps = JSON.stringify(each.steps);
+    if (made.steps !== steps) {
+      made.steps = steps;
+      made.querySelector('.steps').replaceChildren(...each.steps.map(({ at, from, to, text: what }) =>
+        element('li', {}, element('span', {}, `${at} `), from === to ? `${from}: ${what}` : `${from} → ${to}: ${what}`)));
+    }
+    const screen = made.querySelector('.screen');
+    text(screen.querySelector('p'), `${each.frames} flushes; device status 0x${each.status.toString(16)}`);
+    const { slot } = each;
+    made.querySelector('.rings').slot = slot === undefined ? undefined : `ioreq slot of vCPU 0: ${slot.state}, address ${slot.address}, value ${slot.value}, since ${(slot.ms / 1000).toFixed(3)} s`;
+  });
+}
+
+/** What is seen of how long a device has been where it is; and of its screen what was not in sight before. */
+export function tickDevices() {
+  const stuck = [];
+  for (const [index, each] of shown.entries()) {
+    const made = list.children[index];
+    const { verdict, isStuck } = verdictOf(each);
+    if (isStuck) stuck.push([each.name, verdict]);
+    text(made.querySelector('.verdict'), verdict);
+    made.querySelector('.reason').className = `reason ${isStuck ? 'stuck' : ''}`;
+    const rows = made.querySelectorAll('.row');
+    for (const [at, line] of linesOf(each, isStuck).entries()) {
+      rows[at].hidden = line === undefined;
+      text(rows[at].lastChild, line ?? '');
+    }
+    if (each.frames > 0) refresh(made.querySelector('.screen img'), each.name, each.frames);
+  }
+  const links = stuck.slice(0, NAMED_MAX).map(([name, verdict]) => [name, `Device ${name}: ${verdict}`]);
+  const more = stuck.length > NAMED_MAX ? `; ${stuck.length - NAMED_MAX} more devices stand` : '';
+  const key = JSON.stringify([links, more]);
+  if (top.key === key) return;
+  top.key = key;
+  top.replaceChildren(...links.map(([name, words]) => element('a', { href: `#device-${name}` }, words)), more);
+}
+
+const stateOf = (states) => states.at(-1)?.state ?? 0;
+
+function verdictOf({ gone, connected, front, back, reason: { causes, awaited }, last }) {
+  if (gone) return { verdict: 'Its domain is gone', isStuck: false };
+  if (causes.length > 0) return { verdict: causes.join(', '), isStuck: true };
+  if (connected) return { verdict: 'Connected', isStuck: false };
+  if (stateOf(front) === CLOSED && stateOf(back) === CLOSED) return { verdict: 'Closed', isStuck: false };
+  const quiet = last === undefined ? 0 : Number(since(last.ms).replace(' s', '')) * 1000;
+  return { verdict: awaited === undefined ? 'Waits for the toolstack' : `Waits for ${awaited.by}`, isStuck: quiet > STUCK_MS };
+}
+
+function linesOf({ front, back, reason: { causes, awaited }, last, error }, isStuck) {
+  const end = (states, side) => {
+    const now = states.at(-1);
+    return now === undefined ? `${side} has no state` : `${side} ${now.state} ${now.name} for ${since(now.ms)}`;
+  };
+  return [
+    `${end(front, 'frontend')}, ${end(back, 'backend')}`,
+    awaited && `${awaited.by} writes ${END[awaited.side]} state ${awaited.state} ${awaited.name}, which says: ${awaited.once}`,
+    isStuck && causes.length === 0 ? 'every process that it needs runs: see the last step and the last error' : undefined,
+    last && `${last.by}: ${last.text}, ${since(last.ms)} ago`,
+    error && `${error.by}: ${error.text}, ${since(error.ms)} ago`,
+  ];
+}
