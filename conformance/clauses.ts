@@ -231,6 +231,7 @@ export const CLAUSES: readonly Clause[] = [
     ['DEV-FEATURES', '2.2.2', 'only what registers, session and server can all do is offered'],
     ['DEV-LIVE', '2.1.2', 'no buffer is consumed before DRIVER_OK, those that wait are then'],
     ['DEV-SERVES', '4.2.3.3', 'QueueNotify has the server serve the queue'],
+    ['DEV-PACKED', '2.8', 'packed rings from registers to server, of any size, reset by themselves too'],
     ['DEV-RESET', '2.4.1', 'after the reset the server leaves the queues alone'],
     ['DEV-RESET-FORGETS', '2.4', 'the next driver finds nothing of the one before'],
     ['DEV-QUEUE-RESET', '2.6.1.2.1', 'a queue that was reset stands still, and begins anew in another size'],

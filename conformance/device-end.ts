@@ -9,9 +9,11 @@ import {
   VIRTIO_ID_GPU,
 } from '../lib/layout/virtio-gpu.js';
 import * as M from '../lib/layout/virtio-mmio.js';
+import { featureBits, hasFeature, VIRTIO_F_RING_PACKED } from '../lib/layout/virtio-ring.js';
 import { makeEventFd } from '../lib/node/files/event-fds.js';
 import type { OwnedFd } from '../lib/node/files/owned-fd.js';
 import { FrontendSession } from '../lib/vhost-user/frontend-session.js';
+import { freshBase } from '../lib/virtio/device-ring.js';
 import { type DecodedResponse, encodeCommand, type GpuCommandName, type GpuFields } from '../lib/virtio/gpu-codec.js';
 import type { MmioEffect, QueueSetup } from '../lib/virtio/mmio-registers.js';
 import { DEVICE_TYPES, guestFeatures } from '../services/vhost-frontend/device-types.js';
@@ -28,9 +30,12 @@ export class DeviceEnd {
   readonly #end: ServerEnd;
   readonly #session: FrontendSession<OwnedFd>;
   readonly #cursorKick = makeEventFd();
+  /** What the driver accepted when the device last became live. */
+  #features = 0n;
 
   /** Greets the server as vhost-frontend does, and makes registers of what it says. */
   static async open(end: ServerEnd): Promise<DeviceEnd> {
+    end.offered = (await end.ask('GET_FEATURES', {})).value;
     const session = new FrontendSession<OwnedFd>({ exchange: (message, answered) => end.raw(message, answered) });
     await session.connect(VIRTIO_GPU_QUEUE_COUNT);
     const config = await session.getConfig(VIRTIO_GPU_CONFIG.size);
@@ -62,6 +67,7 @@ export class DeviceEnd {
     switch (effect.type) {
       case 'activate': {
         const region = { guestAddr: 0n, size: BigInt(RAM_BYTES), mmapOffset: 0n, handle: this.#end.ram };
+        this.#features = effect.features;
         const rings = effect.queues.map((queue) => this.#ring(queue));
         await session.start({ features: effect.features & session.features, memory: [region], rings });
         this.#end.kick();
@@ -87,12 +93,12 @@ export class DeviceEnd {
 
   #ring(queue: QueueSetup) {
     const kick = queue.index === VIRTIO_GPU_QUEUE_CONTROL ? this.#end.kickHandle : this.#cursorKick;
-    return { ...queue, base: 0, kick, call: this.#end.callHandle };
+    return { ...queue, base: freshBase(this.#features), kick, call: this.#end.callHandle };
   }
 
   /** Lays an empty control queue in memory and describes it in the registers; it is not ready yet. */
-  lay(size = RING_SIZE): Registers {
-    const { desc, avail, used } = this.#end.lay(false, size).layout;
+  lay(size = RING_SIZE, packed = hasFeature(this.#features, VIRTIO_F_RING_PACKED)): Registers {
+    const { desc, avail, used } = this.#end.lay(packed, size).layout;
     return this.registers
       .w(M.VIRTIO_MMIO_QUEUE_SEL, 0)
       .w(M.VIRTIO_MMIO_QUEUE_NUM, size)
@@ -102,15 +108,17 @@ export class DeviceEnd {
   }
 
   /** Everything that a driver does before DRIVER_OK: features, both queues, empty. */
-  async prepare(): Promise<void> {
-    this.registers.status(0, 1, 3).features().status(0xb);
-    this.lay().w(M.VIRTIO_MMIO_QUEUE_READY, 1);
+  async prepare(packed = false): Promise<void> {
+    const layout = featureBits(VIRTIO_F_RING_PACKED);
+    const features = packed ? this.model.features : this.model.features & ~layout;
+    this.registers.status(0, 1, 3).features(features).status(0xb);
+    this.lay(RING_SIZE, packed).w(M.VIRTIO_MMIO_QUEUE_READY, 1);
     this.registers.queue(VIRTIO_GPU_QUEUE_CURSOR, { at: CURSOR_AT });
     await this.settle();
   }
 
-  async live(): Promise<void> {
-    await this.prepare();
+  async live(packed = false): Promise<void> {
+    await this.prepare(packed);
     this.registers.status(0xf);
     await this.settle();
   }

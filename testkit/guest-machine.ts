@@ -17,13 +17,14 @@ import { VIRTIO_MMIO_QUEUE_NOTIFY } from '../lib/layout/virtio-mmio.js';
 import { hasFeature, VIRTIO_F_ACCESS_PLATFORM } from '../lib/layout/virtio-ring.js';
 import { XenbusState } from '../lib/layout/xenbus.js';
 import { XS } from '../lib/layout/xs-wire.js';
+import { freshBase } from '../lib/virtio/device-ring.js';
 import { VirtioMmioDevice } from '../lib/virtio/mmio-device.js';
 import type { MmioEffect, QueueSetup } from '../lib/virtio/mmio-registers.js';
 import { ChannelStoreClient } from '../lib/xenstore/client.js';
 import { CORES, type CoreVersion } from '../services/guest/core-rules.js';
+import type { GpuChoices } from '../services/guest/gpu-options.js';
 import { Kernel } from '../services/guest/kernel.js';
 import { Vcpu } from '../services/guest/vcpu.js';
-import type { GpuBuffers, GpuPersonality } from '../services/guest/virtio-gpu.js';
 import type { Picture } from '../services/guest/workload.js';
 import { GPU_FEATURES, GpuDevice } from '../services/vhost-gpu/device.js';
 import { testUuids } from './gpu-tester.js';
@@ -35,11 +36,9 @@ export const FRONT = 'device/virtio-mmio/0';
 export const FRONT_PATH = `/local/domain/${DOMID}/${FRONT}`;
 export const BACK_PATH = `/local/domain/0/backend/virtio-mmio/${DOMID}/0`;
 
-export interface MachineOptions {
+export interface MachineOptions extends Partial<GpuChoices> {
   readonly ramMib?: number;
   readonly core?: CoreVersion;
-  readonly personality?: GpuPersonality;
-  readonly buffers?: GpuBuffers;
   readonly picture?: Picture;
   readonly probe?: Probe;
   /** Queue sizes that the register file shows. */
@@ -83,6 +82,7 @@ export class GuestMachine {
   #activity = 0;
   readonly #queueSize: number;
   readonly #features: bigint;
+  #negotiated = 0n;
 
   constructor(options: MachineOptions = {}) {
     this.ram = new Uint8Array((options.ramMib ?? 16) << 20);
@@ -122,7 +122,7 @@ export class GuestMachine {
         grantTable: () => this.vcpu.hypercall(() => this.#soon(() => this.grantTable)),
       },
       rules: CORES[options.core ?? '6.12'],
-      personality: options.personality ?? 'restore',
+      ...{ personality: options.personality ?? 'restore', rings: options.rings ?? 'split' },
       buffers: options.buffers ?? 'copied',
       picture: options.picture ?? testPicture(64, 48),
       clock: this.clock,
@@ -365,6 +365,7 @@ export class GuestMachine {
   #perform(effect: MmioEffect): void {
     switch (effect.type) {
       case 'activate':
+        this.#negotiated = effect.features;
         this.gpu.setFeatures(effect.features);
         this.gpu.setMemory(
           hasFeature(effect.features, VIRTIO_F_ACCESS_PLATFORM)
@@ -400,7 +401,8 @@ export class GuestMachine {
 
   #startQueue({ index, size, desc, avail, used }: QueueSetup): void {
     const places = { desc: dmaAddressOf(desc), avail: dmaAddressOf(avail), used: dmaAddressOf(used) };
-    this.gpu.startQueue(index, { size, base: 0, ...places }, { call: () => this.#used(), error: () => {} });
+    const layout = { size, base: freshBase(this.#negotiated), ...places };
+    this.gpu.startQueue(index, layout, { call: () => this.#used(), error: () => {} });
   }
 
   #used(): void {
@@ -424,9 +426,8 @@ export class GuestMachine {
     if (shown === undefined) return undefined;
     const { width, height, pixels } = shown.surface;
     const rgb = new Uint8Array(width * height * 3);
-    for (let pixel = 0; pixel < width * height; pixel++) {
+    for (let pixel = 0; pixel < width * height; pixel++)
       for (let channel = 0; channel < 3; channel++) rgb[pixel * 3 + channel] = pixels[pixel * 4 + 2 - channel]!;
-    }
     return { width, height, rgb };
   }
 }
@@ -435,9 +436,8 @@ export class GuestMachine {
 export function testPicture(width: number, height: number): Picture {
   const rgba = new Uint8Array(width * height * 4);
   for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
+    for (let x = 0; x < width; x++)
       rgba.set([(x * 7 + y) & 255, (y * 5 + 3 * x) & 255, (x ^ (y * 11)) & 255, 255], (y * width + x) * 4);
-    }
   }
   return { width, height, rgba };
 }

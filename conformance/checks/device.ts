@@ -2,9 +2,15 @@
 // driver does to registers must be true of the rings that the server works on.
 import { VIRTIO_GPU_CONFIG } from '../../lib/layout/virtio-gpu.js';
 import * as M from '../../lib/layout/virtio-mmio.js';
-import { hasFeature, VIRTIO_F_RING_PACKED, VIRTIO_F_VERSION_1 } from '../../lib/layout/virtio-ring.js';
+import {
+  featureBits,
+  hasFeature,
+  VIRTIO_F_RING_PACKED,
+  VIRTIO_F_RING_RESET,
+  VIRTIO_F_VERSION_1,
+} from '../../lib/layout/virtio-ring.js';
 import type { DeviceEnd } from '../device-end.js';
-import { all, same, type Verdict } from '../outcome.js';
+import { all, same, skip, type Verdict } from '../outcome.js';
 import type { ServerEnd } from '../server-end.js';
 
 type Check = (device: DeviceEnd, end: ServerEnd) => Promise<Verdict>;
@@ -17,13 +23,11 @@ export const DEVICE_CHECKS: Readonly<Record<string, Check>> = {
     const at = M.VIRTIO_MMIO_CONFIG + VIRTIO_GPU_CONFIG.offset.num_scanouts;
     return same(registers.r(at) > 0, true, 'a scanout');
   },
-  'DEV-FEATURES': async ({ registers }) => {
+  'DEV-FEATURES': async ({ registers }, end) => {
     const page = (index: number): bigint => BigInt(registers.w(M.VIRTIO_MMIO_DEVICE_FEATURES_SEL, index).r(0x10));
     const offered = page(0) | (page(1) << 32n);
-    return all(
-      same(hasFeature(offered, VIRTIO_F_VERSION_1), true, 'VERSION_1'),
-      same(hasFeature(offered, VIRTIO_F_RING_PACKED), false, 'packed rings, which the session does not pass on'),
-    );
+    const server = end.offered | featureBits(VIRTIO_F_VERSION_1, VIRTIO_F_RING_RESET);
+    return all(same(hasFeature(offered, VIRTIO_F_VERSION_1), true, 'VERSION_1'), same(offered & ~server, 0n));
   },
   'DEV-LIVE': async (device, end) => {
     await device.prepare();
@@ -37,6 +41,17 @@ export const DEVICE_CHECKS: Readonly<Record<string, Check>> = {
   'DEV-SERVES': async (device) => {
     await device.live();
     return same(await create(device), 'OK_NODATA');
+  },
+  'DEV-PACKED': async (device, end) => {
+    if (!hasFeature(device.model.features, VIRTIO_F_RING_PACKED)) return skip('no packed rings');
+    await device.live(true);
+    const first = await create(device);
+    device.registers.w(M.VIRTIO_MMIO_QUEUE_SEL, 0).w(M.VIRTIO_MMIO_QUEUE_RESET, 1);
+    await device.settle();
+    device.lay(5).w(M.VIRTIO_MMIO_QUEUE_READY, 1);
+    await device.settle();
+    const again = await create(device);
+    return all(same([first, again], ['OK_NODATA', 'ERR_INVALID_RESOURCE_ID']), same(end.ended, false));
   },
   'DEV-RESET': async (device, end) => {
     await device.live();

@@ -1,6 +1,7 @@
 // The device's end of a virtqueue, whichever of its two layouts was negotiated: where it lies, and what it owes its user.
 // Leaves each layout to its file: split to device-queue.ts, packed to packed-queue.ts; open-ring.ts chooses.
 import type { GuestMemory } from '../core/memory.js';
+import { hasFeature, VIRTIO_F_RING_PACKED, VIRTQ_PACKED_BASE_FRESH } from '../layout/virtio-ring.js';
 import { type Chain, VirtqError } from './chain.js';
 
 /** Where a queue lies: guest-physical addresses, and where to go on. */
@@ -78,6 +79,11 @@ export interface DeviceRing {
   enableKicks(): boolean;
   /** Where a later start goes on. `kept`: the newest chain was not given back and is to be taken again; all others were. */
   base(kept: boolean): number;
+}
+
+/** The base of a queue that was not used yet, in the layout that these features mean. */
+export function freshBase(features: bigint): number {
+  return hasFeature(features, VIRTIO_F_RING_PACKED) ? VIRTQ_PACKED_BASE_FRESH : 0;
 }
 
 /** Throws VirtqError QUEUE_LAYOUT unless an area of a queue is aligned and in memory. */

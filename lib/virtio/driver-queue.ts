@@ -20,44 +20,21 @@ import {
   VIRTQ_USED,
   VIRTQ_USED_ELEM,
   VIRTQ_USED_F_NO_NOTIFY,
-  virtqAvailBytes,
   virtqAvailEvent,
   virtqAvailSlot,
-  virtqDescBytes,
-  virtqUsedBytes,
   virtqUsedEvent,
   virtqUsedSlot,
   vringNeedEvent,
 } from '../layout/virtio-ring.js';
-
-/** A piece of guest memory. */
-export interface Segment {
-  readonly addr: number;
-  readonly length: number;
-}
-
-/** Where the three areas of one queue lie: one block, the used ring on a page of its own (vring_init with PAGE_SIZE). */
-export interface RingPlace {
-  readonly desc: number;
-  readonly avail: number;
-  readonly used: number;
-  /** Bytes of the whole block. */
-  readonly bytes: number;
-}
-
-const PAGE = 4096;
-
-export function ringPlace(base: number, size: number): RingPlace {
-  const avail = base + virtqDescBytes(size);
-  const used = Math.ceil((avail + virtqAvailBytes(size)) / PAGE) * PAGE;
-  return { desc: base, avail, used, bytes: used + virtqUsedBytes(size) - base };
-}
-
-/** Memory for indirect tables; alloc answers undefined when there is none, the chain then goes direct. */
-export interface TableAllocator {
-  alloc(bytes: number): Segment | undefined;
-  release(table: Segment): void;
-}
+import {
+  type DriverRing,
+  type DriverRingParts,
+  type RingPlace,
+  ringPlace,
+  type Segment,
+  type TableAllocator,
+  type Used,
+} from './driver-ring.js';
 
 interface Live<T> {
   readonly cookie: T;
@@ -66,13 +43,7 @@ interface Live<T> {
   readonly table: Segment | undefined;
 }
 
-export interface Used<T> {
-  readonly cookie: T;
-  /** What the device says it wrote; unchecked. */
-  readonly length: number;
-}
-
-export class DriverQueue<T> {
+export class DriverQueue<T> implements DriverRing<T> {
   readonly size: number;
   readonly place: RingPlace;
   readonly #memory: GuestMemory;
@@ -90,18 +61,7 @@ export class DriverQueue<T> {
   #callbacks = true;
   #broken = false;
 
-  /**
-   * `base` is page-aligned guest memory of ringPlace(base, size).bytes bytes; the constructor zeroes it. `dma`: the address by
-   * which the device knows a buffer or table, its own if left out.
-   */
-  constructor(parts: {
-    memory: GuestMemory;
-    tables: TableAllocator;
-    base: number;
-    size: number;
-    features: bigint;
-    dma?: (addr: number) => bigint;
-  }) {
+  constructor(parts: DriverRingParts) {
     const { memory, base, size, features } = parts;
     this.size = size;
     this.place = ringPlace(base, size);

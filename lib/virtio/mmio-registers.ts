@@ -2,7 +2,7 @@
 // is 32 bits wide and aligned (virtio 1.4, 4.2.2). Functions of the table work on a RegisterState and say what the owner
 // of the device must do. Leaves the window, config space and counting to mmio-device.ts.
 import * as M from '../layout/virtio-mmio.js';
-import { hasFeature, VIRTIO_F_RING_RESET, VIRTIO_F_VERSION_1 } from '../layout/virtio-ring.js';
+import { hasFeature, VIRTIO_F_RING_PACKED, VIRTIO_F_RING_RESET, VIRTIO_F_VERSION_1 } from '../layout/virtio-ring.js';
 import { type StatusStep, statusMove, statusStep } from './device-status.js';
 
 export interface QueueSetup {
@@ -112,9 +112,12 @@ const addressHalf = (field: 'desc' | 'avail' | 'used', high: boolean): WriteRegi
     return true;
   });
 
+const isPacked = (s: RegisterState): boolean => hasFeature(s.driverFeatures, VIRTIO_F_RING_PACKED);
 const isPowerOfTwo = (n: number): boolean => n > 0 && (n & (n - 1)) === 0;
-/** Alignment that 2.7 demands of the three areas. */
-const aligned = (q: QueueState): boolean => q.desc % 16n === 0n && q.avail % 2n === 0n && q.used % 4n === 0n;
+/** What 2.7 demands of a split queue, and 2.8.10.1 of a packed one: its size, and where its three areas begin. */
+const sizeFits = (s: RegisterState, size: number): boolean => (isPacked(s) ? size > 0 : isPowerOfTwo(size));
+const aligned = (s: RegisterState, { desc, avail, used }: QueueState): boolean =>
+  desc % 16n === 0n && avail % (isPacked(s) ? 4n : 2n) === 0n && used % 4n === 0n;
 
 function writeQueueReady(s: RegisterState, value: number): readonly MmioEffect[] | undefined {
   const queue = selected(s);
@@ -122,7 +125,7 @@ function writeQueueReady(s: RegisterState, value: number): readonly MmioEffect[]
   if (queue.ready === (value === 1)) return NONE;
   const step = statusStep(s.status);
   if (value === 1) {
-    if (!mayBeSetUp(s, queue) || !isPowerOfTwo(queue.size) || !aligned(queue)) return undefined;
+    if (!mayBeSetUp(s, queue) || !sizeFits(s, queue.size) || !aligned(s, queue)) return undefined;
     queue.ready = true;
     queue.wasReset = false;
     if (step !== 'live') return NONE;
@@ -256,7 +259,7 @@ export const REGISTERS: readonly Register[] = [
     offset: M.VIRTIO_MMIO_QUEUE_NUM,
     when: SETUP,
     write: queueField((queue, value, s) => {
-      if (!isPowerOfTwo(value) || value > (s.model.queueSizesMax[s.queueSel] ?? 0)) return false;
+      if (!sizeFits(s, value) || value > (s.model.queueSizesMax[s.queueSel] ?? 0)) return false;
       queue.size = value;
       return true;
     }),

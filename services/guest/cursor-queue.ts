@@ -2,7 +2,7 @@
 // carries a number through the device for the measuring load. Leaves when to send to its user and kicks to the transport.
 import type { GuestMemory } from '../../lib/core/memory.js';
 import { VIRTIO_GPU_CURSOR_POS, VIRTIO_GPU_UPDATE_CURSOR } from '../../lib/layout/virtio-gpu.js';
-import type { DriverQueue } from '../../lib/virtio/driver-queue.js';
+import type { DriverRing } from '../../lib/virtio/driver-ring.js';
 import { encodeCommand } from '../../lib/virtio/gpu-codec.js';
 import type { Block, Heap } from './heap.js';
 
@@ -12,7 +12,7 @@ interface CursorMove {
 }
 
 export interface CursorQueueParts {
-  readonly queue: DriverQueue<CursorMove>;
+  readonly queue: DriverRing<CursorMove>;
   readonly kick: () => Promise<void>;
   readonly memory: GuestMemory;
   readonly heap: Heap;

@@ -8,7 +8,7 @@ import { grantDmaAddress } from '../../lib/core/dma-address.js';
 import { assert, ErrnoError } from '../../lib/core/errors.js';
 import type { DomId } from '../../lib/core/ids.js';
 import type { Probe } from '../../lib/core/probe.js';
-import type { TableAllocator } from '../../lib/virtio/driver-queue.js';
+import type { TableAllocator } from '../../lib/virtio/driver-ring.js';
 import { GrantTable } from './grant-table.js';
 import { Heap } from './heap.js';
 import { PAGE_SIZE, type PageRun, type PageSource } from './pages.js';

@@ -5,7 +5,7 @@ import type { GuestMemory } from '../../lib/core/memory.js';
 import type { Probe } from '../../lib/core/probe.js';
 import { VIRTIO_GPU_CMD, VIRTIO_GPU_FLAG_FENCE } from '../../lib/layout/virtio-gpu.js';
 import { POINT } from '../../lib/trace/points.js';
-import type { DriverQueue } from '../../lib/virtio/driver-queue.js';
+import type { DriverRing } from '../../lib/virtio/driver-ring.js';
 import {
   type DecodedResponse,
   decodeResponse,
@@ -35,7 +35,7 @@ export interface GpuFence {
 }
 
 export interface GpuChannelParts {
-  readonly queue: DriverQueue<GpuPending>;
+  readonly queue: DriverRing<GpuPending>;
   readonly kick: () => Promise<void>;
   readonly vcpu: Vcpu;
   readonly memory: GuestMemory;

@@ -18,6 +18,7 @@ import type { CoreRules } from './core-rules.js';
 import { DmaPools } from './dma.js';
 import { type EventCalls, Events } from './events.js';
 import type { Framebuffer } from './framebuffer.js';
+import type { GpuChoices } from './gpu-options.js';
 import { GuestStore } from './guest-store.js';
 import { LatencyLoad } from './latency-load.js';
 import { MmioRanges } from './mmio-ranges.js';
@@ -25,7 +26,7 @@ import { Pages } from './pages.js';
 import { Rfc1Front } from './rfc1-front.js';
 import { StoreRing } from './store-ring.js';
 import type { Vcpu } from './vcpu.js';
-import { type GpuBuffers, type GpuPersonality, VirtioGpu } from './virtio-gpu.js';
+import { VirtioGpu } from './virtio-gpu.js';
 import { type FrontParts, VirtioMmioFront } from './virtio-mmio-front.js';
 import { draw, type Picture, showPicture } from './workload.js';
 import { XenbusCore } from './xenbus-core.js';
@@ -39,7 +40,7 @@ export interface HyperCalls extends EventCalls {
   storeFrame(): Promise<number>;
 }
 
-export interface KernelParts {
+export interface KernelParts extends GpuChoices {
   readonly domid: DomId;
   readonly vcpu: Vcpu;
   readonly memory: GuestMemory;
@@ -53,8 +54,6 @@ export interface KernelParts {
   /** The store's own port, unmasked first of all. */
   readonly storePort: EvtchnPort;
   readonly rules: CoreRules;
-  readonly personality: GpuPersonality;
-  readonly buffers: GpuBuffers;
   readonly picture: Picture;
   /** Answers requests to measure its notifications, once its picture is shown. */
   readonly measured?: boolean;
@@ -233,7 +232,8 @@ export class Kernel {
       await this.#reportFailure(`the picture is not shown: ${errorMessage(error)}`);
       return;
     }
-    log.info({ uuid: await gpu.uuidOf(framebuffer).catch(passOver) }, 'the picture is shown');
+    const uuid = await gpu.uuidOf(framebuffer).catch(passOver);
+    log.info({ uuid, rings: gpu.rings }, 'the picture is shown');
     probe.at(POINT['guest.frame']);
     await this.#store.write(DATA_KEY.frame, '1').catch(none);
     this.#parts.onState('shown');

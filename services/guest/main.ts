@@ -35,6 +35,11 @@ void runService<GuestOptions>({
           .default('copied'),
       )
       .addOption(
+        new Option('--rings <layout>', 'layout of its virtqueues, where the device has it')
+          .choices(['split', 'packed'])
+          .default('split'),
+      )
+      .addOption(
         new Option(
           '--store-transport <how>',
           'how its kernel reaches xenstored: the bus, or its ring page as in real Xen',

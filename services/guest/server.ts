@@ -21,10 +21,10 @@ import type { StoreTransport } from '../../lib/xenstore/channel.js';
 import { CORES, type CoreVersion } from './core-rules.js';
 import { DirectWrites } from './direct-kicks.js';
 import { framebufferPages } from './framebuffer.js';
+import type { GpuBuffers, GpuPersonality, GpuRings } from './gpu-options.js';
 import { type HyperCalls, Kernel } from './kernel.js';
 import { PAGE_SIZE, Pages } from './pages.js';
 import { Vcpu } from './vcpu.js';
-import type { GpuBuffers, GpuPersonality } from './virtio-gpu.js';
 import type { Picture } from './workload.js';
 
 export interface GuestOptions {
@@ -37,6 +37,7 @@ export interface GuestOptions {
   readonly core: CoreVersion;
   readonly driver: GpuPersonality;
   readonly buffers: GpuBuffers;
+  readonly rings: GpuRings;
   readonly measured?: boolean;
   /** How the kernel reaches its store. */
   readonly storeTransport?: StoreTransport;
@@ -74,6 +75,7 @@ export async function start(context: ServiceContext, options: GuestOptions): Pro
     rules: CORES[options.core],
     personality: options.driver,
     buffers: options.buffers,
+    rings: options.rings,
     measured: options.measured ?? false,
     clock: context.clock,
     probe,

@@ -24,12 +24,13 @@ import {
   VIRTIO_GPU_SHM_ID_HOST_VISIBLE,
   VIRTIO_ID_GPU,
 } from '../../lib/layout/virtio-gpu.js';
-import { featureBits, hasFeature } from '../../lib/layout/virtio-ring.js';
+import { hasFeature, VIRTIO_F_RING_PACKED } from '../../lib/layout/virtio-ring.js';
 import { POINT } from '../../lib/trace/points.js';
 import { type GpuCommandName, isGpuError, type MemEntry, type Rect } from '../../lib/virtio/gpu-codec.js';
 import { CursorQueue } from './cursor-queue.js';
 import { type Framebuffer, freeFramebuffer, makeFramebuffer } from './framebuffer.js';
 import { GpuChannel, type GpuFence, type GpuReply } from './gpu-channel.js';
+import { featuresTaken, type GpuChoices, type GpuRings } from './gpu-options.js';
 import { GpuOutputs, type Output } from './gpu-outputs.js';
 import type { Vcpu } from './vcpu.js';
 import type { VirtioDriver, VirtioMmio } from './virtio-mmio.js';
@@ -38,23 +39,12 @@ import { Completion } from './wait.js';
 /** Dumb buffers are always of this format. */
 const FORMAT = VIRTIO_GPU_FORMAT.VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM;
 
-/** `linux` ignores DEVICE_NEEDS_RESET, as Linux's driver does; `restore` resets the device and puts its pictures back. */
-export type GpuPersonality = 'restore' | 'linux';
-
-/**
- * What frame buffers are to the device: `copied`, 2D resources that each update transfers, all that QEMU offers unless told
- * otherwise; `shared`, blobs of guest memory where the device has them, as Linux's driver prefers them.
- */
-export type GpuBuffers = 'copied' | 'shared';
-
-export interface GpuParts {
+export interface GpuParts extends GpuChoices {
   readonly vcpu: Vcpu;
   readonly memory: GuestMemory;
   readonly clock: Clock;
   readonly probe: Probe;
   readonly log: Log;
-  readonly personality: GpuPersonality;
-  readonly buffers: GpuBuffers;
 }
 
 export class VirtioGpu implements VirtioDriver {
@@ -81,8 +71,7 @@ export class VirtioGpu implements VirtioDriver {
 
   constructor(parts: GpuParts) {
     this.#parts = parts;
-    const blobs = featureBits(VIRTIO_GPU_F_RESOURCE_UUID, VIRTIO_GPU_F_RESOURCE_BLOB);
-    this.features = featureBits(VIRTIO_GPU_F_EDID) | (parts.buffers === 'shared' ? blobs : 0n);
+    this.features = featuresTaken(parts);
     this.#outputs = new GpuOutputs(parts.clock, parts.log);
   }
 
@@ -98,6 +87,11 @@ export class VirtioGpu implements VirtioDriver {
   /** The device reads frame buffers itself, at each flush, and keeps no copy to transfer to: they are blobs. */
   get buffersAreShared(): boolean {
     return this.#device !== undefined && hasFeature(this.#device.features, VIRTIO_GPU_F_RESOURCE_BLOB);
+  }
+
+  /** As they were negotiated. */
+  get rings(): GpuRings {
+    return this.#device !== undefined && hasFeature(this.#device.features, VIRTIO_F_RING_PACKED) ? 'packed' : 'split';
   }
 
   /** Removed for good: nothing can be drawn any more. */

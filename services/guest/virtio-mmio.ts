@@ -56,7 +56,8 @@ import {
   VIRTQ_SIZE_MAX,
 } from '../../lib/layout/virtio-ring.js';
 import { HOP } from '../../lib/trace/hops.js';
-import { DriverQueue, ringPlace } from '../../lib/virtio/driver-queue.js';
+import { type DriverRing, ringPlace } from '../../lib/virtio/driver-ring.js';
+import { openDriverRing } from '../../lib/virtio/open-driver-ring.js';
 import type { DmaMemory, DmaSpaces } from './dma.js';
 import type { Events } from './events.js';
 import { PAGE_SIZE, type PageRun } from './pages.js';
@@ -73,7 +74,7 @@ const NO_REGION = 0xffffffff;
 
 export interface VirtioDriver {
   readonly deviceId: number;
-  /** Device-specific features that it takes when offered. */
+  /** Device-specific features that it takes when offered, and the layout of its rings. */
   readonly features: bigint;
   /** Calls findQueues and ready. What it throws fails the device; it has given back its own things then. */
   probe(device: VirtioMmio): Promise<void>;
@@ -100,7 +101,7 @@ export interface TransportParts {
 }
 
 interface Queue {
-  readonly ring: DriverQueue<unknown>;
+  readonly ring: DriverRing<unknown>;
   readonly run: PageRun;
   /** In interrupt context, when something was used. */
   readonly onUsed: (() => void) | undefined;
@@ -262,7 +263,7 @@ export class VirtioMmio {
   }
 
   /** Sets up queues 0 to n-1, the interrupt first. What was set up before a failure is taken down again. */
-  async findQueues<T>(onUsed: readonly ((() => void) | undefined)[]): Promise<DriverQueue<T>[]> {
+  async findQueues<T>(onUsed: readonly ((() => void) | undefined)[]): Promise<DriverRing<T>[]> {
     try {
       await this.#parts.events.request(this.#parts.irq, () => this.#interrupt());
       this.#requested = true;
@@ -271,7 +272,7 @@ export class VirtioMmio {
       await this.deleteQueues();
       throw error;
     }
-    return this.#queues.map(({ ring }) => ring as DriverQueue<T>);
+    return this.#queues.map(({ ring }) => ring as DriverRing<T>);
   }
 
   async #setUpQueue(index: number, onUsed: (() => void) | undefined): Promise<void> {
@@ -283,7 +284,7 @@ export class VirtioMmio {
     const { run, size } = this.#allocRing(max);
     const { memory } = this.#parts;
     const { tables, address } = this.dma;
-    const ring = new DriverQueue({
+    const ring = openDriverRing<unknown>({
       ...{ memory, tables, base: run.addr, size, features: this.#features },
       dma: address,
     });
@@ -304,7 +305,7 @@ export class VirtioMmio {
     }
   }
 
-  async #activateQueue(ring: DriverQueue<unknown>): Promise<void> {
+  async #activateQueue(ring: DriverRing<unknown>): Promise<void> {
     const { desc, avail, used } = ring.place;
     await this.write(VIRTIO_MMIO_QUEUE_NUM, ring.size);
     await this.#writeAddress(VIRTIO_MMIO_QUEUE_DESC_LOW, VIRTIO_MMIO_QUEUE_DESC_HIGH, desc);

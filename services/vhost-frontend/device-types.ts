@@ -4,6 +4,7 @@ import {
   featureBits,
   VIRTIO_F_EVENT_IDX,
   VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_F_RING_PACKED,
   VIRTIO_F_RING_RESET,
   VIRTIO_F_VERSION_1,
 } from '../../lib/layout/virtio-ring.js';
@@ -37,12 +38,12 @@ export const DEVICE_TYPES: ReadonlyMap<number, DeviceType> = new Map([GPU].map((
 
 /** Bits 0 to 23 belong to the device type; of the common ones only those that the registers and rings here have. */
 const DEVICE_BITS = (1n << 24n) - 1n;
-const PASSED = DEVICE_BITS | featureBits(VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX);
+const PASSED = DEVICE_BITS | featureBits(VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX, VIRTIO_F_RING_PACKED);
 
 /** What registers bring by themselves: for the back-end a queue that is reset is a ring that stops and starts. */
 const OWN = featureBits(VIRTIO_F_VERSION_1, VIRTIO_F_RING_RESET);
 
-/** What a guest is offered of a back-end's features: packed rings and the rest of them would be taken if shown. */
+/** What a guest is offered of a back-end's features: the rest of them would be taken if shown. */
 export function guestFeatures(backend: bigint): bigint {
   return (backend & PASSED) | OWN;
 }

@@ -15,6 +15,7 @@ import type { Probe } from '../../lib/core/probe.js';
 import { HOP } from '../../lib/trace/hops.js';
 import { POINT } from '../../lib/trace/points.js';
 import type { FrontendRing } from '../../lib/vhost-user/frontend-session.js';
+import { freshBase } from '../../lib/virtio/device-ring.js';
 import type { MmioEffect, QueueSetup } from '../../lib/virtio/mmio-registers.js';
 import type { FrontendPorts } from '../../lib/xenbus/backend.js';
 import type { DeviceMemory } from './device-memory.js';
@@ -67,6 +68,8 @@ export class VirtioLink {
   readonly #server: ServerLink;
   readonly #onSpoilt: () => void;
   #state: LinkState = { at: 'unbound' };
+  /** What the driver accepted when the device last became live. */
+  #features = 0n;
   #wakeOnWire = false;
   /** Until the driver resets a device that asked for it. */
   #patience: Timer | undefined;
@@ -247,7 +250,7 @@ export class VirtioLink {
           const wires = this.#wires;
           if (wires === undefined) throw new ErrnoError('ENODEV', 'the device is closing');
           await this.#id.memory.pinRing(effect.queue);
-          await session.frontend.startRing(ringOf(effect.queue, session, wires));
+          await session.frontend.startRing(this.#ringOf(effect.queue, session, wires));
           this.#kick(effect.queue.index);
         });
       case 'writeConfig':
@@ -308,10 +311,11 @@ export class VirtioLink {
       await wires.attach(session);
       const { memory } = this.#id;
       await memory.pin(queues);
+      this.#features = features;
       await session.frontend.start({
         features: features & session.frontend.features,
         memory: memory.regions(session),
-        rings: queues.map((queue) => ringOf(queue, session, wires)),
+        rings: queues.map((queue) => this.#ringOf(queue, session, wires)),
       });
       // Once each, for what was made available before.
       for (const { index } of queues) this.#kick(index);
@@ -319,6 +323,12 @@ export class VirtioLink {
       this.#refused('start', error);
       this.#needsReset();
     }
+  }
+
+  /** From its start. */
+  #ringOf(queue: QueueSetup, session: ServerSession, { call }: Wires): FrontendRing<ServerHandle> {
+    const kick = session.bellHandle(session.kicks[queue.index]!);
+    return { ...queue, base: freshBase(this.#features), kick, call: session.bellHandle(call) };
   }
 
   /** QueueNotify that no IOEVENTFD took before us, and the first look after a start. */
@@ -389,10 +399,4 @@ export class VirtioLink {
     probe.at(POINT['error.device'], what, error instanceof ErrnoError ? error.errno : 0, 0, this.#id.ioreq.domid);
     log.warn({ device: this.#id.name }, `${what}: ${errorMessage(error)}`);
   }
-}
-
-/** From its start. */
-function ringOf(queue: QueueSetup, session: ServerSession, { call }: Wires): FrontendRing<ServerHandle> {
-  const kick = session.bellHandle(session.kicks[queue.index]!);
-  return { ...queue, base: 0, kick, call: session.bellHandle(call) };
 }

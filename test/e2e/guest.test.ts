@@ -101,11 +101,12 @@ t.test('a guest outlives its backend and its device server, and is gone when it 
 });
 
 t.test(
-  'a guest of shared buffers shows its picture and powers off in order, and a picture that its domain cannot hold is a mistake',
+  'a guest of shared buffers and packed rings shows its picture and powers off in order, and a picture that its domain cannot hold is a mistake',
   async (t) => {
     const lab = await startLab(t);
     const { runDir, session, until } = lab;
-    const guest = await startGuest(t, lab, '--buffers', 'shared');
+    const guest = await startGuest(t, lab, '--buffers', 'shared', '--rings', 'packed');
+    await guest.logged(/"rings":"packed","msg":"the picture is shown"/);
     const path = join(runDir, 'frames', 'shared.png');
     const display = (await session.connect('vhost-gpu')).remote('Display');
     await display.screenshot({ name: '1/0', scanout: 0, path });

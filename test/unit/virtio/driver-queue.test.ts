@@ -1,4 +1,5 @@
-// The driver's end of a split queue against the device's end of this project, and against a hostile device.
+// The driver's end of a queue against the device's end of this project, and against a hostile device: what both layouts owe,
+// split and packed, and what is of one of them.
 import * as fc from 'fast-check';
 import t from 'tap';
 import { RegionMemory } from '../../../lib/core/memory.js';
@@ -6,6 +7,13 @@ import {
   featureBits,
   VIRTIO_F_EVENT_IDX,
   VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_F_RING_PACKED,
+  VIRTQ_PACKED_DESC,
+  VIRTQ_PACKED_DESC_F_AVAIL,
+  VIRTQ_PACKED_DESC_F_USED,
+  VIRTQ_PACKED_EVENT,
+  VIRTQ_PACKED_EVENT_FLAGS,
+  VIRTQ_PACKED_WRAP,
   VIRTQ_USED,
   VIRTQ_USED_F_NO_NOTIFY,
   virtqAvailEvent,
@@ -13,8 +21,10 @@ import {
   virtqUsedSlot,
 } from '../../../lib/layout/virtio-ring.js';
 import { Chain } from '../../../lib/virtio/chain.js';
-import { DeviceQueue } from '../../../lib/virtio/device-queue.js';
-import { DriverQueue, ringPlace, type Segment } from '../../../lib/virtio/driver-queue.js';
+import { type DeviceRing, freshBase } from '../../../lib/virtio/device-ring.js';
+import { type DriverRing, ringPlace, type Segment } from '../../../lib/virtio/driver-ring.js';
+import { openDriverRing } from '../../../lib/virtio/open-driver-ring.js';
+import { openDeviceRing } from '../../../lib/virtio/open-ring.js';
 
 const RINGS_AT = 0x10000;
 const TABLES_AT = 0x100000;
@@ -22,8 +32,8 @@ const DATA_AT = 0x180000;
 
 interface Rig {
   readonly memory: RegionMemory;
-  readonly driver: DriverQueue<number>;
-  readonly device: DeviceQueue;
+  readonly driver: DriverRing<number>;
+  readonly device: DeviceRing;
   readonly tables: Set<number>;
 }
 
@@ -42,9 +52,9 @@ function rig(size: number, features = 0n, tableLimit = 1000): Rig {
       if (!tables.delete(table.addr)) throw new Error('table given back twice');
     },
   };
-  const driver = new DriverQueue<number>({ memory, tables: allocator, base: RINGS_AT, size, features });
+  const driver = openDriverRing<number>({ memory, tables: allocator, base: RINGS_AT, size, features });
   const { desc, avail, used } = driver.place;
-  const device = new DeviceQueue(memory, { size, desc, avail, used, base: 0 }, features);
+  const device = openDeviceRing(memory, { size, desc, avail, used, base: freshBase(features) }, features);
   return { memory, driver, device, tables };
 }
 
@@ -54,6 +64,14 @@ const FEATURES = {
   eventIdx: featureBits(VIRTIO_F_EVENT_IDX),
   both: featureBits(VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX),
 };
+const PACKED = featureBits(VIRTIO_F_RING_PACKED);
+/** Those of both layouts. */
+const LAYOUTS = Object.fromEntries(
+  Object.entries(FEATURES).flatMap(([name, bits]) => [
+    [`split ${name}`, bits],
+    [`packed ${name}`, bits | PACKED],
+  ]),
+);
 
 const segments = (count: number, first = 0): Segment[] =>
   Array.from({ length: count }, (_, index) => ({ addr: DATA_AT + (first + index) * 64, length: 16 + index }));
@@ -64,7 +82,7 @@ t.test('rings lie in one block as Linux lays them out', async (t) => {
 });
 
 t.test('a chain reaches the device as it was given: readable parts first, then writable', async (t) => {
-  for (const [name, features] of Object.entries(FEATURES)) {
+  for (const [name, features] of Object.entries(LAYOUTS)) {
     const { driver, device, tables } = rig(8, features);
     const chain = new Chain();
     driver.add(segments(2), segments(1, 2), 7);
@@ -81,29 +99,33 @@ t.test('a chain reaches the device as it was given: readable parts first, then w
 });
 
 t.test('a full ring refuses with ENOSPC and loses nothing; a broken one with EIO', async (t) => {
-  const { driver } = rig(4);
-  driver.add(segments(3), [], 1);
-  t.throws(() => driver.add(segments(1), segments(1, 1), 2), { code: 'ENOSPC' });
-  driver.add(segments(1), [], 3);
-  t.throws(() => driver.add(segments(1), [], 4), { code: 'ENOSPC' });
-  t.equal(driver.outstanding, 2);
-  t.throws(() => driver.add([], [], 5), { code: 'EINVAL' });
-  driver.breakQueue();
-  t.throws(() => driver.add(segments(1), [], 6), { code: 'EIO' });
-  t.same(driver.detach(), [1, 3]);
-  t.same(driver.detach(), [], 'each chain ends once');
+  for (const features of [0n, PACKED]) {
+    const { driver } = rig(4, features);
+    driver.add(segments(3), [], 1);
+    t.throws(() => driver.add(segments(1), segments(1, 1), 2), { code: 'ENOSPC' });
+    driver.add(segments(1), [], 3);
+    t.throws(() => driver.add(segments(1), [], 4), { code: 'ENOSPC' });
+    t.equal(driver.outstanding, 2);
+    t.throws(() => driver.add([], [], 5), { code: 'EINVAL' });
+    driver.breakQueue();
+    t.throws(() => driver.add(segments(1), [], 6), { code: 'EIO' });
+    t.same(driver.detach(), [1, 3]);
+    t.same(driver.detach(), [], 'each chain ends once');
+  }
   t.end();
 });
 
 t.test('without room for a table a chain goes direct; with no free descriptor the table goes back', async (t) => {
-  const noTables = rig(8, FEATURES.indirect, 0);
-  noTables.driver.add(segments(2), segments(1, 2), 1);
-  t.equal(noTables.driver.free, 5);
-  const full = rig(2, FEATURES.indirect);
-  full.driver.add(segments(2), [], 1);
-  full.driver.add(segments(2), [], 2);
-  t.throws(() => full.driver.add(segments(2), [], 3), { code: 'ENOSPC' });
-  t.equal(full.tables.size, 2);
+  for (const features of [FEATURES.indirect, FEATURES.indirect | PACKED]) {
+    const noTables = rig(8, features, 0);
+    noTables.driver.add(segments(2), segments(1, 2), 1);
+    t.equal(noTables.driver.free, 5);
+    const full = rig(2, features);
+    full.driver.add(segments(2), [], 1);
+    full.driver.add(segments(2), [], 2);
+    t.throws(() => full.driver.add(segments(2), [], 3), { code: 'ENOSPC' });
+    t.equal(full.tables.size, 2);
+  }
   t.end();
 });
 
@@ -140,10 +162,48 @@ t.test('kicks follow used.flags, or avail_event over the examples of the sheet',
   t.end();
 });
 
+t.test('kicks of a packed ring follow the event words, over the end of the ring too', async (t) => {
+  const { DISABLE, DESC } = VIRTQ_PACKED_EVENT_FLAGS;
+  const at = (driver: DriverRing<number>) => driver.place.used;
+  const plain = rig(8, PACKED);
+  plain.driver.add(segments(1), [], 0);
+  t.equal(plain.driver.kickPrepare(), true);
+  plain.memory.storeU16(at(plain.driver) + VIRTQ_PACKED_EVENT.offset.flags, DISABLE);
+  plain.driver.add(segments(1), [], 1);
+  t.equal(plain.driver.kickPrepare(), false);
+  // Chains before, chains that the question is about, and where the device wants to be told.
+  const cases: [before: number, added: number, event: number, round: number, kick: boolean][] = [
+    [5, 1, 5, 1, true],
+    [5, 1, 4, 1, false],
+    [5, 1, 6, 1, false],
+    [6, 4, 7, 1, true],
+    [6, 4, 1, 2, true],
+    [6, 4, 2, 2, false],
+    [6, 4, 5, 1, false],
+    [9, 1, 1, 2, true],
+    [9, 1, 1, 1, false],
+  ];
+  for (const [before, added, event, round, kick] of cases) {
+    const { memory, driver, device } = rig(8, FEATURES.eventIdx | PACKED);
+    const chain = new Chain();
+    for (let index = 0; index < before; index++) {
+      driver.add(segments(1), [], index);
+      driver.kickPrepare();
+      while (device.pop(chain)) device.pushUsed(chain.head, 0);
+      while (driver.take() !== undefined);
+    }
+    for (let index = 0; index < added; index++) driver.add(segments(1), [], index);
+    const { offset } = VIRTQ_PACKED_EVENT;
+    memory.storeU16(at(driver) + offset.desc, event | (round === 1 ? VIRTQ_PACKED_WRAP : 0));
+    memory.storeU16(at(driver) + offset.flags, DESC);
+    t.equal(driver.kickPrepare(), kick, `${added} after ${before}, event ${event} of round ${round}`);
+  }
+});
+
 t.test(
   'asking for interrupts again says when something was used meanwhile, and always leaves used_event',
   async (t) => {
-    for (const features of Object.values(FEATURES)) {
+    for (const features of Object.values(LAYOUTS)) {
       const { memory, driver, device } = rig(8, features);
       const chain = new Chain();
       driver.disableCallbacks();
@@ -155,7 +215,9 @@ t.test(
       t.equal(driver.enableCallbacks(), false, 'look again');
       driver.take();
       t.equal(driver.enableCallbacks(), true);
-      t.equal(memory.loadU16(driver.place.avail + virtqUsedEvent(8)), 1);
+      const { place } = driver;
+      if ((features & PACKED) === 0n) t.equal(memory.loadU16(place.avail + virtqUsedEvent(8)), 1);
+      else t.equal(memory.loadU16(place.avail + VIRTQ_PACKED_EVENT.offset.desc), VIRTQ_PACKED_WRAP | 1);
     }
     t.end();
   },
@@ -175,6 +237,19 @@ t.test('a used element that names no chain of ours breaks the queue', async (t) 
   t.end();
 });
 
+t.test('a used descriptor that names no chain of ours breaks a packed ring', async (t) => {
+  for (const id of [1, 8, 0xffff]) {
+    const { memory, driver } = rig(8, PACKED);
+    driver.add(segments(1), [], 0);
+    const { offset } = VIRTQ_PACKED_DESC;
+    memory.writeU16(driver.place.desc + offset.id, id);
+    memory.storeU16(driver.place.desc + offset.flags, VIRTQ_PACKED_DESC_F_AVAIL | VIRTQ_PACKED_DESC_F_USED);
+    t.equal(driver.take(), undefined);
+    t.equal(driver.broken, true);
+    t.same(driver.detach(), [0], 'the chain still ends once');
+  }
+});
+
 t.test(
   'over random traffic every chain ends once, in the order of use, and all descriptors and tables come back',
   async (t) => {
@@ -188,7 +263,7 @@ t.test(
       fc.record({ kind: fc.constant('use' as const), pick: fc.nat() }),
       fc.record({ kind: fc.constant('take' as const) }),
     );
-    const features = fc.constantFrom(...Object.values(FEATURES));
+    const features = fc.constantFrom(...Object.values(LAYOUTS));
     fc.assert(
       fc.property(
         features,
@@ -240,40 +315,44 @@ t.test('no wake-up is lost: the end that sleeps by the rules is told, over rando
   // Both sides sleep only after asking for the next event and looking once more; each step runs whole.
   const turns = fc.array(fc.constantFrom('driver', 'device'), { minLength: 50, maxLength: 200 });
   fc.assert(
-    fc.property(fc.constantFrom(FEATURES.none, FEATURES.eventIdx), turns, (bits, order) => {
-      const { driver, device } = rig(4, bits);
-      const chain = new Chain();
-      const total = 30;
-      let sent = 0;
-      let received = 0;
-      let driverAwake = true;
-      let deviceAwake = true;
-      const driverTurn = (): void => {
-        if (!driverAwake) return;
-        driver.disableCallbacks();
-        while (driver.take() !== undefined) received++;
-        while (sent < total && driver.free > 0) {
-          driver.add(segments(1), [], sent++);
-          if (driver.kickPrepare()) deviceAwake = true;
+    fc.property(
+      fc.constantFrom(FEATURES.none, FEATURES.eventIdx, PACKED, FEATURES.eventIdx | PACKED),
+      turns,
+      (bits, order) => {
+        const { driver, device } = rig(4, bits);
+        const chain = new Chain();
+        const total = 30;
+        let sent = 0;
+        let received = 0;
+        let driverAwake = true;
+        let deviceAwake = true;
+        const driverTurn = (): void => {
+          if (!driverAwake) return;
+          driver.disableCallbacks();
+          while (driver.take() !== undefined) received++;
+          while (sent < total && driver.free > 0) {
+            driver.add(segments(1), [], sent++);
+            if (driver.kickPrepare()) deviceAwake = true;
+          }
+          driverAwake = !driver.enableCallbacks();
+        };
+        const deviceTurn = (): void => {
+          if (!deviceAwake) return;
+          device.disableKicks();
+          while (device.pop(chain)) {
+            device.pushUsed(chain.head, 0);
+            if (device.needsCall()) driverAwake = true;
+          }
+          deviceAwake = device.enableKicks();
+        };
+        for (const who of order) (who === 'driver' ? driverTurn : deviceTurn)();
+        while (driverAwake || deviceAwake) {
+          driverTurn();
+          deviceTurn();
         }
-        driverAwake = !driver.enableCallbacks();
-      };
-      const deviceTurn = (): void => {
-        if (!deviceAwake) return;
-        device.disableKicks();
-        while (device.pop(chain)) {
-          device.pushUsed(chain.head, 0);
-          if (device.needsCall()) driverAwake = true;
-        }
-        deviceAwake = device.enableKicks();
-      };
-      for (const who of order) (who === 'driver' ? driverTurn : deviceTurn)();
-      while (driverAwake || deviceAwake) {
-        driverTurn();
-        deviceTurn();
-      }
-      return received === total;
-    }),
+        return received === total;
+      },
+    ),
     { numRuns: 300 },
   );
   t.end();

@@ -160,6 +160,35 @@ t.test('misaligned rings are not taken', async (t) => {
   }
 });
 
+t.test('a packed queue may have any size, and its areas begin at multiples of 16, 4 and 4', async (t) => {
+  const packed = FEATURES | (1n << 34n);
+  const sizes = (features: bigint) =>
+    [5, 64, 0, 2000].map((size) => {
+      const device = make({ features: packed });
+      drive(device, 0xb, features);
+      queue(device, 0, 32);
+      device.write(M.VIRTIO_MMIO_QUEUE_READY, 4, 0);
+      device.write(M.VIRTIO_MMIO_QUEUE_NUM, 4, size);
+      device.write(M.VIRTIO_MMIO_QUEUE_READY, 4, 1);
+      const activated = device.write(M.VIRTIO_MMIO_STATUS, 4, 0xf).find(({ type }) => type === 'activate');
+      return activated?.type === 'activate' ? activated.queues[0]?.size : undefined;
+    });
+  t.same(sizes(packed), [5, 64, 32, 32]);
+  t.same(sizes(FEATURES), [32, 64, 32, 32]);
+  for (const [features, ready] of [
+    [packed, 0],
+    [FEATURES, 1],
+  ] as const) {
+    const device = make({ features: packed });
+    drive(device, 0xb, features);
+    queue(device, 0, 32);
+    device.write(M.VIRTIO_MMIO_QUEUE_READY, 4, 0);
+    device.write(M.VIRTIO_MMIO_QUEUE_AVAIL_LOW, 4, 0x11002);
+    device.write(M.VIRTIO_MMIO_QUEUE_READY, 4, 1);
+    t.equal(device.read(M.VIRTIO_MMIO_QUEUE_READY, 4), ready);
+  }
+});
+
 t.test('QueueReady takes 0 and 1 only, and stops a queue of a live device', async (t) => {
   const device = make();
   drive(device, 0xf);

@@ -2,7 +2,7 @@
 // back after a reset of the device.
 import t from 'tap';
 import { NO_PROBE, type Probe } from '../../../../lib/core/probe.js';
-import { featureBits, VIRTIO_F_VERSION_1 } from '../../../../lib/layout/virtio-ring.js';
+import { featureBits, VIRTIO_F_RING_PACKED, VIRTIO_F_VERSION_1 } from '../../../../lib/layout/virtio-ring.js';
 import { DATA_KEY } from '../../../../lib/layout/xenbus.js';
 import { POINT } from '../../../../lib/trace/points.js';
 import { DOMID, GuestMachine, type MachineOptions, rgbOf, testPicture } from '../../../../testkit/guest-machine.js';
@@ -52,6 +52,25 @@ t.test('a device that was reset shows the same picture again, from the same memo
   t.equal(machine.shown(), undefined);
   await machine.settle();
   t.same(machine.shown(), before);
+});
+
+t.test('packed rings carry all of it, through a reset of the device too', async (t) => {
+  const { machine, commands, picture } = machineOf({ rings: 'packed' });
+  const packed = featureBits(VIRTIO_F_RING_PACKED);
+  const written: bigint[] = [];
+  const setFeatures = machine.gpu.setFeatures.bind(machine.gpu);
+  machine.gpu.setFeatures = (features) => {
+    written.push(features & packed);
+    setFeatures(features);
+  };
+  await machine.connect();
+  t.same(machine.shown()?.rgb, rgbOf(picture));
+  machine.loseDevice();
+  t.equal(machine.shown(), undefined);
+  await machine.settle();
+  t.same(machine.shown()?.rgb, rgbOf(picture));
+  t.same(written, [packed, packed]);
+  t.equal(commands.filter((name) => name === 'SET_SCANOUT_BLOB').length, 2);
 });
 
 t.test('a device without blobs is given copies', async (t) => {

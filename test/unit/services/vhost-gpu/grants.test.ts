@@ -9,7 +9,8 @@ import { NO_LOG } from '../../../../lib/core/log.js';
 import { RegionMemory } from '../../../../lib/core/memory.js';
 import { NO_PROBE } from '../../../../lib/core/probe.js';
 import { GRANT_ENTRY_V1, GTF_permit_access, GTF_readonly } from '../../../../lib/layout/grant-table.js';
-import { DriverQueue, ringPlace, type Segment } from '../../../../lib/virtio/driver-queue.js';
+import { DriverQueue } from '../../../../lib/virtio/driver-queue.js';
+import { ringPlace, type Segment } from '../../../../lib/virtio/driver-ring.js';
 import {
   decodeResponse,
   encodeCommand,
