@@ -10,6 +10,7 @@ import { countDescriptors, type DescriptorCounts, descriptorLeaks } from '../lab
 import { type SocketDisplay, socketDisplay } from '../lab/frames.js';
 import { openSession, type Session } from '../lab/session.js';
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
+import type { Dom0Mode } from '../lib/core/dom0-modes.js';
 import { DeadlineError, ErrnoError, PeerDiedError } from '../lib/core/errors.js';
 import type { Picture } from '../lib/core/picture.js';
 import type { BusClient } from '../lib/core/service.js';
@@ -33,11 +34,12 @@ const PICTURE = { width: 128, height: 96 } as const;
 const GUEST_UUID = '00000000-0000-4000-8000-000000000000';
 const EXAMPLES = join(PACKAGE_ROOT, 'examples');
 
-/** Which protocol the guest's driver speaks, its xenbus core, which backend it meets; left out: what processes do by default. */
+/** Which protocol the guest's driver speaks, its xenbus core, what dom0 has; left out: what processes do by default. */
 export interface Personality {
   readonly frontend?: FrontendName;
   readonly backend?: BackendName;
   readonly core?: string;
+  readonly dom0?: Dom0Mode;
   /** What a shell runs in vhost-frontend's place (docs/dom0-programs.md); left out: our own. */
   readonly backendCommand?: string;
 }
@@ -157,7 +159,7 @@ export class Rig {
 
   /** Starts a process that is not running; `hold`: it stands at its start until a controller of gates lets it go. */
   start(name: Victim, options: { hold?: boolean } = {}): void {
-    const { frontend, backend, core, backendCommand } = this.#speaks;
+    const { frontend, backend, core, dom0, backendCommand } = this.#speaks;
     const toldOf = this.#holdNext.get(name);
     this.#holdNext.delete(name);
     const hold = options.hold === true || toldOf !== undefined;
@@ -171,6 +173,7 @@ export class Rig {
     if (frontend !== undefined && (program === 'guest' || program === 'vhost-frontend'))
       own.push('--frontend', frontend);
     if (backend !== undefined && program === 'vhost-frontend') own.push('--backend', backend);
+    if (dom0 !== undefined && program === 'hypervisor') own.push('--dom0', dom0);
     if (core !== undefined && program === 'guest') own.push('--core', core);
     const started = new LabProcess(program, name, [...common, ...own]);
     this.#run(name, started);

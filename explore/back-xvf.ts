@@ -4,7 +4,7 @@ import { ERRNO } from '../lib/core/errno.js';
 import { KIND_VIRTIO, XenbusState } from '../lib/layout/xenbus.js';
 import { parseState } from '../lib/xenbus/keys.js';
 import { XVF_START, type XvfEffect, type XvfEvent, type XvfState, type XvfTree, xvfStep } from '../lib/xenbus/xvf.js';
-import { type Backend, type BackSetting, reviewBackend } from './back.js';
+import { type Backend, type BackSetting, reviewBackend, wires } from './back.js';
 import { type Answer, ask, join, readNode, type Task } from './task.js';
 
 const BACKENDS_FOLDER = '/local/domain/0/backend';
@@ -44,7 +44,8 @@ function eventOf(answer: Answer): XvfEvent {
   return { type: 'done', value: String(answer.ok) };
 }
 
-function* perform({ paths }: BackSetting, effect: XvfEffect, seen: number): Task<Answer> {
+function* perform(setting: BackSetting, effect: XvfEffect, seen: number): Task<Answer> {
+  const { paths } = setting;
   switch (effect.type) {
     case 'readOwn':
       return yield* ask({ op: 'read', path: `${paths.back}/${effect.key}` });
@@ -66,9 +67,8 @@ function* perform({ paths }: BackSetting, effect: XvfEffect, seen: number): Task
       return yield { to: 'xen', op: 'bindPort', number: effect.port };
     case 'unbindPort':
       return yield { to: 'xen', op: 'unbindPort', number: effect.port, joined: true };
-    // Kicks and calls past the process: nothing of the protocol's.
     case 'wire':
     case 'unwire':
-      return { ok: true };
+      return yield* wires(setting, effect.type);
   }
 }

@@ -1,5 +1,7 @@
 // The backend's process as tasks: finds its device by a watch, looks at both ends and performs what the machine of
 // lib/xenbus/backend.ts asks for, as services/vhost-frontend/{devices,device}.ts do. Leaves when a task runs to model.ts.
+
+import type { Dom0Mode } from '../lib/core/dom0-modes.js';
 import { ERRNO } from '../lib/core/errno.js';
 import { queueEventChannelKey, VIRTIO_MMIO_KEY, XENBUS_KEY, XenbusState } from '../lib/layout/xenbus.js';
 import {
@@ -23,6 +25,7 @@ import type { Paths } from './world.js';
 export interface BackSetting {
   readonly paths: Paths;
   readonly mode: TransactionMode;
+  readonly dom0: Dom0Mode;
 }
 
 /** What one run of the pump comes to. */
@@ -171,10 +174,9 @@ function* perform(
       return yield { to: 'xen', op: 'bindPort', number: effect.port };
     case 'unbindPort':
       return yield { to: 'xen', op: 'unbindPort', number: effect.port, joined: true };
-    // Kicks and calls past the process: nothing of the protocol's.
     case 'wire':
     case 'unwire':
-      return DONE;
+      return yield* wires(setting, effect.type);
     case 'switchState':
       return yield* transaction(
         mode,
@@ -196,6 +198,11 @@ function* perform(
     case 'error':
       return yield* join({ op: 'write', path: paths.backError, value: `${effect.errno} ${effect.text}` });
   }
+}
+
+/** Kicks and calls past the process: nothing of the protocol's, unless they outlive it. */
+export function* wires({ dom0 }: BackSetting, op: 'wire' | 'unwire'): Task<Answer> {
+  return dom0 === 'fixed' ? DONE : yield { to: 'xen', op };
 }
 
 const DONE: Answer = { ok: true };

@@ -95,9 +95,12 @@ export const FAULTS: Readonly<Record<FaultKind, Fault>> = {
       const { store, xen } = stage.world;
       // Its ends of event channels close, which leaves the guest's unbound; servers stay, with what waits in them.
       const ports = Object.fromEntries(Object.keys(xen.ports).map((port) => [port, 'unbound' as const]));
-      const { registers: _gone, ...rest } = xen;
-      const server = xen.server === 'none' ? 'none' : 'left';
-      stage.change({ back: { life: 'dead' }, store: disconnect(store, 'back'), xen: { ...rest, ports, server } });
+      const { registers: _gone, wired, ...rest } = xen;
+      // With event descriptors left behind its ports cannot be bound again: the next backend makes a server of its own.
+      const server = xen.server === 'none' || wired ? 'none' : 'left';
+      const stuck = wired ? { stuck: true as const } : {};
+      const after = { ...rest, ports, server, ...stuck } as const;
+      stage.change({ back: { life: 'dead' }, store: disconnect(store, 'back'), xen: after });
       return true;
     },
   },

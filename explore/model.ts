@@ -1,6 +1,8 @@
 // Which steps there are from a world: each process's next request, the start of what may start, the passing of a deadline when
 // nothing else can happen, and the faults that are still allowed. Leaves what must hold at rest to rest.ts and the search to
 // search.ts.
+
+import type { Dom0Mode } from '../lib/core/dom0-modes.js';
 import type { Protocol } from '../lib/xenbus/protocol.js';
 import type { CoreRules } from '../services/guest/core-rules.js';
 import type { Backend, BackSetting, Pumped } from './back.js';
@@ -9,6 +11,7 @@ import { Core, type CoreSetting, type FrontDriver, GOES_ON, TOKEN } from './gues
 import { judgeRest } from './rest.js';
 import { type Client, type Setting, Stage } from './stage.js';
 import { EMPTY_STORE, perform } from './store.js';
+import { accessStuck, isWedged } from './stuck.js';
 import {
   type Answer,
   type Progress,
@@ -39,6 +42,8 @@ export interface Options {
   readonly backend: Backend;
   readonly attach: AttachScript;
   readonly mode: TransactionMode;
+  /** Default: fixed. */
+  readonly dom0?: Dom0Mode;
   readonly faults: number;
   readonly kinds: readonly FaultKind[];
   /** Identical events of the guest that wait at once; more are merged. Default 1, as the store merges what waits in it. */
@@ -90,13 +95,14 @@ export class Model implements Processes {
     const { paths } = this;
     this.first = firstWorld(paths, options.faults);
     this.#core = { paths, rules: core, driver, mode, exact: options.exact ?? false };
-    this.#back = { paths, mode };
+    this.#back = { paths, mode, dom0: options.dom0 ?? 'fixed' };
     this.#tool = { paths, mode, attach };
     this.#setting = { paths, protocol, copies: options.copies ?? 1, exact: options.exact ?? false };
     this.#actor('step', 'guest', (stage) => this.#guest(stage));
     this.#actor('step', 'backend', (stage) => this.#backProcess(stage));
     this.#actor('step', 'device', (stage) => this.#backDevice(stage));
     this.#actor('step', 'toolstack', (stage) => this.#toolstack(stage));
+    if (this.#back.dom0 === 'linux') this.#actor('step', 'access', (stage) => accessStuck(stage, this));
     this.#actor('time', 'deadline', (stage) => this.#deadlinePasses(stage));
     for (const kind of options.kinds) this.#actor('fault', kind, (stage) => this.#fault(stage, kind));
   }
@@ -124,6 +130,8 @@ export class Model implements Processes {
 
   /** What is wrong with a world in which nothing can happen any more but a fault. */
   judgeRest(world: World): Violation[] {
+    // Nothing that a process does can end it: that is what `dom0 linux` is searched for.
+    if (isWedged(world)) return [];
     return judgeRest(world, this.paths);
   }
 
@@ -187,6 +195,7 @@ export class Model implements Processes {
 
   #guest(stage: Stage): boolean {
     const { guest } = stage.world;
+    if (this.#back.dom0 === 'linux' && isWedged(stage.world)) return false;
     if (guest.run !== undefined) return this.guestGoesOn(stage);
     if (guest.life === 'up') return stage.world.inbox.length > 0 && this.#takeEvent(stage);
     if (guest.life === 'dead') return false;
@@ -385,7 +394,7 @@ export class Model implements Processes {
   #deadlinePasses(stage: Stage): boolean {
     const { tool, doings } = stage.world;
     if (tool.run === undefined || !this.#toolGoesOn(stage, LATE)) return false;
-    if (!doings.done.includes('refused'))
+    if (!doings.done.includes('refused') && !isWedged(stage.world))
       stage.broken('deadline', `nothing but its deadline ends the ${tool.run.name}`);
     return true;
   }

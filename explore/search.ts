@@ -4,6 +4,7 @@
 import { assert } from '../lib/core/errors.js';
 import type { Model } from './model.js';
 import type { StoreState } from './store.js';
+import { isWedged } from './stuck.js';
 import { type Actor, type Move, PARTS, type Violation, type World } from './world.js';
 
 export interface Bounds {
@@ -24,6 +25,8 @@ export interface Result {
   readonly states: number;
   readonly edges: number;
   readonly rests: number;
+  /** Of them, those in which a guest waits for ever because Linux's dom0 leaves what a dead backend had. */
+  readonly wedged: number;
   readonly depth: number;
   /** Every reachable state was visited; false: a bound was hit, nothing is proved. */
   readonly whole: boolean;
@@ -252,7 +255,7 @@ export class Search {
     const found: Found[] = [];
     const kinds = new Set<string>();
     const ends: number[] = [];
-    let [edges, rests, depth, levelEnd] = [0, 0, 0, 1];
+    let [edges, rests, wedged, depth, levelEnd] = [0, 0, 0, 0, 1];
     let bound: string | undefined;
     for (const [part, name] of PARTS.entries()) this.#from[part] = this.#values[part]!.numberOf(this.model.first[name]);
     this.#add(this.#from, [], -1, 0);
@@ -306,7 +309,9 @@ export class Search {
       if (!free) {
         rests++;
         ends.push(index);
-        judge(this.model.judgeRest(this.world(index)), undefined);
+        const world = this.world(index);
+        if (isWedged(world)) wedged++;
+        judge(this.model.judgeRest(world), undefined);
       }
     }
     if (bound === undefined) {
@@ -322,6 +327,7 @@ export class Search {
       states,
       edges,
       rests,
+      wedged,
       depth,
       whole: bound === undefined,
       ...(bound === undefined ? {} : { bound }),

@@ -1,5 +1,7 @@
 // What can be searched, by the names that `xenwire explore` takes: frontends, backends, cores, faults. Leaves the command line
 // to bin/verbs/explore.ts.
+
+import type { Dom0Mode } from '../lib/core/dom0-modes.js';
 import { BACK_REVIEW } from '../lib/xenbus/backend.js';
 import { type Protocol, REVIEW } from '../lib/xenbus/protocol.js';
 import { RFC1 } from '../lib/xenbus/rfc1.js';
@@ -37,6 +39,8 @@ export interface Chosen {
   readonly frontend: FrontendName;
   readonly backend: BackendName;
   readonly core: CoreVersion;
+  /** Default: fixed. */
+  readonly dom0?: Dom0Mode;
   readonly faults: number;
   readonly kinds: readonly FaultKind[];
   readonly copies: number;
@@ -59,6 +63,7 @@ export async function modelOf({
   frontend,
   backend,
   core,
+  dom0 = 'fixed',
   faults,
   kinds,
   copies,
@@ -66,7 +71,7 @@ export async function modelOf({
 }: Chosen): Promise<Model> {
   const { protocol, driver } = FRONTENDS[frontend];
   return new Model({
-    ...{ protocol, driver, faults, kinds, copies },
+    ...{ protocol, driver, dom0, faults, kinds, copies },
     backend: backendFor(backend, protocol),
     core: CORES[core],
     attach: await recordAttach(driver.kind),

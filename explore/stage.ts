@@ -252,8 +252,8 @@ export class Stage {
         this.#set({ server: xen.server === 'left' || xen.server === 'adopted' ? 'adopted' : 'open' });
         return DONE;
       case 'closeSession': {
-        const { registers: _gone, mapped: _too, ...rest } = this.world.xen;
-        this.change({ xen: { ...rest, server: 'none' } });
+        const { registers: _gone, mapped: _too, wired: _unwired, ...rest } = this.world.xen;
+        this.change({ xen: { ...rest, ...stillMapped(xen), server: 'none' } });
         return DONE;
       }
       case 'bindPort':
@@ -275,6 +275,14 @@ export class Stage {
       case 'unserve': {
         const { registers, mapped: _gone, ...rest } = xen;
         if (registers === undefined && alive) this.broken('conservation', 'a range that is not claimed is given back');
+        this.change({ xen: { ...rest, ...stillMapped(xen) } });
+        return DONE;
+      }
+      case 'wire':
+        this.#set({ wired: true });
+        return DONE;
+      case 'unwire': {
+        const { wired: _gone, ...rest } = xen;
         this.change({ xen: rest });
         return DONE;
       }
@@ -343,6 +351,9 @@ export class Stage {
     this.change({ xen });
   }
 }
+
+/** A server that no process can take over keeps its range. */
+const stillMapped = ({ stuck }: Xen): { readonly mapped?: true } => (stuck ? { mapped: true } : {});
 
 const CLOSING = String(XenbusState.Closing);
 const DONE: Answer = { ok: true };

@@ -62,7 +62,9 @@ export type XenOp =
   | 'unbindPort'
   | 'serve'
   | 'serveBroken'
-  | 'unserve';
+  | 'unserve'
+  | 'wire'
+  | 'unwire';
 
 export type Task<T> = Generator<Request, T, Answer>;
 

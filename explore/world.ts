@@ -103,6 +103,15 @@ export interface Xen {
   readonly server: 'none' | 'open' | 'left' | 'adopted';
   /** The server has claimed the range: accesses wait for whoever has it, or will have it. Others read all ones. */
   readonly mapped?: true;
+  /** Kicks and calls pass the backend by: dom0's kernel has event descriptors of it. Kept only where they outlive it (`dom0 linux`). */
+  readonly wired?: true;
+  /**
+   * `dom0 linux`: a server that a dead backend left with its events disabled and its ports taken. No process can take it over; one
+   * that is made after it is asked first.
+   */
+  readonly stuck?: true;
+  /** An access of the guest lies in the stuck server: its vCPU waits for ever. */
+  readonly waits?: true;
   /** The register file behind the range; `lost`: Status reads 0x40. Absent: the range is not answered. */
   readonly registers?: 'fresh' | 'lost' | 'begun' | 'running';
   /** A driver of the guest is at work on the registers. */

@@ -94,7 +94,8 @@ export class Host {
       const core = settings.core === undefined ? [] : ['--core', settings.core];
       if (program === 'guest') return ['--store-transport', settings.storeTransport, ...speaks, ...core];
       if (program === 'vhost-frontend') return [...speaks, '--backend', settings.backend];
-      return raise && program === 'hypervisor' ? ['--dm-evtchn-raise'] : [];
+      if (program === 'hypervisor') return ['--dom0', settings.dom0, ...(raise ? ['--dm-evtchn-raise'] : [])];
+      return [];
     };
     const { notify, logLevel, pollUs, deadAfterMs, backendCommand, foreignStore } = settings;
     const named = settings.servers ?? settings.config.virtio.map(({ server }) => server);

@@ -1,4 +1,6 @@
 // What `xenwire up` is told, checked by the verb (bin/verbs/up.ts).
+
+import type { Dom0Mode } from '../lib/core/dom0-modes.js';
 import type { NotificationPath } from '../lib/core/notification-path.js';
 import type { NotifyMode } from '../lib/core/notify.js';
 import type { Picture } from '../lib/core/picture.js';
@@ -22,6 +24,8 @@ export interface UpSettings {
   /** Version of the protocol between guests and vhost-frontend. */
   readonly frontend: FrontendName;
   readonly backend: BackendName;
+  /** What its kernel does with event descriptors of dead processes. */
+  readonly dom0: Dom0Mode;
   /** Linux's xenbus core that guests behave like; left out: the guest's default. */
   readonly core?: string;
   readonly pollUs?: number;

@@ -1,5 +1,7 @@
 // A host inside one process, without files, doorbell pages or a bus: for `xenwire hypercall` and for tests. The same Host
 // and KernelHalf as in the hypervisor process, over memory. Rings run at once, in the order they were made.
+
+import type { Dom0Mode } from '../lib/core/dom0-modes.js';
 import { ErrnoError } from '../lib/core/errors.js';
 import { BELL_BITS } from '../lib/core/limits.js';
 import { type Log, NO_LOG } from '../lib/core/log.js';
@@ -7,7 +9,7 @@ import type { BellNotifier, BoundBell, Doorbell, NotifyHandle } from '../lib/cor
 import { NO_PROBE } from '../lib/core/probe.js';
 import type { Mapping, SharedFiles } from '../lib/core/shared.js';
 import { Host } from '../services/hypervisor/host.js';
-import { type Dom0Mode, KernelHalf } from '../services/hypervisor/kernel/kernel-half.js';
+import { KernelHalf } from '../services/hypervisor/kernel/kernel-half.js';
 
 /** Files that are only memory; a path is free again once its file is removed. */
 export class MemoryFiles implements SharedFiles {

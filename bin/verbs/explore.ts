@@ -14,6 +14,7 @@ import {
   WITHSTOOD,
 } from '../../explore/settings.js';
 import { chaosCase, diagram, linesOf, mermaid } from '../../explore/telling.js';
+import { DOM0_MODES, type Dom0Mode } from '../../lib/core/dom0-modes.js';
 import { UserError } from '../../lib/core/errors.js';
 import { type Command, EXIT, InvalidArgumentError, integerBetween } from '../../lib/node/process/cli.js';
 import { CORE_VERSIONS, type CoreVersion } from '../../services/guest/core-rules.js';
@@ -23,6 +24,7 @@ interface Options {
   readonly frontend: FrontendName;
   readonly backend: BackendName;
   readonly core: CoreVersion;
+  readonly dom0: Dom0Mode;
   readonly faults: number;
   readonly kinds?: readonly FaultKind[];
   readonly copies: number;
@@ -60,6 +62,12 @@ export function register(program: Command): void {
     .option('--frontend <name>', `one of ${Object.keys(FRONTENDS).join(', ')}`, one(names(FRONTENDS)), 'review')
     .option('--backend <name>', `one of ${Object.keys(BACKENDS).join(', ')}`, one(names(BACKENDS)), 'review')
     .option('--core <version>', `the guest's xenbus core: ${CORE_VERSIONS.join(', ')}`, one(CORE_VERSIONS), '7.2')
+    .option(
+      '--dom0 <kernel>',
+      'event descriptors of a dead backend: fixed gives them back, linux leaves them',
+      one(DOM0_MODES),
+      'fixed',
+    )
     .option('--faults <count>', 'faults that may come, anywhere', integerBetween(0, FAULTS_MAX), 1)
     .option(
       '--kinds <kinds>',
@@ -99,11 +107,12 @@ function names<T extends object>(of: T): readonly (keyof T & string)[] {
 async function explore(options: Options): Promise<void> {
   if (options.mutations && (options.frontend !== 'review' || options.backend !== 'review'))
     throw new UserError('--mutations is for the review tables: frontend and backend review');
-  const { frontend, backend, core, faults, copies, transactions } = options;
+  const { frontend, backend, core, dom0, faults, copies, transactions } = options;
   const chosen: Chosen = {
     frontend,
     backend,
     core,
+    dom0,
     faults,
     copies,
     transactions,
@@ -162,12 +171,16 @@ function asJson(search: Search, chosen: Chosen, result: Result, memoryMib: numbe
 }
 
 function asText(search: Search, chosen: Chosen, result: Result, memoryMib: number, asMermaid: boolean): string {
-  const { states, edges, rests, depth, ms, whole, bound, found } = result;
+  const { states, edges, rests, wedged, depth, ms, whole, bound, found } = result;
   const faults = chosen.faults === 0 ? 'no faults' : `up to ${chosen.faults} of ${chosen.kinds.join(', ')}`;
   const out = [
-    `frontend ${chosen.frontend}, backend ${chosen.backend}, core ${chosen.core}; ${faults}`,
+    `frontend ${chosen.frontend}, backend ${chosen.backend}, core ${chosen.core}, dom0 ${chosen.dom0}; ${faults}`,
     `${states} states, ${edges} steps between them, ${rests} at rest, depth ${depth}; ${(ms / 1000).toFixed(1)} s, ${rateOf(result)} states/s, ${memoryMib} MiB`,
   ];
+  if (wedged > 0)
+    out.push(
+      `in ${wedged} of those at rest the guest waits for ever, in an access to what Linux's dom0 leaves of a dead backend: expected`,
+    );
   for (const each of found) {
     const { property, text } = each.violation;
     const lines = linesOf(search.explain(each), search.model.paths);

@@ -1,8 +1,10 @@
 // `xenwire replay CASE`: one case of a campaign again, in a lab of its own, step by step.
+
+import { DOM0_MODES, type Dom0Mode } from '../../lib/core/dom0-modes.js';
 import { UserError } from '../../lib/core/errors.js';
 import { type Command, EXIT, folder, Option } from '../../lib/node/process/cli.js';
 import { freshRunDir } from '../../lib/node/process/run-dir.js';
-import { FRONTENDS, type FrontendName } from '../../lib/xenbus/protocols.js';
+import { BACKENDS, type BackendName, FRONTENDS, type FrontendName } from '../../lib/xenbus/protocols.js';
 import { CORE_VERSIONS, type CoreVersion } from '../../services/guest/core-rules.js';
 import { packageVersion, printJson, writeWhole } from './common.js';
 
@@ -12,6 +14,8 @@ interface Options {
   readonly trace?: boolean;
   readonly frontend?: FrontendName;
   readonly core?: CoreVersion;
+  readonly backend?: BackendName;
+  readonly dom0?: Dom0Mode;
   readonly keep?: boolean;
   readonly backendCommand?: string;
   readonly html?: string;
@@ -29,6 +33,13 @@ export function register(program: Command): void {
     .addOption(new Option('--frontend <protocol>', "which protocol the guest's driver speaks").choices(FRONTENDS))
     .addOption(new Option('--core <version>', "Linux's xenbus core that the guest behaves like").choices(CORE_VERSIONS))
     .option('--backend-command <command>', 'with this program in vhost-frontend’s place, as xenwire up starts it')
+    .addOption(new Option('--backend <behaviour>', 'which backend that driver meets').choices(BACKENDS))
+    .addOption(
+      new Option(
+        '--dom0 <kernel>',
+        'event descriptors of dead processes: given back, or left as Linux leaves them',
+      ).choices(DOM0_MODES),
+    )
     .option('--keep', 'leave logs, history and frames in the run directory')
     .addHelpText(
       'after',
@@ -48,6 +59,8 @@ export function register(program: Command): void {
           ...(options.frontend === undefined ? {} : { frontend: options.frontend }),
           ...(options.core === undefined ? {} : { core: options.core }),
           ...(options.backendCommand === undefined ? {} : { backendCommand: options.backendCommand }),
+          ...(options.backend === undefined ? {} : { backend: options.backend }),
+          ...(options.dom0 === undefined ? {} : { dom0: options.dom0 }),
         },
         trace: options.trace ?? false,
         snapshots: options.html !== undefined,

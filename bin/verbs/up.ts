@@ -1,6 +1,7 @@
 // `xenwire up`: starts a whole lab, shows its guests' pictures, tears it down. What the flags mean together is checked
 // here, before anything starts; the run itself is lab/up.ts.
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
+import { DOM0_MODES, type Dom0Mode } from '../../lib/core/dom0-modes.js';
 import { UserError } from '../../lib/core/errors.js';
 import { ANIMATION_FPS_MAX, DEVICE_SERVERS_MAX, LAB_GUESTS_MAX, POLL_US_MAX } from '../../lib/core/limits.js';
 import { LOG_LEVELS } from '../../lib/core/log.js';
@@ -39,6 +40,7 @@ interface Options {
   readonly storeTransport: StoreTransport;
   readonly frontend: FrontendName;
   readonly backend: BackendName;
+  readonly dom0: Dom0Mode;
   readonly core?: CoreVersion;
   readonly backendCommand?: string;
   readonly store: 'own' | 'c';
@@ -119,6 +121,11 @@ export function register(program: Command): void {
         .choices(BACKENDS)
         .default('review'),
     )
+    .addOption(
+      new Option('--dom0 <kernel>', 'event descriptors of dead processes: given back, or left as Linux leaves them')
+        .choices(DOM0_MODES)
+        .default('fixed'),
+    )
     .addOption(new Option('--core <version>', "Linux's xenbus core that guests behave like").choices(CORE_VERSIONS))
     .addOption(new Option('--log-level <level>', 'what the processes log').choices(LOG_LEVELS).default('info'))
     .option(
@@ -137,7 +144,8 @@ export function register(program: Command): void {
           `${options.config} has no GPU as its device 0: virtio = [ "type=virtio,device10,transport=mmio" ]`,
         );
       }
-      const { runDir, guests, notify, logLevel, storeTransport, frontend, backend, core, backendCommand } = options;
+      const { runDir, guests, notify, logLevel, storeTransport, frontend, backend, dom0, core, backendCommand } =
+        options;
       if (backendCommand !== undefined && (guests > 1 || options.attach))
         throw new UserError('--backend-command is for a lab of its own with one guest');
       if (options.servers !== undefined && (options.attach || backendCommand !== undefined))
@@ -158,6 +166,7 @@ export function register(program: Command): void {
         foreignStore: options.store === 'c',
         frontend,
         backend,
+        dom0,
         ...(core === undefined ? {} : { core }),
         config,
         image,

@@ -1,4 +1,6 @@
 // The hypervisor as a process: options and wiring only.
+
+import { DOM0_MODES } from '../../lib/core/dom0-modes.js';
 import { Option } from '../../lib/node/process/cli.js';
 import { runService } from '../../lib/node/process/service.js';
 import { type HypervisorOptions, start } from './server.js';
@@ -12,7 +14,7 @@ void runService<HypervisorOptions>({
     command
       .addOption(
         new Option('--dom0 <kernel>', 'what becomes of ports and event descriptors whose process died')
-          .choices(['fixed', 'linux'])
+          .choices(DOM0_MODES)
           .default('fixed'),
       )
       .option('--dm-evtchn-raise', 'offer the dm_op evtchn_raise, which paths dmop and irqfd need', false),

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import type { Peer } from '../../lib/core/bus.js';
+import type { Dom0Mode } from '../../lib/core/dom0-modes.js';
 import { ErrnoError } from '../../lib/core/errors.js';
 import { DomId } from '../../lib/core/ids.js';
 import type { Held } from '../../lib/core/proto-types.js';
@@ -11,7 +12,7 @@ import { hypervisorHandlers } from './bus-handlers.js';
 import type { Domain } from './domain/domain.js';
 import { domainInfo } from './domain/domctl.js';
 import { Host } from './host.js';
-import { type Dom0Mode, KernelHalf } from './kernel/kernel-half.js';
+import { KernelHalf } from './kernel/kernel-half.js';
 import { DevServer } from './node/dev-server.js';
 
 export interface HypervisorOptions {

@@ -1,6 +1,8 @@
 // The dom0 kernel's half for user processes of dom0: their open files of /dev/xen/evtchn, their mappings of guests, their
 // ioeventfds and irqfds; and what becomes of all that when a process ends: given back (`fixed`), or left as Linux leaves
 // it (`linux`). Leaves each device to its own file.
+
+import type { Dom0Mode } from '../../../lib/core/dom0-modes.js';
 import { ERRNO, errnoName } from '../../../lib/core/errno.js';
 import { ErrnoError } from '../../../lib/core/errors.js';
 import type { DomId, EvtchnPort } from '../../../lib/core/ids.js';
@@ -19,8 +21,6 @@ import { EvtchnStreamFile } from './evtchn-stream-file.js';
 import { type IoeventfdSpec, Ioeventfds } from './ioeventfds.js';
 import { type EventFd, Irqfds } from './irqfds.js';
 import { KernelIrqs } from './kernel-irqs.js';
-
-export type Dom0Mode = 'fixed' | 'linux';
 
 /** One process of dom0, by its connection. */
 class KernelProcess {
