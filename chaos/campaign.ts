@@ -94,7 +94,7 @@ async function removeKilled(labDir: string): Promise<void> {
 }
 
 /** The lab of one worker, and its replacement. */
-class Labs {
+export class Labs {
   readonly #runDir: string;
   readonly #speaks: Personality;
   #rig: Rig | undefined;

@@ -12,6 +12,8 @@ import type { Edit, Mutation } from './mutations.js';
 const NOT_COPIED = /^(\.|node_modules$|dist|build|test$|bench$|docs$)/;
 const BUILD_DEADLINE_MS = 60_000;
 const REPLAY_DEADLINE_MS = 90_000;
+/** Some twenty cases, half of which wait until their deadline. */
+const EXPLAIN_DEADLINE_MS = 900_000;
 
 export interface Caught {
   readonly name: string;
@@ -50,6 +52,21 @@ export class MutatedCopy {
     }
   }
 
+  /** Puts the bug in and has the case explained: what `xenwire replay --explain --json` prints. Throws as run() does. */
+  explain({ edits }: Mutation, text: string, runDir: string): Record<string, unknown> {
+    const originals = new Map<string, string>();
+    try {
+      for (const edit of edits) this.#apply(edit, originals);
+      this.#build();
+      const args = [this.#program, 'replay', '--json', '--explain', '--run-dir', runDir, text];
+      const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: EXPLAIN_DEADLINE_MS });
+      if (stdout === '') throw new Error(`no answer: ${stderr.slice(-2000)}`);
+      return JSON.parse(stdout) as Record<string, unknown>;
+    } finally {
+      for (const [path, original] of originals) writeFileSync(path, original);
+    }
+  }
+
   /** The same without a bug: no checker may object. */
   runWithout(text: string, runDir: string): Caught {
     this.#build();
@@ -65,6 +82,10 @@ export class MutatedCopy {
     writeFileSync(path, parts.join(replace));
   }
 
+  get #program(): string {
+    return join(this.#dir, 'dist', 'bin', 'xenwire.js');
+  }
+
   #build(): void {
     const script = join(this.#dir, 'scripts', 'build.mjs');
     execFileSync(process.execPath, [script, '--force', '--no-lab'], {
@@ -75,8 +96,7 @@ export class MutatedCopy {
   }
 
   #replay(text: string, runDir: string, caughtBy: readonly string[]): Omit<Caught, 'name'> {
-    const program = join(this.#dir, 'dist', 'bin', 'xenwire.js');
-    const args = [program, 'replay', '--json', '--run-dir', runDir, text];
+    const args = [this.#program, 'replay', '--json', '--run-dir', runDir, text];
     const { stdout, stderr, error } = spawnSync(process.execPath, args, {
       encoding: 'utf8',
       timeout: REPLAY_DEADLINE_MS,

@@ -5,7 +5,10 @@ import { type ChaosCase, formatCase } from './case.js';
 import { type CaseResult, runCase } from './engine.js';
 import { FreeRunError, openRig } from './open-rig.js';
 import { jsonOf, verdictOf } from './replay-text.js';
+import { explanationWords, replayLine } from './report/words.js';
 import { type Personality, Rig } from './rig.js';
+import { explain } from './shrink/explain.js';
+import type { Explanation } from './shrink/explanation.js';
 
 export interface ReplaySettings {
   readonly runDir: string;
@@ -15,6 +18,8 @@ export interface ReplaySettings {
   /** Asks the lab what it holds at the fault and at the end. */
   readonly snapshots?: boolean;
   readonly tell: (line: string) => void;
+  /** Finds out why the case fails, where it does; until the signal aborts. */
+  readonly explain?: AbortSignal;
 }
 
 export interface Replayed {
@@ -23,6 +28,7 @@ export interface Replayed {
   readonly json: Readonly<Record<string, unknown>>;
   /** undefined when a run without a fault has failed. */
   readonly result?: CaseResult;
+  readonly explained?: Explanation;
 }
 
 export async function replay(chaosCase: ChaosCase, settings: ReplaySettings): Promise<Replayed> {
@@ -45,8 +51,20 @@ export async function replay(chaosCase: ChaosCase, settings: ReplaySettings): Pr
   } finally {
     await rig.close({ keep: settings.keep });
   }
+  const explained =
+    settings.explain === undefined || result.outcome === 'pass'
+      ? undefined
+      : await explain(chaosCase, {
+          ...{ runDir: settings.runDir, abort: settings.explain, tell: say },
+          ...(settings.speaks === undefined ? {} : { speaks: settings.speaks }),
+        });
   const lines = [...(settings.trace ? traceOf(result) : []), ...verdictOf(result), formatCase(chaosCase)];
-  return { ok: result.outcome === 'pass', lines, json: jsonOf(chaosCase, result), result };
+  if (explained !== undefined) {
+    const { cases, rest } = explanationWords(explained, formatCase(chaosCase));
+    lines.push('', ...cases.flatMap(([heading, text]) => [heading, replayLine(text)]), rest);
+  }
+  const json = { ...jsonOf(chaosCase, result), ...(explained === undefined ? {} : { explained }) };
+  return { ok: result.outcome === 'pass', lines, json, result, ...(explained === undefined ? {} : { explained }) };
 }
 
 function traceOf({ records, faultNs }: CaseResult): string[] {

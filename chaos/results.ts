@@ -4,6 +4,7 @@ import type { Violation } from './engine.js';
 import { OUTCOMES, type Outcome } from './engine.js';
 import type { GuidedSummary } from './guided/summary.js';
 import { type Exhibit, isExhibit } from './report/exhibit.js';
+import type { Explanation } from './shrink/explanation.js';
 
 /** One case as it was judged. */
 export interface JudgedCase {
@@ -18,6 +19,8 @@ export interface JudgedCase {
   readonly runs: readonly Outcome[];
   /** Of the last run that did not pass: what the report shows of it. */
   readonly exhibit?: Exhibit;
+  /** The fewest faults that break the same rule, and the point at which that begins. */
+  readonly explained?: Explanation;
 }
 
 export interface CampaignResult {
@@ -62,9 +65,16 @@ export function parseResult(text: string, path: string): CampaignResult {
     Array.isArray(judged) &&
     judged.every((each) => typeof each?.case === 'string' && Object.hasOwn(OUTCOMES, each.outcome)) &&
     judged.every(({ exhibit }) => exhibit === undefined || isExhibit(exhibit)) &&
+    judged.every(({ explained }) => explained === undefined || isExplanation(explained)) &&
     (guided === undefined || isGuided(guided));
   if (!whole) throw new UserError(`${path} is no result of xenwire chaos of this version`);
   return value as CampaignResult;
+}
+
+function isExplanation(value: Partial<Explanation>): boolean {
+  const { minimal, fails, passes, between, runs } = value ?? {};
+  const texts = [minimal, fails, ...(passes === undefined ? [] : [passes])];
+  return texts.every((each) => typeof each === 'string') && [between, runs].every(Number.isInteger);
 }
 
 function isGuided(value: Partial<GuidedSummary>): boolean {

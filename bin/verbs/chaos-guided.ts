@@ -39,6 +39,8 @@ export interface GuidedOptions {
   /** Between two times that results are written. */
   readonly saveGapMs: number;
   readonly twiceEvery: number;
+  /** Kinds of failures that are explained at the end. */
+  readonly explain: number;
   /** Names of options that a search has no use for, and that were given. */
   readonly refused: readonly string[];
   /** Each time that a case was judged. */
@@ -59,9 +61,10 @@ export async function runGuided(options: GuidedOptions): Promise<void> {
   const { countOutcomes, RESULT_FORMAT } = await import('../../chaos/results.js');
   const { countsText } = await import('../../chaos/report/matrix.js');
   const { OUTCOMES } = await import('../../chaos/engine.js');
+  const { explainFailures } = await import('../../chaos/shrink/failures.js');
   const { Interruption } = await import('../../lab/interruption.js');
 
-  const judged: JudgedCase[] = [];
+  let judged: JudgedCase[] = [];
   const result = (): CampaignResult => ({
     ...{ format: RESULT_FORMAT, version: packageVersion(), catalogue: CASES_VERSION, seed },
     ...{ shard: { index: 1, count: 1 }, planned: judged.map((each) => each.case), judged },
@@ -96,6 +99,10 @@ export async function runGuided(options: GuidedOptions): Promise<void> {
         options.save(result());
       }
     },
+  });
+  judged = await explainFailures(judged, options.explain, {
+    ...{ runDir: `${runDir}-why`, abort: interruption.signal },
+    tell: (line) => process.stderr.write(`${line}\n`),
   });
   const guided = search.summary();
   const whole = { ...result(), guided };

@@ -31,6 +31,7 @@ interface Options extends ReportOptions {
   readonly shard?: { readonly index: number; readonly count: number };
   readonly list?: boolean;
   readonly bound: number;
+  readonly explain: number;
   readonly budget?: Budget;
   readonly jobs?: number;
   readonly twiceEvery: number;
@@ -73,6 +74,10 @@ const drawnSeed = (): number => Math.floor(Math.random() * SEED_MAX);
 function saveTo(path: string | undefined, result: CampaignResult): void {
   if (path !== undefined) writeWhole(path, `${JSON.stringify(result)}\n`);
 }
+
+const note = (line: string): void => {
+  process.stderr.write(`${line}\n`);
+};
 
 const words = (text: string): string[] => text.split(',').map((word) => word.trim());
 
@@ -135,6 +140,12 @@ export function register(program: Command): void {
       integerBetween(0, 1_000_000),
       50,
     )
+    .option(
+      '--explain <count>',
+      'at the end, find the fewest faults and the first point that fail, for so many kinds of failures',
+      integerBetween(0, 100),
+      3,
+    )
     .option('--out <file>', 'write the results there, as JSON, while they come')
     .option('--resume', 'run only what --out does not have yet')
     .option('--junit <file>', 'write the results there for continuous integration')
@@ -182,6 +193,7 @@ async function run(options: Options): Promise<void> {
   const { LiveReport } = await import('../../chaos/report/live.js');
   const { shardFromEnvironment } = await import('../../chaos/shard.js');
   const { Interruption } = await import('../../lab/interruption.js');
+  const { explainFailures } = await import('../../chaos/shrink/failures.js');
 
   const one = <T extends string>(word: string, known: readonly T[], what: string): T => {
     const found = known.find((each) => each === word);
@@ -210,7 +222,13 @@ async function run(options: Options): Promise<void> {
     const { runGuided } = await import('./chaos-guided.js');
     return runGuided({
       ...{ bound: options.bound, choice: { faults: options.faults, victims, restarts, everyOccurrence }, runDir },
-      ...{ seed: seed ?? drawnSeed(), jobsMax: JOBS_MAX, saveGapMs: SAVE_GAP_MS, twiceEvery: options.twiceEvery },
+      ...{
+        seed: seed ?? drawnSeed(),
+        explain: options.explain,
+        jobsMax: JOBS_MAX,
+        saveGapMs: SAVE_GAP_MS,
+        twiceEvery: options.twiceEvery,
+      },
       ...(options.budget === undefined ? {} : { budget: options.budget }),
       ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
       refused: REFUSED_BY_SEARCH.filter((name) => options[name] !== undefined).map(
@@ -248,7 +266,7 @@ async function run(options: Options): Promise<void> {
   }
 
   const part = earlier?.shard ?? options.shard ?? shardFromEnvironment(process.env) ?? { index: 1, count: 1 };
-  const judged = [...(earlier?.judged ?? [])];
+  let judged = [...(earlier?.judged ?? [])];
   const done = new Set(judged.map((each) => each.case));
   const due = enumerate.shardOf(planned, part.index, part.count);
   const result = () => ({
@@ -292,6 +310,10 @@ async function run(options: Options): Promise<void> {
       },
     });
     live.end();
+    judged = await explainFailures(judged, options.explain, {
+      ...{ runDir: `${runDir}-why`, speaks, abort: interruption.signal },
+      tell: note,
+    });
     save();
     await report(result(), options);
     const failed = judged.some(({ outcome }) => outcome !== 'pass');

@@ -17,6 +17,7 @@ interface Options {
   readonly backend?: BackendName;
   readonly dom0?: Dom0Mode;
   readonly keep?: boolean;
+  readonly explain?: boolean;
   readonly backendCommand?: string;
   readonly html?: string;
 }
@@ -40,6 +41,7 @@ export function register(program: Command): void {
         'event descriptors of dead processes: given back, or left as Linux leaves them',
       ).choices(DOM0_MODES),
     )
+    .option('--explain', 'where the case fails: find the fewest faults and the first point that do, by running others')
     .option('--keep', 'leave logs, history and frames in the run directory')
     .addHelpText(
       'after',
@@ -50,9 +52,10 @@ export function register(program: Command): void {
       const chaosCase = parseCase(text);
       if (options.trace === true && options.json === true) throw new UserError('--trace prints text, --json does not');
       if (options.backendCommand !== undefined) (await import('../../chaos/foreign.js')).requireForeign([chaosCase]);
+      const { Interruption } = await import('../../lab/interruption.js');
       const { replay } = await import('../../chaos/replay.js');
       if (options.html !== undefined) writeWhole(options.html, '');
-      const { lines, json, ok, result } = await replay(chaosCase, {
+      const { lines, json, ok, result, explained } = await replay(chaosCase, {
         runDir: options.runDir ?? freshRunDir(),
         keep: options.keep ?? false,
         speaks: {
@@ -62,13 +65,22 @@ export function register(program: Command): void {
           ...(options.backend === undefined ? {} : { backend: options.backend }),
           ...(options.dom0 === undefined ? {} : { dom0: options.dom0 }),
         },
+        ...(options.explain === true ? { explain: new Interruption().signal } : {}),
         trace: options.trace ?? false,
         snapshots: options.html !== undefined,
         tell: options.json ? () => {} : (line) => process.stdout.write(`${line}\n`),
       });
       if (options.html !== undefined && result !== undefined) {
         const { replayPage } = await import('../../chaos/report/html.js');
-        writeWhole(options.html, replayPage(chaosCase, result, packageVersion(), options.backendCommand));
+        writeWhole(
+          options.html,
+          replayPage(
+            chaosCase,
+            { ...result, ...(explained === undefined ? {} : { explained }) },
+            packageVersion(),
+            options.backendCommand,
+          ),
+        );
       }
       if (options.json) printJson(json);
       else process.stdout.write(`${lines.join('\n')}\n`);

@@ -13,11 +13,12 @@ import { RESTARTS } from '../faults/fault.js';
 import { FAULTS } from '../faults/table.js';
 import type { GuidedSummary } from '../guided/summary.js';
 import { type CampaignResult, countOutcomes, type JudgedCase, RESULT_FORMAT } from '../results.js';
+import type { Explanation } from '../shrink/explanation.js';
 import { exhibitOf } from './exhibit.js';
 import { curveLines, guidedWords, movesWords } from './guided.js';
 import { Matrix, SEVERITY, shortName } from './matrix.js';
 import { dueCount, recoveryText } from './text.js';
-import { caseWords, OUTCOME_WORDS, PROCESS_WORDS, replayLine, ruleWords } from './words.js';
+import { caseWords, explanationWords, OUTCOME_WORDS, PROCESS_WORDS, replayLine, ruleWords } from './words.js';
 
 const PAGE = join(PACKAGE_ROOT, 'chaos', 'report', 'page');
 
@@ -176,10 +177,21 @@ function failureList({ judged, backendCommand }: CampaignResult): string {
       each.violations[0] === undefined
         ? (each.trouble ?? '')
         : `${each.violations[0].check}: ${each.violations[0].what}`;
-    return `<li><span class="mark ${each.outcome}">${OUTCOMES[each.outcome]}</span> <a href="#case-${index}">${escapeMarkup(caseWords(parseCase(each.case)))}</a><br><span class="why">${escapeMarkup(why)}</span><br><code>${escapeMarkup(replayLine(each.case, backendCommand))}</code></li>`;
+    return `<li><span class="mark ${each.outcome}">${OUTCOMES[each.outcome]}</span> <a href="#case-${index}">${escapeMarkup(caseWords(parseCase(each.case)))}</a><br><span class="why">${escapeMarkup(why)}</span><br><code>${escapeMarkup(replayLine(each.case, backendCommand))}</code>${explainedPart(each, backendCommand)}</li>`;
   });
   const more = bad.length > FAILURES_MAX ? `<p>and ${bad.length - FAILURES_MAX} more, in the table below</p>` : '';
   return `<ol class="failures">${items.join('')}</ol>${more}`;
+}
+
+/** What passes beside what fails. */
+function explainedPart({ case: text, explained }: JudgedCase, backendCommand: string | undefined): string {
+  if (explained === undefined) return '';
+  const { cases, rest } = explanationWords(explained, text);
+  const parts = cases.map(
+    ([heading, each]) =>
+      `<div><b>${escapeMarkup(heading)}</b><p>${escapeMarkup(caseWords(parseCase(each)))}</p><code>${escapeMarkup(replayLine(each, backendCommand))}</code></div>`,
+  );
+  return `<div class="explained">${parts.join('')}</div><p class="soft">${escapeMarkup(rest)}</p>`;
 }
 
 function overview(judged: readonly JudgedCase[]): string[] {
@@ -202,13 +214,19 @@ function overview(judged: readonly JudgedCase[]): string[] {
 }
 
 /** The page of one case that was run by itself, whatever came of it. */
-export function replayPage(chaosCase: ChaosCase, result: CaseResult, version: string, backendCommand?: string): string {
-  const { outcome, violations, trouble, recoveryMs, ms } = result;
+export function replayPage(
+  chaosCase: ChaosCase,
+  result: CaseResult & { readonly explained?: Explanation },
+  version: string,
+  backendCommand?: string,
+): string {
+  const { outcome, violations, trouble, recoveryMs, ms, explained } = result;
   const text = formatCase(chaosCase);
   const judged: JudgedCase = {
     ...{ case: text, outcome, violations, ms: Math.round(ms), runs: [outcome], exhibit: exhibitOf(result, 1) },
     ...(trouble === undefined ? {} : { trouble }),
     ...(recoveryMs === undefined ? {} : { recoveryMs: Math.round(recoveryMs) }),
+    ...(explained === undefined ? {} : { explained }),
   };
   return htmlReport({
     ...{ format: RESULT_FORMAT, version, catalogue: CASES_VERSION, seed: undefined, shard: { index: 1, count: 1 } },

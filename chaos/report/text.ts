@@ -2,9 +2,10 @@
 import { OUTCOMES } from '../engine.js';
 import type { GuidedSummary } from '../guided/summary.js';
 import { type CampaignResult, countOutcomes, type JudgedCase } from '../results.js';
+import type { Explanation } from '../shrink/explanation.js';
 import { curveLines, guidedWords, movesWords } from './guided.js';
 import { countsText, Matrix, matrixLines } from './matrix.js';
-import { replayLine } from './words.js';
+import { explanationWords, replayLine } from './words.js';
 
 /** Of a mail that is answered several times without breaking its lines. */
 const COLUMNS = 72;
@@ -67,7 +68,7 @@ function searchLines(guided: GuidedSummary): string[] {
 }
 
 function failureOf(
-  { case: text, outcome, violations, trouble, runs }: JudgedCase,
+  { case: text, outcome, violations, trouble, runs, explained }: JudgedCase,
   backendCommand: string | undefined,
 ): string[] {
   const differ = new Set(runs).size > 1 ? ` (its runs: ${runs.map((each) => OUTCOMES[each]).join(' ')})` : '';
@@ -79,6 +80,16 @@ function failureOf(
     ...why.flatMap((line) => wrap(`${OUTCOMES[outcome]} ${line}${differ}`, '  ')),
     // One line whatever its length: it is to be copied into a shell.
     replayLine(text, backendCommand),
+    ...(explained === undefined ? [] : explainedLines(explained, text, backendCommand)),
+  ];
+}
+
+/** The point that passes and the one that fails, one line below the other: they differ in few letters. */
+function explainedLines(explained: Explanation, text: string, backendCommand: string | undefined): string[] {
+  const { cases, rest } = explanationWords(explained, text);
+  return [
+    ...cases.flatMap(([heading, each]) => [`  ${heading}`, replayLine(each, backendCommand)]),
+    ...wrap(rest, '  '),
   ];
 }
 

@@ -4,6 +4,7 @@ import { type ChaosCase, type FaultAt, faultsOf, GUEST_PROCESS, type VICTIMS } f
 import { CHECKERS, ENGINE_CHECKS } from '../checkers/table.js';
 import type { Outcome } from '../engine.js';
 import { faultNamed } from '../faults/table.js';
+import type { Explanation } from '../shrink/explanation.js';
 
 /** What each process stands for, in one line. */
 export const PROCESS_WORDS: Readonly<Record<string, string>> = {
@@ -56,6 +57,23 @@ function faultWords({ at, fault, victim, restart }: FaultAt): string {
           : '; the replacement starts after the guest was given up';
   const moment = at.point.gate === 'before' ? 'just before' : 'just after';
   return `${at.process} stands ${moment} ${at.point.name}${label}${which}. There ${self} gets ${fault} (${named?.fault.describe ?? ''})${when}.`;
+}
+
+/** What was found about a failure: a heading and a case each, in the order in which they are read; then what remains to be said. */
+export function explanationWords({ minimal, fails, passes, between, runs }: Explanation, text: string) {
+  const cases: (readonly [heading: string, text: string])[] = [];
+  if (minimal !== text) cases.push(['With as few faults as break the rule:', minimal]);
+  if (passes !== undefined) cases.push(['The last point at which it passes:', passes]);
+  if (passes !== undefined || fails !== minimal) cases.push(['The first point at which it fails:', fails]);
+  const rest = [
+    ...(cases.length === 0
+      ? ['It needs every one of its faults, and no earlier point at which it passes was found.']
+      : []),
+    ...(passes === undefined && cases.length > 0 ? ['No point before that one passes.'] : []),
+    ...(between === 0 ? [] : [`${between} points between the two gave no verdict.`]),
+    `${runs} cases were run to find this.`,
+  ];
+  return { cases, rest: rest.join(' ') };
 }
 
 function nth(count: number): string {
