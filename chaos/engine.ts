@@ -18,6 +18,7 @@ import { faultNamed } from './faults/table.js';
 import { Infliction, type Moment } from './inflict.js';
 import { type Display, type Rig, SERVICES } from './rig.js';
 import { Screen, shownFirst } from './screen.js';
+import { hasSecret, plantSecret } from './secrets.js';
 import { type LabSnapshot, takeSnapshot } from './snapshot.js';
 
 export interface Violation {
@@ -255,6 +256,7 @@ class CaseRun {
     const path = join(rig.runDir, 'frames', 'seen.png');
     const { mismatchedPixels } = await checkFrame(client, device, path, rig.picture);
     if (mismatchedPixels > 0) this.#violations.push({ check: 'picture', what: `${mismatchedPixels} pixels differ` });
+    plantSecret(rig.runDir, guest.domid);
     this.#tell(`domain ${guest.domid} draws`);
   }
 
@@ -269,7 +271,14 @@ class CaseRun {
     await this.#remove();
     if (!rig.isAlive(GUEST_PROCESS)) rig.start(GUEST_PROCESS);
     this.#tell('a guest is made');
-    return rig.session.exclusively(() => createGuest(toolstack, rig.config));
+    const guest = await rig.session.exclusively(() => createGuest(toolstack, rig.config));
+    if (hasSecret(rig.runDir, guest.domid)) {
+      this.#violations.push({
+        check: 'memory',
+        what: `domain ${guest.domid} has what an earlier one left in its memory`,
+      });
+    }
+    return guest;
   }
 
   /** Why an end of the guest's device has given up, where the fault allows it to: then its user makes the guest anew. */

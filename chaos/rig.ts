@@ -1,7 +1,7 @@
 // The lab that cases run in: the four services and one guest as children, dom0's session, the histories. It starts, replaces and
 // ends them, and tells of ends that no fault asked for. The services survive from case to case; proveNew() says whether they are
 // as they were when the rig was warmed up. Leaves what a case does to engine.ts.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { auditLeaks } from '../lab/audit.js';
 import { type Exit, howItEnded, LabProcess, type Program } from '../lab/child.js';
@@ -26,7 +26,7 @@ import { Histories } from './histories.js';
 
 export const SERVICES = ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend'] as const;
 type Service = (typeof SERVICES)[number];
-const AUDITED = ['hypervisor', 'xenstored', 'vhost-gpu'] as const;
+const AUDITED = SERVICES;
 
 /** A small picture is drawn and compared soon; frames carry their numbers from 32 pixels of width on. */
 const PICTURE = { width: 128, height: 96 } as const;
@@ -265,7 +265,10 @@ export class Rig {
     const audits = await Promise.all(AUDITED.map(async (name) => auditLeaks(name, await this.client(name))));
     // Ports, servers and files are numbered anew with every process that holds some: how many there are of a kind counts.
     const audit = audits.flat().map((text) => text.replace(/[0-9]+/g, 'N'));
-    return { audit, descriptors: byName(countDescriptors(this.runDir)) };
+    const files = ['shm', 'guests'].flatMap((folder) =>
+      readdirSync(join(this.runDir, folder)).map((name) => `file ${folder}/${name.replace(/[0-9]+/g, 'N')}`),
+    );
+    return { audit: [...audit, ...files], descriptors: byName(countDescriptors(this.runDir)) };
   }
 
   /** Remembers what the services hold now, at rest after a first guest has come and gone. */

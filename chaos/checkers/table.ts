@@ -6,13 +6,23 @@ import { conservation } from './conservation.js';
 import { edges } from './edges.js';
 import { fences } from './fences.js';
 import { messages } from './messages.js';
+import { notifications } from './notifications.js';
 import { published } from './published.js';
 
-export const CHECKERS: readonly Checker[] = [edges, published, committed, fences, messages, conservation];
+export const CHECKERS: readonly Checker[] = [
+  edges,
+  published,
+  committed,
+  fences,
+  messages,
+  notifications,
+  conservation,
+];
 
 export const ENGINE_CHECKS = {
   alive: 'no process ends that no fault ended',
   picture: 'once the fault is over the guest draws numbered frames, then its picture, equal in every pixel',
+  memory: "a new guest's memory holds nothing of an earlier one's",
   teardown: 'the guest is removed in order, and so by the next call where the fault disturbed that',
   held: 'the services hold and have open what they did before any guest was there',
   order: 'a process that is asked to end does so with status 0, and one whose host has gone says so',

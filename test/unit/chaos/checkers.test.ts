@@ -1,11 +1,13 @@
 // Each checker against histories that keep its rule and histories that break it.
 import t from 'tap';
+import { GUEST_PROCESS } from '../../../chaos/case.js';
 import type { Checker } from '../../../chaos/checkers/checker.js';
 import { committed } from '../../../chaos/checkers/committed.js';
 import { conservation } from '../../../chaos/checkers/conservation.js';
 import { edges } from '../../../chaos/checkers/edges.js';
 import { fences } from '../../../chaos/checkers/fences.js';
 import { messages } from '../../../chaos/checkers/messages.js';
+import { notifications } from '../../../chaos/checkers/notifications.js';
 import { published } from '../../../chaos/checkers/published.js';
 import { edge, POINT, type PointName } from '../../../lib/trace/points.js';
 import type { TraceRecord } from '../../../lib/trace/record.js';
@@ -29,6 +31,41 @@ t.test('edges: what the table has passes, by its writer only', (t) => {
   t.equal(found(edges, { name: 'back.state', process: 'vhost-frontend', b: edge(1, 2) }), 0);
   t.equal(found(edges, { name: 'back.state', b: edge(1, 2) }), 1, 'a guest does not write the backend state');
   t.equal(found(edges, { name: 'back.state', process: 'toolstack', b: edge(4, 5) }), 0);
+  t.end();
+});
+
+t.test('notifications: a guest that listens takes every event, and none of a port that was given back', (t) => {
+  const guest = { process: GUEST_PROCESS, incarnation: 2 };
+  const hypervisor = { process: 'hypervisor', incarnation: 1 };
+  const take: readonly Said[] = [
+    { ...hypervisor, name: 'port.take', a: 3 },
+    { ...guest, name: 'port.take', a: 3 },
+  ];
+  const connect: Said = { ...guest, name: 'front.state', b: edge(3, 4) };
+  const close: Said = { process: 'toolstack', name: 'back.state', b: edge(4, 5) };
+  const raise: Said = { ...hypervisor, name: 'event.raise', a: 3 };
+  const taken: Said = { ...guest, name: 'event.taken', a: 3 };
+  const goesOn: Said = { ...guest, name: 'gpu.submit' };
+  const give: readonly Said[] = [
+    { ...guest, name: 'port.give', a: 3 },
+    { ...hypervisor, name: 'port.give', a: 3 },
+  ];
+  const life = [...take, connect];
+  t.equal(found(notifications, ...life, raise, raise, taken, goesOn, close, ...give), 0, 'two events are one');
+  t.equal(found(notifications, ...life, raise, goesOn, close, ...give), 1, 'lost');
+  t.equal(
+    found(notifications, ...life, raise, taken, raise, goesOn, raise),
+    1,
+    'lost, and waited for until a deadline',
+  );
+  t.equal(found(notifications, ...life, raise), 0, 'a guest that did nothing more may have been stopped');
+  t.equal(found(notifications, ...take, raise, goesOn, ...give), 0, 'before a driver listens');
+  t.equal(found(notifications, ...life, close, raise, goesOn, ...give), 0, 'nor does it while its device closes');
+  const died: Said = { ...hypervisor, name: 'domain.give', domid: 1, a: 1 };
+  t.equal(found(notifications, ...life, raise, goesOn, died), 0, 'a guest that was killed takes nothing more');
+  t.equal(found(notifications, ...life, close, ...give, raise), 1, 'at a port that is gone');
+  t.equal(found(notifications, ...life, close, ...give, taken), 1, 'taken of a port that is gone');
+  t.equal(found(notifications, ...life, close, ...give, ...life, raise, taken), 0, 'the port of another connection');
   t.end();
 });
 
