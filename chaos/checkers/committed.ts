@@ -36,21 +36,23 @@ export const committed: Checker = {
     const states = new Map<string, number>();
     // A transaction's changes are committed in no order of their own: a key is held against the state before its request.
     const published = new Map<string, number>();
+    /** Directories whose backend has published its keys: a toolstack may remove a device before that. */
+    const offered = new Set<string>();
     let firstLife: number | undefined;
     let life: number | undefined;
     return records.flatMap(({ point, label, a: removed, b: value, incarnation }) => {
       if (point === POINT['store.serve']) {
-        for (const [dir, state] of states) published.set(dir, state);
+        for (const [dir, state] of states) published.set(dir, offered.has(dir) ? state : XenbusState.Unknown);
         return [];
       }
       if (point !== POINT['store.commit']) return [];
       firstLife ??= incarnation;
       // As a case begins there is no device. What a store that was killed wrote last may be in no record.
-      if (incarnation !== life) for (const known of [states, published]) known.clear();
+      if (incarnation !== life) for (const known of [states, published, offered]) known.clear();
       life = incarnation;
       const isFirst = life === firstLife;
       if (removed === 1) {
-        for (const known of [states, published])
+        for (const known of [states, published, offered])
           for (const dir of [...known.keys()]) if (`${dir}/`.startsWith(`${label}/`)) known.delete(dir);
         return [];
       }
@@ -65,6 +67,8 @@ export const committed: Checker = {
       const before = states.get(dir) ?? (isFirst ? XenbusState.Unknown : undefined);
       if (key !== XENBUS_KEY.state) return [];
       states.set(dir, value);
+      if (value === XenbusState.InitWait || value === XenbusState.Connected) offered.add(dir);
+      else if (value !== XenbusState.Closing) offered.delete(dir);
       if (before === undefined || before === value) return [];
       if (WRITERS[side].some((by) => legalEdge(side, before, value, by) !== undefined)) return [];
       return [`${label} went from ${xenbusStateName(before)} to ${xenbusStateName(value)}`];

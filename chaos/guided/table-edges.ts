@@ -2,12 +2,20 @@
 import { xenbusStateName } from '../../lib/layout/xenbus.js';
 import { edgeFrom, edgeTo, POINT } from '../../lib/trace/points.js';
 import type { TraceRecord } from '../../lib/trace/record.js';
-import { type EdgeRule, REVIEW_EDGES } from '../../lib/xenbus/protocol.js';
+import { type EdgeRule, REVIEW_EDGES, type Writer } from '../../lib/xenbus/protocol.js';
 import { writersOf } from '../checkers/edges.js';
 
-/** "front Connected>Closing by core": one move of one writer. */
+/** "frontend" alone would be read as vhost-frontend, whose end is the backend's. */
+const WRITER_WORDS: Readonly<Record<Writer, string>> = {
+  toolstack: 'the toolstack',
+  frontend: "the guest's driver",
+  core: "the guest's xenbus core",
+  backend: 'vhost-frontend',
+};
+
+/** "frontend state Connected > Closing, by the guest's xenbus core": one move of one writer. */
 const moveText = ({ side, to, by }: EdgeRule, from: number): string =>
-  `${side} ${xenbusStateName(from)}>${xenbusStateName(to)} by ${by}`;
+  `${side}end state ${xenbusStateName(from)} > ${xenbusStateName(to)}, by ${WRITER_WORDS[by]}`;
 
 export class TableEdges {
   readonly #taken = new Set<string>();

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { escapeMarkup } from '../../lib/core/junit.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
-import { type ChaosCase, type FaultAt, faultsOf, formatCase, parseCase, VICTIMS } from '../case.js';
+import { type ChaosCase, type FaultAt, faultsOf, formatCase, GUEST_PROCESS, parseCase, VICTIMS } from '../case.js';
 import { type CaseResult, OUTCOMES, type Outcome } from '../engine.js';
 import { CASES_VERSION } from '../enumerate.js';
 import { RESTARTS } from '../faults/fault.js';
@@ -16,7 +16,7 @@ import { type CampaignResult, countOutcomes, type JudgedCase, RESULT_FORMAT } fr
 import type { Explanation } from '../shrink/explanation.js';
 import { exhibitOf } from './exhibit.js';
 import { curveLines, guidedWords, movesWords } from './guided.js';
-import { Matrix, SEVERITY, shortName } from './matrix.js';
+import { Matrix, SEVERITY } from './matrix.js';
 import { dueCount, recoveryText } from './text.js';
 import { caseWords, explanationWords, OUTCOME_WORDS, PROCESS_WORDS, replayLine, ruleWords } from './words.js';
 
@@ -76,7 +76,7 @@ function pageData({ judged, backendCommand }: CampaignResult): unknown {
     columns: ordered.map(({ fault, restart, victim }) => ({
       fault,
       restart,
-      victim: shortName(victim),
+      victim: nameOf(victim),
       process: victim,
     })),
     faults: Object.fromEntries(FAULTS.map(({ name, describe }) => [name, describe])),
@@ -130,7 +130,7 @@ function body(result: CampaignResult): string[] {
     `<p class="soft">xenwire ${escapeMarkup(result.version)} chaos, points ${escapeMarkup(result.catalogue)}${escapeMarkup(seed + shard)}</p></header>`,
     `<ul class="counts">${numbers.map(([kind, count, words]) => `<li class="${kind}"><b>${count}</b> ${words}</li>`).join('')}</ul>`,
     '<details class="primer"><summary>How to read this page</summary>',
-    '<p>xenwire runs the processes of a Xen host on one machine: a guest draws a picture on a virtual display, through dom0, as it would on Xen. A <em>case</em> is one life of that guest with one fault in it: when a process comes to one exact step of its work (a <em>point</em>) it is made to stand still there; then a process, the same or another, is harmed; then everything is let go and healed. After that the guest must draw its picture again, be removed in order, and leave nothing behind.</p>',
+    '<p>xenwire runs the processes of a Xen host on one machine: a guest draws a picture on a virtual display, through dom0, as it would on Xen. A <em>case</em> is one life of that guest with one fault in it, or several one after the other: when a process comes to one exact step of its work (a <em>point</em>) it is made to stand still there; then a process, the same or another, is harmed; then everything is let go and healed. After that the guest must draw its picture again, be removed in order, and leave nothing behind.</p>',
     `<dl>${VICTIMS.map((name) => `<dt>${escapeMarkup(name)}</dt><dd>${escapeMarkup(PROCESS_WORDS[name] ?? '')}</dd>`).join('')}</dl>`,
     `<dl>${FAULTS.filter(({ name }) =>
       result.judged.some((each) => faultsOf(parseCase(each.case)).some(({ fault }) => fault.split(' ')[0] === name)),
@@ -142,14 +142,14 @@ function body(result: CampaignResult): string[] {
     ...(recovery === undefined
       ? []
       : [`<p>From the end of the fault to the next right frame on the screen: ${escapeMarkup(recovery)}.</p>`]),
-    ...(result.guided === undefined ? [] : searchParts(result.guided)),
     bad.length === 0 ? '<p class="good">No case failed.</p>' : '<h2>What failed</h2>',
     ...(bad.length === 0 ? [] : [failureList(result)]),
+    ...(result.guided === undefined ? [] : searchParts(result.guided)),
     '<h2>By process</h2>',
     '<p>The process in a row stands at one of its points while the process in a column is harmed. In each field: how many cases, and how many of them failed.</p>',
     ...overview(result.judged),
     '<h2>By point</h2>',
-    '<p>One row for each point, in the order in which a run passes them; one field for each case. A field opens what is known of its case. Arrow keys move, Enter opens.</p>',
+    '<p>One row for each point, in the order in which a run passes them (of a case with several faults: all of it up to its last point); one field for each case. A field opens what is known of its case. Arrow keys move, Enter opens.</p>',
     '<form id="filters" class="filters"></form><div id="matrix" class="scroll" tabindex="-1"><noscript>This table needs the script of this page.</noscript></div>',
     '<dialog id="case" aria-labelledby="case-title"></dialog>',
   ];
@@ -161,12 +161,14 @@ function searchParts(guided: GuidedSummary): string[] {
     ...guidedWords(guided).map((line) => `<p>${escapeMarkup(line)}</p>`),
     "<p>A behaviour is where both ends of the device, its driver, its vhost-user session and the store's clients stand as a fault happens and as it is over, what each process holds, and what it did last. Lists run, and behaviours known by then:</p>",
     `<pre>${escapeMarkup(curveLines(guided).join('\n'))}</pre>`,
-    `<p>${escapeMarkup(movesWords(guided))}</p>`,
-    ...(guided.never.length === 0
-      ? []
-      : [`<ul class="never">${guided.never.map((move) => `<li>${escapeMarkup(move)}</li>`).join('')}</ul>`]),
+    guided.never.length === 0
+      ? `<p>${escapeMarkup(movesWords(guided))}</p>`
+      : `<details><summary>${escapeMarkup(movesWords(guided))}</summary><ul class="never">${guided.never.map((move) => `<li>${escapeMarkup(move)}</li>`).join('')}</ul></details>`,
   ];
 }
+
+/** A process by the name that every other report has; the guest's own name says nothing. */
+const nameOf = (name: string): string => (name === GUEST_PROCESS ? 'guest' : name);
 
 const FAILURES_MAX = 100;
 
@@ -205,9 +207,9 @@ function overview(judged: readonly JudgedCase[]): string[] {
         const text = cell.bad === 0 ? String(cell.judged) : `${OUTCOMES[cell.worst]} ${cell.bad} of ${cell.judged}`;
         return `<td class="${cell.worst}">${text}</td>`;
       });
-      return `<tr><th scope="row">at ${escapeMarkup(shortName(standing))}</th>${cells.join('')}</tr>`;
+      return `<tr><th scope="row">at ${escapeMarkup(nameOf(standing))}</th>${cells.join('')}</tr>`;
     });
-    const head = VICTIMS.map((name) => `<th scope="col">${escapeMarkup(shortName(name))}</th>`).join('');
+    const head = VICTIMS.map((name) => `<th scope="col">${escapeMarkup(nameOf(name))}</th>`).join('');
     return `<table><caption>${escapeMarkup(fault)}</caption><thead><tr><td></td>${head}</tr></thead><tbody>${rows.join('')}</tbody></table>`;
   });
   return [`<div class="overview">${tables.map((table) => `<div class="scroll">${table}</div>`).join('')}</div>`];

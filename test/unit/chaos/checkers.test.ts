@@ -99,6 +99,8 @@ t.test('committed: what the store holds follows the tables, whoever wrote it', (
   t.equal(found(committed, state(1), serve, size, serve, state(2)), 0);
   t.equal(found(committed, state(1), serve, state(2), size), 0, 'of one transaction in any order');
   t.equal(found(committed, state(1), state(2), serve, size), 1, 'a published key does not change');
+  t.equal(found(committed, state(1), serve, state(5), serve, size), 0, 'removed before anything was published');
+  t.equal(found(committed, state(1), state(2), state(5), serve, size), 1, 'closing, after it was');
   t.equal(found(committed, state(1), state(2), serve, commit(back, 0, 1), serve, size), 0, 'but of another device');
   t.equal(found(committed, ...connected, commit(`${back}/online`)), 0, 'which keys of the toolstack may');
   t.equal(
