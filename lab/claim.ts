@@ -6,7 +6,8 @@ import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { errorMessage, UserError } from '../lib/core/errors.js';
 import { makeFolders } from '../lib/node/files/given.js';
 import { tryLock } from '../lib/node/files/libc.js';
-import { isRunDir, listProcesses, prepareRunDir } from '../lib/node/process/run-dir.js';
+import { listProcesses } from '../lib/node/process/run-dir.js';
+import { forgetRunDir, prepareRunDir, removeRunDir } from '../lib/node/process/run-dir-life.js';
 import { retryOnChange } from '../lib/node/process/wait.js';
 
 export interface Claim {
@@ -22,16 +23,19 @@ export interface Claim {
  */
 export async function claimRunDir(path: string, abort?: AbortSignal): Promise<Claim> {
   // Checks its length and whether it can serve before anything is touched.
-  const { runDir, made } = prepareRunDir(path);
+  const prepared = prepareRunDir(path);
+  const { runDir } = prepared;
   const lockPath = `${runDir}.up`;
   const giveBack = (): void => {
-    if (made !== undefined) rmSync(made, { recursive: true, force: true });
+    prepared.release();
+    forgetRunDir(prepared);
   };
   const { fd, stale } = takeLock(lockPath, runDir, giveBack);
   try {
+    prepared.release();
     await noneAlive(runDir, stale, abort);
-    rmSync(runDir, { recursive: true });
-    prepareRunDir(runDir);
+    await removed(runDir);
+    prepareRunDir(runDir).release();
   } catch (error) {
     rmSync(lockPath, { force: true });
     giveBack();
@@ -41,7 +45,7 @@ export async function claimRunDir(path: string, abort?: AbortSignal): Promise<Cl
   return {
     runDir,
     release({ keep }) {
-      if (!keep && isRunDir(runDir)) rmSync(runDir, { recursive: true, force: true });
+      if (!keep) removeRunDir(runDir);
       rmSync(lockPath, { force: true });
       closeSync(fd);
       if (!keep) removeIfEmpty(dirname(runDir));
@@ -69,6 +73,17 @@ function takeLock(lockPath: string, runDir: string, giveBack: () => void): { fd:
     if (statSync(lockPath, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino) return { fd, stale };
     closeSync(fd);
   }
+}
+
+/** What an earlier run left; a process that is just starting there has its name in a moment, and is in our way then. */
+async function removed(runDir: string): Promise<void> {
+  const remove = async (): Promise<true | undefined> => {
+    await noneAlive(runDir, false, undefined);
+    return removeRunDir(runDir) || undefined;
+  };
+  const signal = AbortSignal.timeout(DEADLINE_MS.nameLook);
+  if ((await retryOnChange(join(runDir, 'proc', '*'), remove, signal)) === undefined)
+    throw new UserError(`a process is starting in ${runDir}: name another --run-dir`);
 }
 
 async function noneAlive(runDir: string, stale: boolean, abort: AbortSignal | undefined): Promise<void> {

@@ -8,6 +8,8 @@ export const DEADLINE_MS = {
   ownerRelease: 3000,
   /** lib/node/process/service.ts: a process name that `ps` is looking at is free again. */
   nameLook: 150,
+  /** lib/node/process/run-dir-life.ts: the removal of a run directory by a start that failed: one step. */
+  runDirGone: 2000,
   /** lib/node/process/service.ts: a supervised process whose predecessor of the same name is still ending. */
   nameFree: 4000,
   /** lib/node/bell/zmq.ts: rings already handed over leave the process that exits. */

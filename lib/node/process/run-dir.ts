@@ -4,7 +4,6 @@ import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   constants,
-  existsSync,
   fstatSync,
   openSync,
   readdirSync,
@@ -16,30 +15,10 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { errorMessage, UserError } from '../../core/errors.js';
-import { SOCKET_PATH_BYTES_MAX } from '../../core/limits.js';
-import { makeFolders } from '../files/given.js';
 import { setInherited, tryLock, trySharedLock } from '../files/libc.js';
 import { retryOnChange } from './wait.js';
 
-const SUBDIRS = [
-  'bell',
-  'bus',
-  'dumps',
-  'frames',
-  'gates',
-  'guests',
-  'history',
-  'live',
-  'lock',
-  'logs',
-  'proc',
-  'shm',
-] as const;
-/** Stands in every run directory, made before anything else in it. */
-const MARKER = '.xenwire-run-dir';
-/** The longest socket name below a run directory: `/live/<32>.sock`, of a guest (PROCESS_NAME of service.ts). */
-const LONGEST_SOCKET_NAME = 43;
+const { O_CREAT, O_RDONLY, O_RDWR } = constants;
 
 export const runPaths = {
   bus: (runDir: string, server: string) => join(runDir, 'bus', `${server}.zmq`),
@@ -87,62 +66,11 @@ function memoryFolder(): string {
   return tmpdir();
 }
 
-export interface PreparedRunDir {
-  /** Absolute. */
-  readonly runDir: string;
-  /** The topmost folder that was made for it; undefined when the run directory was there. A start that fails removes it. */
-  readonly made: string | undefined;
-}
-
-/** Makes the folders that are missing, mode 0700. Throws UserError when the path cannot serve, and leaves nothing then. */
-export function prepareRunDir(path: string): PreparedRunDir {
-  const runDir = resolve(path);
-  const longest = Buffer.byteLength(runDir) + LONGEST_SOCKET_NAME;
-  if (longest > SOCKET_PATH_BYTES_MAX) {
-    const most = SOCKET_PATH_BYTES_MAX - LONGEST_SOCKET_NAME;
-    throw new UserError(
-      `run directory ${runDir} is too long for the sockets in it: ${Buffer.byteLength(runDir)} bytes, at most ${most}`,
-    );
-  }
-  let made: string | undefined;
-  try {
-    made = makeFolders(runDir, 0o700);
-    if (!isRunDir(runDir)) {
-      const other = readdirSync(runDir).find(
-        (name) => name !== MARKER && !(SUBDIRS as readonly string[]).includes(name),
-      );
-      if (other !== undefined)
-        throw new UserError(`${runDir} holds other things (${other}): name a new or empty folder`);
-      writeFileSync(join(runDir, MARKER), '', { mode: 0o600 });
-    }
-    for (const name of SUBDIRS) makeFolders(join(runDir, name), 0o700);
-  } catch (error) {
-    if (made !== undefined) rmSync(made, { recursive: true, force: true });
-    if (error instanceof UserError) throw error;
-    throw new UserError(`cannot use ${runDir} as run directory: ${errorMessage(error)}`);
-  }
-  return { runDir, made };
-}
-
-/** Removes what prepareRunDir made for a start that failed, unless another process has begun to use it. */
-export function forgetRunDir({ runDir, made }: PreparedRunDir, name: string): void {
-  if (made === undefined || !existsSync(runDir)) return;
-  const others = readdirSync(join(runDir, 'lock')).filter((file) => file !== name);
-  if (others.length === 0) rmSync(made, { recursive: true, force: true });
-}
-
-/** Whether a folder was made as a run directory: only such a one is ever removed as a whole. */
-export function isRunDir(path: string): boolean {
-  return existsSync(join(path, MARKER));
-}
-
 export interface NameLock {
   /** The open file that holds it. */
   readonly fd: number;
   release(): void;
 }
-
-const { O_CREAT, O_RDONLY, O_RDWR } = constants;
 
 /** Takes the name of a process; undefined when a living process has it. The kernel gives it back at our death. */
 export function lockName(runDir: string, name: string): NameLock | undefined {

@@ -31,12 +31,9 @@ import { REAL_CLOCK } from './clock.js';
 import { openLog } from './log.js';
 import {
   defaultRunDir,
-  forgetRunDir,
   freshRunDir,
   inheritName,
   type NameLock,
-  type PreparedRunDir,
-  prepareRunDir,
   removeProcessEntry,
   removeStalePages,
   runPaths,
@@ -44,6 +41,7 @@ import {
   waitingFor,
   writeProcessEntry,
 } from './run-dir.js';
+import { forgetRunDir, type PreparedRunDir, prepareRunDir } from './run-dir-life.js';
 import { followSupervisor, SUPERVISED } from './supervisor.js';
 import { processUsage } from './usage.js';
 import { retryOnChange, saidIfSlow, withDeadline } from './wait.js';
@@ -148,7 +146,12 @@ class RunningService<Options> {
     if (this.#ownsRunDir) this.#own('run directory', () => rmSync(runDir, { recursive: true, force: true }));
     // What a supervisor starts follows on what it saw end, or on what ends with its domain.
     const waitMs = SUPERVISED ? DEADLINE_MS.nameFree : DEADLINE_MS.nameLook;
-    const lock = inheritedName(runDir, name) ?? (await takeName(runDir, name, waitMs));
+    let lock: NameLock | undefined;
+    try {
+      lock = inheritedName(runDir, name) ?? (await takeName(runDir, name, waitMs));
+    } finally {
+      prepared.release();
+    }
     if (lock === undefined) throw new UserError(`${name} is already running in ${runDir}`);
     this.#own('name', () => lock.release());
     this.#nameFd = lock.fd;

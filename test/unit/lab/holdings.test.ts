@@ -5,12 +5,14 @@ import { join } from 'node:path';
 import t from 'tap';
 import { askHoldings } from '../../../lab/audit.js';
 import { PeerDiedError } from '../../../lib/core/errors.js';
-import { lockName, prepareRunDir, writeProcessEntry } from '../../../lib/node/process/run-dir.js';
+import { lockName, writeProcessEntry } from '../../../lib/node/process/run-dir.js';
+import { prepareRunDir } from '../../../lib/node/process/run-dir-life.js';
 
 t.test('a process that ends between its listing and the question is not waited for without end', async (t) => {
   const parent = mkdtempSync(join(tmpdir(), 'xw-'));
   t.teardown(() => rmSync(parent, { recursive: true, force: true }));
-  const { runDir } = prepareRunDir(join(parent, 'lab'));
+  const { runDir, release } = prepareRunDir(join(parent, 'lab'));
+  release();
   const lock = lockName(runDir, 'guest-visitor')!;
   t.teardown(() => lock.release());
   writeProcessEntry(runDir, { name: 'guest-visitor', pid: process.pid, incarnation: 1, state: 'ready' });

@@ -6,16 +6,16 @@ import {
   isRunning,
   listProcesses,
   lockName,
-  prepareRunDir,
   removeDead,
   runPaths,
   writeProcessEntry,
 } from '../../../../lib/node/process/run-dir.js';
+import { prepareRunDir } from '../../../../lib/node/process/run-dir-life.js';
 import { temporaryRunDir } from '../../../../testkit/processes.js';
 
 t.test('a process that ended is dead to everybody who looks, also while another looks', (t) => {
   const runDir = temporaryRunDir(t);
-  prepareRunDir(runDir);
+  prepareRunDir(runDir).release();
   const lock = lockName(runDir, 'hypervisor')!;
   writeProcessEntry(runDir, { name: 'hypervisor', pid: 1, incarnation: 1, state: 'ready' });
   t.ok(isRunning(runDir, 'hypervisor'));
@@ -30,7 +30,7 @@ t.test('a process that ended is dead to everybody who looks, also while another 
 
 t.test('what a killed process left is removed with its sockets', (t) => {
   const runDir = temporaryRunDir(t);
-  prepareRunDir(runDir);
+  prepareRunDir(runDir).release();
   lockName(runDir, 'guest-a')!.release();
   writeProcessEntry(runDir, { name: 'guest-a', pid: 7, incarnation: 1, state: 'shown' });
   const sockets = [runPaths.bus(runDir, 'guest-a'), runPaths.live(runDir, 'guest-a')];
