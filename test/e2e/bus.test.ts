@@ -113,7 +113,7 @@ t.test('a killed server is learnt of within 50 ms, and calls under way fail', as
 for (const others of [0, 2]) {
   t.test(
     `a killed client (beside ${others} others) is learnt of within 50 ms and does not stop the server`,
-    others > 0 ? {} : longTest,
+    others > 0 ? {} : longTest(),
     async (t) => {
       const runDir = temporaryRunDir(t);
       const host = await server(t, runDir);
@@ -172,7 +172,7 @@ t.test('a paused client holds up no other; awake again it is still served', asyn
   t.equal(await sleeper.line(/^add/), 'add {"port":4}');
 });
 
-t.test('a paused client that never reads is dropped at the bound, and only it', longTest, async (t) => {
+t.test('a paused client that never reads is dropped at the bound, and only it', longTest(), async (t) => {
   const runDir = temporaryRunDir(t);
   const host = await server(t, runDir);
   const sleeper = await client(t, runDir, '--as', 'sleeper');
@@ -186,7 +186,7 @@ t.test('a paused client that never reads is dropped at the bound, and only it', 
   await sleeper.line(/^lost/);
 });
 
-t.test('a process ends although messages to a paused server are undelivered', longTest, async (t) => {
+t.test('a process ends although messages to a paused server are undelivered', longTest(), async (t) => {
   const runDir = temporaryRunDir(t);
   const host = await server(t, runDir);
   const one = await client(t, runDir);

@@ -29,7 +29,7 @@ const NAMES = Object.keys(SERVICES);
 // Each before what it needs; in the second tier also after it, and mixed.
 const ORDERS = [[...NAMES].reverse(), NAMES, [2, 4, 1, 3, 0].map((index) => NAMES[index]!)];
 for (const [index, order] of ORDERS.entries()) {
-  t.test(`processes started alone find each other: ${order.join(', ')}`, index > 0 ? longTest : {}, async (t) => {
+  t.test(`processes started alone find each other: ${order.join(', ')}`, index > 0 ? longTest() : {}, async (t) => {
     const runDir = temporaryLabDir(t);
     const running = [];
     for (const name of order) {
@@ -61,7 +61,7 @@ t.test('up --attach uses the processes that run, and leaves them running', async
   t.equal((JSON.parse(stdout) as unknown[]).length, 4, 'the others stay');
 });
 
-t.test('guests come and go in a running lab, and ps and list show it', longTest, async (t) => {
+t.test('guests come and go in a running lab, and ps and list show it', longTest(), async (t) => {
   const runDir = temporaryLabDir(t);
   // A guest that is added wakes and is woken as the lab it joins.
   const lab = await startLab(t, runDir, ['--notify', 'zmq']);
@@ -92,7 +92,7 @@ t.test('guests come and go in a running lab, and ps and list show it', longTest,
   t.same(leftovers(runDir), [], 'the lab took along what others had added');
 });
 
-t.test('the examples of --help do what they say', longTest, async (t) => {
+t.test('the examples of --help do what they say', longTest(), async (t) => {
   const runDir = temporaryLabDir(t);
   const env = { XENWIRE_RUN_DIR: runDir };
   const verbs = ['up', 'ps', 'list', 'top', 'trace', 'logs', 'destroy', 'create'];
@@ -129,7 +129,7 @@ t.test('the examples of --help do what they say', longTest, async (t) => {
   t.equal(await lab.ended(), 0, lab.stderr);
 });
 
-t.test('what a user gets wrong is one sentence and status 2', longTest, async (t) => {
+t.test('what a user gets wrong is one sentence and status 2', longTest(), async (t) => {
   const runDir = temporaryLabDir(t);
   const dir = join(runDir, '..');
   const file = (name: string, text: string): string => {

@@ -17,7 +17,7 @@ const CARD = join(PACKAGE_ROOT, 'examples', 'test-card.png');
 const CONFIG = join(PACKAGE_ROOT, 'examples', 'restarting-guest.cfg');
 type Row = { name: string; pid: number; condition: string; state: string; at?: string };
 
-t.test('the page tells what the lab says, acts on its processes, and ends with it', longTest, async (t) => {
+t.test('the page tells what the lab says, acts on its processes, and ends with it', longTest(), async (t) => {
   const runDir = temporaryLabDir(t);
   const lab = startXenwire(t, ['up', '--dashboard', '--config', CONFIG, '--run-dir', runDir]);
   const link = await linkOf(lab);

@@ -13,7 +13,7 @@ const CONFIG = join(PACKAGE_ROOT, 'examples', 'gpu-guest.cfg');
 const SERVICES = ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend'];
 const SETTLE_MS = 3000;
 
-t.test('descriptors after each round of life and death are those of the first', longTest, async (t) => {
+t.test('descriptors after each round of life and death are those of the first', longTest(), async (t) => {
   const runDir = temporaryLabDir(t);
   for (const name of SERVICES) startXenwire(t, [name, '--run-dir', runDir]);
   for (const name of SERVICES) await registered(runDir, name, /ready/);

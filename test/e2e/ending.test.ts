@@ -53,7 +53,7 @@ t.test('Ctrl-C takes an idle lab through Closing and Closed to nothing', async (
 });
 
 for (const name of ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend', 'guest-gpu-guest']) {
-  const tier = name === 'xenstored' ? {} : longTest;
+  const tier = name === 'xenstored' ? {} : longTest();
   t.test(`without restarts, killing ${name} ends a lab within 5 s with a message that names it`, tier, async (t) => {
     const runDir = temporaryLabDir(t);
     const lab = await startLab(t, runDir, ['--no-restart']);
@@ -68,7 +68,7 @@ for (const name of ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend', 'g
 
 t.test(
   'when the supervisor is killed its processes end by themselves, and the next lab starts',
-  longTest,
+  longTest(),
   async (t) => {
     const runDir = temporaryLabDir(t);
     const lab = await startLab(t, runDir);
@@ -82,7 +82,7 @@ t.test(
   },
 );
 
-t.test('an interruption before the first frame is a failure, and leaves nothing either', longTest, async (t) => {
+t.test('an interruption before the first frame is a failure, and leaves nothing either', longTest(), async (t) => {
   const runDir = temporaryLabDir(t);
   const lab = startXenwire(t, ['up', '--run-dir', runDir]);
   await lab.line(/guest gpu-guest is domain 1/);
@@ -109,7 +109,7 @@ t.test('a guest that cannot show its picture ends the lab at once, with its reas
   t.same(leftovers(runDir), []);
 });
 
-t.test('SIGTERM to all processes of a terminal is an end in order', longTest, async (t) => {
+t.test('SIGTERM to all processes of a terminal is an end in order', longTest(), async (t) => {
   const runDir = temporaryLabDir(t);
   const args = [fileURLToPath(XENWIRE), 'up', '--run-dir', runDir];
   const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
@@ -124,7 +124,7 @@ t.test('SIGTERM to all processes of a terminal is an end in order', longTest, as
 
 t.test(
   'a full disk behind standard output is a sentence and status 1, and the lab goes in order',
-  longTest,
+  longTest(),
   async (t) => {
     const runDir = temporaryLabDir(t);
     const full = openSync('/dev/full', 'w');
@@ -139,7 +139,7 @@ t.test(
   },
 );
 
-t.test('a second Ctrl-C ends a lab whose processes do not', longTest, async (t) => {
+t.test('a second Ctrl-C ends a lab whose processes do not', longTest(), async (t) => {
   const runDir = temporaryLabDir(t);
   const lab = await startLab(t, runDir);
   process.kill(processNamed(runDir, 'vhost-frontend').pid, 'SIGSTOP');
@@ -184,7 +184,7 @@ function configOf(runDir: string, ...settings: readonly string[]): string {
 
 t.test(
   'create --wait says at once why a guest shows nothing, keeps its words, and leaves no guest that claims to run',
-  longTest,
+  longTest(),
   async (t) => {
     const runDir = temporaryLabDir(t);
     for (const name of ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend']) {
@@ -209,7 +209,7 @@ t.test(
   },
 );
 
-t.test('create -F stays with a guest that crashes and runs again, until it is destroyed', longTest, async (t) => {
+t.test('create -F stays with a guest that crashes and runs again, until it is destroyed', longTest(), async (t) => {
   const runDir = temporaryLabDir(t);
   for (const name of ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend']) {
     startXenwire(t, [name, '--run-dir', runDir]);
@@ -225,7 +225,7 @@ t.test('create -F stays with a guest that crashes and runs again, until it is de
 });
 
 for (const moment of ['before', 'during'] as const) {
-  const tier = moment === 'during' ? {} : longTest;
+  const tier = moment === 'during' ? {} : longTest();
   t.test(`destroy of a guest that dies ${moment} it takes no deadline, and leaves nothing of it`, tier, async (t) => {
     const runDir = temporaryLabDir(t);
     for (const name of ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend']) {

@@ -70,7 +70,7 @@ t.test(
   },
 );
 
-t.test('a hypervisor that starts beside a living one touches nothing of it', longTest, async (t) => {
+t.test('a hypervisor that starts beside a living one touches nothing of it', longTest(), async (t) => {
   const runDir = temporaryRunDir(t);
   await startHost(t, runDir);
   const shown = await picture(t, runDir);

@@ -131,7 +131,7 @@ t.test("a killed guest is a crash: VIRQ_DOM_EXC, its domain's memory freed at de
 
 t.test(
   'a crashed domain keeps its memory for a dump until it is destroyed, and its domid until no process maps it',
-  longTest,
+  longTest(),
   async (t) => {
     const { runDir, dm, guest, domid } = await host(t);
     await ask(dm, 'virq');
@@ -161,44 +161,48 @@ t.test(
   },
 );
 
-t.test('a guest that slept over the end of its domain harms neither the next one nor the host', longTest, async (t) => {
-  const { runDir, dm, guest, domid } = await host(t);
-  await ask(dm, `unpause ${domid}`);
-  guest.child.kill('SIGSTOP');
-  await ask(dm, `destroy ${domid}`);
-  t.match(await ask(dm, 'list'), { domains: [{}, { domid, state: 'dying' }] }, 'its process maps the memory still');
-  const { domid: nextDomid, token } = await ask<{ domid: number; token: string }>(dm, 'create');
-  t.equal(nextDomid, domid + 1);
-  const next = startNode(t, GUEST, ['--run-dir', runDir, '--as', 'guest-2', '--token', token]);
-  await next.line(new RegExp(`^ready ${nextDomid}$`));
-  await ask(dm, `serve ${nextDomid}`);
-  await ask(dm, `unpause ${nextDomid}`);
-  const before = await ask<Audit>(dm, 'audit');
-  // What it had begun before it was stopped: an access, a hypercall, a ring of an exit bit that may be the next guest's.
-  for (const line of ['read 0xf0000008', 'alloc', 'send 1', 'destroy 0']) guest.say(line);
-  guest.child.kill('SIGCONT');
-  t.equal(await guest.line(/^gone/), 'gone dying 0');
-  t.equal(await guest.line(/^alloc/), 'alloc EINVAL');
-  t.equal(await guest.line(/^destroy/), 'destroy EPERM');
-  next.say('read 0xf0000008');
-  t.equal(await next.line(/^entry/), 'entry 0x8 0', 'the next one runs undisturbed');
-  t.notOk(
-    guest.lines.some((line) => line.startsWith('entry')),
-    'the late one is answered nothing',
-  );
-  t.same(await ask<Audit>(dm, 'audit'), before);
-  guest.child.kill('SIGKILL');
-  await guest.ended();
-  const held = async (): Promise<string[]> =>
-    (await ask<Audit>(dm, 'audit')).held.map(({ kind, name }) => `${kind} ${name}`);
-  const deadline = Date.now() + 1000;
-  while ((await held()).includes(`domain ${domid}`) && Date.now() < deadline);
-  t.notOk((await held()).includes(`domain ${domid}`), 'its end frees the domid');
-});
+t.test(
+  'a guest that slept over the end of its domain harms neither the next one nor the host',
+  longTest(),
+  async (t) => {
+    const { runDir, dm, guest, domid } = await host(t);
+    await ask(dm, `unpause ${domid}`);
+    guest.child.kill('SIGSTOP');
+    await ask(dm, `destroy ${domid}`);
+    t.match(await ask(dm, 'list'), { domains: [{}, { domid, state: 'dying' }] }, 'its process maps the memory still');
+    const { domid: nextDomid, token } = await ask<{ domid: number; token: string }>(dm, 'create');
+    t.equal(nextDomid, domid + 1);
+    const next = startNode(t, GUEST, ['--run-dir', runDir, '--as', 'guest-2', '--token', token]);
+    await next.line(new RegExp(`^ready ${nextDomid}$`));
+    await ask(dm, `serve ${nextDomid}`);
+    await ask(dm, `unpause ${nextDomid}`);
+    const before = await ask<Audit>(dm, 'audit');
+    // What it had begun before it was stopped: an access, a hypercall, a ring of an exit bit that may be the next guest's.
+    for (const line of ['read 0xf0000008', 'alloc', 'send 1', 'destroy 0']) guest.say(line);
+    guest.child.kill('SIGCONT');
+    t.equal(await guest.line(/^gone/), 'gone dying 0');
+    t.equal(await guest.line(/^alloc/), 'alloc EINVAL');
+    t.equal(await guest.line(/^destroy/), 'destroy EPERM');
+    next.say('read 0xf0000008');
+    t.equal(await next.line(/^entry/), 'entry 0x8 0', 'the next one runs undisturbed');
+    t.notOk(
+      guest.lines.some((line) => line.startsWith('entry')),
+      'the late one is answered nothing',
+    );
+    t.same(await ask<Audit>(dm, 'audit'), before);
+    guest.child.kill('SIGKILL');
+    await guest.ended();
+    const held = async (): Promise<string[]> =>
+      (await ask<Audit>(dm, 'audit')).held.map(({ kind, name }) => `${kind} ${name}`);
+    const deadline = Date.now() + 1000;
+    while ((await held()).includes(`domain ${domid}`) && Date.now() < deadline);
+    t.notOk((await held()).includes(`domain ${domid}`), 'its end frees the domid');
+  },
+);
 
 t.test(
   'after many deaths of guests and device models the host holds what it held, descriptors included',
-  longTest,
+  longTest(),
   async (t) => {
     const { runDir, dm, start } = await host(t);
     type Usage = { descriptors: number; resident_bytes: number };
@@ -233,7 +237,7 @@ t.test(
   },
 );
 
-t.test('a guest that leaves with nonsense is told that its domain is gone', longTest, async (t) => {
+t.test('a guest that leaves with nonsense is told that its domain is gone', longTest(), async (t) => {
   const { dm, guest, domid } = await host(t);
   await ask(dm, `unpause ${domid}`);
   guest.say('bad');
@@ -244,7 +248,7 @@ t.test('a guest that leaves with nonsense is told that its domain is gone', long
 
 t.test(
   'a killed device model: all of its is given back, and the next one answers the request that waited',
-  longTest,
+  longTest(),
   async (t) => {
     const { dm, guest, domid, start } = await host(t);
     const { id } = await ask<{ id: number }>(dm, `serve ${domid}`);
@@ -265,7 +269,7 @@ t.test(
 
 t.test(
   '--dom0 linux: the ioeventfd of a dead device model stays, and a successor cannot bind its port',
-  longTest,
+  longTest(),
   async (t) => {
     const { dm, domid, start } = await host(t, '--dom0', 'linux');
     const { id } = await ask<{ id: number }>(dm, `serve ${domid}`);

@@ -124,7 +124,7 @@ async function drawOn(t: Test, notify: NotifyMode, paths: readonly NotificationP
 
 t.test('all six at once in one lab, woken by doorbells', async (t) => drawOn(t, 'doorbell', NOTIFICATION_PATHS));
 
-t.test('five at once in one lab, woken by messages', longTest, async (t) => {
+t.test('five at once in one lab, woken by messages', longTest(), async (t) => {
   await drawOn(
     t,
     'zmq',
@@ -148,7 +148,7 @@ t.test('what a lab cannot do is one sentence and status 2', async (t) => {
   }
 });
 
-t.test('what a running lab cannot do is refused, and leaves what it can', longTest, async (t) => {
+t.test('what a running lab cannot do is refused, and leaves what it can', longTest(), async (t) => {
   const runDir = temporaryLabDir(t);
   const config = join(runDir, '..', 'second.cfg');
   writeFileSync(config, 'name = "second"\nmemory = 32\nvirtio = [ "type=virtio,device10,transport=mmio" ]\n');

@@ -45,7 +45,7 @@ async function killed(t: Test, lab: RecoveryLab, { of, point, label, at, awayMs,
   t.same(await lab.audit(), before);
 }
 
-t.test('a device comes to its picture whichever side of it dies in its probe', longTest, async (t) => {
+t.test('a device comes to its picture whichever side of it dies in its probe', longTest(), async (t) => {
   const lab = await RecoveryLab.start(t);
   const kills: readonly Kill[] = [
     // In the middle of probe: features were read, and a bit was written, of a device that forgot them.
@@ -71,7 +71,7 @@ t.test('a device comes to its picture whichever side of it dies in its probe', l
 
 t.test(
   'a request in flight waits for the next vhost-frontend, which waits for the next vhost-gpu',
-  longTest,
+  longTest(),
   async (t) => {
     const lab = await RecoveryLab.start(t);
     const gates = await lab.replaceGated(frontend, { point: POINT['ioreq.read'], occurrence: 9 });
@@ -102,7 +102,7 @@ t.test(
 
 t.test(
   'a first frame that both sides of its device die under is shown, and no failure is told',
-  longTest,
+  longTest(),
   async (t) => {
     const lab = await RecoveryLab.start(t);
     const before = await lab.audit();
@@ -133,26 +133,30 @@ t.test(
 );
 
 for (const core of ['6.12', '7.2']) {
-  t.test(`a driver that ignores NEEDS_RESET, on the xenbus core of ${core}, is connected anew`, longTest, async (t) => {
-    const lab = await RecoveryLab.start(t);
-    const guest = { ...GUEST, args: ['--driver', 'linux', '--core', core] };
-    const before = await lab.audit();
-    await lab.createGuest(guest);
-    await lab.pictureEqual(guest.domid, STEP_MS);
-    for (const of of [gpu, frontend, gpu] as const) {
-      await lab.kill(of);
-      await lab.restart(of);
-      t.comment(`${of}: equal after ${Math.round(await lab.pictureEqual(guest.domid, RECOVERY_MS))} ms`);
-    }
-    t.same(await lab.errors(guest.domid), []);
-    t.same(await lab.destroyGuest(guest), []);
-    t.same(await lab.audit(), before);
-  });
+  t.test(
+    `a driver that ignores NEEDS_RESET, on the xenbus core of ${core}, is connected anew`,
+    longTest(),
+    async (t) => {
+      const lab = await RecoveryLab.start(t);
+      const guest = { ...GUEST, args: ['--driver', 'linux', '--core', core] };
+      const before = await lab.audit();
+      await lab.createGuest(guest);
+      await lab.pictureEqual(guest.domid, STEP_MS);
+      for (const of of [gpu, frontend, gpu] as const) {
+        await lab.kill(of);
+        await lab.restart(of);
+        t.comment(`${of}: equal after ${Math.round(await lab.pictureEqual(guest.domid, RECOVERY_MS))} ms`);
+      }
+      t.same(await lab.errors(guest.domid), []);
+      t.same(await lab.destroyGuest(guest), []);
+      t.same(await lab.audit(), before);
+    },
+  );
 }
 
 t.test(
   'a driver that resets its device waits for a server that is away, and keeps its connection',
-  longTest,
+  longTest(),
   async (t) => {
     const lab = await RecoveryLab.start(t);
     await lab.createGuest(GUEST);

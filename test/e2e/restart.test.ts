@@ -54,7 +54,7 @@ t.test('services that are killed come back, the host with its hypervisor, and th
   t.same(leftovers(runDir), []);
 });
 
-t.test('a guest that is killed is dumped and runs again as a new domain, a second time too', longTest, async (t) => {
+t.test('a guest that is killed is dumped and runs again as a new domain, a second time too', longTest(), async (t) => {
   const runDir = temporaryLabDir(t);
   const lab = await startLab(t, runDir, ['--config', configOf(runDir, 'coredump-restart')]);
   for (const domid of [1, 2]) {
@@ -74,7 +74,7 @@ t.test('a guest that is killed is dumped and runs again as a new domain, a secon
   t.equal(await lab.ended(), 0, lab.stderr);
 });
 
-t.test('with on_crash = "destroy" a killed guest is removed, and the lab goes on without it', longTest, async (t) => {
+t.test('with on_crash = "destroy" a killed guest is removed, and the lab goes on without it', longTest(), async (t) => {
   const runDir = temporaryLabDir(t);
   const lab = await startLab(t, runDir, ['--config', configOf(runDir, 'destroy')]);
   process.kill(processNamed(runDir, 'guest-gpu-guest').pid, 'SIGKILL');
@@ -84,7 +84,7 @@ t.test('with on_crash = "destroy" a killed guest is removed, and the lab goes on
   t.equal(await lab.ended(), 0, lab.stderr);
 });
 
-t.test('rename-restart keeps the dead beside the living, until it is destroyed', longTest, async (t) => {
+t.test('rename-restart keeps the dead beside the living, until it is destroyed', longTest(), async (t) => {
   const runDir = temporaryLabDir(t);
   const lab = await startLab(t, runDir, ['--config', configOf(runDir, 'rename-restart')]);
   process.kill(processNamed(runDir, 'guest-gpu-guest').pid, 'SIGKILL');
@@ -97,7 +97,7 @@ t.test('rename-restart keeps the dead beside the living, until it is destroyed',
   t.equal(await lab.ended(), 0, lab.stderr);
 });
 
-t.test('a process that does not answer is declared dead, killed and replaced', longTest, async (t) => {
+t.test('a process that does not answer is declared dead, killed and replaced', longTest(), async (t) => {
   const runDir = temporaryLabDir(t);
   const lab = await startLab(t, runDir, ['--dead-after', '2']);
   const { pid } = processNamed(runDir, 'vhost-frontend');

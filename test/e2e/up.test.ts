@@ -33,7 +33,7 @@ t.test('one guest: handshake in order, picture equal, nothing left, all in one J
   t.same(Object.keys(run), ['result', 'handshakeMs', 'firstFrameMs', 'frame', 'guests', 'leaks']);
 });
 
-t.test('twelve guests with a picture each', longTest, async (t) => {
+t.test('twelve guests with a picture each', longTest(), async (t) => {
   const run = await once(t, ['--guests', '12']);
   t.equal(run.frame.mismatchedPixels, 0);
   t.same(
@@ -46,7 +46,7 @@ t.test('twelve guests with a picture each', longTest, async (t) => {
   }
 });
 
-t.test('four guests whose stores are on their ring pages', longTest, async (t) => {
+t.test('four guests whose stores are on their ring pages', longTest(), async (t) => {
   const run = await once(t, ['--guests', '4', '--store-transport', 'ring']);
   t.equal(run.frame.mismatchedPixels, 0);
   t.same(run.leaks, []);
@@ -54,11 +54,11 @@ t.test('four guests whose stores are on their ring pages', longTest, async (t) =
   for (const { frontend } of run.guests) t.same(frontend, [1, 3, 4, 6]);
 });
 
-t.test('wake-ups as messages instead of doorbells', longTest, async (t) => {
+t.test('wake-ups as messages instead of doorbells', longTest(), async (t) => {
   t.equal((await once(t, ['--notify', 'zmq'])).frame.mismatchedPixels, 0);
 });
 
-t.test('frames are copied, and with --keep logs, history and frames stay until the next lab', longTest, async (t) => {
+t.test('frames are copied, and with --keep logs, history and frames stay until the next lab', longTest(), async (t) => {
   const runDir = temporaryLabDir(t);
   const frames = `${runDir}-frames`;
   const args = ['up', '--once', '--keep', '--frames', frames, '--run-dir', runDir];

@@ -76,7 +76,7 @@ t.test('an access that found its backend dead is answered by the next one', asyn
 
 t.test(
   'device servers may die again and again: vhost-frontend holds as many descriptors as before',
-  longTest,
+  longTest(),
   async (t) => {
     const { runDir, session, guest } = await labWithGuest(t);
     const { pid } = processNamed(runDir, 'vhost-frontend');
@@ -102,7 +102,7 @@ t.test(
 
 t.test(
   'SIGTERM closes every device with its guest and gives everything back; the next one connects',
-  longTest,
+  longTest(),
   async (t) => {
     const { runDir, session, guest, backend } = await labWithGuest(t);
     backend.child.kill('SIGTERM');

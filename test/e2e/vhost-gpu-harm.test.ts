@@ -94,7 +94,7 @@ t.test('memory that shrinks after it was mapped ends the process of its front-en
   await t.resolves(next.front.connect(), 'its place is free again');
 });
 
-t.test('guests of 6, 12 and 64 GiB draw from their last bytes', longTest, async (t) => {
+t.test('guests of 6, 12 and 64 GiB draw from their last bytes', longTest(), async (t) => {
   const server = await startGpuServer(t);
   for (const [turn, gib] of [6, 12, 64].entries()) {
     const ramBytes = gib * GIB;
@@ -140,7 +140,7 @@ t.test('memory at an offset of its file is the part that was announced', async (
 
 t.test(
   'with few descriptors left the next front-ends are refused, and those that are there go on',
-  longTest,
+  longTest(),
   async (t) => {
     const server = await startGpuServer(t, [], 'ulimit -n 64');
     const draws = await bystander(t, server);

@@ -92,7 +92,7 @@ t.test('bytes that no front-end sends', async (t) => {
   t.notMatch(server.stderr, /internal error|was killed/);
 });
 
-t.test('a front-end that never reads its answers is given up', longTest, async (t) => {
+t.test('a front-end that never reads its answers is given up', longTest(), async (t) => {
   const { server, path } = await startGpuServer(t);
   const socket = new FdSocket(await connectUnix(path), { onReady: () => {} });
   t.teardown(() => socket.close());

@@ -116,7 +116,7 @@ t.test('chains that a killed server had taken are taken again, in order and once
   t.equal(await second.front.frontend.stopRing(0), 3, 'nothing is left under way');
 });
 
-t.test('chains of a packed ring, too', longTest, async (t) => {
+t.test('chains of a packed ring, too', longTest(), async (t) => {
   const { path, frontEndPid } = await startGpuServer(t);
   const connect = async (ram?: OwnedFd): Promise<ServerEnd> => {
     const end = await ServerEnd.connect(path, new AbortController().signal, ram);

@@ -154,7 +154,7 @@ t.test('the display socket is asked about displays and gets the picture', async 
   t.ok(update.payload.subarray(20).equals(pixels));
 });
 
-t.test('the conventions for back-end programs', longTest, async (t) => {
+t.test('the conventions for back-end programs', longTest(), async (t) => {
   const run = promisify(execFile);
   const file = fileURLToPath(SERVER);
   const { stdout } = await run(process.execPath, [

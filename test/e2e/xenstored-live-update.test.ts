@@ -132,7 +132,7 @@ t.test('connections, watches and half a request go over to the next program', as
   t.notOk(existsSync(lab.socket), 'an orderly end takes the socket along');
 });
 
-t.test('replies and events that a client has not read are delivered whole', longTest, async (t) => {
+t.test('replies and events that a client has not read are delivered whole', longTest(), async (t) => {
   const lab = await start(t);
   const admin = await Asking.open(t, lab);
   const value = 'v'.repeat(4000);
@@ -171,7 +171,7 @@ t.test('a start waits for open transactions, and keeps others from beginning one
   await lives(lab.server, 2);
 });
 
-t.test('what is open too long rejects the update, unless it is forced', longTest, async (t) => {
+t.test('what is open too long rejects the update, unless it is forced', longTest(), async (t) => {
   const lab = await start(t);
   const [admin, holder, beginner] = [await Asking.open(t, lab), await Asking.open(t, lab), await Asking.open(t, lab)];
   const tx = Number.parseInt(await holder.ask(XS.XS_TRANSACTION_START, '|'), 10);

@@ -138,7 +138,7 @@ class Load {
   }
 }
 
-t.test(`${KILLS} kills amid messages, and two guests that look at none of it`, longTest, async (t) => {
+t.test(`${KILLS} kills amid messages, and two guests that look at none of it`, longTest(), async (t) => {
   t.setTimeout(30_000 + KILLS * 2000);
   const lab = new RingLab(t);
   const loads: { readonly domid: number; readonly guest: BlindGuest; readonly load: Load }[] = [];

@@ -23,7 +23,7 @@ const VALUE_BYTES_MAX = 2000;
 /** The default limit of a guest's requests under way. */
 const OUTSTANDING = 20;
 
-t.test('our client on its ring goes on with the next xenstored, and the one after', longTest, async (t) => {
+t.test('our client on its ring goes on with the next xenstored, and the one after', longTest(), async (t) => {
   const lab = new RingLab(t);
   const { domid, channel, ring } = await lab.guest('lasting', lastingRingChannel);
   const store = new ChannelStoreClient(channel);

@@ -168,7 +168,7 @@ function deathsOf(first: GuestSetup, several: boolean): Death[] {
 }
 
 for (const { title, guests, serverNames } of LABS) {
-  t.test(`what is promised after each death holds for ${title}`, longTest, async (t) => {
+  t.test(`what is promised after each death holds for ${title}`, longTest(), async (t) => {
     const drawing = await DrawingLab.start(t, guests, serverNames);
     for (const death of deathsOf(guests[0]!, serverNames.length > 0))
       await t.test(`the death of ${death.process}`, (t) => dies(t, drawing, death));

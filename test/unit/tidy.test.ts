@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
 import t from 'tap';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
+import { longTest } from '../../testkit/tier.js';
 
 const walk = (dir: string): string[] =>
   readdirSync(dir, { withFileTypes: true }).flatMap((entry) =>
@@ -176,5 +177,10 @@ t.test('files do not import each other in circles', (t) => {
   const graph = new Map(sources.map((source) => [source.path, importedFiles(source, mayNameTypes(source.path))]));
   t.same(circles(graph), []);
   t.same(circles(new Map(Object.entries({ a: ['b'], b: ['c'], c: ['b'] }))), ['b > c > b'], 'one would be found');
+  t.end();
+});
+
+t.test('tests of the second tier share no options, into which tap writes what TAP_GREP says of one of them', (t) => {
+  t.not(longTest(), longTest());
   t.end();
 });

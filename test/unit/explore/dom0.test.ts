@@ -24,7 +24,7 @@ async function killed([frontend, backend]: Pairing, core: CoreVersion, dom0: Dom
 
 /** The first tier has one of them. */
 const tierOf = ([frontend, backend]: Pairing, core: CoreVersion) =>
-  frontend === 'review' && backend === 'review' && core === '6.12' ? {} : longTest;
+  frontend === 'review' && backend === 'review' && core === '6.12' ? {} : longTest();
 
 for (const pairing of PAIRINGS) {
   for (const core of CORE_VERSIONS) {
@@ -45,7 +45,7 @@ for (const pairing of PAIRINGS) {
 for (const core of CORE_VERSIONS) {
   t.test(
     `review under ${core}, any one fault: a guest that is not wedged by Linux's dom0 recovers`,
-    longTest,
+    longTest(),
     async (t) => {
       const ends = { frontend: 'review', backend: 'review' } as const;
       const search = new Search(await modelOf({ ...FIXED, ...ends, core, dom0: 'linux', kinds: WITHSTOOD[core] }));

@@ -25,7 +25,7 @@ async function restsOf(frontend: FrontendName, backend: BackendName, core: (type
 }
 
 for (const core of CORE_VERSIONS) {
-  const tier = core === '6.12' ? {} : longTest;
+  const tier = core === '6.12' ? {} : longTest();
   t.test(
     `the patch as posted under ${core}: connects where the backend looked first, and rests at 3/2 where it did not`,
     async (t) => {
