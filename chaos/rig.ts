@@ -239,6 +239,8 @@ export class Rig {
     const found = await withDeadline(looking, 2 * DEADLINE_MS.chaosDisplay, 'the GPU server of the backend');
     if (found === undefined) throw new PeerDiedError('the GPU server of the backend');
     const { server, device } = found;
+    // Its history goes when the next front-end takes its place: open it while it is there.
+    this.histories.records();
     return { client: server, device, close: () => server.close() };
   }
 
