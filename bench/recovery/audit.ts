@@ -20,8 +20,10 @@ const shape = (text: string): string => text.replace(/\b[0-9A-F]{16}\b|\d+/g, 'N
 
 /** What is held now. Rejects with PeerDiedError when a process ends meanwhile. */
 async function books(lab: RecoveryLab): Promise<Books> {
+  // Before anything is asked: each server closes the connection of a question some time after its answer.
+  const descriptors = countDescriptors(lab.runDir);
   const held = new Map((await askHoldings(lab.session)).map(({ process, held }) => [process, held.map(shape).sort()]));
-  for (const [process, kinds] of countDescriptors(lab.runDir)) {
+  for (const [process, kinds] of descriptors) {
     const name = process.replace(/ \(\d+\)$/, '');
     const counted = [...kinds].map(([kind, count]) => `${count} descriptors of kind ${kind}`).sort();
     held.set(name, [...(held.get(name) ?? []), ...counted]);
