@@ -10,10 +10,11 @@ export type DescriptorCounts = ReadonlyMap<string, ReadonlyMap<string, number>>;
 /** Of every living process that is registered in the run directory. */
 export function countDescriptors(runDir: string): DescriptorCounts {
   const living = listProcesses(runDir).filter(({ state }) => state !== 'dead');
-  return new Map(living.map(({ name, pid }) => [`${name} (${pid})`, kindsOf(pid)]));
+  return new Map(living.map(({ name, pid }) => [`${name} (${pid})`, descriptorsOf(pid)]));
 }
 
-function kindsOf(pid: number): Map<string, number> {
+/** Of one process, in a lab or not. */
+export function descriptorsOf(pid: number): Map<string, number> {
   const kinds = new Map<string, number>();
   for (const target of targetsOf(pid)) {
     const kind = kindOf(target);

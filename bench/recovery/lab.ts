@@ -59,6 +59,11 @@ export class RecoveryLab {
     }
   }
 
+  /** Of `xenwire up`. */
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
   get session(): Session {
     return this.#session!;
   }
