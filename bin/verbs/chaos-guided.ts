@@ -17,7 +17,7 @@ const BUDGET_MINUTES_MAX = 7 * 24 * 60;
 /** Without a budget. */
 const DEFAULT_BUDGET: Budget = { cases: 1000 };
 /** Between two lines of progress. */
-const LINE_EVERY_MS = 10_000;
+const LINE_GAP_MS = 10_000;
 
 /** "500" lists, or "30m" minutes. */
 export function budget(text: string): Budget {
@@ -88,7 +88,7 @@ export async function runGuided(options: GuidedOptions): Promise<void> {
       options.onJudged(each, judged);
       const now = performance.now();
       if (each.outcome !== 'pass') process.stderr.write(`${OUTCOMES[each.outcome]} ${each.case}\n`);
-      if (now - toldMs >= LINE_EVERY_MS) {
+      if (now - toldMs >= LINE_GAP_MS) {
         toldMs = now;
         const rate = ((judged.length * 1000) / (now - startMs)).toFixed(2);
         const counts = countsText(countOutcomes(judged));
