@@ -59,7 +59,7 @@ export const DEFECTS: readonly Defect[] = [
     id: '4, 5',
     title:
       'the error path unbinds an irq whose handler was never requested, which closes the port, then closes the port again',
-    shown: { by: 'search', kinds: ['refuse-frontend'], finds: /event channel 5 is closed twice/ },
+    shown: { by: 'search', kinds: ['refuse-frontend'], finds: /event channel 3 is closed twice/ },
     review: 'what is held stands in one record, and is given back from there once, on every path.',
   },
   {

@@ -90,7 +90,9 @@ shows it. FE and BE are the directories of the two ends; a number is a xenbus st
 The same machine drives the guest of \`xenwire up --frontend rfc1\`, which draws its picture under both cores. A death that stands
 below as a case is repeated on real processes by \`xenwire replay --frontend rfc1 CASE\`; they confirm it: the picture does not come
 back, and with the reviewed frontend at the same place it does (\`test/long/rfc1.test.ts\`). Refusals and orders of the toolstack
-stand as words: no gate of a process makes a store refuse.
+stand as words. Two refusals are made on real processes (\`test/long/explore-replay.test.ts\`), which confirm 4, 5 and 14: a guest
+that may not make a key in its directory closes its event channel a second time, which Xen answers with EINVAL; a guest whose
+backend is refused its device server keeps its event channel. The reviewed frontend does neither.
 
 | | defect | shown by | steps | fault or case |
 |---|---|---|---|---|

@@ -13,12 +13,16 @@ export interface Bounds {
   readonly violationsMax: number;
 }
 
-export interface Found {
-  readonly violation: Violation;
-  /** The states on the way, from the first; the violation is in the last step, or in the last state. */
+export interface Path {
+  /** The states on the way, from the first. */
   readonly path: readonly number[];
   /** Which actor takes each step, by its place in the model. */
   readonly choices: readonly number[];
+}
+
+/** The violation is in the last step, or in the last state. */
+export interface Found extends Path {
+  readonly violation: Violation;
 }
 
 export interface Result {
@@ -394,8 +398,19 @@ export class Search {
     return { path, choices };
   }
 
+  /** The shortest way to each state in which this actor has a step, with that step; after run(). */
+  *pathsTo(name: string): Generator<Path> {
+    const choice = this.model.actors.findIndex((actor) => actor.name === name);
+    assert(choice >= 0, `nothing is called ${name}`);
+    const row = new Int32Array(WIDTH);
+    for (let index = 0; index < this.#rows.count; index++) {
+      this.#rows.read(index, row);
+      if (this.#step(choice, row).enabled) yield this.#pathTo(index, choice);
+    }
+  }
+
   /** The moves along a path, with what happened in each. */
-  explain({ path, choices }: Found): Move[] {
+  explain({ path, choices }: Path): Move[] {
     return choices.map((choice, step) => {
       const actor = this.model.actors[choice] as Actor;
       return this.model.step(actor, this.world(path[step] as number), true) as Move;

@@ -9,8 +9,8 @@ import { perform, type StoreAnswer, type StoreEvent, type StoreRequest } from '.
 import { type Account, type Answer, type Request, runThrough, type XenOp } from './task.js';
 import type { Note, Paths, Side, Violation, World, Xen } from './world.js';
 
-/** The guest's first port for a backend; lower ones are its store's and its timers'. */
-const FIRST_PORT = 5;
+/** The guest's first port for a backend, as a lab's guest has it; lower ones are its kernel's. */
+const FIRST_PORT = 3;
 
 export type Client = 'guest' | 'back' | 'tool';
 const SIDES: Readonly<Record<Client, Exclude<Side, 'world'>>> = {

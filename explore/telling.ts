@@ -3,7 +3,7 @@
 import { formatInstance, type PointInstance } from '../lib/trace/instances.js';
 import { POINT } from '../lib/trace/points.js';
 import { type SequenceLine, sequenceMermaid, sequenceText, WIDTH_MAX } from '../lib/trace/sequence.js';
-import type { Found, Search } from './search.js';
+import type { Path, Search } from './search.js';
 import type { Note, Paths, World } from './world.js';
 
 export { WIDTH_MAX };
@@ -67,7 +67,7 @@ interface Written {
  * they read: the gate in front of the next write that it would have asked for, or the one after the last state that it wrote.
  * Parts that no gate of a process can hold (a toolstack's order) stand in words.
  */
-export function chaosCase(search: Search, found: Found): string {
+export function chaosCase(search: Search, found: Path): string {
   const { paths } = search.model;
   const written: Record<Victim, Written> = { guest: nothingYet(), back: nothingYet() };
   const parts: string[] = [];
