@@ -1,7 +1,10 @@
 // Clauses of the vhost-user document that bind a back-end, checked by messages: each on a connection of its own, greeted.
+import { VHOST_USER_PROTOCOL_F } from '../../lib/layout/vhost-user.js';
+import { hasFeature } from '../../lib/layout/virtio-ring.js';
 import { encodeRequest } from '../../lib/vhost-user/messages.js';
+import type { MemoryRegionBody } from '../../lib/vhost-user/payloads.js';
 import { all, fail, PASS, same, skip, type Verdict } from '../outcome.js';
-import { RING_SIZE, type ServerEnd } from '../server-end.js';
+import { AT, RAM_BYTES, RING_SIZE, type ServerEnd } from '../server-end.js';
 
 type Check = (end: ServerEnd) => Promise<Verdict>;
 const EMPTY = new Uint8Array(0);
@@ -108,6 +111,29 @@ export const VHOST_USER_CHECKS: Readonly<Record<string, Check>> = {
     if (!end.has('CONFIGURE_MEM_SLOTS')) return skip('no CONFIGURE_MEM_SLOTS');
     await end.start();
     return refused(end, () => end.moreMemory());
+  },
+  'VU-XEN-MMAP': async (end) => {
+    const { value } = await end.ask('GET_PROTOCOL_FEATURES', {});
+    if (!hasFeature(value, VHOST_USER_PROTOCOL_F.XEN_MMAP)) return skip('no XEN_MMAP');
+    await end.tell('SET_PROTOCOL_FEATURES', { value: end.protocol | (1n << BigInt(VHOST_USER_PROTOCOL_F.XEN_MMAP)) });
+    await end.tell('SET_FEATURES', { value: end.features(false) });
+    const foreign = (from: number, to: number, mmapOffset = 0n) => {
+      const guestAddr = BigInt(from);
+      const xen = { kind: 'foreign', domid: 1 } as const;
+      return { guestAddr, size: BigInt(to - from), userAddr: guestAddr, mmapOffset, xen };
+    };
+    const add = (region: MemoryRegionBody) =>
+      end.tell('ADD_MEM_REG', { region }, [end.ram]).catch(() => 'ended' as const);
+    const offset = await add(foreign(0, AT.request, 4096n));
+    // The rings in one region, commands and answers in another, each with a descriptor of its own.
+    const added = [await add(foreign(0, AT.request)), await add(foreign(AT.request, RAM_BYTES))];
+    await end.startRing();
+    const { name } = await end.command('RESOURCE_UNREF', { resource_id: 9 });
+    return all(
+      same(offset === 0n, false, 'an offset into the memory of a domain is refused'),
+      same(added, [0n, 0n], 'two regions'),
+      same(name, 'ERR_INVALID_RESOURCE_ID'),
+    );
   },
   'VU-HANDLES': (end) => refused(end, () => end.tell('SET_VRING_KICK', { index: 0, polled: false }, [])),
   'VU-VERSION': async (end) => {

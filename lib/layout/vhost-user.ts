@@ -144,6 +144,12 @@ export const VHOST_USER_MEM_REG_MSG = struct(
   { size: 40 },
 );
 
+/** Beside each region once XEN_MMAP is negotiated: a region is 40 bytes then. `data`: the domain whose memory it is. */
+export const VHOST_USER_XEN_MMAP = struct('xen mmap', { flags: u32, data: u32 }, { size: 8 });
+export const VHOST_USER_XEN_MMAP_FLAGS = { FOREIGN: 1 << 0, GRANT: 1 << 1, NO_MAP_IN_ADVANCE: 1 << 8 } as const;
+/** NO_MAP_IN_ADVANCE as rust-vmm's vm-memory and xen-vhost-frontend have it. */
+export const VHOST_USER_XEN_MMAP_NO_ADVANCE_RUST = 1 << 3;
+
 export const VHOST_USER_LOG = struct('VhostUserLog', { mmap_size: u64, mmap_offset: u64 }, { size: 16 });
 
 /** Followed by `size` bytes of config space, in requests too (GET_CONFIG sends filler). */

@@ -143,12 +143,14 @@ export class BackendSession<H> {
     GET_QUEUE_NUM: () => ({ value: BigInt(this.#device.queueCount) }),
     GET_MAX_MEM_SLOTS: () => ({ value: BigInt(this.#device.memorySlotsMax) }),
     SET_MEM_TABLE: ({ regions, handles }) => {
+      for (const region of regions) this.#checkKind(region);
       this.#replaceMemory(regions.map((region, i) => ({ ...region, handle: handles[i]! })));
       return undefined;
     },
     ADD_MEM_REG: ({ region, handles }) => {
       if (this.#regions.length >= this.#device.memorySlotsMax)
         throw new ProtocolError('regions', `more than ${this.#device.memorySlotsMax} regions`);
+      this.#checkKind(region);
       this.#replaceMemory([...this.#regions, { ...region, handle: handles[0]! }]);
       return undefined;
     },
@@ -248,6 +250,12 @@ export class BackendSession<H> {
     },
     GET_STATUS: () => ({ value: this.#status | (this.#rings.broken ? NEEDS_RESET : 0n) }),
   };
+
+  /** A front-end that negotiated XEN_MMAP may send regions of the short form all the same: QEMU acknowledges bits that it skips. */
+  #checkKind({ xen }: MemoryRegionBody): void {
+    if (xen !== undefined && !this.#negotiated('XEN_MMAP'))
+      throw new ProtocolError('regions', 'memory of a domain without XEN_MMAP');
+  }
 
   /** Bytes of the buffer; it is checked before anything is allocated for it. */
   #inflightSize(queueCount: number, queueSize: number): number {

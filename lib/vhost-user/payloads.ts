@@ -14,6 +14,9 @@ import {
   VHOST_USER_U64,
   VHOST_USER_VRING_IDX_MASK,
   VHOST_USER_VRING_NOFD_MASK,
+  VHOST_USER_XEN_MMAP,
+  VHOST_USER_XEN_MMAP_FLAGS,
+  VHOST_USER_XEN_MMAP_NO_ADVANCE_RUST,
   VHOST_VRING_ADDR,
   VHOST_VRING_STATE,
 } from '../layout/vhost-user.js';
@@ -25,6 +28,13 @@ export interface MemoryRegionBody {
   /** The front-end's own address; opaque to everyone but SET_VRING_ADDR. */
   readonly userAddr: bigint;
   readonly mmapOffset: bigint;
+  /** How a domain's memory is mapped (XEN_MMAP); absent: the descriptor is a file. */
+  readonly xen?: XenMapping;
+}
+
+export interface XenMapping {
+  readonly kind: 'foreign' | 'grant';
+  readonly domid: number;
 }
 
 export interface Payloads {
@@ -93,17 +103,21 @@ export const decoders: { readonly [K in PayloadKind]: (what: string, payload: Ui
     if (payload.length < VHOST_USER_MEMORY_HDR.size) throw bad('size', `${what} has no header`);
     const { nregions } = VHOST_USER_MEMORY_HDR.decode(payload);
     if (nregions === 0 || nregions > VHOST_MEMORY_BASELINE_NREGIONS) throw bad('regions', `${nregions} regions`);
-    exactly(what, payload, VHOST_USER_MEMORY_HDR.size + nregions * VHOST_USER_MEMORY_REGION.size);
-    const regions = Array.from({ length: nregions }, (_, i) =>
-      regionOf(
-        VHOST_USER_MEMORY_REGION.decode(payload, VHOST_USER_MEMORY_HDR.size + i * VHOST_USER_MEMORY_REGION.size),
-      ),
-    );
+    const plain = VHOST_USER_MEMORY_REGION.size;
+    const xen = payload.length === VHOST_USER_MEMORY_HDR.size + nregions * (plain + VHOST_USER_XEN_MMAP.size);
+    const stride = plain + (xen ? VHOST_USER_XEN_MMAP.size : 0);
+    exactly(what, payload, VHOST_USER_MEMORY_HDR.size + nregions * stride);
+    const regions = Array.from({ length: nregions }, (_, i) => {
+      const at = VHOST_USER_MEMORY_HDR.size + i * stride;
+      return regionOf(VHOST_USER_MEMORY_REGION.decode(payload, at), xen ? xenOf(payload, at + plain) : undefined);
+    });
     return { regions };
   },
   region: (what, payload) => {
-    exactly(what, payload, VHOST_USER_MEM_REG_MSG.size);
-    return { region: regionOf(VHOST_USER_MEM_REG_MSG.decode(payload)) };
+    const plain = VHOST_USER_MEM_REG_MSG.size;
+    const xen = payload.length === plain + VHOST_USER_XEN_MMAP.size;
+    if (!xen) exactly(what, payload, plain);
+    return { region: regionOf(VHOST_USER_MEM_REG_MSG.decode(payload), xen ? xenOf(payload, plain) : undefined) };
   },
   config: (what, payload) => {
     const header = VHOST_USER_CONFIG_HDR.size;
@@ -140,13 +154,23 @@ export const decoders: { readonly [K in PayloadKind]: (what: string, payload: Ui
   },
 };
 
+/** Undefined: the region says that it is a file. Throws ProtocolError for kinds that exclude each other or mean nothing. */
+function xenOf(payload: Uint8Array, at: number): XenMapping | undefined {
+  const { flags, data } = VHOST_USER_XEN_MMAP.decode(payload, at);
+  const { FOREIGN, GRANT, NO_MAP_IN_ADVANCE } = VHOST_USER_XEN_MMAP_FLAGS;
+  if (flags === 0) return undefined;
+  if (data > 0xffff) throw bad('regions', `memory of domain ${data}`);
+  if (flags === FOREIGN) return { kind: 'foreign', domid: data };
+  if ((flags & ~(NO_MAP_IN_ADVANCE | VHOST_USER_XEN_MMAP_NO_ADVANCE_RUST)) === GRANT)
+    return { kind: 'grant', domid: data };
+  throw bad('regions', `a region of Xen kind 0x${flags.toString(16)}`);
+}
+
 /** No process can map a region whose size is zero or wraps. */
-function regionOf(r: {
-  guest_phys_addr: bigint;
-  memory_size: bigint;
-  userspace_addr: bigint;
-  mmap_offset: bigint;
-}): MemoryRegionBody {
+function regionOf(
+  r: { guest_phys_addr: bigint; memory_size: bigint; userspace_addr: bigint; mmap_offset: bigint },
+  xen: XenMapping | undefined,
+): MemoryRegionBody {
   const end = 1n << 64n;
   if (
     r.memory_size === 0n ||
@@ -155,7 +179,13 @@ function regionOf(r: {
     r.mmap_offset + r.memory_size > end
   )
     throw bad('regions', `region of ${r.memory_size} bytes at 0x${r.guest_phys_addr.toString(16)}`);
-  return { guestAddr: r.guest_phys_addr, size: r.memory_size, userAddr: r.userspace_addr, mmapOffset: r.mmap_offset };
+  const region = {
+    guestAddr: r.guest_phys_addr,
+    size: r.memory_size,
+    userAddr: r.userspace_addr,
+    mmapOffset: r.mmap_offset,
+  };
+  return xen === undefined ? region : { ...region, xen };
 }
 
 const rawRegion = (r: MemoryRegionBody) => ({
@@ -164,6 +194,13 @@ const rawRegion = (r: MemoryRegionBody) => ({
   userspace_addr: r.userAddr,
   mmap_offset: r.mmapOffset,
 });
+
+const rawXen = ({ xen }: MemoryRegionBody) => {
+  const { FOREIGN, GRANT } = VHOST_USER_XEN_MMAP_FLAGS;
+  return xen === undefined
+    ? { flags: 0, data: 0 }
+    : { flags: xen.kind === 'foreign' ? FOREIGN : GRANT, data: xen.domid };
+};
 
 export const encoders: { readonly [K in PayloadKind]: (body: Payloads[K]) => Uint8Array } = {
   none: () => new Uint8Array(0),
@@ -180,13 +217,21 @@ export const encoders: { readonly [K in PayloadKind]: (body: Payloads[K]) => Uin
     }),
   table: ({ regions }) => {
     const header = VHOST_USER_MEMORY_HDR.size;
-    const target = new Uint8Array(header + regions.length * VHOST_USER_MEMORY_REGION.size);
+    const plain = VHOST_USER_MEMORY_REGION.size;
+    const xen = regions.some((region) => region.xen !== undefined);
+    const stride = plain + (xen ? VHOST_USER_XEN_MMAP.size : 0);
+    const target = new Uint8Array(header + regions.length * stride);
     VHOST_USER_MEMORY_HDR.encode({ nregions: regions.length }, target);
-    for (const [i, region] of regions.entries())
-      VHOST_USER_MEMORY_REGION.encode(rawRegion(region), target, header + i * VHOST_USER_MEMORY_REGION.size);
+    for (const [i, region] of regions.entries()) {
+      VHOST_USER_MEMORY_REGION.encode(rawRegion(region), target, header + i * stride);
+      if (xen) VHOST_USER_XEN_MMAP.encode(rawXen(region), target, header + i * stride + plain);
+    }
     return target;
   },
-  region: ({ region }) => VHOST_USER_MEM_REG_MSG.bytes(rawRegion(region)),
+  region: ({ region }) => {
+    const plain = VHOST_USER_MEM_REG_MSG.bytes(rawRegion(region));
+    return region.xen === undefined ? plain : Uint8Array.from([...plain, ...VHOST_USER_XEN_MMAP.bytes(rawXen(region))]);
+  },
   config: ({ offset, size, flags, data }) => {
     const target = new Uint8Array(VHOST_USER_CONFIG_HDR.size + size);
     VHOST_USER_CONFIG_HDR.encode({ offset, size, flags }, target);

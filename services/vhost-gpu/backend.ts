@@ -235,7 +235,11 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
     }
   }
 
-  #mapRegion({ handle, guestAddr, size, mmapOffset }: MappedRegion<H>): MappedPart {
+  #mapRegion({ handle, guestAddr, size, mmapOffset: offset, xen }: MappedRegion<H>): MappedPart {
+    if (xen?.kind === 'grant') throw new ErrnoError('EOPNOTSUPP', `granted pages of domain ${xen.domid} by descriptor`);
+    // A domain's memory is mapped by its own addresses, and its descriptor has no offset (XEN_MMAP).
+    if (xen !== undefined && offset !== 0n) throw new ErrnoError('EINVAL', `memory of a domain at offset ${offset}`);
+    const mmapOffset = xen === undefined ? offset : guestAddr;
     // Above GRANT_SPACE numbers mean granted pages.
     if (guestAddr + size > BigInt(GRANT_SPACE) || mmapOffset + size > BigInt(Number.MAX_SAFE_INTEGER) || size === 0n) {
       throw new ErrnoError('EINVAL', `memory region at 0x${guestAddr.toString(16)} of ${size} bytes`);

@@ -2,11 +2,13 @@
 import t from 'tap';
 import { ProtocolError } from '../../../lib/core/errors.js';
 import { decodeAck, decodeReply } from '../../../lib/vhost-user/messages.js';
+import type { MemoryRegionBody } from '../../../lib/vhost-user/payloads.js';
 import { Front, handle } from '../../../testkit/backend-front.js';
 
 const INFLIGHT = 1n << 12n;
 const LOG = 1n << 1n;
 const STATUS = 1n << 16n;
+const XEN_MMAP = 1n << 17n;
 
 t.test('a record of inflight chains is made, and taken for the rings that start then', async (t) => {
   const front = new Front().more(INFLIGHT);
@@ -29,6 +31,23 @@ t.test('a record of inflight chains is made, and taken for the rings that start 
     );
   front.session.close();
   t.same([...front.device.released].sort(), [...front.given].sort());
+});
+
+t.test("a domain's memory needs XEN_MMAP; with it, regions of the short form are taken too", async (t) => {
+  const plain = { guestAddr: 0n, size: 4096n, userAddr: 0n, mmapOffset: 0n };
+  const foreign = { ...plain, guestAddr: 0x10000n, userAddr: 0x10000n, xen: { kind: 'foreign', domid: 3 } } as const;
+  const add = (front: Front, region: MemoryRegionBody) =>
+    decodeAck('ADD_MEM_REG', front.send('ADD_MEM_REG', { region }, [handle('memory')], true)!);
+  const without = new Front().negotiate();
+  t.equal(add(without, foreign), 1n);
+  t.throws(() => without.send('SET_MEM_TABLE', { regions: [foreign] }, [handle('memory')]), { code: 'regions' });
+  const front = new Front().more(XEN_MMAP);
+  t.equal(add(front, plain), 0n, 'QEMU acknowledges the bit, and knows nothing of it');
+  t.equal(add(front, foreign), 0n);
+  for (const { session, device, given } of [without, front]) {
+    session.close();
+    t.same([...device.released].sort(), [...given].sort());
+  }
 });
 
 t.test('the log of written pages changes while no ring runs', async (t) => {

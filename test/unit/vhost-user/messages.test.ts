@@ -126,6 +126,32 @@ t.test('headers that no front-end sends are refused', async (t) => {
   t.throws(() => decodeRequest(unknown), { code: 'request' });
 });
 
+t.test("a domain's memory has two words more a region, and kinds that exclude each other are refused", async (t) => {
+  const plain = { guestAddr: 0x40000000n, size: 4096n, userAddr: 0n, mmapOffset: 0n };
+  const foreign = { ...plain, xen: { kind: 'foreign', domid: 7 } } as const;
+  const grant = { ...plain, guestAddr: 1n << 63n, xen: { kind: 'grant', domid: 7 } } as const;
+  const table = encodeRequest('SET_MEM_TABLE', { regions: [foreign, plain, grant] }, { handles: [1, 2, 3] });
+  t.equal(table.payload.length, 8 + 3 * 40);
+  t.match(decodeRequest(table), { regions: [foreign, plain, grant] });
+  const one = encodeRequest('ADD_MEM_REG', { region: foreign }, { handles: [1] });
+  t.equal(one.payload.length, 48);
+  t.match(decodeRequest(one), { region: foreign });
+  const flagged = (flags: number, domid = 7) => {
+    const payload = one.payload.slice();
+    const view = new DataView(payload.buffer);
+    view.setUint32(40, flags, true);
+    view.setUint32(44, domid, true);
+    return { ...one, payload };
+  };
+  t.match(decodeRequest(flagged(0)), { region: plain });
+  t.notOk('xen' in (decodeRequest(flagged(0)) as { region: object }).region, 'a file');
+  for (const noAdvance of [0x100, 0x8])
+    t.match(decodeRequest(flagged(2 | noAdvance)), { region: { xen: { kind: 'grant' } } });
+  for (const wrong of [3, 0x101, 0x9, 4, 0x80000002])
+    t.throws(() => decodeRequest(flagged(wrong)), { code: 'regions' }, `0x${wrong.toString(16)}`);
+  t.throws(() => decodeRequest(flagged(1, 0x10000)), { code: 'regions' }, 'no domain');
+});
+
 t.test('regions that are empty or wrap are refused', async (t) => {
   const bad = [
     { guestAddr: 0n, size: 0n, userAddr: 0n, mmapOffset: 0n },

@@ -41,6 +41,7 @@ struct device {
     int call;    /* eventfd */
     /* The device server's side. */
     int socket;
+    bool xen_mmap; /* the guest's memory is sent as that of a foreign domain */
     uint64_t backend_features, memory_size;
     uint8_t config[CONFIG_SIZE];
     /* Registers. */

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "dm.h"
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,8 @@ enum {
 #define F_PROTOCOL_FEATURES (1ull << 30)
 #define P_REPLY_ACK (1ull << 3)
 #define P_CONFIG (1ull << 9)
+#define P_XEN_MMAP (1ull << 17)
+#define XEN_FOREIGN 1
 #define NEED_REPLY 8
 
 struct header {
@@ -97,6 +100,8 @@ int vhost_connect(struct device *device)
         goto failed;
     if (get_u64(device, GET_PROTOCOL_FEATURES, &offered) != 0 || (offered & wanted) != wanted)
         goto failed;
+    device->xen_mmap = (offered & P_XEN_MMAP) != 0;
+    wanted |= offered & P_XEN_MMAP;
     if (tell(device, SET_PROTOCOL_FEATURES, 0, &wanted, 8, -1) != 0 || set(device, SET_OWNER, NULL, 0, -1) != 0)
         goto failed;
     struct {
@@ -127,8 +132,10 @@ int vhost_start(struct device *device)
     struct {
         uint32_t count, padding;
         uint64_t address, size, user, offset;
-    } memory = {1, 0, 0, device->memory_size, 0, 0};
-    if (set(device, SET_FEATURES, &features, 8, -1) != 0 || set(device, SET_MEM_TABLE, &memory, sizeof(memory), device->privcmd) != 0)
+        uint32_t xen_flags, xen_domain; /* with XEN_MMAP only */
+    } memory = {1, 0, 0, device->memory_size, 0, 0, XEN_FOREIGN, device->domid};
+    uint32_t memory_bytes = device->xen_mmap ? sizeof(memory) : offsetof(__typeof__(memory), xen_flags);
+    if (set(device, SET_FEATURES, &features, 8, -1) != 0 || set(device, SET_MEM_TABLE, &memory, memory_bytes, device->privcmd) != 0)
         return -1;
     for (uint32_t i = 0; i < QUEUES; i++) {
         struct queue *queue = &device->queue[i];
