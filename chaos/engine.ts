@@ -100,6 +100,7 @@ class CaseRun {
   #storyEndNs: bigint | undefined;
   readonly #snapshots: boolean;
   readonly #survivors = new Set<number>();
+  #earlier: ReadonlySet<number> = new Set();
   /** A fault of the case may cost a guest its device. */
   readonly #mayRefuse: boolean;
 
@@ -173,6 +174,7 @@ class CaseRun {
     for (const name of SERVICES)
       if (!rig.isAlive(name)) throw new HarnessError(`${name} does not run as the case begins`);
     for (const each of [...rig.livingIncarnations(), ...rig.histories.own]) this.#survivors.add(each);
+    this.#earlier = new Set(this.#survivors);
     await this.#faults.begin();
     await this.#step(() => this.#draw());
     for (let before = -1; before !== this.#begun; ) {
@@ -326,7 +328,7 @@ class CaseRun {
     for (const what of this.#rig.unexpected) this.#violations.push({ check: 'alive', what });
     for (const { name, check, atRest: needsRest } of CHECKERS) {
       if (needsRest && !atRest) continue;
-      const found = check({ records, survivors: this.#survivors });
+      const found = check({ records, survivors: this.#survivors, earlier: this.#earlier });
       for (const what of found.slice(0, SHOWN_MAX)) this.#violations.push({ check: name, what });
       if (found.length > SHOWN_MAX) this.#violations.push({ check: name, what: `${found.length - SHOWN_MAX} more` });
     }

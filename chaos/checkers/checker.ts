@@ -7,6 +7,8 @@ export interface Evidence {
   readonly records: readonly TraceRecord[];
   /** Incarnations that live from before the case to beyond it, at rest at both ends. */
   readonly survivors: ReadonlySet<number>;
+  /** Incarnations that lived as the case began, whatever became of them. */
+  readonly earlier: ReadonlySet<number>;
 }
 
 export interface Checker {

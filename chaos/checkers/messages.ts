@@ -15,7 +15,7 @@ export const messages: Checker = {
   name: 'messages',
   describe: 'every message that was received was sent, and none is received twice',
   atRest: false,
-  check({ records, survivors }) {
+  check({ records, earlier }) {
     const sent = new Set<string>();
     const received = new Set<string>();
     const wrong: string[] = [];
@@ -28,8 +28,8 @@ export const messages: Checker = {
       if (flow === undefined || !RECEIPTS.has(record.point)) continue;
       if (received.has(flow)) wrong.push(`${record.process} received message ${flow} twice (${record.point.name})`);
       received.add(flow);
-      // A survivor may have sent it before the case began.
-      if (!sent.has(flow) && !survivors.has(record.sender)) {
+      // One that lived before may have sent it before the case began.
+      if (!sent.has(flow) && !earlier.has(record.sender)) {
         wrong.push(`${record.process} received message ${flow} that was never sent (${record.point.name})`);
       }
     }

@@ -23,7 +23,7 @@ function history(...said: readonly Said[]): TraceRecord[] {
 }
 
 const found = (checker: Checker, ...said: readonly Said[]): number =>
-  checker.check({ records: history(...said), survivors: new Set([1]) }).length;
+  checker.check({ records: history(...said), survivors: new Set([1]), earlier: new Set([1, 3]) }).length;
 
 t.test('edges: what the table has passes, by its writer only', (t) => {
   t.equal(found(edges, { name: 'front.state', b: edge(1, 3) }), 0);
@@ -139,6 +139,7 @@ t.test('messages: received once, and sent', (t) => {
   t.equal(found(messages, call, serve, serve), 1);
   t.equal(found(messages, serve), 1);
   t.equal(found(messages, { ...serve, sender: 1 }), 0, 'a survivor may have sent it before the case');
+  t.equal(found(messages, { ...serve, sender: 3 }), 0, 'and one that died in it too');
   t.end();
 });
 
