@@ -91,8 +91,11 @@ export async function runGuided(options: GuidedOptions): Promise<void> {
       if (now - toldMs >= LINE_GAP_MS) {
         toldMs = now;
         const rate = ((judged.length * 1000) / (now - startMs)).toFixed(2);
+        const { seen } = search;
         const counts = countsText(countOutcomes(judged));
-        process.stderr.write(`${judged.length} lists, ${rate} a second, ${search.behaviours} behaviours: ${counts}\n`);
+        process.stderr.write(
+          `${judged.length} lists, ${rate} a second, ${seen.behaviours} behaviours in the first ${seen.lists}: ${counts}\n`,
+        );
       }
       if (now - savedMs >= options.saveGapMs) {
         savedMs = now;

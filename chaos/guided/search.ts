@@ -142,9 +142,9 @@ export class GuidedSearch implements CaseSource {
     return isFlat ? 'flat' : undefined;
   }
 
-  /** Behaviours seen so far. */
-  get behaviours(): number {
-    return this.#corpus.behaviourCount;
+  /** Behaviours of the first so many lists: those of the last rounds are not looked at yet. */
+  get seen(): { readonly behaviours: number; readonly lists: number } {
+    return { behaviours: this.#corpus.behaviourCount, lists: this.#fresh.length };
   }
 
   /** Once nothing runs any more. */
