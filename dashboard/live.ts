@@ -204,13 +204,17 @@ export class LivePage implements PageSource, ShownLab {
     const { history } = this;
     const lost = [...this.#feed.lost].reduce((sum, [, count]) => sum + count, 0);
     const processes = this.#processes.map(shownProcess);
-    const devices = this.#devices.shown(this.#processes, this.#guests, history.startNs);
+    const all = this.#devices.shown(this.#processes, this.#guests, history.startNs);
     const ports = this.#ports.shown();
     const wires = this.#wires.shown(new Set(processes.map(({ name }) => name)));
+    // A device that only draws changes nothing of its handshake: what moves with each frame is told apart.
+    const devices = all.map(({ frames: _frames, status: _status, slot: _slot, queues: _queues, ...device }) => device);
+    const screens = all.map(({ name, frames, status, slot }) => ({ name, frames, status, slot }));
     return this.#changes.of({
       processes: listed(processes, ({ name }) => name),
       wires: listed(wires, ({ ends }) => ends.join(' ')),
       devices: listed(devices, ({ name }) => name),
+      screens: listed(screens, ({ name }) => name),
       ports: listed(ports, ({ domid, port }) => `${domid}/${port}`),
       lab: { runDir: this.#runDir, state: this.state, lost, asks: this.asks },
       grants: this.#ports.grants(),

@@ -2,7 +2,7 @@
 // the lab does, and when the server is gone. Asks nothing of other hosts.
 import { showCampaign, showCells, showFailures, showReplay } from './campaign.js';
 import { setClock } from './clock.js';
-import { showDevices, tickDevices } from './device.js';
+import { showDevices, showScreens, tickDevices } from './device.js';
 import { showGates, showGrants, showPorts, showProcesses } from './lab.js';
 import { showLatency } from './latency.js';
 import { showStore } from './store.js';
@@ -10,7 +10,7 @@ import { startTimeline } from './timeline.js';
 import { showWires } from './topology.js';
 
 const state = document.getElementById('state');
-const LISTS = { processes: showProcesses, wires: showWires, devices: showDevices, ports: showPorts, cells: showCells, failures: showFailures };
+const LISTS = { processes: showProcesses, wires: showWires, devices: showDevices, screens: showScreens, ports: showPorts, cells: showCells, failures: showFailures };
 const SECTIONS = { lab: showLab, gates: showGates, grants: showGrants, latency: showLatency, campaign: showCampaign, replay: showReplay };
 const NONE = { gates: [], grants: [], latency: { percentiles: [], series: [] } };
 const WORDS = { starts: 'the lab is about to start', runs: 'the lab runs', 'no host': 'no hypervisor runs: the host is down', ended: 'the lab has ended: what it left is shown' };
@@ -27,7 +27,7 @@ function showLab({ runDir, state: lab, lost, asks }) {
 /** Items of the lists by their keys. */
 const known = new Map(Object.keys(LISTS).map((name) => [name, new Map()]));
 
-function take({ whole, sections, store, ...clock }) {
+export function take({ whole, sections, store, ...clock }) {
   setClock(clock);
   for (const [name, show] of Object.entries(SECTIONS)) {
     const section = sections[name] ?? (whole ? NONE[name] : undefined);
@@ -41,7 +41,6 @@ function take({ whole, sections, store, ...clock }) {
     show([...known.get(name).values()], new Set(Object.keys(change.changed)));
   }
   if (store !== undefined || whole) showStore(store ?? { whole: true, changes: [] });
-  tickDevices();
 }
 
 let ended = false;

@@ -46,6 +46,7 @@ function device({ name }) {
     element('div', { className: 'screen' }, element('img', { alt: `Screen of device ${name}` }), element('p', {})),
     rings);
   made.setAttribute('aria-label', `Device ${name}`);
+  sight.observe(made.querySelector('.screen'));
   return made;
 }
 
@@ -65,6 +66,7 @@ async function showRings(rings, domid) {
 /** One picture at a time for each screen, the next when that has come: as many a second as the server gives. */
 function refresh(img, name, frames) {
   img.wanted = frames;
+  img.device = name;
   if (img.loading_ || img.shown === frames || !inSight(img)) return;
   img.loading_ = true;
   const next = new Image();
@@ -85,10 +87,27 @@ function refresh(img, name, frames) {
 const FRAME_PAUSE_MS = 150;
 
 /** A picture costs its device server: one that is scrolled away is asked for when it is seen. */
-function inSight(img) {
-  const { top: above, bottom } = img.parentElement.getBoundingClientRect();
-  const { top: first, bottom: last } = list.getBoundingClientRect();
-  return document.visibilityState === 'visible' && bottom >= Math.max(0, first) && above <= Math.min(innerHeight, last);
+const inSight = (img) => document.visibilityState === 'visible' && img.seen === true;
+const sight = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    const img = target.querySelector('img');
+    img.seen = isIntersecting;
+    if (isIntersecting && img.wanted > 0) refresh(img, img.device, img.wanted);
+  }
+});
+document.addEventListener('visibilitychange', () => {
+  for (const img of list.querySelectorAll('.screen img')) if (img.wanted > 0) refresh(img, img.device, img.wanted);
+});
+
+/** What moves with each frame. */
+export function showScreens(screens, changed) {
+  for (const { name, frames, status, slot } of screens) {
+    const made = list.known?.get(name);
+    if (made === undefined || !changed.has(name)) continue;
+    text(made.querySelector('.screen p'), `${frames} flushes; device status 0x${status.toString(16)}`);
+    made.querySelector('.rings').slot = slot === undefined ? undefined : `ioreq slot of vCPU 0: ${slot.state}, address ${slot.address}, value ${slot.value}, since ${(slot.ms / 1000).toFixed(3)} s`;
+    if (frames > 0) refresh(made.querySelector('.screen img'), name, frames);
+  }
 }
 
 let shown = [];
@@ -112,14 +131,11 @@ export function showDevices(devices, changed) {
       made.querySelector('.steps').replaceChildren(...each.steps.map(({ at, from, to, text: what }) =>
         element('li', {}, element('span', {}, `${at} `), from === to ? `${from}: ${what}` : `${from} → ${to}: ${what}`)));
     }
-    const screen = made.querySelector('.screen');
-    text(screen.querySelector('p'), `${each.frames} flushes; device status 0x${each.status.toString(16)}`);
-    const { slot } = each;
-    made.querySelector('.rings').slot = slot === undefined ? undefined : `ioreq slot of vCPU 0: ${slot.state}, address ${slot.address}, value ${slot.value}, since ${(slot.ms / 1000).toFixed(3)} s`;
   });
+  tickDevices();
 }
 
-/** What is seen of how long a device has been where it is; and of its screen what was not in sight before. */
+/** What is seen of how long a device has been where it is. */
 export function tickDevices() {
   const stuck = [];
   for (const [index, each] of shown.entries()) {
@@ -127,13 +143,12 @@ export function tickDevices() {
     const { verdict, isStuck } = verdictOf(each);
     if (isStuck) stuck.push([each.name, verdict]);
     text(made.querySelector('.verdict'), verdict);
-    made.querySelector('.reason').className = `reason ${isStuck ? 'stuck' : ''}`;
+    made.querySelector('.reason').classList.toggle('stuck', isStuck);
     const rows = made.querySelectorAll('.row');
     for (const [at, line] of linesOf(each, isStuck).entries()) {
-      rows[at].hidden = line === undefined;
+      if (rows[at].hidden !== (line === undefined)) rows[at].hidden = line === undefined;
       text(rows[at].lastChild, line ?? '');
     }
-    if (each.frames > 0) refresh(made.querySelector('.screen img'), each.name, each.frames);
   }
   const links = stuck.slice(0, NAMED_MAX).map(([name, verdict]) => [name, `Device ${name}: ${verdict}`]);
   const more = stuck.length > NAMED_MAX ? `; ${stuck.length - NAMED_MAX} more devices stand` : '';
