@@ -52,11 +52,16 @@ export interface CampaignSettings {
 const FREE_RUNS = 4;
 
 /** The points that cases are made of: what FREE_RUNS runs without a fault all pass in one lab. */
-export async function freePoints(runDir: string, speaks: Personality = {}): Promise<TraceRecord[]> {
+export async function freePoints(
+  runDir: string,
+  speaks: Personality = {},
+  abort?: AbortSignal,
+): Promise<TraceRecord[]> {
   const rig = await openRig(runDir, undefined, speaks);
   try {
     const runs: CaseResult[] = [];
     while (runs.length < FREE_RUNS) {
+      abort?.throwIfAborted();
       const free = await runCase(rig, undefined);
       if (free.outcome !== 'pass') throw new FreeRunError(free);
       runs.push(free);

@@ -9,6 +9,8 @@ import { FAULT_NAMES, faultNamed } from './faults/table.js';
 /** The processes that are killed and paused, by their names in a trace; the guest is the one of CHAOS_GUEST. */
 export const CHAOS_GUEST = 'gpu-guest';
 export const GUEST_PROCESS = `guest-${CHAOS_GUEST}`;
+/** Guests that stay beside it have domids from here on, which no guest of a case comes to. */
+export const COMPANION_DOMID = 101;
 export const VICTIMS = [GUEST_PROCESS, 'vhost-frontend', 'vhost-gpu', 'xenstored', 'hypervisor'] as const;
 export type Victim = (typeof VICTIMS)[number];
 

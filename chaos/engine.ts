@@ -12,7 +12,7 @@ import { withDeadline } from '../lib/node/process/wait.js';
 import type { TraceRecord } from '../lib/trace/record.js';
 import { createGuest, destroyGuest, finishUnfinished, type Guest, listGuests } from '../toolstack/domain.js';
 import { readNode } from '../toolstack/toolstack.js';
-import { type ChaosCase, faultsOf, GUEST_PROCESS } from './case.js';
+import { CHAOS_GUEST, type ChaosCase, faultsOf, GUEST_PROCESS } from './case.js';
 import { CHECKERS, type CheckName } from './checkers/table.js';
 import { faultNamed } from './faults/table.js';
 import { Infliction, type Moment } from './inflict.js';
@@ -20,6 +20,7 @@ import { type Display, type Rig, SERVICES } from './rig.js';
 import { Screen, shownFirst } from './screen.js';
 import { hasSecret, plantSecret } from './secrets.js';
 import { type LabSnapshot, takeSnapshot } from './snapshot.js';
+import { frontendBegun } from './stories.js';
 
 export interface Violation {
   readonly check: CheckName;
@@ -176,6 +177,24 @@ class CaseRun {
     for (const each of [...rig.livingIncarnations(), ...rig.histories.own]) this.#survivors.add(each);
     this.#earlier = new Set(this.#survivors);
     await this.#faults.begin();
+    const over = new AbortController();
+    const meanwhile = rig.story.meanwhile?.(() => rig.toolstack, over.signal);
+    try {
+      await this.#life();
+    } finally {
+      over.abort();
+      for (const what of (await meanwhile) ?? []) this.#violations.push({ check: 'acknowledged', what });
+    }
+    for (const what of await rig.companions.wrong()) this.#violations.push({ check: 'picture', what });
+    this.#storyEndNs = process.hrtime.bigint();
+    await this.#atRest();
+  }
+
+  async #life(): Promise<void> {
+    for (let round = 0; round < (this.#rig.story.rounds ?? 0); round++) {
+      await this.#step(() => (round % 2 === 0 ? this.#draw() : this.#begin()));
+      await this.#step(() => this.#remove());
+    }
     await this.#step(() => this.#draw());
     for (let before = -1; before !== this.#begun; ) {
       before = this.#begun;
@@ -183,8 +202,12 @@ class CaseRun {
       // A fault in the removal: the next guest lives a whole life.
       if (before !== this.#begun) await this.#step(() => this.#draw());
     }
-    this.#storyEndNs = process.hrtime.bigint();
-    await this.#atRest();
+  }
+
+  /** A guest is there, and its device is under way. */
+  async #begin(): Promise<void> {
+    const { domid } = await this.#guest();
+    await frontendBegun(this.#rig.toolstack, domid);
   }
 
   /** Does a step of the story, and does it again as often as a fault began while it was done. */
@@ -266,7 +289,9 @@ class CaseRun {
   async #guest(): Promise<Guest> {
     const rig = this.#rig;
     const { toolstack } = rig;
-    const running = (await listGuests(toolstack)).find(({ state }) => state === 'running');
+    const running = (await listGuests(toolstack)).find(
+      ({ name, state }) => name === CHAOS_GUEST && state === 'running',
+    );
     const refused = running === undefined ? undefined : await this.#refusal(running);
     if (refused !== undefined) this.#tell(`the device is in error: ${refused}`);
     else if (running !== undefined && rig.isAlive(GUEST_PROCESS)) return running;
@@ -300,11 +325,14 @@ class CaseRun {
     await rig.session.exclusively(async () => {
       await finishUnfinished(toolstack);
       for (const guest of await listGuests(toolstack)) {
+        if (guest.name !== CHAOS_GUEST) continue;
+        await rig.story.beforeRemoval?.(toolstack, guest.domid);
         const alive = rig.isAlive(GUEST_PROCESS);
         const had = this.#begun;
         const inOrder = await destroyGuest(toolstack, guest, { deadlineMs: DEADLINE_MS.chaosPicture });
         // A fault in the middle may have cost a guest its last word, and a guest that is dead has none.
-        if (!inOrder && alive && had === this.#begun && this.#faults.isQuiet) {
+        const disturbed = rig.story.beforeRemoval !== undefined || had !== this.#begun || !this.#faults.isQuiet;
+        if (!inOrder && alive && !disturbed) {
           this.#violations.push({ check: 'teardown', what: 'the device did not close in order' });
         }
         const process_ = rig.process(GUEST_PROCESS);

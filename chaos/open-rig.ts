@@ -6,10 +6,15 @@ import { type Personality, Rig } from './rig.js';
 /** A lab without any fault is not right: nothing that is found in it would say anything of a fault. */
 export class FreeRunError extends Error {
   override readonly name = 'FreeRunError';
-  readonly result: CaseResult;
+  readonly #result: CaseResult;
   constructor(result: CaseResult) {
     super(`a run without a fault fails: ${verdictOf(result).join('; ')}`);
-    this.result = result;
+    this.#result = result;
+  }
+
+  /** No property of its own: Node prints those of an error that no code catches, and this has thousands of records. */
+  get result(): CaseResult {
+    return this.#result;
   }
 }
 
@@ -21,6 +26,8 @@ export async function openRig(
 ): Promise<Rig> {
   const rig = await Rig.start(runDir, speaks);
   try {
+    // Guests that stay have booted, to the last of their watches.
+    await rig.histories.rest();
     // A backend of others does not say when it is ready: what it takes once, it takes during a first life of a guest.
     if (speaks.backendCommand !== undefined) await runCase(rig, undefined);
     const free = await runCase(rig, undefined);

@@ -22,7 +22,9 @@ import type { BackendName, FrontendName } from '../lib/xenbus/protocols.js';
 import { forFrontend, type GuestConfig, parseGuestConfig } from '../toolstack/guest-config.js';
 import type { Toolstack } from '../toolstack/toolstack.js';
 import { CHAOS_GUEST, GUEST_PROCESS, type Victim } from './case.js';
+import { Companions } from './companions.js';
 import { Histories } from './histories.js';
+import { type Story, type StoryName, storyNamed } from './stories.js';
 
 export const SERVICES = ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend'] as const;
 type Service = (typeof SERVICES)[number];
@@ -40,6 +42,10 @@ export interface Personality {
   readonly backend?: BackendName;
   readonly core?: string;
   readonly dom0?: Dom0Mode;
+  /** What is told of the guest beside its plain life; left out: nothing. */
+  readonly story?: StoryName;
+  /** Guests that stay beside the one of the case. */
+  readonly companions?: number;
   /** What a shell runs in vhost-frontend's place (docs/dom0-programs.md); left out: our own. */
   readonly backendCommand?: string;
 }
@@ -66,6 +72,7 @@ export class Rig {
   readonly picture: Picture;
   /** One sentence for each end that no fault asked for, since it was last emptied. */
   readonly unexpected: string[] = [];
+  readonly companions: Companions;
   caseCount = 0;
   readonly #speaks: Personality;
   readonly #claim: Claim;
@@ -89,6 +96,8 @@ export class Rig {
     this.config = { ...forFrontend(config, speaks.frontend ?? 'review'), name: CHAOS_GUEST };
     this.picture = corner(readPng(join(EXAMPLES, 'test-card.png')));
     this.#image = join(claim.runDir, 'frames', 'given.png');
+    const common = ['--run-dir', claim.runDir, '--log-level', 'warn'];
+    this.companions = new Companions(this, speaks.companions ?? 0, (name) => [...common, ...this.#guestArgs(name)]);
   }
 
   /** Claims the run directory and starts the services; the caller closes the rig. Throws UserError as claimRunDir does. */
@@ -115,6 +124,7 @@ export class Rig {
     await Promise.all(SERVICES.map((name) => this.ready(name)));
     this.#abort = new AbortController();
     this.#session = await openSession({ runDir: this.runDir, signal: this.#abort.signal });
+    await this.companions.start();
   }
 
   get session(): Session {
@@ -124,11 +134,37 @@ export class Rig {
 
   /** dom0's toolstack, whose guests have the domids 1, 2, … of a case and one uuid. */
   get toolstack(): Toolstack {
+    const { beforeRun } = this.story;
+    const plain = this.#toolstack(() => ++this.#domid);
+    if (beforeRun === undefined) return plain;
+    const { hypervisor } = plain;
+    return {
+      ...plain,
+      hypervisor: {
+        ...hypervisor,
+        domctl_unpause: async (request) => {
+          await beforeRun(plain, request.domid ?? 0);
+          return hypervisor.domctl_unpause(request);
+        },
+      },
+    };
+  }
+
+  /** The same, whose next guest has that domid. */
+  toolstackFor(domid: number): Toolstack {
+    return this.#toolstack(() => domid);
+  }
+
+  get story(): Story {
+    return storyNamed(this.#speaks.story ?? 'life');
+  }
+
+  #toolstack(nextDomid: () => number): Toolstack {
     const { hypervisor, store, clock, probe, tokens, ended } = this.session;
     return {
       hypervisor: {
         ...hypervisor,
-        domctl_create: (request) => hypervisor.domctl_create({ ...request, domid: ++this.#domid }),
+        domctl_create: (request) => hypervisor.domctl_create({ ...request, domid: nextDomid() }),
       },
       ...{ store, clock, probe, tokens, newUuid: () => GUEST_UUID },
       ...(ended === undefined ? {} : { ended }),
@@ -159,7 +195,7 @@ export class Rig {
 
   /** Starts a process that is not running; `hold`: it stands at its start until a controller of gates lets it go. */
   start(name: Victim, options: { hold?: boolean } = {}): void {
-    const { frontend, backend, core, dom0, backendCommand } = this.#speaks;
+    const { frontend, backend, dom0, backendCommand } = this.#speaks;
     const toldOf = this.#holdNext.get(name);
     this.#holdNext.delete(name);
     const hold = options.hold === true || toldOf !== undefined;
@@ -169,15 +205,22 @@ export class Rig {
       return;
     }
     const program: Program = name === GUEST_PROCESS ? 'guest' : (name as Service);
-    const own = program === 'guest' ? ['--name', CHAOS_GUEST, '--image', this.#image] : [];
-    if (frontend !== undefined && (program === 'guest' || program === 'vhost-frontend'))
-      own.push('--frontend', frontend);
+    const own: string[] = [];
+    if (frontend !== undefined && program === 'vhost-frontend') own.push('--frontend', frontend);
     if (backend !== undefined && program === 'vhost-frontend') own.push('--backend', backend);
     if (dom0 !== undefined && program === 'hypervisor') own.push('--dom0', dom0);
-    if (core !== undefined && program === 'guest') own.push('--core', core);
+    if (program === 'guest') own.push(...this.#guestArgs(CHAOS_GUEST));
     const started = new LabProcess(program, name, [...common, ...own]);
     this.#run(name, started);
     toldOf?.(started.pid);
+  }
+
+  #guestArgs(name: string): string[] {
+    const { frontend, core } = this.#speaks;
+    const args = ['--name', name, '--image', this.#image];
+    if (frontend !== undefined) args.push('--frontend', frontend);
+    if (core !== undefined) args.push('--core', core);
+    return args;
   }
 
   #run(name: Victim, started: LabProcess): void {
@@ -296,6 +339,7 @@ export class Rig {
   async close(options: { keep?: boolean } = {}): Promise<void> {
     this.#abort.abort(new PeerDiedError('the lab'));
     for (const each of this.#processes.values()) each.kill();
+    await this.companions.close();
     await Promise.all([...this.#processes.values()].map((each) => each.exited));
     await this.#session?.close();
     this.histories.close();

@@ -71,14 +71,14 @@ export async function runGuided(options: GuidedOptions): Promise<void> {
   });
   options.save(result());
   process.stderr.write(`lists of up to ${bound} faults, seed ${seed}, xenwire ${packageVersion()}\n`);
-  const points = (await freePoints(`${runDir}-free`)).filter(
+  const interruption = new Interruption();
+  const points = (await freePoints(`${runDir}-free`, {}, interruption.signal)).filter(
     ({ occurrence }) => choice.everyOccurrence || occurrence === 1,
   );
   const search = new GuidedSearch(points, {
     ...{ bound, seed, budget: options.budget ?? DEFAULT_BUDGET, now: () => performance.now() },
     ...choice,
   });
-  const interruption = new Interruption();
   const startMs = performance.now();
   let [toldMs, savedMs] = [startMs, startMs];
   await runCampaign(search, {

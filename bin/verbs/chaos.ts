@@ -11,7 +11,7 @@ import { type Command, EXIT, folder, InvalidArgumentError, integerBetween } from
 import { freshRunDir } from '../../lib/node/process/run-dir.js';
 import { type Budget, budget } from './chaos-guided.js';
 import { openPage, withoutExhibit } from './chaos-page.js';
-import { packageVersion, writeWhole } from './common.js';
+import { packageVersion, requireWritable, writeWhole } from './common.js';
 import { portNumber } from './dashboard.js';
 
 interface ReportOptions {
@@ -26,6 +26,7 @@ interface Options extends ReportOptions {
   readonly every?: boolean;
   readonly only?: RegExp;
   readonly cases?: string;
+  readonly scenario?: string;
   readonly sample?: number;
   readonly seed?: number;
   readonly shard?: { readonly index: number; readonly count: number };
@@ -114,6 +115,7 @@ export function register(program: Command): void {
     .option('--every', 'at each time that a point is passed, instead of the first for each label')
     .option('--only <regex>', 'only cases whose text matches', expression)
     .option('--cases <file>', 'the cases of a file, one a line, as --list prints them')
+    .option('--scenario <name>', 'a named one of examples/scenarios, or a file of that form')
     .option('--sample <count>', 'so many of the cases, by --seed', integerBetween(1, 1_000_000))
     .option('--seed <number>', 'which ones; left out: drawn and printed', integerBetween(0, SEED_MAX))
     .option('--shard <I/N>', 'the I-th of N parts; left out: as Kubernetes, GitLab or Slurm say, else all', shard)
@@ -162,7 +164,7 @@ export function register(program: Command): void {
     )
     .addHelpText(
       'after',
-      '\nExamples:\n  xenwire chaos --sample 20 --seed 1\n  xenwire chaos --list --faults KILL --victims vhost-gpu\n  xenwire chaos --only front.state --out chaos.json --html chaos.html\n  xenwire chaos --sample 30 --seed 1 --backend-command "./device-model {gpu}"\n  xenwire chaos merge shard-1.json shard-2.json',
+      '\nExamples:\n  xenwire chaos --sample 20 --seed 1\n  xenwire chaos --list --faults KILL --victims vhost-gpu\n  xenwire chaos --only front.state --out chaos.json --html chaos.html\n  xenwire chaos --sample 30 --seed 1 --backend-command "./device-model {gpu}"\n  xenwire chaos --scenario backend-crash\n  xenwire chaos merge shard-1.json shard-2.json',
     )
     .action(run);
   chaos
@@ -178,7 +180,11 @@ export function register(program: Command): void {
 
 const text = (lines: readonly string[]): string => `${lines.join('\n')}\n`;
 
-async function run(options: Options): Promise<void> {
+async function run(options: Options, command: Command): Promise<void> {
+  if (options.scenario !== undefined) {
+    const { runScenario } = await import('./chaos-scenario.js');
+    return runScenario(options.scenario, options, command);
+  }
   const [{ runCampaign, freePoints, listed }, enumerate, { parseCase, formatCase, VICTIMS, GUEST_PROCESS }, results] =
     await Promise.all([
       import('../../chaos/campaign.js'),
@@ -210,6 +216,7 @@ async function run(options: Options): Promise<void> {
   const restarts = options.restarts.map((word) => one(word, RESTARTS, 'time of a replacement'));
   if (options.resume && (options.out === undefined || !existsSync(options.out)))
     throw new UserError('--resume needs the --out of an earlier run, and that file is not there');
+  for (const path of [options.out, options.junit, options.html]) if (path !== undefined) requireWritable(path);
   const { dashboard } = options;
   if (dashboard !== undefined) await requirePort(portOf(dashboard));
   const runDir = options.runDir ?? freshRunDir();
@@ -240,6 +247,7 @@ async function run(options: Options): Promise<void> {
     });
   }
 
+  const interruption = new Interruption();
   const given = options.cases === undefined ? undefined : readCases(options.cases).map(parseCase);
   const earlier =
     options.resume && existsSync(options.out!)
@@ -255,7 +263,7 @@ async function run(options: Options): Promise<void> {
   const all =
     earlier?.planned.map(parseCase) ??
     given ??
-    enumerate.casesOf(await freePoints(`${runDir}-free`, speaks), choice).filter(possible);
+    enumerate.casesOf(await freePoints(`${runDir}-free`, speaks, interruption.signal), choice).filter(possible);
   const chosen = earlier === undefined ? all.filter((each) => options.only?.test(formatCase(each)) ?? true) : all;
   const planned =
     earlier !== undefined || options.sample === undefined ? chosen : enumerate.sample(chosen, options.sample, seed!);
@@ -285,9 +293,6 @@ async function run(options: Options): Promise<void> {
     if (performance.now() - savedMs >= SAVE_GAP_MS) save();
   };
   save();
-  // Found out before hours of running.
-  for (const path of [options.junit, options.html]) if (path !== undefined) writeWhole(path, '');
-  const interruption = new Interruption();
   const page =
     dashboard === undefined
       ? undefined

@@ -1,5 +1,5 @@
 // What the verbs share: the option that names a lab, plain output, failures in one sentence.
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../lib/core/errors.js';
 import { type Command, EXIT, folder } from '../../lib/node/process/cli.js';
@@ -27,6 +27,18 @@ export function fail(sentence: string): void {
 
 export function packageVersion(): string {
   return (JSON.parse(readFileSync(join(PACKAGE_ROOT, 'package.json'), 'utf8')) as { version: string }).version;
+}
+
+/** That a file can be written there, which is found out before hours of work. Throws UserError; leaves what is there. */
+export function requireWritable(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory())
+    throw new UserError(`cannot write ${path}: it is a folder`);
+  try {
+    writeFileSync(`${path}.new`, '');
+    rmSync(`${path}.new`);
+  } catch (error) {
+    throw new UserError(`cannot write ${path}: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 /** Never half a file: a campaign that is killed leaves the last whole one. */

@@ -6,7 +6,7 @@ import { type Command, EXIT, folder, Option } from '../../lib/node/process/cli.j
 import { freshRunDir } from '../../lib/node/process/run-dir.js';
 import { BACKENDS, type BackendName, FRONTENDS, type FrontendName } from '../../lib/xenbus/protocols.js';
 import { CORE_VERSIONS, type CoreVersion } from '../../services/guest/core-rules.js';
-import { packageVersion, printJson, writeWhole } from './common.js';
+import { packageVersion, printJson, requireWritable, writeWhole } from './common.js';
 
 interface Options {
   readonly runDir?: string;
@@ -54,7 +54,7 @@ export function register(program: Command): void {
       if (options.backendCommand !== undefined) (await import('../../chaos/foreign.js')).requireForeign([chaosCase]);
       const { Interruption } = await import('../../lab/interruption.js');
       const { replay } = await import('../../chaos/replay.js');
-      if (options.html !== undefined) writeWhole(options.html, '');
+      if (options.html !== undefined) requireWritable(options.html);
       const { lines, json, ok, result, explained } = await replay(chaosCase, {
         runDir: options.runDir ?? freshRunDir(),
         keep: options.keep ?? false,

@@ -4,6 +4,7 @@
 import { frontendNode, KIND_VIRTIO_MMIO, XENBUS_KEY, XenbusState, xenbusStateName } from '../../lib/layout/xenbus.js';
 import { POINT } from '../../lib/trace/points.js';
 import { legalEdge, REVIEW_KEYS, type Side, type Writer } from '../../lib/xenbus/protocol.js';
+import { COMPANION_DOMID } from '../case.js';
 import type { Checker } from './checker.js';
 
 const WRITERS: Readonly<Record<Side, readonly Writer[]>> = {
@@ -20,12 +21,17 @@ const HOME = `/local/domain/${NUMBER}`;
 const FRONT_KEY = new RegExp(`^(${HOME}/${frontendNode(KIND_VIRTIO_MMIO, NUMBER)})/(.+)$`);
 const BACK_KEY = new RegExp(`^(${HOME}/backend/${KIND_VIRTIO_MMIO}/${NUMBER}/${NUMBER})/(.+)$`);
 
+const GUEST = new RegExp(`/backend/${KIND_VIRTIO_MMIO}/(${NUMBER})/|^/local/domain/(${NUMBER})/device/`);
+
 /** The directory and key that a path is of, at which end; undefined for any other path. */
 function keyOf(path: string): { readonly side: Side; readonly dir: string; readonly key: string } | undefined {
   const front = FRONT_KEY.exec(path);
   const found = front ?? BACK_KEY.exec(path);
   return found === null ? undefined : { side: front === null ? 'back' : 'front', dir: found[1]!, key: found[2]! };
 }
+
+/** Whether the device is of a guest that was there before the case. */
+const staysBeside = (dir: string): boolean => Number(GUEST.exec(dir)?.slice(1).find(Boolean)) >= COMPANION_DOMID;
 
 export const committed: Checker = {
   name: 'committed',
@@ -64,7 +70,7 @@ export const committed: Checker = {
         if (now < XenbusState.InitWait || now === XenbusState.Closed) return [];
         return [`${label} was written in ${xenbusStateName(now)}, which has published it`];
       }
-      const before = states.get(dir) ?? (isFirst ? XenbusState.Unknown : undefined);
+      const before = states.get(dir) ?? (isFirst && !staysBeside(dir) ? XenbusState.Unknown : undefined);
       if (key !== XENBUS_KEY.state) return [];
       states.set(dir, value);
       if (value === XenbusState.InitWait || value === XenbusState.Connected) offered.add(dir);

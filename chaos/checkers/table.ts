@@ -25,6 +25,7 @@ export const ENGINE_CHECKS = {
   memory: "a new guest's memory holds nothing of an earlier one's",
   teardown: 'the guest is removed in order, and so by the next call where the fault disturbed that',
   held: 'the services hold and have open what they did before any guest was there',
+  acknowledged: 'what the store has acknowledged is there at the end',
   order: 'a process that is asked to end does so with status 0, and one whose host has gone says so',
 } as const;
 export type CheckName = keyof typeof ENGINE_CHECKS | (string & {});
