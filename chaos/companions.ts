@@ -3,14 +3,30 @@
 import { join } from 'node:path';
 import { type Exit, howItEnded, LabProcess } from '../lab/child.js';
 import { checkFrame, firstFrame } from '../lab/frames.js';
+import type { Session } from '../lab/session.js';
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { errorMessage, isOurBug } from '../lib/core/errors.js';
+import type { Picture } from '../lib/core/picture.js';
+import type { BusClient } from '../lib/core/service.js';
 import { withDeadline } from '../lib/node/process/wait.js';
 import { createGuest } from '../toolstack/domain.js';
+import type { GuestConfig } from '../toolstack/guest-config.js';
+import type { Toolstack } from '../toolstack/toolstack.js';
 import { COMPANION_DOMID } from './case.js';
-import type { Rig } from './rig.js';
 
 const LOOK_MS = 50;
+
+/** What they need of the lab in which they are: of rig.ts. */
+export interface Host {
+  readonly runDir: string;
+  readonly config: GuestConfig;
+  /** What each of them shows. */
+  readonly picture: Picture;
+  readonly session: Session;
+  toolstackFor(domid: number): Toolstack;
+  /** Where the screen of a guest is seen now. */
+  display(domid: number): Promise<{ readonly client: BusClient; readonly device: string }>;
+}
 
 interface Companion {
   readonly domid: number;
@@ -18,13 +34,13 @@ interface Companion {
 }
 
 export class Companions {
-  readonly #rig: Rig;
+  readonly #rig: Host;
   readonly #count: number;
   readonly #args: (name: string) => readonly string[];
   #all: Companion[] = [];
 
   /** `args`: of a guest's process of that name. */
-  constructor(rig: Rig, count: number, args: (name: string) => readonly string[]) {
+  constructor(rig: Host, count: number, args: (name: string) => readonly string[]) {
     this.#rig = rig;
     this.#count = count;
     this.#args = args;
