@@ -28,7 +28,6 @@ import { type Story, type StoryName, storyNamed } from './stories.js';
 
 export const SERVICES = ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend'] as const;
 type Service = (typeof SERVICES)[number];
-const AUDITED = SERVICES;
 
 /** A small picture is drawn and compared soon; frames carry their numbers from 32 pixels of width on. */
 const PICTURE = { width: 128, height: 96 } as const;
@@ -172,7 +171,7 @@ export class Rig {
   }
 
   /** A connection of the rig's own to a server as it runs now; closed with its life. */
-  async client(server: (typeof AUDITED)[number]): Promise<BusClient> {
+  async client(server: Service): Promise<BusClient> {
     const key = `${server} ${this.process(server)?.pid}`;
     const known = this.#clients.get(key);
     if (known !== undefined) return known;
@@ -307,7 +306,10 @@ export class Rig {
   }
 
   async #held(): Promise<Held> {
-    const audits = await Promise.all(AUDITED.map(async (name) => auditLeaks(name, await this.client(name))));
+    // A backend of others answers no such question: what it holds, the hypervisor and xenstored tell.
+    const isForeign = this.#speaks.backendCommand !== undefined;
+    const asked = SERVICES.filter((name) => !(isForeign && name === 'vhost-frontend'));
+    const audits = await Promise.all(asked.map(async (name) => auditLeaks(name, await this.client(name))));
     // Ports, servers and files are numbered anew with every process that holds some: how many there are of a kind counts.
     const audit = audits.flat().map((text) => text.replace(/[0-9]+/g, 'N'));
     const files = ['shm', 'guests'].flatMap((folder) =>
