@@ -8,6 +8,7 @@ import { reviewBackend } from './back.js';
 import { reviewDriver } from './front-review.js';
 import { Model, type Options } from './model.js';
 import { type Bounds, Search } from './search.js';
+import type { World } from './world.js';
 
 export interface Mutation {
   /** "front rest connected[5] releasing -> stay" */
@@ -116,6 +117,77 @@ export function mutations(base: Options, bounds: Bounds): Mutation[] {
       ? name.replace(' without its effect', '')
       : name.split('] ')[0] + (name.includes('[') ? ']' : '');
   return all.filter(({ name }) => seen.has(place(name)));
+}
+
+/** Numbers of what others can see of worlds; one for all searches that are compared. */
+export class Visible {
+  readonly #texts = new WeakMap<object, string>();
+  readonly #numbers = new Map<string, number>();
+
+  /** Keys, Xen and its registers, the toolstack; not what an end keeps to itself. */
+  readonly numberOf = ({ store, xen, tool }: World): number => {
+    const nodes = this.#textOf(store, () => Object.entries(store.nodes).sort());
+    const text = [nodes, this.#textOf(xen, () => xen), this.#textOf(tool, () => tool)].join('|');
+    const known = this.#numbers.get(text) ?? this.#numbers.size;
+    this.#numbers.set(text, known);
+    return known;
+  };
+
+  #textOf(part: object, seen: () => unknown): string {
+    const known = this.#texts.get(part) ?? JSON.stringify(seen());
+    this.#texts.set(part, known);
+    return known;
+  }
+}
+
+/**
+ * What others can see of a search's steps. Two tables that come to the same set differ in nothing that another process or the
+ * guest's driver can tell; undefined: the search was cut short.
+ */
+export function visibleSteps(
+  base: Options,
+  { front, back }: Omit<Mutation, 'name'>,
+  bounds: Bounds,
+  visible: Visible,
+): ReadonlySet<number> | undefined {
+  const search = new Search(new Model({ ...base, driver: reviewDriver(front), backend: reviewBackend(back) }));
+  if (!search.run(bounds, () => 0).whole) return undefined;
+  return search.projected(visible.numberOf);
+}
+
+export const sameSteps = (one: ReadonlySet<number> | undefined, other: ReadonlySet<number> | undefined): boolean =>
+  one !== undefined && other !== undefined && one.size === other.size && [...one].every((step) => other.has(step));
+
+export interface Survivor {
+  readonly name: string;
+  /** `equivalent`: the same visible steps. `redundant`: with the change of the other end that is named, it is noticed. */
+  readonly because: 'equivalent' | 'redundant' | 'unexplained';
+  readonly other?: string;
+}
+
+/** Why each change that no search noticed was not. */
+export function explained(base: Options, survivors: readonly Mutation[], bounds: Bounds): Survivor[] {
+  const visible = new Visible();
+  const unchanged = visibleSteps(base, { front: FRONT_REVIEW, back: BACK_REVIEW }, bounds, visible);
+  const same = survivors.map((mutation) => sameSteps(unchanged, visibleSteps(base, mutation, bounds, visible)));
+  const different = survivors.filter((_, index) => !same[index]);
+  return survivors.map((mutation, index) => {
+    const { name } = mutation;
+    if (same[index]) return { name, because: 'equivalent' };
+    const other = different.find((each) => {
+      const pair = both(mutation, each);
+      return pair !== undefined && caught(base, pair, bounds);
+    });
+    return other === undefined ? { name, because: 'unexplained' } : { name, because: 'redundant', other: other.name };
+  });
+}
+
+/** Two changes at once, one at each end; undefined: both are at one end. */
+function both(one: Mutation, other: Mutation): Mutation | undefined {
+  const fronts = [one, other].filter(({ front }) => front !== FRONT_REVIEW);
+  const backs = [one, other].filter(({ back }) => back !== BACK_REVIEW);
+  if (fronts.length !== 1 || backs.length !== 1) return undefined;
+  return { name: `${one.name}, and ${other.name}`, front: fronts[0]!.front, back: backs[0]!.back };
 }
 
 const IDLE = { type: 'read', key: 'state' } as const;

@@ -35,7 +35,12 @@ export function judgeRest(world: World, paths: Paths): Violation[] {
   const at = `rests at ${front}/${backState}`;
   // A toolstack whose deadline passed leaves `online` 0 behind.
   const wanted = parseOnline(store.nodes[`${paths.back}/${XENBUS_KEY.online}`]);
-  if (!wanted) return wrong;
+  if (!wanted) {
+    // A frontend at 1 offers itself to the next backend.
+    if (driver !== undefined && front === XenbusState.Initialising && backState === XenbusState.Closed)
+      say('unwanted', 'nobody wants the device, and its frontend stands at 1');
+    return wrong;
+  }
   if (doings.done.every((excuse) => excuse === 'forced')) {
     say('recovery', `${at}, though nothing was refused and the device is wanted`);
     return wrong;

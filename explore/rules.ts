@@ -1,6 +1,6 @@
 // What must hold whenever a key is written or read, whichever process does it: legal edges, who may write which key, nothing
 // acted on before it is published. The rules themselves are the protocol's tables (lib/xenbus/protocol.ts).
-import { XENBUS_KEY, XenbusState, xenbusStateName } from '../lib/layout/xenbus.js';
+import { VIRTIO_MMIO_KEY, XENBUS_KEY, XenbusState, xenbusStateName } from '../lib/layout/xenbus.js';
 import { parseState } from '../lib/xenbus/keys.js';
 import { type Side as End, legalEdge, type Protocol, type Writer } from '../lib/xenbus/protocol.js';
 import { isPublished, keyRule } from '../lib/xenbus/rules.js';
@@ -45,13 +45,21 @@ export function judgeWrite(protocol: Protocol, paths: Paths, write: Written): Vi
   if (place.key === XENBUS_KEY.state) {
     const from = before === undefined ? XenbusState.Unknown : parseState(before);
     const to = parseState(now);
-    if (from === to || legalEdge(place.end, from, to, by, seen, protocol.edges) !== undefined) return undefined;
+    if (from === to) return undefined;
+    if (legalEdge(place.end, from, to, by, seen, protocol.edges) !== undefined)
+      return by === 'frontend' && isDetour(from, to, seen)
+        ? { property: 'detour', text: 'the frontend closes at 1, and its backend has not begun' }
+        : undefined;
     const other = seen === undefined ? '' : `, the other end at ${seen}`;
     return {
       property: 'legal-edges',
       text: `${by} moves from ${xenbusStateName(from)} to ${xenbusStateName(to)}${other}`,
     };
   }
+  const queue = /^queue-([0-9]+)\//.exec(place.key)?.[1];
+  const offered = Number(nodes[`${paths.back}/${VIRTIO_MMIO_KEY.featureQueueEvtchn}`] ?? 0);
+  if (queue !== undefined && Number(queue) >= offered)
+    return { property: 'publication', text: `${what}, which the backend did not offer` };
   // A process that was replaced publishes again what is published already.
   if (by === 'toolstack' || before === now) return undefined;
   const own = parseState(nodes[place.state] ?? '0');
@@ -59,6 +67,10 @@ export function judgeWrite(protocol: Protocol, paths: Paths, write: Written): Vi
     ? undefined
     : { property: 'publication', text: `${what} in state ${own}, after it was published` };
 }
+
+/** Legal, and of no use: the backend at 1 would have to begin anew. */
+const isDetour = (from: number, to: number, seen: number | undefined): boolean =>
+  from === XenbusState.Initialising && to === XenbusState.Closed && seen === XenbusState.Initialising;
 
 /** What is wrong with acting on a key of the other end, whose state the reader saw as `seen`. */
 export function judgeRead(

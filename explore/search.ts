@@ -162,6 +162,10 @@ class Steps {
     this.#to.set(this.#count++, to);
   }
 
+  forEach(visit: (from: number, to: number) => void): void {
+    for (let step = 0; step < this.#count; step++) visit(this.#from.get(step), this.#to.get(step));
+  }
+
   /** The first of `states` states from which no way leads to any of `ends`. */
   neverReaching(ends: readonly number[], states: number): number | undefined {
     // Steps by where they lead: `starts[state]` is where those into `state` begin in `sources`.
@@ -407,6 +411,17 @@ export class Search {
       this.#rows.read(index, row);
       if (this.#step(choice, row).enabled) yield this.#pathTo(index, choice);
     }
+  }
+
+  /** Steps between states, faults apart, as `see` numbers these (below 2^26), where it tells them apart; after run(). */
+  projected(see: (world: World) => number): ReadonlySet<number> {
+    const seen = new Int32Array(this.#rows.count);
+    for (let index = 0; index < seen.length; index++) seen[index] = see(this.world(index));
+    const steps = new Set<number>();
+    this.#steps.forEach((from, to) => {
+      if (seen[from] !== seen[to]) steps.add(seen[from]! * 2 ** 26 + seen[to]!);
+    });
+    return steps;
   }
 
   /** The moves along a path, with what happened in each. */

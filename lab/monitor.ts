@@ -22,6 +22,8 @@ export interface MonitorJob {
     /** Absolute path. */
     readonly image: string;
     readonly storeTransport: StoreTransport;
+    /** More of its arguments: which protocol its driver speaks, which xenbus core it has. */
+    readonly speaks?: readonly string[];
   };
 }
 
@@ -46,9 +48,12 @@ export async function monitor(
   let running: LabProcess | undefined;
   const start = (): void => {
     if (job.process === undefined) return;
-    const { notify, image, storeTransport } = job.process;
+    const { notify, image, storeTransport, speaks = [] } = job.process;
     const args = ['--run-dir', runDir, '--notify', notify, '--name', config.name, '--image', image];
-    const started = new LabProcess('guest', `guest ${config.name}`, [...args, '--store-transport', storeTransport]);
+    const started = new LabProcess('guest', `guest ${config.name}`, [
+      ...args,
+      ...['--store-transport', storeTransport, ...speaks],
+    ]);
     running = started;
     void started.exited.then(async (exit) => {
       if (exit.code === 0 || started.stopping) return;

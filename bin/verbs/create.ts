@@ -11,10 +11,12 @@ import { NOTIFICATION_PATHS, type NotificationPath } from '../../lib/core/notifi
 import { type Command, Option } from '../../lib/node/process/cli.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { withDeadline } from '../../lib/node/process/wait.js';
+import { FRONTENDS, type FrontendName } from '../../lib/xenbus/protocols.js';
 import { STORE_TRANSPORTS, type StoreTransport } from '../../lib/xenstore/channel.js';
+import { CORE_VERSIONS, type CoreVersion } from '../../services/guest/core-rules.js';
 import { serverOf } from '../../toolstack/device.js';
 import { createGuest, type Guest, listGuests } from '../../toolstack/domain.js';
-import { onPath } from '../../toolstack/guest-config.js';
+import { forFrontend, onPath } from '../../toolstack/guest-config.js';
 import type { MonitorNews } from '../monitor.js';
 import { fail, holdOption, labOption } from './common.js';
 import { DEFAULT_IMAGE, type GivenImage, readConfig, readImage } from './guest-source.js';
@@ -32,6 +34,8 @@ interface CreateOptions {
   readonly wait?: boolean;
   readonly waitForLab?: boolean;
   readonly storeTransport: StoreTransport;
+  readonly frontend: FrontendName;
+  readonly core?: CoreVersion;
 }
 
 export function register(program: Command): void {
@@ -43,6 +47,12 @@ export function register(program: Command): void {
         .choices(STORE_TRANSPORTS)
         .default('bus'),
     )
+    .addOption(
+      new Option('--frontend <protocol>', "which protocol its driver speaks: that of the lab's vhost-frontend")
+        .choices(FRONTENDS)
+        .default('review'),
+    )
+    .addOption(new Option('--core <version>', "Linux's xenbus core that it behaves like").choices(CORE_VERSIONS))
     .option('--no-process', "start no process: the guest's kernel runs elsewhere, as xenwire guest --name NAME")
     .option(
       '-F, --foreground',
@@ -56,7 +66,7 @@ export function register(program: Command): void {
       '\nExamples:\n  xenwire create examples/gpu-guest.cfg\n  xenwire create examples/gpu-guest.cfg --image examples/test-card.png --wait',
     )
     .action(async (configPath: string, options: CreateOptions) => {
-      const config = onPath(readConfig(configPath), options.path);
+      const config = forFrontend(onPath(readConfig(configPath), options.path), options.frontend);
       const image = readImage(options.image);
       // Loaded when all is checked: ZeroMQ takes a while.
       const { notifyOf, openRunningSession, openSession } = await import('../../lab/session.js');
@@ -75,10 +85,11 @@ export function register(program: Command): void {
             : undefined;
         if (running === undefined) requireRoom(options.runDir, [config.memoryMib], { wholeLab: false });
         const guest = running ?? (await session.exclusively(() => createGuest(session, config)));
-        const { runDir, storeTransport } = options;
+        const { runDir, storeTransport, frontend, core } = options;
+        const speaks = ['--frontend', frontend, ...(core === undefined ? [] : ['--core', core])];
         const job: MonitorJob = {
           ...{ runDir, guest, config },
-          ...(options.process ? { process: { notify, storeTransport, image: image.path } } : {}),
+          ...(options.process ? { process: { notify, storeTransport, speaks, image: image.path } } : {}),
         };
         const watched = options.foreground
           ? monitored(job)

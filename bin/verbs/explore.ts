@@ -2,7 +2,7 @@
 // checked here; searching is explore/.
 import { FAULT_KINDS, type FaultKind } from '../../explore/faults.js';
 import type { Model } from '../../explore/model.js';
-import { caught, mutations } from '../../explore/mutations.js';
+import { caught, explained, mutations, type Survivor } from '../../explore/mutations.js';
 import { type Progressing, type Result, Search } from '../../explore/search.js';
 import {
   BACKENDS,
@@ -137,15 +137,26 @@ async function explore(options: Options): Promise<void> {
 function mutate({ options: base }: Model, { states, json }: Options): void {
   const bounds = { statesMax: states, violationsMax: 1 };
   const all = mutations(base, bounds);
-  const survivors = all.filter((mutation) => !caught(base, mutation, bounds)).map(({ name }) => name);
+  const survivors = explained(
+    base,
+    all.filter((mutation) => !caught(base, mutation, bounds)),
+    bounds,
+  );
   const found = all.length - survivors.length;
   if (json) printJson({ mutations: all.length, caught: found, survivors });
   else {
     const share = ((100 * found) / Math.max(1, all.length)).toFixed(0);
     process.stdout.write(
-      [`${found} of ${all.length} wrong tables were noticed (${share} %)`, ...survivors, ''].join('\n'),
+      [`${found} of ${all.length} wrong tables were noticed (${share} %)`, ...survivors.map(survivorText), ''].join(
+        '\n',
+      ),
     );
   }
+}
+
+function survivorText({ name, because, other }: Survivor): string {
+  if (because === 'equivalent') return `${name}: the same steps, as others see them`;
+  return because === 'redundant' ? `${name}: noticed together with ${other}` : `${name}: not noticed`;
 }
 
 function tell({ states, waiting, depth, ms }: Progressing): void {

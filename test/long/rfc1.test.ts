@@ -1,11 +1,14 @@
 // The patch as posted as the driver of a guest in a real lab: it draws its picture when nothing goes wrong, under both xenbus
 // cores; and what a search finds of it is so on real processes.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { Search } from '../../explore/search.js';
 import { modelOf } from '../../explore/settings.js';
 import { chaosCase } from '../../explore/telling.js';
+import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { CORE_VERSIONS } from '../../services/guest/core-rules.js';
-import { leftovers, temporaryLabDir, xenwire } from '../fixtures/lab.js';
+import { leftovers, processNamed, startLab, temporaryLabDir, xenwire } from '../fixtures/lab.js';
 
 for (const core of CORE_VERSIONS) {
   t.test(`the patch as posted draws the picture under the core of ${core}, and nothing is left`, async (t) => {
@@ -22,6 +25,25 @@ for (const core of CORE_VERSIONS) {
     t.same(leftovers(runDir), []);
   });
 }
+
+t.test('a guest of that frontend, with a core of its own, is added to a lab of that protocol', async (t) => {
+  const runDir = temporaryLabDir(t);
+  const lab = await startLab(t, runDir, ['--frontend', 'rfc1']);
+  const config = join(runDir, '..', 'second.cfg');
+  writeFileSync(
+    config,
+    readFileSync(join(PACKAGE_ROOT, 'examples', 'gpu-guest.cfg'), 'utf8').replace('"gpu-guest"', '"second"'),
+  );
+  const speaks = ['--frontend', 'rfc1', '--core', '6.12'];
+  const created = await xenwire(t, ['create', config, '--wait', ...speaks, '--run-dir', runDir]);
+  t.equal(created.status, 0, created.stderr);
+  t.match(created.stdout, /^guest second is domain 2\npicture equal: /);
+  const { pid } = processNamed(runDir, 'guest-second');
+  const given = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').join(' ');
+  t.match(given, /--frontend rfc1 --core 6\.12/);
+  lab.child.kill('SIGINT');
+  t.equal(await lab.ended(), 0, lab.stderr);
+});
 
 t.test(
   'the death of its backend: the case of the search is confirmed by real processes, and the reviewed one passes it',
