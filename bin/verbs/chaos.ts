@@ -164,7 +164,8 @@ export function register(program: Command): void {
     )
     .addHelpText(
       'after',
-      '\nExamples:\n  xenwire chaos --sample 20 --seed 1\n  xenwire chaos --list --faults KILL --victims vhost-gpu\n  xenwire chaos --only front.state --out chaos.json --html chaos.html\n  xenwire chaos --sample 30 --seed 1 --backend-command "./device-model {gpu}"\n  xenwire chaos --scenario backend-crash\n  xenwire chaos merge shard-1.json shard-2.json',
+      '\nExit status: 0 all passed; 1 something failed; 2 the command line is wrong; 3 with --bound, all passed, and not every move of the\nxenbus protocol was taken.\n' +
+        '\nExamples:\n  xenwire chaos --sample 20 --seed 1\n  xenwire chaos --bound 2 --budget 30m --seed 1 --html chaos.html\n  xenwire chaos --list --faults KILL --victims vhost-gpu\n  xenwire chaos --only front.state --out chaos.json --html chaos.html\n  xenwire chaos --sample 30 --seed 1 --backend-command "./device-model {gpu}"\n  xenwire chaos --scenario backend-crash\n  xenwire chaos merge shard-1.json shard-2.json',
     )
     .action(run);
   chaos
