@@ -15,13 +15,15 @@ const WARM = 400;
 const DEADLINE_MS = 60_000 + UPDATES * 20;
 t.setTimeout(DEADLINE_MS);
 const GUESTS = 4;
+/** Updates of a domain: as if every guest crashed each half second. */
+const LIFE = 5;
 const GROWTH_BYTES_MAX = 1_500_000;
 
 /** What a lab of guests that draw, and of domains that come and go, tells with its nth look. */
 function tell(changes: Changes, at: number): PageMessage {
   const each = Array.from({ length: GUESTS }, (_, index) => index);
-  // A domain a hundred looks: its predecessor's device is gone.
-  const domid = (guest: number): number => 1 + guest + GUESTS * Math.floor(at / 100);
+  // A domain for so many looks: its predecessor's device is gone.
+  const domid = (guest: number): number => 1 + guest + GUESTS * Math.floor(at / LIFE);
   const ms = at * 100;
   const names = [...each.map((guest) => `guest-${guest}`), 'hypervisor', 'xenstored', 'vhost-frontend', 'vhost-gpu'];
   const processes = names.map((name, index) => ({
@@ -41,7 +43,10 @@ function tell(changes: Changes, at: number): PageMessage {
     })),
     last: { by: 'guest', text: `step ${at}`, ms },
   }));
-  const path = `/local/domain/${domid(0)}/data`;
+  const home = `/local/domain/${domid(0)}`;
+  const before = `/local/domain/${domid(0) - GUESTS}`;
+  const isFirst = at % LIFE === 0;
+  const node = { value: '', perms: ['n0'] };
   return {
     ...{ nowMs: ms, runs: true },
     sections: changes.of({
@@ -71,8 +76,10 @@ function tell(changes: Changes, at: number): PageMessage {
     store: {
       whole: false,
       changes: [
-        { path, node: { value: String(at), perms: ['n0'] } },
-        ...(at % 100 === 0 && at > 0 ? [{ path: `/local/domain/${domid(0) - GUESTS}/data` }] : []),
+        ...(at === 0 ? ['/local', '/local/domain'].map((path) => ({ path, node })) : []),
+        ...(isFirst && at > 0 ? [{ path: `${before}/data` }, { path: before }] : []),
+        ...(isFirst ? [{ path: home, node }] : []),
+        { path: `${home}/data`, node: { value: String(at), perms: ['n0'] } },
       ],
     },
   };
@@ -80,9 +87,10 @@ function tell(changes: Changes, at: number): PageMessage {
 
 t.test('many updates leave a page as large as a few do', { ...NEEDS_BROWSER, timeout: DEADLINE_MS }, async (t) => {
   const changes = new Changes();
+  const first = tell(changes, 0);
   const source: PageSource = {
     look: async () => undefined,
-    whole: () => ({ ...tell(changes, 0), whole: true, sections: changes.whole() }),
+    whole: () => ({ ...first, whole: true, sections: changes.whole() }),
     lab: {
       history: { window: (spanMs) => new PageHistory().window(spanMs), instancesOf: () => [] },
       actions: { act: async () => {} },
@@ -92,8 +100,6 @@ t.test('many updates leave a page as large as a few do', { ...NEEDS_BROWSER, tim
     },
     close: async () => {},
   };
-  await source.look();
-  tell(changes, 0);
   const server = await servePage(source, 0);
   t.teardown(() => server.close());
   const browser = await launch();
