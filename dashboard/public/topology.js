@@ -105,7 +105,7 @@ function wire({ a, b, carries }) {
   const [mx, my] = [(a.x + b.x) / 2, (a.y + b.y) / 2];
   const bends = isUpright ? [mx, a.y, mx, b.y] : [a.x, my, b.x, my];
   // Not in the middle, where wires cross.
-  const at = isUpright ? LABEL_AT : 0.5;
+  const at = !isUpright ? 0.5 : a.x < b.x ? LABEL_AT : 1 - LABEL_AT;
   const [lx, ly] = [0, 1].map((axis) => along(at, [a, b].map(({ x, y }) => [x, y][axis]), [bends[axis], bends[2 + axis]]));
   const line = document.createElementNS(SVG, 'path');
   line.setAttribute('d', `M ${a.x} ${a.y} C ${bends.join(' ')} ${b.x} ${b.y}`);
@@ -124,4 +124,4 @@ function wire({ a, b, carries }) {
 
 /** A point of a cubic curve, one axis of it. */
 const along = (t, [from, to], [one, other]) => (1 - t) ** 3 * from + 3 * (1 - t) ** 2 * t * one + 3 * (1 - t) * t ** 2 * other + t ** 3 * to;
-const LABEL_AT = 0.35;
+const LABEL_AT = 0.3;
