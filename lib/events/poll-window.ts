@@ -5,8 +5,9 @@
 const WINDOW_START_MS = 0.15;
 /** A wake-up within so many times its cost came soon: looking on would have been cheaper than to block. */
 const SOON = 8;
-/** The window never exceeds so many times what a wake-up costs. */
+/** The window never exceeds so many times what a wake-up costs, nor so many milliseconds. */
 const WINDOW_MAX = 16;
+const WINDOW_MAX_MS = 2;
 /** Of a new measurement into the mean. */
 const SHARE = 1 / 8;
 /** Milliseconds. What a page says is another process's word: outside of these it is no measurement. */
@@ -40,7 +41,8 @@ export class PollWindow {
     this.#costMs = this.#costMs === 0 ? costMs : this.#costMs + (costMs - this.#costMs) * SHARE;
     if (this.#fixed) return;
     const mean = this.#costMs;
-    if (sleptMs <= SOON * mean) this.#windowMs = Math.min(Math.max(2 * this.#windowMs, 2 * mean), WINDOW_MAX * mean);
+    if (sleptMs <= SOON * mean)
+      this.#windowMs = Math.min(Math.max(2 * this.#windowMs, 2 * mean), WINDOW_MAX * mean, WINDOW_MAX_MS);
     // It came late: the looking before was for nothing, and the next time there is less of it, and soon none.
     else this.#windowMs = this.#windowMs > mean / 2 ? this.#windowMs / 2 : 0;
   }

@@ -30,6 +30,8 @@ const PROCESSES = ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend', 'gu
 const WINDOW = GATE_COUNT - 1;
 /** Of a guest, in labels: another one in each run. */
 const UUID = /[0-9a-f]{8}-([0-9a-f]{4}-){3}/;
+/** Whether a doorbell needs a wake-up depends on how long its receiver looks. */
+const BY_CHANCE = /:bell\.(wake|woken)$/;
 /** Which doorbells ring and which watches merge is not the same in two runs. */
 const MISSED_MAX = 0.05;
 
@@ -120,7 +122,11 @@ async function walkProcess(
   runDir: string,
   name: string,
   plan: readonly TraceRecord[],
-  { hits, late }: { readonly hits: Set<string>; readonly late: Set<string> },
+  {
+    hits,
+    late,
+    armedNs,
+  }: { readonly hits: Set<string>; readonly late: Set<string>; readonly armedNs: Map<string, bigint> },
   abort: AbortSignal,
   pid?: number,
 ): Promise<void> {
@@ -128,8 +134,11 @@ async function walkProcess(
   try {
     let next = 0;
     let armed = 0;
+    const instance = (at: Gate): string => formatInstance({ process: name, ...at, label: at.label ?? '' });
     const arm = (): void => {
-      for (; armed < WINDOW && next < plan.length; next++, armed++) gates.arm(plan[next]!);
+      for (; armed < WINDOW && next < plan.length; next++, armed++) {
+        armedNs.set(instance(gates.arm(plan[next]!)), process.hrtime.bigint());
+      }
     };
     let gate: Gate = await gates.standing(DEADLINE_MS);
     t.equal(gate.point, POINT['life.start'], `${name} is held at its start`);
@@ -137,7 +146,6 @@ async function walkProcess(
       arm();
       await gates.letGo(gate, DEADLINE_MS);
       if (gate.point === POINT['life.stop']) return; // the toolstack's work is done
-      const instance = (at: Gate): string => formatInstance({ process: name, ...at, label: at.label ?? '' });
       // This run passed it sooner than the free one, before there was room for its gate.
       gate = await gates.standing(FRAME_DEADLINE_MS, abort, (at) => {
         armed--;
@@ -179,28 +187,43 @@ t.test(
     );
     const hits = new Set<string>();
     const late = new Set<string>();
+    /** When each gate stood armed. */
+    const armedNs = new Map<string, bigint>();
     const gated = await run(t, async (runDir, toolstackPid, abort) => {
       const walks = PROCESSES.map((name) => {
         const own = chosen.filter((record) => record.process === name);
-        return walkProcess(t, runDir, name, own, { hits, late }, abort, name === TOOLSTACK ? toolstackPid : undefined);
+        return walkProcess(
+          t,
+          runDir,
+          name,
+          own,
+          { hits, late, armedNs },
+          abort,
+          name === TOOLSTACK ? toolstackPid : undefined,
+        );
       });
       await Promise.all(walks);
     });
     t.equal(gated.mismatchedPixels, 0, 'the picture is equal after all that standing');
     t.same(gated.leaks, []);
-    const armed = new Set(chosen.map(formatInstance));
-    const passed = gated.records.map(formatInstance).filter((instance) => armed.has(instance));
+    // What this run passed before its turn came to be armed is none of these.
+    // Where a process stands as the rings are read, its walker has not seen it yet.
+    const last = new Map(gated.records.map((record) => [record.process, record]));
+    const passed = gated.records.filter(
+      (record) => record.ns > (armedNs.get(formatInstance(record)) ?? record.ns) && record !== last.get(record.process),
+    );
     t.same(
-      passed.filter((instance) => !hits.has(instance) && !late.has(instance)),
+      passed.map(formatInstance).filter((instance) => !hits.has(instance) && !late.has(instance)),
       [],
       'nothing that was armed was passed without standing there',
     );
+    const armed = new Set(chosen.map(formatInstance));
     const missed = [...armed].filter((instance) => !hits.has(instance));
     const points = (some: Iterable<string>): Set<string> =>
       new Set([...some].map((text) => text.replace(/[(#].*/s, '')));
     t.comment(`${hits.size} of ${armed.size} instances hit, of ${points(hits).size} points`);
     t.same(
-      [...points(armed)].filter((point) => !points(hits).has(point)),
+      [...points(armed)].filter((point) => !points(hits).has(point) && !BY_CHANCE.test(point)),
       [],
       'each point was hit',
     );
