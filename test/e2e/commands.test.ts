@@ -107,6 +107,7 @@ t.test('the examples of --help do what they say', longTest(), async (t) => {
   await run('up --once --json');
   await run('up --once --guests 2 --image examples/test-card.png');
   await run('up --once --guests 3 --path evtchnfd,dmop,direct');
+  await run('up --once --guests 3 --servers 2');
   const lab = startXenwire(
     t,
     examples.splice(
