@@ -38,7 +38,7 @@ export function judgeRest(world: World, paths: Paths): Violation[] {
   if (!wanted) {
     // A frontend at 1 offers itself to the next backend.
     if (driver !== undefined && front === XenbusState.Initialising && backState === XenbusState.Closed)
-      say('unwanted', 'nobody wants the device, and its frontend stands at 1');
+      say('unwanted', 'the device is not wanted, and its frontend stands at 1');
     return wrong;
   }
   if (doings.done.every((excuse) => excuse === 'forced')) {

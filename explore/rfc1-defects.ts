@@ -136,7 +136,7 @@ export const DEFECTS: readonly Defect[] = [
     id: '16, 17',
     title: "the driver's probe and its removal run inside xenwatch, and stand there while the backend is dead",
     shown: nothing(
-      'a backend that was killed always comes back here, so that the wait ends; that it waits is in every such path',
+      'a backend that was killed always comes back here, so that the wait ends; where dom0 is as Linux has it, it does not end (`--dom0 linux`, docs/explore.md)',
     ),
     review: 'the same: the backend answers registers until the frontend is at 6, and the next one adopts what waits.',
   },
