@@ -1,6 +1,6 @@
 // `npm run bench:flush` (or bench:gpu): a 1080p frame from guest memory to the scanout (TRANSFER_TO_HOST_2D of the whole picture and
 // RESOURCE_FLUSH): the device alone against memcpy, and our server against QEMU's where that is installed; the
-// smallest command there and back; and what of a core 4K at 60 Hz would take by these figures. Prints JSON;
+// smallest command there and back; and what of a core 4K at 60 Hz takes. Prints JSON;
 // exit status 1 when a picture is wrong or a bar is missed.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -12,8 +12,8 @@ import { measureDevice } from './flush/device.js';
 import { FRAME_BYTES, RAM_BYTES } from './flush/frame.js';
 import { measureServers } from './flush/servers.js';
 
-/** Of memcpy of the same bytes; and QEMU's time over ours. */
-const BARS = { memcpy: 0.7, server: 1.5 };
+/** Of memcpy of the same bytes; QEMU's time over ours; and of one core. */
+const BARS = { memcpy: 0.7, server: 1.5, core4k60: 0.5 };
 
 const program = command('bench:flush')
   .description('measure a 1080p frame from guest memory to the scanout, beside memcpy and beside QEMU; prints JSON')
@@ -35,15 +35,14 @@ async function run(rounds: number): Promise<boolean> {
     probe.close();
     copy.remove();
     ram.remove();
-    const { frames: servers, small } = await measureServers(dir, rounds);
-    // 4K is four times the bytes; transfers take a time by the byte.
-    const core4k60 = device.map(({ backing, frameUs }) => ({ backing, core: (4 * 60 * frameUs.p50) / 1e6 }));
+    const { frames: servers, small, paced4k } = await measureServers(dir, rounds);
     const ok =
       device.every(({ equal, ratio }) => equal && ratio >= BARS.memcpy) &&
-      servers.every(({ ratio }) => ratio === undefined || ratio >= BARS.server);
+      servers.every(({ ratio }) => ratio === undefined || ratio >= BARS.server) &&
+      paced4k.core <= BARS.core4k60;
     const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version };
     process.stdout.write(
-      `${JSON.stringify({ ok, bars: BARS, frameBytes: FRAME_BYTES, rounds, machine, device, servers, small, core4k60 }, null, 2)}\n`,
+      `${JSON.stringify({ ok, bars: BARS, frameBytes: FRAME_BYTES, rounds, machine, device, servers, small, paced4k }, null, 2)}\n`,
     );
     return ok;
   } finally {

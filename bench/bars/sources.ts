@@ -98,14 +98,16 @@ export const SOURCES: readonly Source[] = [
     describe: 'a 1080p frame from guest memory to the scanout',
     async rows(_scratch, signal) {
       const flush = (await jsonOf('measure/flush.js', [], signal)) as {
-        bars: { memcpy: number; server: number };
+        bars: { memcpy: number; server: number; core4k60: number };
         device: { backing: string; ratio: number }[];
         servers: { backing: string; ratio?: number }[];
+        paced4k: { core: number };
       };
       return [
         ...flush.device.map(({ backing, ratio }) => ({
           ...{ what: `1080p flush, ${backing}: rate to memcpy's`, measured: ratio, unit: '', min: flush.bars.memcpy },
         })),
+        { what: '4K at 60 Hz: of a core', measured: flush.paced4k.core, unit: '', max: flush.bars.core4k60 },
         ...flush.servers.flatMap(({ backing, ratio }) =>
           ratio === undefined
             ? []

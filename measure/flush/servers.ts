@@ -39,9 +39,11 @@ import {
   WIDTH,
   writePicture,
 } from './frame.js';
+import { measurePaced, type PacedResult } from './paced.js';
 
 const QEMU_SERVER = '/usr/lib/qemu/vhost-user-gpu';
 const WARM_UP = 500;
+const PACED_SECONDS_MAX = 5;
 /** A request may be as long as an array of backing entries. */
 const REQUESTS_AT = [0x80000, 0xe000];
 const RESPONSES_AT = 0xf000;
@@ -66,14 +68,15 @@ export interface SmallResult {
 export async function measureServers(
   dir: string,
   rounds: number,
-): Promise<{ readonly frames: ServersResult[]; readonly small: SmallResult }> {
+): Promise<{ readonly frames: ServersResult[]; readonly small: SmallResult; readonly paced4k: PacedResult }> {
   const servers: Server[] = [];
   try {
     const ours = fileURLToPath(new URL('../services/vhost-gpu/main.js', import.meta.url));
     servers.push(await Server.start(dir, 'ours', process.execPath, [ours, '--run-dir', join(dir, 'run')]));
     if (existsSync(QEMU_SERVER)) servers.push(await Server.start(dir, 'qemu', QEMU_SERVER, []));
     const frames = Object.keys(LAYOUTS).map((backing) => measure(backing, servers, rounds));
-    return { frames, small: measureSmall(servers, rounds) };
+    const paced4k = await measurePaced(servers[0]!, Math.max(1, Math.min(PACED_SECONDS_MAX, Math.round(rounds / 200))));
+    return { frames, small: measureSmall(servers, rounds), paced4k };
   } finally {
     for (const server of servers) await server.close();
   }
@@ -174,6 +177,14 @@ class Server {
     });
     const fds = [ramFd, ...ends.flatMap(({ kick, call }) => [kick, call])];
     return new Server({ child, socket, ram, ring: rings[0]!, kick: ends[0]!.kick, fds });
+  }
+
+  get pid(): number {
+    return this.#parts.child.pid!;
+  }
+
+  touch(at: number, value: number): void {
+    this.#memory.writeU32(at, value >>> 0);
   }
 
   /** A resource with the frame as its backing, on scanout 0. */
