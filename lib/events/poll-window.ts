@@ -8,8 +8,8 @@ const SOON = 8;
 /** The window never exceeds so many times what a wake-up costs, nor so many milliseconds. */
 const WINDOW_MAX = 16;
 const WINDOW_MAX_MS = 2;
-/** Of a new measurement into the mean. */
-const SHARE = 1 / 8;
+/** Of a longer wake-up into what one costs: of those that waited for a busy core there may be many, of the machine they say nothing. */
+const RISE = 1 / 64;
 /** Milliseconds. What a page says is another process's word: outside of these it is no measurement. */
 const WAKE_COST_MIN = 0.001;
 const WAKE_COST_MAX = 2;
@@ -30,7 +30,7 @@ export class PollWindow {
     return this.#windowMs;
   }
 
-  /** Mean of what a wake-up cost here, ms; 0 before there was one. */
+  /** What a wake-up costs here at best, ms; 0 before there was one. */
   get costMs(): number {
     return this.#costMs;
   }
@@ -38,12 +38,13 @@ export class PollWindow {
   /** This process was woken after it had blocked for `sleptMs`, `costMs` after the byte for it was written. */
   woken(sleptMs: number, costMs: number): void {
     if (costMs < WAKE_COST_MIN || costMs > WAKE_COST_MAX) return;
-    this.#costMs = this.#costMs === 0 ? costMs : this.#costMs + (costMs - this.#costMs) * SHARE;
+    const known = this.#costMs;
+    this.#costMs = known === 0 || costMs < known ? costMs : known + (costMs - known) * RISE;
     if (this.#fixed) return;
-    const mean = this.#costMs;
-    if (sleptMs <= SOON * mean)
-      this.#windowMs = Math.min(Math.max(2 * this.#windowMs, 2 * mean), WINDOW_MAX * mean, WINDOW_MAX_MS);
+    const cost = this.#costMs;
+    if (sleptMs <= SOON * cost)
+      this.#windowMs = Math.min(Math.max(2 * this.#windowMs, 2 * cost), WINDOW_MAX * cost, WINDOW_MAX_MS);
     // It came late: the looking before was for nothing, and the next time there is less of it, and soon none.
-    else this.#windowMs = this.#windowMs > mean / 2 ? this.#windowMs / 2 : 0;
+    else this.#windowMs = this.#windowMs > cost / 2 ? this.#windowMs / 2 : 0;
   }
 }

@@ -19,6 +19,14 @@ t.test('a process that is woken now and then ends up blocking at once', (t) => {
   t.end();
 });
 
+t.test('wake-ups that wait for a busy core do not lengthen the window', (t) => {
+  const window = new PollWindow();
+  window.woken(0.01, 0.03);
+  for (let wake = 0; wake < 20; wake++) window.woken(0.01, 1.5);
+  t.ok(window.costMs < 0.5, `a wake-up is taken for ${window.costMs} ms`);
+  t.end();
+});
+
 t.test('a window that was asked for stays; the cost is learnt all the same', (t) => {
   for (const us of [0, 500]) {
     const window = new PollWindow(us);
