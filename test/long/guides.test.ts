@@ -42,7 +42,7 @@ const GUIDES: readonly Guide[] = [
     says: [/state=4 Connected/, /vhost-user\.reply\(GET_FEATURES\)#1|vhost-user\.reply\(/],
   },
   { name: 'replay-a-bug', says: [/"point":"front\.state-written"/, /state=6 Closed/], perfetto: ['bug.perfetto'] },
-  { name: 'add-a-fault', says: [/PAUSE MS/] },
+  { name: 'add-a-fault', says: [/PAUSE\s+MS/] },
   { name: 'add-a-device', says: [/virtio = \[ "type=virtio,device10/, /0 of 1024x768 pixels differ/] },
 ];
 

@@ -6,8 +6,9 @@ import { setTimeout } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { HistoryFeed } from '../../lab/feed.js';
 import { openRunningSession } from '../../lab/session.js';
+import { ErrnoError } from '../../lib/core/errors.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
-import { withDeadline } from '../../lib/node/process/wait.js';
+import { lookAgain, withDeadline } from '../../lib/node/process/wait.js';
 import { POINT, POINTS, type PointName } from '../../lib/trace/points.js';
 import type { TestProcess } from '../../testkit/processes.js';
 import { findGuest } from '../../toolstack/domain.js';
@@ -132,7 +133,17 @@ const SCENARIOS: Readonly<Record<string, (t: Test) => Promise<Passed>>> = {
     const display = (await session.connect('vhost-gpu')).remote('Display');
     const size = { width: 640, height: 480 };
     await passed.until('vhost-user.backend-request', /vhost-frontend/, async () => {
-      await display.resize({ name: '1/0', scanout: 0, ...size });
+      // A guest begins to restore before its device is there again.
+      const resized = async (): Promise<true | undefined> => {
+        try {
+          await display.resize({ name: '1/0', scanout: 0, ...size });
+          return true;
+        } catch (error) {
+          if (!(error instanceof ErrnoError) || error.code !== 'ENOENT') throw error;
+          return undefined;
+        }
+      };
+      t.ok(await lookAgain(resized, LOOK_MS, AbortSignal.timeout(DEADLINE_MS)));
     });
     await passed.until('bus.refused', /guest-other/, () => {
       start('guest', '--name', 'other', '--token', '0'.repeat(64));
