@@ -115,11 +115,19 @@ const SAMPLES_MIN = 8;
 /** What a garbage collector may leave more at one look than at another, MiB. */
 const SLACK_MIB = 10;
 
-/** The least of the last quarter is above the most of the second one, and by more than a collector's whim. */
+/** What the samples of the last quarter may differ by where memory has levelled off, MiB. */
+const LEVEL_MIB = 3;
+
+/**
+ * The least of the last quarter is above the most of the second one, by more than a collector's whim, and the last quarter grows
+ * itself: a heap that has grown to what it needs, and stays there, is no leak.
+ */
 export function stillGrows(samples: readonly number[]): boolean {
   if (samples.length < SAMPLES_MIN) return false;
   const quarter = Math.floor(samples.length / 4);
-  return Math.min(...samples.slice(-quarter)) > Math.max(...samples.slice(quarter, 2 * quarter)) + SLACK_MIB;
+  const last = samples.slice(-quarter);
+  const higher = Math.min(...last) > Math.max(...samples.slice(quarter, 2 * quarter)) + SLACK_MIB;
+  return higher && last.at(-1)! - last[0]! > LEVEL_MIB;
 }
 
 async function orEnded<T>(asked: Promise<T>): Promise<T | undefined> {
