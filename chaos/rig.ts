@@ -3,7 +3,7 @@
 // as they were when the rig was warmed up. Leaves what a case does to engine.ts.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { auditLeaks } from '../lab/audit.js';
+import { auditLeaks, without } from '../lab/audit.js';
 import { type Exit, howItEnded, LabProcess, type Program } from '../lab/child.js';
 import { type Claim, claimRunDir } from '../lab/claim.js';
 import { countDescriptors, type DescriptorCounts, descriptorLeaks } from '../lab/descriptors.js';
@@ -328,13 +328,7 @@ export class Rig {
     const warm = this.#warm;
     if (warm === undefined) return [];
     const now = await this.#held();
-    const before = [...warm.audit];
-    const more = now.audit.filter((text) => {
-      const at = before.indexOf(text);
-      if (at >= 0) before.splice(at, 1);
-      return at < 0;
-    });
-    return [...more, ...descriptorLeaks(warm.descriptors, now.descriptors)];
+    return [...without(now.audit, warm.audit), ...descriptorLeaks(warm.descriptors, now.descriptors)];
   }
 
   /** Ends everything by force and gives the run directory back. */

@@ -3,13 +3,13 @@
 // domain.
 import { existsSync } from 'node:fs';
 import { type Exit, howItEnded, type LabProcess } from '../lab/child.js';
-import { everyTaskStopped } from '../lab/gates.js';
+import { everyTaskStopped, TASKS_LOOK_MS } from '../lab/gates.js';
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { assert, DeadlineError, passOver } from '../lib/core/errors.js';
 import type { Point } from '../lib/core/probe.js';
 import { limitProcess, nextDescriptor, type Resource } from '../lib/node/files/other-process.js';
 import { listProcesses, type ProcessEntry } from '../lib/node/process/run-dir.js';
-import { withDeadline } from '../lib/node/process/wait.js';
+import { lookAgain, withDeadline } from '../lib/node/process/wait.js';
 import { POINT } from '../lib/trace/points.js';
 import { GUEST_PROCESS, type Victim } from './case.js';
 import { cutBetween } from './cuts.js';
@@ -36,11 +36,10 @@ export interface SceneParts {
 
 /** Resolves once every thread of a process stands, or is gone. */
 async function stopped(pid: number): Promise<void> {
-  const end = performance.now() + DEADLINE_MS.chaosStart;
-  while (existsSync(`/proc/${pid}`) && !everyTaskStopped(pid)) {
-    if (performance.now() > end) throw new DeadlineError(`process ${pid} does not stop`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
+  const stands = async (): Promise<true | undefined> =>
+    !existsSync(`/proc/${pid}`) || everyTaskStopped(pid) || undefined;
+  const found = await lookAgain(stands, TASKS_LOOK_MS, AbortSignal.timeout(DEADLINE_MS.chaosStart));
+  if (found === undefined) throw new DeadlineError(`process ${pid} does not stop`);
 }
 
 export function sceneOf(rig: Rig, parts: SceneParts): FaultScene {

@@ -7,6 +7,16 @@ import type { BusClient, ServerName } from '../lib/core/service.js';
 import { listProcesses } from '../lib/node/process/run-dir.js';
 import type { Session } from './session.js';
 
+/** The elements of `list` without those of `taken`, each as often as it is there. */
+export function without(list: readonly string[], taken: readonly string[]): string[] {
+  const left = [...taken];
+  return list.filter((text) => {
+    const at = left.indexOf(text);
+    if (at >= 0) left.splice(at, 1);
+    return at < 0;
+  });
+}
+
 /** What a server still holds for others, one text each. */
 export async function auditLeaks(server: string, client: BusClient): Promise<string[]> {
   const { held } = await client.remote('Control').audit({});

@@ -39,7 +39,7 @@ export class GateError extends Error {
 }
 
 /** How often the kernel is asked whether all threads have stopped; they do within the signal's delivery. */
-const TASKS_LOOK_MS = 1;
+export const TASKS_LOOK_MS = 1;
 const slotAt = (slot: number): number => GATE_HEADER_SIZE + slot * GATE_SLOT.size;
 
 export class ProcessGates {

@@ -1,7 +1,7 @@
 // What every process of the lab holds, before and after many kills, by name: also a process that was replaced must hold what the
 // first of its name did. Resident memory is sampled on the way. Leaves killing to recovery.ts.
 
-import { askHoldings } from '../../lab/audit.js';
+import { askHoldings, without } from '../../lab/audit.js';
 import { countDescriptors } from '../../lab/descriptors.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { ErrnoError, PeerDiedError } from '../../lib/core/errors.js';
@@ -63,16 +63,6 @@ function difference(before: Books, now: Books): string[] {
       ...without(after, then).map((text) => `${name}: ${text}, not so before`),
       ...without(then, after).map((text) => `${name}: no longer ${text}`),
     ];
-  });
-}
-
-/** The elements of `list` without those of `taken`, each as often as it is there. */
-function without(list: readonly string[], taken: readonly string[]): string[] {
-  const left = [...taken];
-  return list.filter((text) => {
-    const at = left.indexOf(text);
-    if (at >= 0) left.splice(at, 1);
-    return at < 0;
   });
 }
 

@@ -1,4 +1,4 @@
-// What xenstored has, whoever wrote it: every state that a device directory came to hold is a legal edge from the one before, for
+// What xenstored has, from every writer: each state that a device directory came to hold is a legal edge from the one before, for
 // one of those who may write there, and no key of the backend changes in a state that has published it. Of a backend of others
 // (xenwire chaos --backend-command) no record tells but these.
 import { frontendNode, KIND_VIRTIO_MMIO, XENBUS_KEY, XenbusState, xenbusStateName } from '../../lib/layout/xenbus.js';

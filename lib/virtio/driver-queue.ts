@@ -29,19 +29,13 @@ import {
 import {
   type DriverRing,
   type DriverRingParts,
+  type LiveChain,
   type RingPlace,
   ringPlace,
   type Segment,
   type TableAllocator,
   type Used,
 } from './driver-ring.js';
-
-interface Live<T> {
-  readonly cookie: T;
-  /** Descriptors of the ring that it took. */
-  readonly count: number;
-  readonly table: Segment | undefined;
-}
 
 export class DriverQueue<T> implements DriverRing<T> {
   readonly size: number;
@@ -51,7 +45,7 @@ export class DriverQueue<T> implements DriverRing<T> {
   readonly #dma: (addr: number) => bigint;
   readonly #eventIdx: boolean;
   readonly #indirect: boolean;
-  readonly #live: (Live<T> | undefined)[];
+  readonly #live: (LiveChain<T> | undefined)[];
   readonly #next: Uint16Array;
   #freeHead = 0;
   #freeCount: number;
@@ -186,7 +180,7 @@ export class DriverQueue<T> implements DriverRing<T> {
     this.#memory.storeU16(this.place.avail + virtqUsedEvent(this.size), value);
   }
 
-  #release(head: number, live: Live<T>): void {
+  #release(head: number, live: LiveChain<T>): void {
     this.#live[head] = undefined;
     if (live.table !== undefined) this.#tables.release(live.table);
     // The chain is linked through #next already; its last descriptor points to what was free before.

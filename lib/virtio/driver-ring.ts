@@ -39,6 +39,14 @@ export interface Used<T> {
   readonly length: number;
 }
 
+/** A chain that the device has. */
+export interface LiveChain<T> {
+  readonly cookie: T;
+  /** Descriptors of the ring that it took. */
+  readonly count: number;
+  readonly table: Segment | undefined;
+}
+
 export interface DriverRingParts {
   readonly memory: GuestMemory;
   readonly tables: TableAllocator;

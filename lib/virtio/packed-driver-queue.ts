@@ -25,19 +25,13 @@ import {
 import {
   type DriverRing,
   type DriverRingParts,
+  type LiveChain,
   type RingPlace,
   ringPlace,
   type Segment,
   type TableAllocator,
   type Used,
 } from './driver-ring.js';
-
-interface Live<T> {
-  readonly cookie: T;
-  /** Descriptors of the ring that it took. */
-  readonly count: number;
-  readonly table: Segment | undefined;
-}
 
 export class PackedDriverQueue<T> implements DriverRing<T> {
   readonly size: number;
@@ -48,7 +42,7 @@ export class PackedDriverQueue<T> implements DriverRing<T> {
   readonly #eventIdx: boolean;
   readonly #indirect: boolean;
   /** By id. */
-  readonly #live: (Live<T> | undefined)[];
+  readonly #live: (LiveChain<T> | undefined)[];
   readonly #freeIds: number[];
   #freeCount: number;
   #availSlot = 0;
@@ -214,7 +208,7 @@ export class PackedDriverQueue<T> implements DriverRing<T> {
     this.#memory.storeU16(this.place.avail + EVENT.offset.desc, word);
   }
 
-  #release(id: number, live: Live<T>): void {
+  #release(id: number, live: LiveChain<T>): void {
     this.#live[id] = undefined;
     if (live.table !== undefined) this.#tables.release(live.table);
     this.#freeIds.push(id);

@@ -4,6 +4,7 @@
 // those whose name it matches, SWEEP_SHARD=I/N a part of them; SWEEP_LOG names a file for a line a case.
 import { appendFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
+import { without } from '../../lab/audit.js';
 import { PROMISE_MS } from '../../lib/core/deadlines.js';
 import { errorMessage } from '../../lib/core/errors.js';
 import { formatInstance } from '../../lib/trace/instances.js';
@@ -122,13 +123,6 @@ async function runCase(lab: RecoveryLab, name: Swept, promiseMs: number, instanc
   wrong.push(...without(after, before).map((held) => `left: ${held}`));
   wrong.push(...without(before, after).map((held) => `gone: ${held}`));
   return { instance, outcome: wrong.length > 0 ? 'failed' : outcome, why: wrong.join(', '), ms };
-}
-
-/** What is in the first list more often than in the second. */
-function without(from: readonly string[], taken: readonly string[]): string[] {
-  const left = [...from];
-  for (const each of taken) if (left.includes(each)) left.splice(left.indexOf(each), 1);
-  return left;
 }
 
 /** A linear congruential generator: the same sample for the same seed. */

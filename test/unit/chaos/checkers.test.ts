@@ -84,7 +84,7 @@ t.test('published: keys come before the state that publishes them', (t) => {
   t.end();
 });
 
-t.test('committed: what the store holds follows the tables, whoever wrote it', (t) => {
+t.test('committed: what the store holds follows the tables, from every writer', (t) => {
   const back = '/local/domain/0/backend/virtio-mmio/1/0';
   const commit = (label: string, b = 0, a = 0): Said => ({ name: 'store.commit', process: 'xenstored', label, a, b });
   const state = (b: number): Said => commit(`${back}/state`, b);
