@@ -7,7 +7,7 @@ import { errorMessage, UserError } from '../lib/core/errors.js';
 import { makeFolders } from '../lib/node/files/given.js';
 import { tryLock } from '../lib/node/files/libc.js';
 import { listProcesses } from '../lib/node/process/run-dir.js';
-import { forgetRunDir, prepareRunDir, removeRunDir } from '../lib/node/process/run-dir-life.js';
+import { forgetRunDir, prepareRunDir, removeHalfRemoved, removeRunDir } from '../lib/node/process/run-dir-life.js';
 import { retryOnChange } from '../lib/node/process/wait.js';
 
 export interface Claim {
@@ -35,6 +35,7 @@ export async function claimRunDir(path: string, abort?: AbortSignal): Promise<Cl
     prepared.release();
     await noneAlive(runDir, stale, abort);
     await removed(runDir);
+    removeHalfRemoved(runDir);
     prepareRunDir(runDir).release();
   } catch (error) {
     rmSync(lockPath, { force: true });

@@ -61,6 +61,8 @@ t.test(
     await page.getByRole('searchbox').fill('backend/virtio-mmio/1/0/state');
     await page.locator('#store').getByText('= 4').waitFor();
     await page.getByRole('searchbox').fill('');
+    // The search has scrolled to the store: a screen out of sight asks for no picture.
+    await one.locator('.screen').scrollIntoViewIfNeeded();
     await one.getByRole('img', { name: 'Screen of device 1/0' }).waitFor();
     const shown = one.locator('.screen img');
     await one.locator('.screen img[src]').waitFor();

@@ -12,7 +12,7 @@ import {
   rmSync,
   statSync,
 } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { DEADLINE_MS } from '../../core/deadlines.js';
 import { errorMessage, UserError } from '../../core/errors.js';
 import { SOCKET_PATH_BYTES_MAX } from '../../core/limits.js';
@@ -39,6 +39,8 @@ const SUBDIRS = [
 ] as const;
 /** Stands in every run directory, made before anything else in it. */
 const MARKER = '.xenwire-run-dir';
+/** What is behind the name of a run directory, and a dot, while the process of that pid removes it. */
+const ASIDE = /^[0-9]+\.removed$/;
 /** The longest socket name below a run directory: `/live/<32>.sock`, of a guest (PROCESS_NAME of service.ts). */
 const LONGEST_SOCKET_NAME = 43;
 
@@ -140,6 +142,15 @@ export function removeRunDir(runDir: string, mayGo: () => boolean = () => true):
     return true;
   } finally {
     closeSync(fd);
+  }
+}
+
+/** Removes the rest of a run directory whose remover was killed at it; the caller is the only one who may remove this directory now. */
+export function removeHalfRemoved(runDir: string): void {
+  const prefix = `${basename(runDir)}.`;
+  for (const name of readdirSync(dirname(runDir))) {
+    if (name.startsWith(prefix) && ASIDE.test(name.slice(prefix.length)))
+      rmSync(join(dirname(runDir), name), { recursive: true, force: true });
   }
 }
 

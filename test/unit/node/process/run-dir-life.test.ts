@@ -1,9 +1,15 @@
 // A run directory belongs to all who start in it: a start that failed removes what it made, and not from under another one.
-import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import { lockName } from '../../../../lib/node/process/run-dir.js';
-import { forgetRunDir, isRunDir, prepareRunDir, removeRunDir } from '../../../../lib/node/process/run-dir-life.js';
+import {
+  forgetRunDir,
+  isRunDir,
+  prepareRunDir,
+  removeHalfRemoved,
+  removeRunDir,
+} from '../../../../lib/node/process/run-dir-life.js';
 import { temporaryRunDir } from '../../../../testkit/processes.js';
 
 t.test('a start that failed leaves the directory to one that has just begun, which gets its name', (t) => {
@@ -52,6 +58,16 @@ t.test('a directory is removed at once or not at all', (t) => {
   t.ok(removeRunDir(runDir));
   t.notOk(existsSync(runDir));
   t.ok(removeRunDir(runDir), 'one that is gone is gone');
+  t.end();
+});
+
+t.test('what a killed remover had set aside goes, and nothing of a neighbour', (t) => {
+  const above = temporaryRunDir(t);
+  const runDir = join(above, 'lab');
+  for (const name of ['lab', 'lab.77.removed/shm', 'lab.1', 'lab.1.78.removed', 'lab.removed', 'other.79.removed'])
+    mkdirSync(join(above, name), { recursive: true });
+  removeHalfRemoved(runDir);
+  t.same(readdirSync(above).sort(), ['lab', 'lab.1', 'lab.1.78.removed', 'lab.removed', 'other.79.removed']);
   t.end();
 });
 
