@@ -284,13 +284,12 @@ export const MUTATIONS: readonly Mutation[] = [
         file: 'lib/node/files/shm.ts',
         find: '  const fd = openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);',
         replace:
-          "  const spare = join(dirname(path), '..', 'spare');\n  if (path.endsWith('.ram') && existsSync(spare)) {\n    renameSync(spare, path);\n    return mapPath(path, size, true);\n  }\n  const fd = openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);",
+          "  const spare = join(dirname(path), '..', 'spare');\n  if (path.endsWith('.ram') && existsSync(spare)) {\n    renameSync(spare, path);\n    return;\n  }\n  const fd = openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);",
       },
       {
         file: 'lib/node/files/shm.ts',
-        find: '          unlinkSync(absolute);',
-        replace:
-          "          if (absolute.endsWith('.ram')) renameSync(absolute, join(runDir, 'spare'));\n          else unlinkSync(absolute);",
+        find: 'remove: () => unlinkSync(absolute) };',
+        replace: "remove: () => renameSync(absolute, join(runDir, 'spare')) };",
       },
     ],
     case: QUIET,

@@ -1,21 +1,24 @@
-// A guest's memory into an ELF core file in the run directory, as dom0 sees it: mapped while the domain exists.
-import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+// A guest's memory into an ELF core file in the run directory, as dom0 sees it: held while it is copied.
+import { closeSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { coreHeader } from '../lib/layout/elf.js';
-import { sharedFiles } from '../lib/node/files/shm.js';
+import { ramOfFile } from '../lib/core/guest-ram.js';
+import { CORE_DATA_AT, coreHeader } from '../lib/layout/elf.js';
+import { nextData } from '../lib/node/files/libc.js';
+import { openHandle } from '../lib/node/files/shm.js';
 import type { Guest } from '../toolstack/domain.js';
 import type { Toolstack } from '../toolstack/toolstack.js';
 
 const CHUNK_BYTES = 1 << 20;
+const ZEROES = Buffer.alloc(CHUNK_BYTES);
 
 /** Resolves with the path of the file. Pages of zeroes are holes in it. Rejects with what the system answers. */
 export async function dumpGuest(toolstack: Toolstack, runDir: string, { name, domid }: Guest): Promise<string> {
   const path = join(runDir, 'dumps', `${name}-${domid}.core`);
   const { file } = await toolstack.hypervisor.privcmd_map_foreign({ domid });
   try {
-    const memory = sharedFiles(runDir).map(file);
+    const memory = openHandle(runDir, file);
     try {
-      writeCore(path, memory.bytes);
+      writeCore(path, memory.fd, file.size);
     } finally {
       memory.close();
     }
@@ -25,16 +28,23 @@ export async function dumpGuest(toolstack: Toolstack, runDir: string, { name, do
   return path;
 }
 
-function writeCore(path: string, memory: Uint8Array): void {
+/** Reads and does not map: a page that was never backed would be, by looking at it. */
+function writeCore(path: string, memory: number, memorySize: number): void {
   const fd = openSync(path, 'w', 0o600);
+  const chunk = Buffer.alloc(CHUNK_BYTES);
   try {
-    const header = coreHeader(memory.length);
-    writeSync(fd, header);
-    for (let at = 0; at < memory.length; at += CHUNK_BYTES) {
-      const chunk = memory.subarray(at, at + CHUNK_BYTES);
-      if (chunk.some((byte) => byte !== 0)) writeSync(fd, chunk, 0, chunk.length, header.length + at);
+    const ram = ramOfFile(memorySize);
+    writeSync(fd, coreHeader(ram));
+    for (const { offset, size } of ram) {
+      const end = offset + size;
+      let at = nextData(memory, offset) ?? end;
+      while (at < end) {
+        const read = readSync(memory, chunk, 0, Math.min(CHUNK_BYTES, end - at), at);
+        if (!chunk.subarray(0, read).equals(ZEROES.subarray(0, read))) writeSync(fd, chunk, 0, read, CORE_DATA_AT + at);
+        at = nextData(memory, at + read) ?? end;
+      }
     }
-    ftruncateSync(fd, header.length + memory.length);
+    ftruncateSync(fd, CORE_DATA_AT + memorySize);
   } finally {
     closeSync(fd);
   }

@@ -1,7 +1,8 @@
 // Whether this machine has room for a lab, asked before anything starts: memory of the file system that the run directory is
-// in, since every page of a guest is backed from the start, and open files.
+// in, as far as guests have pages from the start (lib/core/guest-ram.ts), and open files.
 import { readFileSync, statfsSync } from 'node:fs';
 import { UserError } from '../lib/core/errors.js';
+import { ramBackedAtStart, ramFileSize } from '../lib/core/guest-ram.js';
 
 /** Measured: rings, bells, exit and shared pages, logs and screens. The first figure is for the five processes themselves. */
 const LAB_MIB = 24;
@@ -12,11 +13,14 @@ const GUEST_FILES = 4;
 
 const MIB = 1 << 20;
 
+const backedMib = (memoryMib: number): number =>
+  ramBackedAtStart(ramFileSize(memoryMib * MIB)).reduce((sum, { size }) => sum + size / MIB, 0);
+
 /** Throws UserError when a lab with guests of that memory, one MiB figure each, would not fit into `runDir`. */
 export function requireRoom(runDir: string, guestsMib: readonly number[], options: { wholeLab: boolean }): void {
   const { bavail, bsize } = statfsSync(runDir);
   const free = Math.floor((bavail * bsize) / MIB);
-  const guests = guestsMib.reduce((sum, memory) => sum + memory + GUEST_EXTRA_MIB, 0);
+  const guests = guestsMib.reduce((sum, memory) => sum + backedMib(memory) + GUEST_EXTRA_MIB, 0);
   const needed = guests + (options.wholeLab ? LAB_MIB : 0);
   if (needed > free) {
     const what = guestsMib.length === 1 ? 'a guest' : `${guestsMib.length} guests`;

@@ -369,7 +369,7 @@ export class GuestMachine {
         this.gpu.setFeatures(effect.features);
         this.gpu.setMemory(
           hasFeature(effect.features, VIRTIO_F_ACCESS_PLATFORM)
-            ? new GrantMemory({ ram: this.ram, table: this.grantTable, domid: 0 })
+            ? new GrantMemory({ ram: this.memory, table: this.grantTable, domid: 0 })
             : this.memory,
         );
         for (const queue of effect.queues) this.#startQueue(queue);

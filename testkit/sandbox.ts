@@ -7,7 +7,7 @@ import { BELL_BITS } from '../lib/core/limits.js';
 import { type Log, NO_LOG } from '../lib/core/log.js';
 import type { BellNotifier, BoundBell, Doorbell, NotifyHandle } from '../lib/core/notify.js';
 import { NO_PROBE } from '../lib/core/probe.js';
-import type { Mapping, SharedFiles } from '../lib/core/shared.js';
+import type { FileRange, MadeFile, Mapping, SharedFiles } from '../lib/core/shared.js';
 import { Host } from '../services/hypervisor/host.js';
 import { KernelHalf } from '../services/hypervisor/kernel/kernel-half.js';
 
@@ -27,10 +27,17 @@ export class MemoryFiles implements SharedFiles {
     };
   }
 
-  map(handle: { path: string; size: number }): Mapping {
+  createSparse(path: string, size: number): MadeFile {
+    const { handle, remove } = this.create(path, size);
+    return { handle, remove };
+  }
+
+  back(): void {}
+
+  map(handle: { path: string; size: number }, { offset, size }: FileRange = { offset: 0, size: handle.size }): Mapping {
     const bytes = this.#files.get(handle.path);
     if (bytes === undefined || bytes.length < handle.size) throw new ErrnoError('ENOENT', handle.path);
-    return { bytes, close: () => {} };
+    return { bytes: bytes.subarray(offset, offset + size), close: () => {} };
   }
 
   get paths(): string[] {

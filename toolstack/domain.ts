@@ -2,6 +2,7 @@
 // A toolstack can be killed in the middle: what is being made or removed is noted in the store first, and the next call
 // removes what it finds noted. Leaves devices to device.ts, directories to skeleton.ts.
 import { UserError } from '../lib/core/errors.js';
+import { storeFrame } from '../lib/core/guest-ram.js';
 import { DOM0 } from '../lib/core/ids.js';
 import type { DomainInfo } from '../lib/core/proto-types.js';
 import { hasEvtchnRaise, needsEvtchnRaise } from '../lib/events/evtchn-raise.js';
@@ -17,9 +18,6 @@ import { listNode, readNode, removeNode, removeNodeAndEmptyParents, type Toolsta
 const UNFINISHED = '/tool/xenwire/unfinished';
 /** libxl's names for dom0. */
 const DOM0_NAMES = ['0', 'Domain-0'];
-/** The guest's first special page, whose number `store/ring-ref` has; its contents are the ring transport's. */
-const STORE_GFN_FROM_TOP = 1;
-const PAGES_PER_MIB = 256;
 
 export interface Guest {
   readonly domid: number;
@@ -72,7 +70,8 @@ export async function createGuest(toolstack: Toolstack, config: GuestConfig): Pr
     probe.at(POINT['toolstack.step'], 'skeleton', 0, 0, domid);
     await store.transaction((tx) => writeSkeleton(tx, domain));
     const { port } = await hypervisor.evtchn_alloc_unbound({ dom: domid, remote_dom: DOM0 });
-    const gfn = config.memoryMib * PAGES_PER_MIB - STORE_GFN_FROM_TOP;
+    // `store/ring-ref` names it; its contents are the ring transport's.
+    const gfn = storeFrame(config.memoryMib * 2 ** 20);
     // By these the guest finds its store (xen/include/public/hvm/params.h).
     await hypervisor.hvm_set_param({ domid, index: HVM_PARAM.STORE_PFN, value: gfn });
     await hypervisor.hvm_set_param({ domid, index: HVM_PARAM.STORE_EVTCHN, value: port });

@@ -10,13 +10,13 @@ import { GRANT_ENTRY_V1, GTF_permit_access, GTF_readonly, GTF_sub_page, GTF_type
 import { PAGE_SIZE } from '../layout/page.js';
 import { GRANT_SPACE } from './dma-address.js';
 import { ErrnoError } from './errors.js';
-import { type GuestMemory, GuestMemoryError } from './memory.js';
+import { type GuestMemory, GuestMemoryError, type RegionMemory } from './memory.js';
 
 const DOMID_SHIFT = 16;
 
 export interface GrantParts {
-  /** All of the guest's RAM, from guest-physical 0 on. */
-  readonly ram: Uint8Array;
+  /** All of the guest's RAM; stays the caller's. */
+  readonly ram: RegionMemory;
   /** Its grant table, version 1: the guest's memory as well. */
   readonly table: Uint8Array;
   /** Whom pages must be granted to. */
@@ -28,29 +28,22 @@ export class GrantMemory implements GuestMemory {
   /** Bytes that the table can grant. */
   readonly size: number;
   readonly #domid: number;
-  #ram: Uint8Array;
-  #view: DataView;
-  #words16: Uint16Array;
+  readonly #ram: RegionMemory;
   #heads: Int32Array;
   readonly #scratch = new DataView(new ArrayBuffer(8));
 
   /** Throws EINVAL where the table is no whole number of pages. */
   constructor({ ram, table, domid }: GrantParts) {
-    if (table.length === 0 || table.length % PAGE_SIZE !== 0 || ram.length === 0)
+    if (table.length === 0 || table.length % PAGE_SIZE !== 0 || ram.size === 0)
       throw new ErrnoError('EINVAL', `a grant table of ${table.length} bytes`);
     this.#domid = domid;
     this.#ram = ram;
-    this.#view = new DataView(ram.buffer, ram.byteOffset, ram.length);
-    this.#words16 = new Uint16Array(ram.buffer, ram.byteOffset, ram.length >>> 1);
     this.#heads = new Int32Array(table.buffer, table.byteOffset, table.length >>> 2);
     this.size = (table.length / GRANT_ENTRY_V1.size) * PAGE_SIZE;
   }
 
-  /** Forgets everything: every later access throws instead of touching unmapped bytes. */
+  /** Forgets the table: every later access throws instead of touching unmapped bytes. The RAM is closed by who gave it. */
   close(): void {
-    this.#ram = new Uint8Array(0);
-    this.#view = new DataView(this.#ram.buffer);
-    this.#words16 = new Uint16Array(0);
     this.#heads = new Int32Array(0);
   }
 
@@ -71,13 +64,13 @@ export class GrantMemory implements GuestMemory {
       const take = Math.min(length - done, PAGE_SIZE - ((addr + done - GRANT_SPACE) % PAGE_SIZE));
       const at = this.#one(addr + done, take, false);
       if (done > 0 && at !== end) {
-        views.push(this.#ram.subarray(start, end));
+        views.push(...this.#ram.views(start, end - start));
         start = at;
       } else if (done === 0) start = at;
       end = at + take;
       done += take;
     }
-    if (length > 0) views.push(this.#ram.subarray(start, end));
+    if (length > 0) views.push(...this.#ram.views(start, end - start));
     return views;
   }
 
@@ -85,7 +78,7 @@ export class GrantMemory implements GuestMemory {
   view(addr: number, length: number): Uint8Array {
     const at = this.#within(addr, length, false);
     if (at < 0) throw new GuestMemoryError(addr, length);
-    return this.#ram.subarray(at, at + length);
+    return this.#ram.view(at, length);
   }
 
   read(addr: number, target: Uint8Array): void {
@@ -98,22 +91,22 @@ export class GrantMemory implements GuestMemory {
   }
 
   readU8(addr: number): number {
-    return this.#view.getUint8(this.#one(addr, 1, false));
+    return this.#ram.readU8(this.#one(addr, 1, false));
   }
   readU16(addr: number): number {
     const at = this.#within(addr, 2, false);
-    return at < 0 ? this.#gather(addr, 2).getUint16(0, true) : this.#view.getUint16(at, true);
+    return at < 0 ? this.#gather(addr, 2).getUint16(0, true) : this.#ram.readU16(at);
   }
   readU32(addr: number): number {
     const at = this.#within(addr, 4, false);
-    return at < 0 ? this.#gather(addr, 4).getUint32(0, true) : this.#view.getUint32(at, true);
+    return at < 0 ? this.#gather(addr, 4).getUint32(0, true) : this.#ram.readU32(at);
   }
   readU64(addr: number): bigint {
     const at = this.#within(addr, 8, false);
-    return at < 0 ? this.#gather(addr, 8).getBigUint64(0, true) : this.#view.getBigUint64(at, true);
+    return at < 0 ? this.#gather(addr, 8).getBigUint64(0, true) : this.#ram.readU64(at);
   }
   writeU8(addr: number, value: number): void {
-    this.#view.setUint8(this.#one(addr, 1, true), value);
+    this.#ram.writeU8(this.#one(addr, 1, true), value);
   }
   writeU16(addr: number, value: number): void {
     this.#scratch.setUint16(0, value, true);
@@ -129,14 +122,14 @@ export class GrantMemory implements GuestMemory {
   }
 
   loadU16(addr: number): number {
-    return Atomics.load(this.#words16, this.#aligned16(addr, false));
+    return this.#ram.loadU16(this.#aligned16(addr, false));
   }
   storeU16(addr: number, value: number): void {
-    Atomics.store(this.#words16, this.#aligned16(addr, true), value);
+    this.#ram.storeU16(this.#aligned16(addr, true), value);
   }
   #aligned16(addr: number, writing: boolean): number {
     if (addr % 2 !== 0) throw new GuestMemoryError(addr, 2);
-    return this.#one(addr, 2, writing) >>> 1;
+    return this.#one(addr, 2, writing);
   }
 
   #one(addr: number, length: number, writing: boolean): number {
@@ -163,7 +156,7 @@ export class GrantMemory implements GuestMemory {
     if (writing && (head & GTF_readonly) !== 0) return -PAGE_SIZE;
     // The guest writes the frame before the flags, and may write anything: it is read once.
     const at = (this.#heads[word + (GRANT_ENTRY_V1.offset.frame >>> 2)]! >>> 0) * PAGE_SIZE;
-    return at + PAGE_SIZE <= this.#ram.length ? at : -PAGE_SIZE;
+    return this.#ram.contains(at, PAGE_SIZE) ? at : -PAGE_SIZE;
   }
 
   #allows(addr: number, length: number, writing: boolean): boolean {
@@ -179,7 +172,7 @@ export class GrantMemory implements GuestMemory {
       const take = Math.min(length - done, PAGE_SIZE - ((addr + done - GRANT_SPACE) % PAGE_SIZE));
       const at = this.#within(addr + done, take, writing);
       if (at < 0) throw new GuestMemoryError(addr + done, take);
-      each(this.#ram.subarray(at, at + take), done);
+      each(this.#ram.view(at, take), done);
       done += take;
     }
   }

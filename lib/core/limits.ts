@@ -10,9 +10,9 @@ export const BUS_REQUESTS_IN_FLIGHT_MAX = 1024;
 export const BUS_SEND_QUEUE_MAX = 16384;
 /** Bits in one doorbell page. */
 export const BELL_BITS = 1024;
-/** Guest memory, MiB: least to hold queues and a frame; most below the MMIO hole at 0xF0000000. */
+/** Guest memory, MiB: least to hold queues and a frame; most that is tested. Each process maps it in windows of 1 GiB. */
 export const GUEST_MEMORY_MIB_MIN = 8;
-export const GUEST_MEMORY_MIB_MAX = 3840;
+export const GUEST_MEMORY_MIB_MAX = 65536;
 /** Domains a hypervisor holds at once. */
 export const DOMAINS_MAX = 256;
 /** Guests that `xenwire up` starts: DOMAINS_MAX less dom0 and those that a user may create beside them. */

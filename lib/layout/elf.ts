@@ -1,6 +1,6 @@
-// The two headers of an ELF core file of a guest (System V ABI, elf.h): one loadable segment, guest-physical 0 onwards, as gdb
-// and crash read it. xl's dumps carry notes and page tables besides (xen, dump-core-format.txt): none are needed
-// for RAM in one piece.
+// The headers of an ELF core file of a guest (System V ABI, elf.h): a loadable segment for each range of its RAM, by physical
+// address, as gdb and crash read it. xl's dumps carry notes and page tables besides (xen, dump-core-format.txt): none are needed
+// for RAM in few pieces.
 import { bytes, struct, u16, u32, u64 } from './struct.js';
 
 const ELF64_EHDR = struct(
@@ -27,27 +27,30 @@ const EV_CURRENT = 1;
 const PT_LOAD = 1;
 const PF_RWX = 7;
 /** Where the memory begins in the file: page-aligned, so that it can be mapped. */
-const CORE_DATA_AT = 4096;
+export const CORE_DATA_AT = 4096;
 
-/** What stands before `ramBytes` of memory in a core file. */
-export function coreHeader(ramBytes: number): Uint8Array {
+/** What stands before the memory in a core file: a byte of RAM follows it at its address. */
+export function coreHeader(ram: readonly { readonly offset: number; readonly size: number }[]): Uint8Array {
   const header = new Uint8Array(CORE_DATA_AT);
   const none = { e_entry: 0n, e_shoff: 0n, e_flags: 0, e_shentsize: 0, e_shnum: 0, e_shstrndx: 0 };
   ELF64_EHDR.encode(
     {
       ...{ ...none, e_ident: IDENT, e_type: ET_CORE, e_machine: EM_X86_64, e_version: EV_CURRENT },
-      ...{ e_phoff: BigInt(ELF64_EHDR.size), e_ehsize: ELF64_EHDR.size, e_phentsize: ELF64_PHDR.size, e_phnum: 1 },
+      ...{ e_phoff: BigInt(ELF64_EHDR.size), e_ehsize: ELF64_EHDR.size, e_phentsize: ELF64_PHDR.size },
+      e_phnum: ram.length,
     },
     header,
   );
-  const size = BigInt(ramBytes);
-  ELF64_PHDR.encode(
-    {
-      ...{ p_type: PT_LOAD, p_flags: PF_RWX, p_offset: BigInt(CORE_DATA_AT), p_vaddr: 0n, p_paddr: 0n },
-      ...{ p_filesz: size, p_memsz: size, p_align: BigInt(CORE_DATA_AT) },
-    },
-    header,
-    ELF64_EHDR.size,
-  );
+  for (const [index, range] of ram.entries()) {
+    const [base, size] = [BigInt(range.offset), BigInt(range.size)];
+    ELF64_PHDR.encode(
+      {
+        ...{ p_type: PT_LOAD, p_flags: PF_RWX, p_offset: BigInt(CORE_DATA_AT) + base, p_vaddr: base, p_paddr: base },
+        ...{ p_filesz: size, p_memsz: size, p_align: BigInt(CORE_DATA_AT) },
+      },
+      header,
+      ELF64_EHDR.size + index * ELF64_PHDR.size,
+    );
+  }
   return header;
 }

@@ -1,10 +1,11 @@
 // Text forms of the virtio-mmio keys: formatters for who writes them, parsers for who reads them. What a peer wrote is
 // hostile: every parser returns undefined for anything that the protocol's table does not allow.
 import { DOMID_FIRST_RESERVED, DomId, EvtchnPort } from '../core/ids.js';
+import { HVM_BELOW_4G_RAM_END } from '../layout/hvm-memory.js';
 import { XenbusState } from '../layout/xenbus.js';
 
-/** Where a guest puts register ranges: above the largest RAM that a domain may have, below the addresses of the platform. */
-export const MMIO_WINDOW = { start: 0xf0000000, end: 0xfbffffff } as const;
+/** Where a guest puts register ranges: in the hole below 4 GiB that its RAM leaves, below the addresses of the platform. */
+export const MMIO_WINDOW = { start: HVM_BELOW_4G_RAM_END, end: 0xfbffffff } as const;
 /** Alignment of `base`: a page, so that two devices never share one. */
 export const MMIO_ALIGN = 0x1000;
 /** Registers end at 0x100; the device's configuration follows. */

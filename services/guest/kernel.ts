@@ -62,13 +62,12 @@ export interface KernelParts extends GpuChoices {
   readonly log: Log;
   /** Which version of the protocol its driver speaks; default: the reviewed one. */
   readonly frontend?: FrontendName;
+  /** Gives pages to RAM that has none yet (pages.ts). Absent: all of it has. */
+  readonly backRam?: (addr: number, bytes: number) => void;
   readonly onState: (state: string) => void;
   /** Xen was told that the domain has shut down: nothing runs any more. */
   readonly onHalted: () => void;
 }
-
-/** At the top of RAM: the store's ring. */
-const SPECIAL_PAGES = 1;
 
 /** What control/shutdown asks for, and what Xen is told; others are left alone, as by a kernel without them. */
 const SHUTDOWN_COMMANDS: Readonly<Record<string, number>> = {
@@ -96,7 +95,8 @@ export class Kernel {
   constructor(parts: KernelParts) {
     this.#parts = parts;
     const { vcpu, probe, log, memory, domid } = parts;
-    this.pages = new Pages(memory.size, probe, parts.store === undefined ? SPECIAL_PAGES : 0);
+    const { backRam: back } = parts;
+    this.pages = new Pages(memory.size, probe, { keepStorePage: parts.store === undefined, ...(back && { back }) });
     this.#dma = new DmaPools(this.pages, () => parts.calls.grantTable(), probe);
     this.ranges = new MmioRanges(probe);
     this.events = new Events({ ...parts, calls: parts.calls });

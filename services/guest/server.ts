@@ -2,6 +2,7 @@
 // and doorbells is handed to the vCPU; everything else is in the pure files beside this one.
 import { readFile } from 'node:fs/promises';
 import { ErrnoError, passOver, UserError } from '../../lib/core/errors.js';
+import { isBackedOnDemand, mapRam } from '../../lib/core/guest-ram.js';
 import { DOMID_SELF, domIdFrom, evtchnPortFrom } from '../../lib/core/ids.js';
 import { RegionMemory } from '../../lib/core/memory.js';
 import { type Probe, probeOfDomain } from '../../lib/core/probe.js';
@@ -80,6 +81,9 @@ export async function start(context: ServiceContext, options: GuestOptions): Pro
     clock: context.clock,
     probe,
     log: context.log,
+    ...(isBackedOnDemand(pages.ram.size) && {
+      backRam: (offset, size) => context.shared.back(pages.ram, { offset, size }),
+    }),
     onState: (state) => context.ready(state),
     onHalted: () => void context.stop(),
   });
@@ -135,8 +139,14 @@ async function attach(context: ServiceContext, hypervisor: BusClient): Promise<A
     probe.at(POINT['map.take'], what, handle.size);
     return mapping.bytes;
   };
-  const memory = new RegionMemory([{ base: 0, bytes: map('RAM', pages.ram) }]);
-  context.own('memory', () => memory.close());
+  const ram = mapRam(shared, pages.ram);
+  probe.at(POINT['map.take'], 'RAM', pages.ram.size);
+  const memory = new RegionMemory(ram.regions);
+  context.own('RAM', () => {
+    memory.close();
+    ram.close();
+    probe.at(POINT['map.give'], 'RAM', pages.ram.size);
+  });
   const sharedInfo = map('shared_info', pages.shared_info);
   const direct = new DirectWrites(map('direct table', pages.direct), doorbell);
   context.own('direct kicks', () => direct.close());

@@ -100,7 +100,7 @@ export class Host {
     }
     const domain = this.domains.create(domid, request, {
       sharedInfo: files.sharedInfo.bytes,
-      memory: new RegionMemory([{ base: 0, bytes: files.ram.bytes }]),
+      memory: new RegionMemory(files.ram.regions),
     });
     const { channels, ioreq } = this;
     const { doorbell, probe } = this.env;

@@ -5,6 +5,7 @@
 import type { Remote } from '../../lib/core/bus.js';
 import { dmaAddressOf, GRANT_DMA_BASE, GRANT_SPACE, grantRefOf } from '../../lib/core/dma-address.js';
 import { ErrnoError } from '../../lib/core/errors.js';
+import { ramOfFile } from '../../lib/core/guest-ram.js';
 import type { DomId } from '../../lib/core/ids.js';
 import type { FileHandle, GrantHandle } from '../../lib/core/proto-types.js';
 import { GNTST, GRANT_DMA_PAGE_SHIFT, GRANT_ENTRY_V1 } from '../../lib/layout/grant-table.js';
@@ -71,9 +72,12 @@ class ForeignMemory implements DeviceMemory {
     return true;
   }
   regions(session: ServerSession): FrontendRegion<ServerHandle>[] {
-    const { size, offset } = this.#file;
-    const handle = session.memoryHandle(this.#file);
-    return [{ guestAddr: 0n, size: BigInt(size), mmapOffset: BigInt(offset), handle }];
+    return ramOfFile(this.#file.size).map(({ offset, size }) => ({
+      guestAddr: BigInt(offset),
+      size: BigInt(size),
+      mmapOffset: BigInt(this.#file.offset + offset),
+      handle: session.memoryHandle(this.#file),
+    }));
   }
   async pin(): Promise<void> {}
   async pinRing(): Promise<void> {}

@@ -8,6 +8,7 @@
 
 import type { Remote } from '../../lib/core/bus.js';
 import { ErrnoError, errorMessage, isOurBug, passOver } from '../../lib/core/errors.js';
+import { meetsRam, ramFileSize } from '../../lib/core/guest-ram.js';
 import { type DomId, type EvtchnPort, evtchnPortFrom } from '../../lib/core/ids.js';
 import type { Log } from '../../lib/core/log.js';
 import type { Probe } from '../../lib/core/probe.js';
@@ -50,8 +51,8 @@ export interface IoreqClientDeps {
 
 export class IoreqClient {
   readonly domid: DomId;
-  /** Bytes of RAM, from guest-physical 0 on. */
-  #ramBytes = 0;
+  /** The first address beyond the guest's RAM (lib/core/guest-ram.ts). */
+  #ramEnd = 0;
   /** Of the ioreq server. */
   serverId = 0;
   /** Local ports of the vCPUs' requests, index = vCPU. */
@@ -92,7 +93,7 @@ export class IoreqClient {
     const { domains } = await hypervisor.domctl_getdomaininfolist({});
     const info = domains.find((domain) => domain.domid === domid);
     if (info === undefined) throw new ErrnoError('ESRCH', `no domain ${domid}`);
-    this.#ramBytes = info.memory_mib * 2 ** 20;
+    this.#ramEnd = ramFileSize(info.memory_mib * 2 ** 20);
     const { vcpus } = await hypervisor.dm_nr_vcpus({ domid });
     if (await this.#adopt(vcpus)) return;
     const { id } = await hypervisor.dm_create_ioreq_server({ domid, handle_bufioreq: 0 });
@@ -195,7 +196,7 @@ export class IoreqClient {
    * meets another one.
    */
   async addRange(base: number, size: number, owner: RangeOwner): Promise<void> {
-    if (base < this.#ramBytes) throw new ErrnoError('EINVAL', `base 0x${base.toString(16)} lies in RAM`);
+    if (meetsRam(this.#ramEnd, base, size)) throw new ErrnoError('EINVAL', `base 0x${base.toString(16)} lies in RAM`);
     if (this.#ranges.some((range) => overlaps(range, { base, size })))
       throw new ErrnoError('EEXIST', `base 0x${base.toString(16)} meets another device`);
     // In place first: an access may come before the call is answered.

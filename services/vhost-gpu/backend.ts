@@ -58,7 +58,7 @@ export interface BackendTransport<H> {
 
 /** A guest's RAM and grant table, of which this process may touch what is granted to `domid`. */
 export interface GrantMapping {
-  readonly ram: Uint8Array;
+  readonly ram: RegionMemory;
   readonly table: Uint8Array;
   readonly domid: number;
   close(): void;

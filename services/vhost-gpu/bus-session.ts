@@ -3,7 +3,9 @@
 // Leaves sessions as a set, and the bus itself, to server.ts.
 import type { Peer } from '../../lib/core/bus.js';
 import { ErrnoError } from '../../lib/core/errors.js';
+import { mapRam } from '../../lib/core/guest-ram.js';
 import { DOM0 } from '../../lib/core/ids.js';
+import { RegionMemory } from '../../lib/core/memory.js';
 import type { Doorbell, NotifyHandle } from '../../lib/core/notify.js';
 import type { Held, VhostUserHandle, VhostUserMessage } from '../../lib/core/proto-types.js';
 import type { SharedFiles } from '../../lib/core/shared.js';
@@ -73,14 +75,14 @@ export class BusSession {
       grants: ({ grants }) => {
         if (grants == null) return undefined;
         if (grants.ram == null || grants.table == null) throw new ErrnoError('EINVAL', 'grants without their files');
-        const ram = shared.map(grants.ram);
+        const ram = mapRam(shared, grants.ram);
         try {
           const table = shared.map(grants.table);
           const close = (): void => {
             table.close();
             ram.close();
           };
-          return { ram: ram.bytes, table: table.bytes, domid: DOM0, close };
+          return { ram: new RegionMemory(ram.regions), table: table.bytes, domid: DOM0, close };
         } catch (error) {
           ram.close();
           throw error;

@@ -157,7 +157,7 @@ t.test('what a user gets wrong is one sentence and status 2', longTest(), async 
     [['up', '--image', notPng], /^xenwire: .*picture\.png is not a PNG image$/],
     [['up', '--image', dir], /^xenwire: cannot read the picture /],
     [['up', '--config', join(dir, 'none.cfg')], /^xenwire: there is no configuration .*none\.cfg$/],
-    [['up', '--config', bad], /^xenwire: .*bad\.cfg:2: memory is a number from 8 to 3840, not "much"$/],
+    [['up', '--config', bad], /^xenwire: .*bad\.cfg:2: memory is a number from 8 to 65536, not "much"$/],
     [['up', '--config', noGpu], /^xenwire: .*no-gpu\.cfg has no GPU as its device 0/],
     [
       ['up', '--run-dir', long],

@@ -2,9 +2,9 @@
 // was drawn.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { readPng } from '../../lib/node/files/png.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { retryOnChange } from '../../lib/node/process/wait.js';
@@ -31,9 +31,16 @@ function mismatches(path: string): number | undefined {
   return wrong;
 }
 
-t.test("a guest draws on QEMU's GPU server, and lets it go in order", { skip: missing(SERVER) }, async (t) => {
+t.test("a guest draws on QEMU's GPU server, and lets it go in order", { skip: missing(SERVER) }, (t) =>
+  drawsOnQemu(t, 64),
+);
+t.test('so does one whose rings and picture lie above 4 GiB', { skip: missing(SERVER) }, (t) => drawsOnQemu(t, 6144));
+
+async function drawsOnQemu(t: Test, memoryMib: number): Promise<void> {
   const runDir = temporaryLabDir(t);
   const dir = temporaryRunDir(t);
+  const config = join(dir, 'guest.cfg');
+  writeFileSync(config, readFileSync(CONFIG, 'utf8').replace('memory = 64', `memory = ${memoryMib}`));
   const frames = join(dir, 'frames');
   mkdirSync(frames);
   const server = new TestProcess(
@@ -48,7 +55,7 @@ t.test("a guest draws on QEMU's GPU server, and lets it go in order", { skip: mi
   for (const name of ['hypervisor', 'xenstored']) startXenwire(t, [name, '--run-dir', runDir]);
   for (const name of ['hypervisor', 'xenstored', 'vhost-frontend']) await registered(runDir, name, /ready/);
   startXenwire(t, ['guest', '--name', 'gpu-guest', '--run-dir', runDir]);
-  const created = await xenwire(t, ['create', CONFIG, '--no-process', '--run-dir', runDir]);
+  const created = await xenwire(t, ['create', config, '--no-process', '--run-dir', runDir]);
   t.equal(created.status, 0, created.stderr);
 
   const picture = join(frames, '1-0-0.png');
@@ -61,4 +68,4 @@ t.test("a guest draws on QEMU's GPU server, and lets it go in order", { skip: mi
   frontend.child.kill('SIGTERM');
   t.equal(await frontend.ended(), 0);
   t.match(frontend.stderr, /everything is given back/);
-});
+}

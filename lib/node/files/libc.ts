@@ -7,6 +7,7 @@ const libc = koffi.load(null);
 const mmapFn = libc.func('void *mmap(void *addr, size_t length, int prot, int flags, int fd, int64_t offset)');
 const munmapFn = libc.func('int munmap(void *addr, size_t length)');
 const fallocateFn = libc.func('int posix_fallocate(int fd, int64_t offset, int64_t length)');
+const lseekFn = libc.func('int64_t lseek(int fd, int64_t offset, int whence)');
 const yieldFn = libc.func('int sched_yield()');
 const flockFn = libc.func('int flock(int fd, int operation)');
 const mkfifoFn = libc.func('int mkfifo(const char *path, unsigned int mode)');
@@ -35,7 +36,8 @@ const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const LOCK_UN = 8;
-const { EEXIST, EPIPE, EWOULDBLOCK } = constants.errno;
+const SEEK_DATA = 3;
+const { EEXIST, ENXIO, EPIPE, EWOULDBLOCK } = constants.errno;
 
 /** A C call that failed; `errno` positive. */
 export class LibcError extends Error {
@@ -80,6 +82,15 @@ export function mapFile(fd: number, length: number, writable: boolean, offset = 
 export function allocateFile(fd: number, length: number, offset = 0): void {
   const errno = fallocateFn(fd, offset, length) as number;
   if (errno !== 0) throw new LibcError('posix_fallocate', errno);
+}
+
+/** Where a file has bytes from `offset` on; undefined: nothing but a hole follows. */
+export function nextData(fd: number, offset: number): number | undefined {
+  const found = Number(lseekFn(fd, offset, SEEK_DATA));
+  if (found >= 0) return found;
+  const errno = koffi.errno();
+  if (errno === ENXIO) return undefined;
+  throw new LibcError('lseek', errno);
 }
 
 /** Gives the rest of this time slice to the processes that wait for this core. */

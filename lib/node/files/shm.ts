@@ -3,7 +3,7 @@ import { closeSync, constants, fstatSync, ftruncateSync, mkdirSync, openSync, un
 import { dirname, join, normalize } from 'node:path';
 import { ErrnoError, errorMessage } from '../../core/errors.js';
 import type { FileHandle } from '../../core/proto-types.js';
-import type { Mapping, SharedFiles } from '../../core/shared.js';
+import type { FileRange, Mapping, SharedFiles } from '../../core/shared.js';
 import { allocateFile, mapFile } from './libc.js';
 import { OwnedFd } from './owned-fd.js';
 
@@ -49,20 +49,33 @@ export function mapPath(path: string, size: number, writable: boolean, offset = 
   }
 }
 
-/** Makes a zeroed file whose pages are all backed, and maps it. Throws EEXIST, or ENOSPC when the space is not there. */
-export function createPath(path: string, size: number): Mapping {
+// ENOSPC, EDQUOT, EFBIG: the file system cannot hold it, however it says so.
+const noRoom = (size: number, cause: unknown): ErrnoError =>
+  new ErrnoError('ENOSPC', `no room for ${size} bytes: ${errorMessage(cause)}`, { cause });
+
+/** Makes a zeroed file of which those parts are backed. Throws EEXIST, or ENOSPC when the space is not there. */
+function makeFile(path: string, size: number, backed: readonly FileRange[]): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const fd = openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
   try {
     ftruncateSync(fd, size);
-    allocateFile(fd, size);
-    return mapOpen(fd, size, true);
+    for (const part of backed) allocateFile(fd, part.size, part.offset);
   } catch (error) {
     unlinkSync(path);
-    // ENOSPC, EDQUOT, EFBIG: the file system cannot hold it, however it says so.
-    throw new ErrnoError('ENOSPC', `no room for ${size} bytes: ${errorMessage(error)}`, { cause: error });
+    throw noRoom(size, error);
   } finally {
     closeSync(fd);
+  }
+}
+
+/** Makes a zeroed file whose pages are all backed, and maps it. Throws EEXIST, or ENOSPC when the space is not there. */
+export function createPath(path: string, size: number): Mapping {
+  makeFile(path, size, [{ offset: 0, size }]);
+  try {
+    return mapPath(path, size, true);
+  } catch (error) {
+    unlinkSync(path);
+    throw error;
   }
 }
 
@@ -81,6 +94,23 @@ export function sharedFiles(runDir: string): SharedFiles {
           unlinkSync(absolute);
         },
       };
+    },
+    createSparse(path, size, backed) {
+      const absolute = resolveInside(runDir, path);
+      makeFile(absolute, size, backed);
+      return { handle: { path, size, offset: 0 }, remove: () => unlinkSync(absolute) };
+    },
+    back(handle, { offset, size }) {
+      if (handle.offset !== 0 || offset < 0 || offset + size > handle.size)
+        throw new ErrnoError('EINVAL', `bad part of ${handle.path}`);
+      const file = openHandle(runDir, handle);
+      try {
+        allocateFile(file.fd, size, offset);
+      } catch (error) {
+        throw noRoom(size, error);
+      } finally {
+        file.close();
+      }
     },
     map: (handle, { offset, size } = { offset: 0, size: handle.size }) => {
       const inside = size > 0 && offset >= 0 && offset + size <= handle.size;

@@ -2,6 +2,7 @@
 // program's address space to user.ts.
 import { ERRNO } from '../../../lib/core/errno.js';
 import { ErrnoError } from '../../../lib/core/errors.js';
+import { ramBytesFrom } from '../../../lib/core/guest-ram.js';
 import { DomId } from '../../../lib/core/ids.js';
 import type { FileHandle } from '../../../lib/core/proto-types.js';
 import {
@@ -100,6 +101,12 @@ export async function mapBatch(
   return 0;
 }
 
+/** Frames of RAM in a row from that one on; none for a frame that is not RAM, however large its number. */
+function ramFramesFrom(ram: FileHandle, frame: bigint): bigint {
+  const last = BigInt(Number.MAX_SAFE_INTEGER) / PAGE;
+  return frame > last ? 0n : BigInt(Math.floor(ramBytesFrom(ram.size, Number(frame) * PAGE_SIZE) / PAGE_SIZE));
+}
+
 /** Maps each frame to its page, runs of them at once; a frame that is none gets EINVAL, as Xen says for a p2m hole. */
 async function mapFrames(
   user: UserProcess,
@@ -108,10 +115,10 @@ async function mapFrames(
   ram: FileHandle,
   errors: Int32Array,
 ): Promise<void> {
-  const end = BigInt(Math.floor(ram.size / PAGE_SIZE));
   for (let at = 0; at < frames.length; ) {
     const first = frames[at]!;
-    if (first >= end) {
+    const end = first + ramFramesFrom(ram, first);
+    if (end === first) {
       errors[at++] = -EINVAL;
       continue;
     }
@@ -139,7 +146,7 @@ export async function mapRanges(env: DeviceEnvironment, { argument, user }: Ioct
     const { va, mfn, npages } = PRIVCMD_MMAP_ENTRY.decode(list, index * PRIVCMD_MMAP_ENTRY.size);
     const end = va + npages * PAGE;
     if (va !== next || npages === 0n || end > vma.start + BigInt(vma.length)) return -EINVAL;
-    if (mfn + npages > BigInt(Math.floor(ram.size / PAGE_SIZE))) return -EINVAL;
+    if (npages > ramFramesFrom(ram, mfn)) return -EINVAL;
     await user.map(va, Number(npages) * PAGE_SIZE, ram, ram.offset + Number(mfn) * PAGE_SIZE);
     next = end;
   }

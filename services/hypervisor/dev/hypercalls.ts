@@ -3,6 +3,7 @@
 // toolstack-calls.ts.
 import { ERRNO } from '../../../lib/core/errno.js';
 import { ErrnoError } from '../../../lib/core/errors.js';
+import { ramFileSize } from '../../../lib/core/guest-ram.js';
 import { DOMID_SELF, DomId } from '../../../lib/core/ids.js';
 import { PRIVCMD_DM_OP_BUF } from '../../../lib/layout/dev-ioctls.js';
 import * as L from '../../../lib/layout/hypercall.js';
@@ -108,8 +109,8 @@ const SCHEDOPS: readonly [number, Call][] = [
   ],
 ];
 
-/** Pages of a domain, or their last frame. */
-function memory(name: string, count: (pages: number) => number): Call {
+/** Of the bytes of a domain's RAM. */
+function memory(name: string, count: (bytes: number) => number): Call {
   return {
     name,
     async run({ host, caller, user }, args) {
@@ -117,14 +118,14 @@ function memory(name: string, count: (pages: number) => number): Call {
       const domain = domid === DOMID_SELF ? caller : host.domains.find(DomId(domid));
       if (domain === undefined) return -ESRCH;
       if (!mayTarget(caller, domain)) return -EPERM;
-      return count((domain.memoryMib * 2 ** 20) / PAGE_SIZE);
+      return count(domain.memoryMib * 2 ** 20);
     },
   };
 }
 const MEMORY_OPS: readonly [number, Call][] = [
-  [L.XENMEM.current_reservation, memory('memory.current_reservation', (pages) => pages)],
-  [L.XENMEM.maximum_reservation, memory('memory.maximum_reservation', (pages) => pages)],
-  [L.XENMEM.maximum_gpfn, memory('memory.maximum_gpfn', (pages) => pages - 1)],
+  [L.XENMEM.current_reservation, memory('memory.current_reservation', (bytes) => bytes / PAGE_SIZE)],
+  [L.XENMEM.maximum_reservation, memory('memory.maximum_reservation', (bytes) => bytes / PAGE_SIZE)],
+  [L.XENMEM.maximum_gpfn, memory('memory.maximum_gpfn', (bytes) => ramFileSize(bytes) / PAGE_SIZE - 1)],
 ];
 
 /** A second way to DM_OP: do_dm_op(domid, nr_bufs, bufs). */

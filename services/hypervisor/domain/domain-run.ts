@@ -1,10 +1,12 @@
 // What the hypervisor holds for one guest besides the domain itself: its RAM, shared_info and exit page as files, its
 // vCPU's exits, and the doorbells of the process that runs it. Owned by host.ts, which closes it once.
 import { ErrnoError } from '../../../lib/core/errors.js';
+import { mapRam, ramBackedAtStart, ramFileSize } from '../../../lib/core/guest-ram.js';
+import type { MappedPart } from '../../../lib/core/memory-windows.js';
 import type { BellNotifier, BoundBell, Doorbell, Notifier, NotifyHandle } from '../../../lib/core/notify.js';
 import type { Probe } from '../../../lib/core/probe.js';
 import type { FileHandle } from '../../../lib/core/proto-types.js';
-import type { SharedFiles } from '../../../lib/core/shared.js';
+import type { MadeFile, SharedFiles } from '../../../lib/core/shared.js';
 import { SHARED_INFO_PAGE_SIZE } from '../../../lib/layout/evtchn.js';
 import { DIRECT_FILE_SIZE } from '../../../lib/layout/ours/direct.js';
 import { VCPU_EXIT_PAGE_SIZE } from '../../../lib/layout/ours/vcpu-exit.js';
@@ -18,14 +20,14 @@ type SharedFile = ReturnType<SharedFiles['create']>;
 
 /** The files of a domain, made before the domain is. */
 export class DomainFiles {
-  readonly ram: SharedFile;
+  readonly ram: MadeFile & MappedPart;
   readonly sharedInfo: SharedFile;
   readonly vcpu: SharedFile;
   readonly direct: SharedFile;
 
   /** Throws ErrnoError with nothing left behind. */
   constructor(files: SharedFiles, domid: number, memoryMib: number) {
-    const made: SharedFile[] = [];
+    const made: { remove(): void }[] = [];
     const make = (suffix: string, size: number): SharedFile => {
       const file = files.create(`shm/dom${domid}.${suffix}`, size);
       made.push(file);
@@ -35,7 +37,15 @@ export class DomainFiles {
       this.sharedInfo = make('shared_info', SHARED_INFO_PAGE_SIZE);
       this.vcpu = make('vcpu0', VCPU_EXIT_PAGE_SIZE);
       this.direct = make('direct', DIRECT_FILE_SIZE);
-      this.ram = make('ram', memoryMib * 2 ** 20);
+      const size = ramFileSize(memoryMib * 2 ** 20);
+      const ram = files.createSparse(`shm/dom${domid}.ram`, size, ramBackedAtStart(size));
+      made.push(ram);
+      const { regions, close } = mapRam(files, ram.handle);
+      const remove = (): void => {
+        close();
+        ram.remove();
+      };
+      this.ram = { handle: ram.handle, regions, close, remove };
     } catch (error) {
       for (const file of made) file.remove();
       throw error;

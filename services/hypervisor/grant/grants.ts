@@ -3,6 +3,7 @@
 // compare-exchange. Statuses are GNTST_*. Leaves what is mapped where to the caller: it learns the frame.
 import { ERRNO } from '../../../lib/core/errno.js';
 import { ErrnoError } from '../../../lib/core/errors.js';
+import { ramBytesFrom, ramFileSize } from '../../../lib/core/guest-ram.js';
 import { GRANT_HANDLES_MAX } from '../../../lib/core/limits.js';
 import type { Probe } from '../../../lib/core/probe.js';
 import type { FileHandle } from '../../../lib/core/proto-types.js';
@@ -114,7 +115,7 @@ export class Grants {
     const gfn = this.#pin(table, caller, ref, writable);
     if (gfn < 0) return failed(GNTST.general_error);
     const handle = this.#nextHandle++;
-    if (gfn >= domain.memoryMib * (2 ** 20 / PAGE_SIZE)) {
+    if (ramBytesFrom(ramFileSize(domain.memoryMib * 2 ** 20), gfn * PAGE_SIZE) === 0) {
       this.#unpin(table, ref, writable);
       return failed(GNTST.general_error);
     }

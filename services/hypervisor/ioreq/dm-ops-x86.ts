@@ -1,6 +1,7 @@
 // The dm_ops of x86 beside ioreq servers: interrupt lines, messages, events, memory hints (xen/arch/x86/hvm/dm.c). What
 // needs hardware paging answers EOPNOTSUPP. Leaves the common checks to dm-op.ts, state to platform.ts.
 import { ERRNO } from '../../../lib/core/errno.js';
+import { ramFileSize } from '../../../lib/core/guest-ram.js';
 import {
   CACHEATTR_TYPES,
   HVM_ISA_IRQS,
@@ -22,7 +23,7 @@ const { E2BIG, EBUSY, EINVAL, EOPNOTSUPP, ERANGE } = ERRNO;
 
 /** Frames of the domain's RAM; nothing of ours lies above. */
 function frames(domain: Domain): bigint {
-  return BigInt(domain.memoryMib) << BigInt(20 - PAGE_SHIFT);
+  return BigInt(ramFileSize(domain.memoryMib * 2 ** 20)) >> BigInt(PAGE_SHIFT);
 }
 
 export const X86_DM_OPERATIONS: Readonly<Record<string, Operation>> = {

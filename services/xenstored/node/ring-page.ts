@@ -5,7 +5,6 @@ import { ErrnoError, PeerDiedError, passOver } from '../../../lib/core/errors.js
 import type { Mapping, SharedFiles } from '../../../lib/core/shared.js';
 import { GNTST, GNTTAB_RESERVED_XENSTORE } from '../../../lib/layout/grant-table.js';
 import { PAGE_SIZE } from '../../../lib/layout/page.js';
-import { XENSTORE_DOMAIN_INTERFACE } from '../../../lib/layout/xs-ring.js';
 
 export interface RingPage {
   /** Not to be touched after close(). */
@@ -37,14 +36,15 @@ export async function mapRingPage(
   const at = gfn * PAGE_SIZE;
   let mapping: Mapping;
   try {
-    mapping = shared.map({ path: `shm/dom${domid}.ram`, size: at + PAGE_SIZE, offset: 0 });
+    const ram = { path: `shm/dom${domid}.ram`, size: at + PAGE_SIZE, offset: 0 };
+    mapping = shared.map(ram, { offset: at, size: PAGE_SIZE });
   } catch (error) {
     await unmapGrant();
     if (error instanceof ErrnoError && error.code === 'ENOENT') return undefined;
     throw error;
   }
   return {
-    bytes: mapping.bytes.subarray(at, at + Math.max(PAGE_SIZE, XENSTORE_DOMAIN_INTERFACE.size)),
+    bytes: mapping.bytes,
     close() {
       mapping.close();
       void unmapGrant();

@@ -10,6 +10,7 @@ import {
   grantRefOf,
 } from '../../../lib/core/dma-address.js';
 import { GrantMemory } from '../../../lib/core/grant-memory.js';
+import { RegionMemory } from '../../../lib/core/memory.js';
 import {
   GRANT_ENTRY_V1,
   GTF_permit_access,
@@ -26,7 +27,7 @@ function stage() {
   const ram = new Uint8Array(FRAMES * PAGE);
   for (const [at] of ram.entries()) ram[at] = (at * 7 + (at >> 12)) & 0xff;
   const table = new Uint8Array(PAGE);
-  const memory = new GrantMemory({ ram, table, domid: 0 });
+  const memory = new GrantMemory({ ram: new RegionMemory([{ base: 0, bytes: ram }]), table, domid: 0 });
   const grant = (ref: number, flags: number, frame: number, domid = 0) =>
     GRANT_ENTRY_V1.encode({ flags, domid, frame }, table, ref * GRANT_ENTRY_V1.size);
   const at = (ref: number, offset = 0) => dmaAddressOf(grantDmaAddress(ref, offset));

@@ -1,6 +1,7 @@
 // The guest's pages, small blocks, register ranges and frame buffers.
 import * as fc from 'fast-check';
 import t from 'tap';
+import { ErrnoError } from '../../../../lib/core/errors.js';
 import { RegionMemory } from '../../../../lib/core/memory.js';
 import { NO_PROBE } from '../../../../lib/core/probe.js';
 import { freeFramebuffer, makeFramebuffer } from '../../../../services/guest/framebuffer.js';
@@ -39,6 +40,41 @@ t.test('memory that is not there is refused and nothing is taken', async (t) => 
   t.throws(() => pages.release(all[0]!), { code: 'EINVAL' });
   t.throws(() => pages.release({ addr: 0, length: PAGE_SIZE }), { code: 'EINVAL' });
   t.end();
+});
+
+t.test('RAM beyond the hole is given first, the hole and the page of the store never', async (t) => {
+  const GIB = 1024 * MIB;
+  const ramBytes = 3840 * MIB + 16 * MIB;
+  const pages = new Pages(ramBytes, NO_PROBE, { keepStorePage: true });
+  t.equal(pages.free, ramBytes / PAGE_SIZE - 512 - 1, 'less what firmware and kernel take, and the page of the store');
+  t.same(pages.contiguous(3), { addr: 4 * GIB, length: 3 * PAGE_SIZE });
+  t.equal(pages.scattered(1)[0]!.addr, 4 * GIB + 16 * MIB - PAGE_SIZE);
+  t.same(pages.contiguous(5000), { addr: 2 * MIB, length: 5000 * PAGE_SIZE }, 'more than there is above');
+  const rest = pages.scattered(pages.free - 1000);
+  t.equal(Math.max(...rest.map(({ addr, length }) => addr + length)), 4 * GIB + 16 * MIB - PAGE_SIZE);
+  const below = rest.filter(({ addr }) => addr < 4 * GIB);
+  t.equal(Math.max(...below.map(({ addr, length }) => addr + length)), 0xf0000000 - PAGE_SIZE, 'the page of the store');
+});
+
+t.test('pages are backed before they are out, a chunk once; where there is no room nothing is taken', async (t) => {
+  const asked: [number, number][] = [];
+  let room = 3;
+  const back = (addr: number, bytes: number): void => {
+    if (room-- === 0) throw new ErrnoError('ENOSPC', 'full');
+    asked.push([addr, bytes]);
+  };
+  const pages = new Pages(9 * MIB, NO_PROBE, { back });
+  const [run] = pages.scattered(1);
+  t.same(asked, [[8 * MIB, MIB]], 'no further than memory goes');
+  pages.release(run!);
+  pages.contiguous(513);
+  t.same(asked.slice(1), [
+    [2 * MIB, 2 * MIB],
+    [4 * MIB, 2 * MIB],
+  ]);
+  const { taken } = pages;
+  t.throws(() => pages.scattered(1000), { code: 'ENOMEM' });
+  t.equal(pages.taken, taken);
 });
 
 t.test('no page is out twice, and all come back, over random allocations', async (t) => {

@@ -14,7 +14,7 @@ t.test('creation: bounds, domids, unique ids, tokens', async (t) => {
   for (const bad of [
     { memory_mib: 7 },
     { memory_mib: 0 },
-    { memory_mib: 3841 },
+    { memory_mib: 65537 },
     { domid: 0x7ff0 },
     { domid: 0xffff },
     { max_vcpus: 33 },

@@ -57,11 +57,17 @@ class Host {
     create: () => {
       throw new Error('nothing is created here');
     },
-    map: (handle) => {
+    createSparse: () => {
+      throw new Error('nothing is created here');
+    },
+    back: () => {
+      throw new Error('nothing is created here');
+    },
+    map: (handle, { offset, size } = { offset: 0, size: handle.size }) => {
       if (handle.path !== FILE.path) throw new ErrnoError('ENOENT', `cannot open ${handle.path}`);
       this.mapped++;
       return {
-        bytes: this.ram.subarray(0, handle.size),
+        bytes: this.ram.subarray(offset, offset + size),
         close: () => {
           this.mapped--;
         },

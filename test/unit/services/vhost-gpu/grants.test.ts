@@ -31,7 +31,7 @@ async function stage() {
   const table = new Uint8Array(PAGE);
   const memory = new RegionMemory([{ base: 0, bytes: ram }]);
   const dma = await new DmaPools(new Pages(ram.length, NO_PROBE), async () => table, NO_PROBE).granted(DOM0);
-  const granted = new GrantMemory({ ram, table, domid: 0 });
+  const granted = new GrantMemory({ ram: new RegionMemory([{ base: 0, bytes: ram }]), table, domid: 0 });
   const deferred: (() => void)[] = [];
   const errors: number[] = [];
   const device = new GpuDevice({

@@ -2,8 +2,7 @@
 import t from 'tap';
 import type { Remote } from '../../../../lib/core/bus.js';
 import { ErrnoError, PeerDiedError } from '../../../../lib/core/errors.js';
-import type { FileHandle } from '../../../../lib/core/proto-types.js';
-import type { Mapping, SharedFiles } from '../../../../lib/core/shared.js';
+import type { SharedFiles } from '../../../../lib/core/shared.js';
 import { GNTST } from '../../../../lib/layout/grant-table.js';
 import { mapRingPage } from '../../../../services/xenstored/node/ring-page.js';
 
@@ -24,7 +23,7 @@ function host(status: number = GNTST.okay): { readonly hypervisor: Remote<'Hyper
   return { hypervisor, unmapped };
 }
 
-function files(map: (handle: FileHandle) => Mapping): SharedFiles {
+function files(map: SharedFiles['map']): SharedFiles {
   return { map, create: () => t.fail('nothing is made') } as unknown as SharedFiles;
 }
 
@@ -48,18 +47,22 @@ t.test('a file that is not as the hypervisor says is no peer of ours: the proces
 
 t.test('a page that is mapped is given back once, file and grant', async (t) => {
   const { hypervisor, unmapped } = host();
-  const asked: FileHandle[] = [];
+  const asked: unknown[] = [];
   let closed = 0;
-  const bytes = new Uint8Array((GFN + 1) * PAGE).fill(7, GFN * PAGE);
   const page = await mapRingPage(
     hypervisor,
-    files((handle) => {
-      asked.push(handle);
-      return { bytes, close: () => void closed++ };
+    files((handle, part) => {
+      asked.push(handle, part);
+      return { bytes: new Uint8Array(part!.size).fill(7), close: () => void closed++ };
     }),
     3,
   );
-  t.same(asked, [{ path: 'shm/dom3.ram', size: (GFN + 1) * PAGE, offset: 0 }]);
+  const file = { path: 'shm/dom3.ram', size: (GFN + 1) * PAGE, offset: 0 };
+  t.same(
+    asked,
+    [file, { offset: GFN * PAGE, size: PAGE }],
+    'the page alone: what lies below may be more than can be mapped',
+  );
   t.same([page?.bytes.length, page?.bytes[0]], [PAGE, 7]);
   page?.close();
   t.same([closed, unmapped], [1, [HANDLE]]);
