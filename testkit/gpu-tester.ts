@@ -18,13 +18,22 @@ import { plainMemory, RingDriver } from './ring-driver.js';
 export interface GpuTesterOptions extends Partial<GpuDeviceSetup> {
   readonly memory?: RegionMemory;
   readonly features?: bigint;
+  /** Where the driver lays its queues; unless said, far from each other. */
+  readonly control?: RingPlace;
+  readonly cursor?: RingPlace;
+}
+
+export interface RingPlace {
+  readonly size: number;
+  readonly at: number;
 }
 
 /** What most tests negotiate: all but the packed layout, which needs another driver. */
 export const SPLIT_FEATURES = GPU_FEATURES & ~featureBits(VIRTIO_F_RING_PACKED);
 /** First address that tests may use for pixels. */
 export const PIXELS_AT = 0x10000;
-const REQUEST_AT = 0x8000;
+/** Where it lays a request. */
+export const REQUEST_AT = 0x8000;
 const RESPONSE_AT = 0xc000;
 
 export class GpuTester {
@@ -37,7 +46,8 @@ export class GpuTester {
   readonly calls = [0, 0];
   readonly errors = [0, 0];
 
-  constructor({ memory = plainMemory(8 << 20), features = SPLIT_FEATURES, ...setup }: GpuTesterOptions = {}) {
+  constructor(options: GpuTesterOptions = {}) {
+    const { memory = plainMemory(8 << 20), features = SPLIT_FEATURES, control, cursor, ...setup } = options;
     this.memory = memory;
     this.device = new GpuDevice({
       name: 'test',
@@ -49,8 +59,8 @@ export class GpuTester {
       displays: [{ width: 1280, height: 800 }],
       ...setup,
     });
-    this.control = new RingDriver(memory, { size: 64, at: 0 });
-    this.cursor = new RingDriver(memory, { size: 16, at: 0x4000 });
+    this.control = new RingDriver(memory, control ?? { size: 64, at: 0 });
+    this.cursor = new RingDriver(memory, cursor ?? { size: 16, at: 0x4000 });
     this.device.setFeatures(features);
     this.device.setMemory(memory);
     this.start();

@@ -41,10 +41,10 @@ const CASES: Readonly<
     closed: true,
     play: (wire, file) => wire.send(GET_FEATURES, new Array(64).fill(file)),
   },
-  'descriptors with every byte of a header': {
+  'descriptors with every byte of a header, 320 in all': {
     closed: true,
     play: (wire, file) => {
-      for (let at = 0; at < 6; at++) wire.send(GET_FEATURES.subarray(at, at + 1), new Array(32).fill(file));
+      for (let at = 0; at < 10; at++) wire.send(GET_FEATURES.subarray(at, at + 1), new Array(32).fill(file));
     },
   },
 };
