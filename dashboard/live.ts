@@ -86,7 +86,9 @@ export class LivePage implements PageSource, ShownLab {
     this.#take(this.#inOrder.take(this.#feed.read(), process.hrtime.bigint() - SETTLED_NS));
     if (this.#looks++ % LOOKS_A_SAMPLE === 0) this.#sample();
     this.#measure();
+    const askedNs = process.hrtime.bigint();
     const changes = await this.#storeChanges();
+    this.#devices.stored(changes, askedNs);
     const sections = this.#sections();
     if (changes.length === 0 && Object.keys(sections).length === 0) return undefined;
     return { ...this.clock, sections, ...(changes.length === 0 ? {} : { store: { whole: false, changes } }) };
@@ -209,7 +211,7 @@ export class LivePage implements PageSource, ShownLab {
     const wires = this.#wires.shown(new Set(processes.map(({ name }) => name)));
     // A device that only draws changes nothing of its handshake: what moves with each frame is told apart.
     const devices = all.map(({ frames: _frames, status: _status, slot: _slot, queues: _queues, ...device }) => device);
-    const screens = all.map(({ name, frames, status, slot }) => ({ name, frames, status, slot }));
+    const screens = all.map(({ name, frames, earlier, status, slot }) => ({ name, frames, earlier, status, slot }));
     return this.#changes.of({
       processes: listed(processes, ({ name }) => name),
       wires: listed(wires, ({ ends }) => ends.join(' ')),

@@ -18,7 +18,7 @@ import {
   virtqUsedBytes,
   virtqUsedSlot,
 } from '../lib/layout/virtio-ring.js';
-import type { Queue } from './devices.js';
+import type { Queue } from './registers.js';
 
 /** What a person reads of a table. */
 const ENTRIES_SHOWN = 8;

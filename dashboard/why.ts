@@ -1,6 +1,7 @@
 // Why a device is where it is, in parts that the page makes sentences of: what hinders it, which move of the protocol's tables comes
 // next and which process makes it, and the last step before. Pure. Leaves how long all of that lasts to the page's own clock.
 import type { ProcessRates } from '../lab/rates.js';
+import type { DeviceServerProcess } from '../lib/core/device-server.js';
 import { XenbusState, xenbusStateName } from '../lib/layout/xenbus.js';
 import { parseInstance } from '../lib/trace/instances.js';
 import type { EdgeRule, Protocol, Side } from '../lib/xenbus/protocol.js';
@@ -48,11 +49,13 @@ export interface Standing {
   readonly back: number | undefined;
   readonly processes: readonly ProcessRates[];
   readonly guest: string;
+  /** The process that serves the device. */
+  readonly server: DeviceServerProcess;
 }
 
-export function whyItStands({ protocol, front, back, processes, guest }: Standing): Reason {
+export function whyItStands({ protocol, front, back, processes, guest, server }: Standing): Reason {
   const driver = `guest-${guest}`;
-  const concerned = ['toolstack', driver, 'xenstored', 'hypervisor', 'vhost-frontend', 'vhost-gpu'];
+  const concerned = ['toolstack', driver, 'xenstored', 'hypervisor', 'vhost-frontend', server];
   const known = concerned.flatMap((name) => processes.filter((each) => each.name === name).at(-1) ?? []);
   // The toolstack is a command: it comes and goes.
   const stopped = known.filter(

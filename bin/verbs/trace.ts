@@ -190,8 +190,8 @@ function diagrams(all: readonly TraceRecord[], options: TraceOptions): string[] 
   const { kind: _kind, point: _point, ...rest } = options;
   const selected = all.filter(selector(selectionOf(rest), startNs));
   return devices.flatMap((each, index) => {
-    const lines = deviceSequence(selected, each, startNs);
-    const text = options.diagram === 'mermaid' ? deviceMermaid(lines) : deviceText(lines);
+    const sequence = deviceSequence(selected, each, startNs);
+    const text = options.diagram === 'mermaid' ? deviceMermaid(sequence) : deviceText(sequence);
     const title = `device ${each.domid}/${each.devid}, milliseconds from the first record`;
     const heading = options.diagram === 'mermaid' ? `%% ${title}` : title;
     return [...(index === 0 ? [] : ['']), heading, text];

@@ -15,12 +15,13 @@ const list = document.getElementById('devices');
 
 function ladder(states, label, awaited) {
   const last = states.at(-1);
-  const when = new Map(states.map(({ state, ms }) => [state, ms]));
+  // Without a record of it the page knows only that it was written before.
+  const when = new Map(states.map(({ state, ms, found }) => [state, `${found ? 'by ' : ''}${(ms / 1000).toFixed(3)} s`]));
   const rungs = STATES.slice(1).map((name, index) => {
     const state = index + 1;
     const item = element('li', { className: `${when.has(state) ? 'been' : ''} ${state === awaited ? 'next' : ''}` }, element('span', {}, `${state} ${name}`));
     if (state === awaited) item.append(element('span', {}, 'awaited'));
-    else if (when.has(state)) item.append(element('span', {}, `${(when.get(state) / 1000).toFixed(3)} s`));
+    else if (when.has(state)) item.append(element('span', {}, when.get(state)));
     if (last?.state === state) item.setAttribute('aria-current', 'step');
     return item;
   });
@@ -92,21 +93,22 @@ const sight = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
     const img = target.querySelector('img');
     img.seen = isIntersecting;
-    if (isIntersecting && img.wanted > 0) refresh(img, img.device, img.wanted);
+    if (isIntersecting && img.wanted !== undefined) refresh(img, img.device, img.wanted);
   }
 });
 document.addEventListener('visibilitychange', () => {
-  for (const img of list.querySelectorAll('.screen img')) if (img.wanted > 0) refresh(img, img.device, img.wanted);
+  for (const img of list.querySelectorAll('.screen img')) if (img.wanted !== undefined) refresh(img, img.device, img.wanted);
 });
 
 /** What moves with each frame. */
 export function showScreens(screens, changed) {
-  for (const { name, frames, status, slot } of screens) {
+  for (const { name, frames, earlier, status, slot } of screens) {
     const made = list.known?.get(name);
     if (made === undefined || !changed.has(name)) continue;
-    text(made.querySelector('.screen p'), `${frames} flushes; device status 0x${status.toString(16)}`);
+    const registers = status === undefined ? '' : `; device status 0x${status.toString(16)}`;
+    text(made.querySelector('.screen p'), `${frames} flushes${earlier ? ' recorded, earlier ones are not' : ''}${registers}`);
     made.querySelector('.rings').slot = slot === undefined ? undefined : `ioreq slot of vCPU 0: ${slot.state}, address ${slot.address}, value ${slot.value}, since ${(slot.ms / 1000).toFixed(3)} s`;
-    if (frames > 0) refresh(made.querySelector('.screen img'), name, frames);
+    if (frames > 0 || earlier) refresh(made.querySelector('.screen img'), name, frames);
   }
 }
 
@@ -169,13 +171,13 @@ function verdictOf({ gone, connected, front, back, reason: { causes, awaited }, 
   return { verdict: awaited === undefined ? 'Waits for the toolstack' : `Waits for ${awaited.by}`, isStuck: quiet > STUCK_MS };
 }
 
-function linesOf({ front, back, reason: { causes, awaited }, last, error }, isStuck) {
+function linesOf({ front, back, server, reason: { causes, awaited }, last, error }, isStuck) {
   const end = (states, side) => {
     const now = states.at(-1);
-    return now === undefined ? `${side} has no state` : `${side} ${now.state} ${now.name} for ${since(now.ms)}`;
+    return now === undefined ? `${side} has no state` : `${side} ${now.state} ${now.name} for ${now.found ? 'more than ' : ''}${since(now.ms)}`;
   };
   return [
-    `${end(front, 'frontend')}, ${end(back, 'backend')}`,
+    `${end(front, 'frontend')}, ${end(back, 'backend')}; served by ${server}`,
     awaited && `${awaited.by} writes ${END[awaited.side]} state ${awaited.state} ${awaited.name}, which says: ${awaited.once}`,
     isStuck && causes.length === 0 ? 'every process that it needs runs: see the last step and the last error' : undefined,
     last && `${last.by}: ${last.text}, ${since(last.ms)} ago`,

@@ -1,27 +1,40 @@
 // The life of one device as a sequence diagram, from what the processes recorded: states and keys that each end writes into the
-// store, states that the guest sees, what each end takes and binds, messages to the device server, frames and errors.
+// store, states that the guest sees, what each end takes and binds, messages to its device server, frames and errors.
 // Leaves drawing to sequence.ts.
+import { type DeviceServerProcess, deviceServerProcess, isDeviceServer } from '../core/device-server.js';
 import { xenbusStateName } from '../layout/xenbus.js';
 import { type DeviceName, DeviceNames } from './devices.js';
 import { edgeTo, POINT } from './points.js';
 import type { TraceRecord } from './record.js';
 import { type SequenceLine, sequenceMermaid, sequenceText } from './sequence.js';
 
-const LANES = ['toolstack', 'guest', 'xenstored', 'vhost-frontend', 'vhost-gpu'] as const;
-type Lane = (typeof LANES)[number];
+const LANES = ['toolstack', 'guest', 'xenstored', 'vhost-frontend'] as const;
+type Lane = (typeof LANES)[number] | DeviceServerProcess;
 /** The margin has milliseconds: `  1234.5`. */
-const LAYOUT = { lanes: LANES, first: 13, width: 13 } as const;
+const LAYOUT = { first: 13, width: 13 } as const;
+/** What the name of the last lane may take beside the lane before it: its end tells servers apart. */
+const SERVER_COLUMNS_MAX = 11;
 /** What a key's text may take beside the lanes before it: it is its end that says which key and value. */
 const KEY_COLUMNS_MAX = 32;
 
 type Line = SequenceLine<Lane> & { readonly ns: bigint; readonly folds?: boolean };
 
+/** The life of a device. */
+export interface DeviceSequence {
+  readonly lanes: readonly Lane[];
+  /** The last lane: the device's. */
+  readonly server: DeviceServerProcess;
+  readonly lines: readonly Line[];
+}
+
 const stateText = (state: number): string => `state=${state} ${xenbusStateName(state)}`;
-const tail = (text: string): string => (text.length <= KEY_COLUMNS_MAX ? text : `..${text.slice(2 - KEY_COLUMNS_MAX)}`);
+const tail = (text: string, columns = KEY_COLUMNS_MAX): string =>
+  text.length <= columns ? text : `..${text.slice(2 - columns)}`;
 /** A key of the device's own directory is shown below it: its path repeats what the diagram's title says. */
 const keyText = (path: string): string => tail(path.replace(/^\S*?\/\d+\/(?!\d+\/)/, ''));
 
-function lineOf(record: TraceRecord): Line | undefined {
+/** `server`: of the device that the record concerns. */
+function lineOf(record: TraceRecord, server: DeviceServerProcess): Line | undefined {
   const { point, label, b, ns } = record;
   const who: Lane = record.process === 'toolstack' ? 'toolstack' : 'guest';
   const back: Lane = record.process === 'toolstack' ? 'toolstack' : 'vhost-frontend';
@@ -48,9 +61,9 @@ function lineOf(record: TraceRecord): Line | undefined {
     case POINT['back.effect']:
       return { from: 'vhost-frontend', to: 'vhost-frontend', text: label, ns };
     case POINT['vhost-user.request']:
-      return { from: 'vhost-frontend', to: 'vhost-gpu', text: label, ns, folds: true };
+      return { from: 'vhost-frontend', to: server, text: label, ns, folds: true };
     case POINT['gpu.flush']:
-      return { from: 'vhost-gpu', to: 'vhost-gpu', text: 'flush', ns, folds: true };
+      return { from: server, to: server, text: 'flush', ns, folds: true };
     case POINT['guest.frame']:
       return { from: 'guest', to: 'guest', text: 'frame shown', ns };
     case POINT['error.xenbus']:
@@ -67,7 +80,7 @@ function lineOf(record: TraceRecord): Line | undefined {
 
 /** Whether a record is a step of a device's handshake: what it comes to, less the frames once it runs. */
 export const isStep = (record: TraceRecord): boolean =>
-  record.point !== POINT['gpu.flush'] && lineOf(record) !== undefined;
+  record.point !== POINT['gpu.flush'] && lineOf(record, deviceServerProcess(undefined)) !== undefined;
 
 /** Messages of one kind that follow each other become one line: their first, their last and how many. */
 function folded(lines: readonly Line[]): Line[] {
@@ -90,18 +103,33 @@ function folded(lines: readonly Line[]): Line[] {
   return result;
 }
 
-/** `records` in order of time; times count from `startNs`. Empty where nothing is recorded of the device. */
-export function deviceSequence(records: readonly TraceRecord[], device: DeviceName, startNs: bigint): Line[] {
+/**
+ * `records` in order of time; times count from `startNs`. No lines where nothing is recorded of the device. `server`: its device
+ * server where the caller knows; else the last one that has recorded something of the device, or the one without a name.
+ */
+export function deviceSequence(
+  records: readonly TraceRecord[],
+  device: DeviceName,
+  startNs: bigint,
+  server?: DeviceServerProcess,
+): DeviceSequence {
   const names = new DeviceNames();
-  const lines: Line[] = [];
-  for (const record of records) {
+  const own = records.filter((record) => {
     const concerned = names.of(record);
-    if (concerned?.domid !== device.domid || (concerned.devid ?? device.devid) !== device.devid) continue;
-    const line = lineOf(record);
-    if (line !== undefined) lines.push({ ...line, at: (Number(line.ns - startNs) / 1e6).toFixed(1).padStart(8) });
-  }
-  return folded(lines);
+    return concerned?.domid === device.domid && (concerned.devid ?? device.devid) === device.devid;
+  });
+  const serves = server ?? own.map(({ process }) => process).findLast(isDeviceServer) ?? deviceServerProcess(undefined);
+  const lines = own.flatMap((record): Line[] => {
+    const line = lineOf(record, serves);
+    return line === undefined ? [] : [{ ...line, at: (Number(line.ns - startNs) / 1e6).toFixed(1).padStart(8) }];
+  });
+  return { lanes: [...LANES, serves], server: serves, lines: folded(lines) };
 }
 
-export const deviceText = (lines: readonly Line[]): string => sequenceText(lines, LAYOUT);
-export const deviceMermaid = (lines: readonly Line[]): string => sequenceMermaid(lines, LANES);
+export function deviceText({ lanes, server, lines }: DeviceSequence): string {
+  const short = (lane: string): string => (lane === server ? tail(lane, SERVER_COLUMNS_MAX) : lane);
+  const shown = lines.map((line) => ({ ...line, from: short(line.from), to: short(line.to) }));
+  return sequenceText(shown, { ...LAYOUT, lanes: lanes.map(short) });
+}
+
+export const deviceMermaid = ({ lanes, lines }: DeviceSequence): string => sequenceMermaid(lines, lanes);

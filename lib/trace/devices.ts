@@ -1,5 +1,5 @@
-// Which device a record concerns. Records of the device server carry the number of a session: its record session.take tells the
-// device (lib/trace/hops.ts). Records of other processes carry the guest's domain, and some the number of the device in it.
+// Which device a record concerns. Records carry the guest's domain, and some the number of the device in it. Those of a device server
+// carry the number of a session of its own as well: its record session.take tells the device (lib/trace/hops.ts).
 import { POINT } from './points.js';
 import type { TraceRecord } from './record.js';
 
@@ -19,8 +19,6 @@ export type DeviceRecord = Pick<TraceRecord, 'process' | 'incarnation' | 'point'
 /** Takes records in order of time and says of each which device, or which domain at least, it concerns. */
 export class DeviceNames {
   readonly #ofSession = new Map<string, DeviceName>();
-  /** The sessions of vhost-frontend are those of the device server that gave them last. */
-  readonly #latest = new Map<number, DeviceName>();
 
   /** devid is left out where the record names none: a vCPU's exit, an event. */
   of(record: DeviceRecord): Partial<DeviceName> | undefined {
@@ -28,16 +26,14 @@ export class DeviceNames {
     const session = point.a?.name === 'session' ? a : point.b?.name === 'session' ? b : undefined;
     if (point === POINT['session.take']) {
       const device = parseDevice(label);
-      if (device !== undefined) {
-        this.#ofSession.set(`${record.process} ${record.incarnation} ${a}`, device);
-        this.#latest.set(a, device);
-      }
+      if (device !== undefined) this.#ofSession.set(`${record.process} ${record.incarnation} ${a}`, device);
     }
-    if (session !== undefined) {
-      return this.#ofSession.get(`${record.process} ${record.incarnation} ${session}`) ?? this.#latest.get(session);
-    }
+    const ofSession =
+      session === undefined ? undefined : this.#ofSession.get(`${record.process} ${record.incarnation} ${session}`);
+    if (ofSession !== undefined) return ofSession;
     if (point.label === 'device') return parseDevice(label);
     if (domid === undefined) return undefined;
-    return point.a?.name === 'devid' ? { domid, devid: a } : { domid };
+    const devid = point.a?.name === 'devid' ? a : point.b?.name === 'devid' ? b : undefined;
+    return devid === undefined ? { domid } : { domid, devid };
   }
 }

@@ -1,12 +1,25 @@
 // What each process writes into its history as a notification passes on its path: the records by which a
 // reader of the rings follows one from the guest to the device server, or back, and splits its time by hop. The processes
 // take the names from here. Leaves what a path does to the processes, and figures to whoever reads the rings.
+import type { DeviceServerProcess } from '../core/device-server.js';
 import type { NotificationPath } from '../core/notification-path.js';
 import type { Point } from '../core/probe.js';
 import { POINT } from './points.js';
 
-/** Processes that a notification may pass; a guest's process is named `guest-<name>`. */
+/** Processes that a notification may pass, by what they do: of several guests and device servers each has a name of its own (processOf). */
 export type HopProcess = 'guest' | 'hypervisor' | 'vhost-frontend' | 'vhost-gpu';
+
+/** The processes of one device that a lab may have several of. */
+export interface HopNames {
+  /** `guest-<name>` */
+  readonly guest: string;
+  readonly server: DeviceServerProcess;
+}
+
+/** The name of the process that does a device's part of a hop. */
+export function processOf(process: HopProcess, { guest, server }: HopNames): string {
+  return process === 'guest' ? guest : process === 'vhost-gpu' ? server : process;
+}
 
 export interface HopPoint {
   readonly process: HopProcess;
@@ -16,8 +29,9 @@ export interface HopPoint {
 }
 
 /**
- * Every point, once. Records of the guest, the hypervisor and vhost-frontend carry the guest's domid; vhost-gpu, which knows
- * of no domains, has the number of its session in b (its record `session.take(<domid>/<devid>)` has it in a).
+ * Every point, once. Records carry the guest's domid; those of vhost-gpu, which serves devices and knows of no domains, have it
+ * where the name of the device begins with one, and the number of its session in b (its record `session.take(<domid>/<devid>)` has
+ * it in a).
  */
 export const HOP = {
   /** Just before the kick. a: queue; b: count of this device's kicks, from 1. */

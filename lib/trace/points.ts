@@ -76,10 +76,10 @@ const CATALOGUE = {
   // `value`: of a node that holds a decimal number, a state for one; else 0.
   'store.commit': after('commit', 'path', field('removed'), field('value')),
 
-  // vhost-user, front-end.
-  'vhost-user.request': before('send', 'request', SESSION),
-  'vhost-user.reply': after('receive', 'request', SESSION),
-  'vhost-user.backend-request': after('receive', 'request', SESSION),
+  // vhost-user, front-end, of one of which several servers may give sessions the same number: the record's domain and `devid` tell.
+  'vhost-user.request': before('send', 'request', SESSION, DEVID),
+  'vhost-user.reply': after('receive', 'request', SESSION, DEVID),
+  'vhost-user.backend-request': after('receive', 'request', SESSION, DEVID),
   // vhost-user, back-end.
   'vhost-user.serve': after('receive', 'request', SESSION),
   'vhost-user.answer': before('send', 'request', SESSION),

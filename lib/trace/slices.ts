@@ -20,6 +20,8 @@ const vcpu = ({ domid }: TraceRecord): string => (domid === undefined ? 'vCPU' :
 const byDomain = ({ domid }: TraceRecord): string => String(domid);
 const byId = ({ a, domid }: TraceRecord): string => `${a} ${domid}`;
 const byIdAndLabel = ({ a, label }: TraceRecord): string => `${a} ${label}`;
+/** Of one session, whichever server numbers it. */
+const byDevice = ({ a, label, domid }: TraceRecord): string => `${a} ${label} ${domid}`;
 const named = (name: string) => (): string => name;
 
 const PAIRS: readonly Pair[] = [
@@ -27,8 +29,8 @@ const PAIRS: readonly Pair[] = [
   { begin: POINT['bus.serve'], end: POINT['bus.answer'], lane: named('calls served'), key: byIdAndLabel },
   { begin: POINT['store.request'], end: POINT['store.reply'], lane: named('store connection'), key: byId },
   { begin: POINT['store.serve'], end: POINT['store.answer'], lane: named('store requests served'), key: byId },
-  { begin: POINT['vhost-user.request'], end: POINT['vhost-user.reply'], lane: named('vhost-user'), key: byIdAndLabel },
-  { begin: POINT['vhost-user.serve'], end: POINT['vhost-user.answer'], lane: named('vhost-user'), key: byIdAndLabel },
+  { begin: POINT['vhost-user.request'], end: POINT['vhost-user.reply'], lane: named('vhost-user'), key: byDevice },
+  { begin: POINT['vhost-user.serve'], end: POINT['vhost-user.answer'], lane: named('vhost-user'), key: byDevice },
   { begin: POINT['exit.leave'], end: POINT['exit.enter'], lane: vcpu, key: byDomain },
   { begin: POINT['exit.mmio'], end: POINT['exit.complete'], lane: vcpu, key: byDomain },
   { begin: POINT['exit.hypercall'], end: POINT['exit.complete'], lane: vcpu, key: byDomain },

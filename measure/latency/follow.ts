@@ -6,17 +6,15 @@
 
 import { EXIT_REASON } from '../../lib/layout/ours/vcpu-exit.js';
 import { VIRTIO_MMIO_QUEUE_NOTIFY } from '../../lib/layout/virtio-mmio.js';
-import { HOP, type HopPoint, PATH_HOPS } from '../../lib/trace/hops.js';
+import { HOP, type HopNames, type HopPoint, PATH_HOPS, processOf } from '../../lib/trace/hops.js';
 import { LOAD_RECORD } from '../../lib/trace/latency-run.js';
 import { POINT } from '../../lib/trace/points.js';
 import type { TraceRecord } from '../../lib/trace/record.js';
 
 /** What is followed. */
-export interface Trail {
+export interface Trail extends HopNames {
   readonly path: keyof typeof PATH_HOPS;
   readonly domid: number;
-  /** Of the guest's process. */
-  readonly guest: string;
   /** The guest's port that the device's interrupt is bound to. */
   readonly port: number;
   /** Queue of the load. */
@@ -64,8 +62,7 @@ const REGISTER_MASK = 0xfff;
 
 /** Whether a record is one of `point`, of the device and queue that are followed. */
 export function standsAt(record: TrailRecord, point: HopPoint, trail: Trail): boolean {
-  const process = point.process === 'guest' ? trail.guest : point.process;
-  if (record.point !== point.point || record.process !== process) return false;
+  if (record.point !== point.point || record.process !== processOf(point.process, trail)) return false;
   switch (point) {
     case HOP.guestKick:
     case HOP.frontendKick:
@@ -182,17 +179,17 @@ function bySequence(
   return found;
 }
 
-const of = (records: readonly TrailRecord[], { process, point }: HopPoint, guest: string): TrailRecord[] =>
-  records.filter((r) => r.point === point && r.process === (process === 'guest' ? guest : process));
+const of = (records: readonly TrailRecord[], { process, point }: HopPoint, names: HopNames): TrailRecord[] =>
+  records.filter((r) => r.point === point && r.process === processOf(process, names));
 
 const SHARED_PORT: readonly Trail['path'][] = ['irqfd', 'evtchnfd'];
 
 /** Finds the write-back that follows a kick which the hypervisor sent; to be asked in order of time. */
 function writeBacks(
   records: readonly TrailRecord[],
-  path: Trail['path'],
+  trail: Trail,
 ): (passed: readonly Passed[] | undefined) => bigint | undefined {
-  const times = SHARED_PORT.includes(path) ? of(records, HOP.hypervisorWriteBack, '').map(({ ns }) => ns) : [];
+  const times = SHARED_PORT.includes(trail.path) ? of(records, HOP.hypervisorWriteBack, trail).map(({ ns }) => ns) : [];
   let next = 0;
   return (passed) => {
     const kick = passed?.find(({ at }) => at === label(HOP.hypervisorKick));
@@ -208,14 +205,13 @@ export const COMMAND_RECORD: HopPoint = { process: 'vhost-gpu', point: POINT['gp
 /** `records`: of all processes, in order of time, of one run and nothing else of that guest. */
 export function follow(records: readonly TrailRecord[], trail: Trail): Following {
   const faults: string[] = [];
-  const { guest } = trail;
-  const requests = bySequence(of(records, LOAD_RECORD.request, guest), (r) => r.a, 'made', trail, faults);
-  const moves = of(records, COMMAND_RECORD, guest).filter(({ label: command }) => command === COMMAND_RECORD.name);
+  const requests = bySequence(of(records, LOAD_RECORD.request, trail), (r) => r.a, 'made', trail, faults);
+  const moves = of(records, COMMAND_RECORD, trail).filter(({ label: command }) => command === COMMAND_RECORD.name);
   const commands = bySequence(moves, (r) => r.b, 'executed', trail, faults);
-  const used = bySequence(of(records, LOAD_RECORD.used, guest), (r) => r.a, 'seen as used', trail, faults);
+  const used = bySequence(of(records, LOAD_RECORD.used, trail), (r) => r.a, 'seen as used', trail, faults);
   const toDevice = followDirection(records, PATH_HOPS[trail.path].toDevice, trail, faults);
   const toGuest = followDirection(records, PATH_HOPS[trail.path].toGuest, trail, faults);
-  const writeBack = writeBacks(records, trail.path);
+  const writeBack = writeBacks(records, trail);
   const followed: Followed[] = [];
   let kick = 0;
   let call = 0;

@@ -12,6 +12,7 @@ import { firstFrame } from '../../lab/frames.js';
 import { openSession, type Session } from '../../lab/session.js';
 import { Lab } from '../../lab/supervisor.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
+import { deviceServerProcess } from '../../lib/core/device-server.js';
 import type { NotificationPath } from '../../lib/core/notification-path.js';
 import type { NotifyMode } from '../../lib/core/notify.js';
 import { needsEvtchnRaise } from '../../lib/events/evtchn-raise.js';
@@ -165,6 +166,7 @@ export class MeasuredLab {
       path: this.#choice.path,
       domid: this.#guest.domid,
       guest: `guest-${this.#guest.name}`,
+      server: deviceServerProcess(undefined),
       port: this.#port,
       queue: VIRTIO_GPU_QUEUE_CURSOR,
       first,

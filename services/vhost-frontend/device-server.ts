@@ -11,6 +11,7 @@ import type { Probe } from '../../lib/core/probe.js';
 import type { FileHandle, GrantHandle, VhostUserHandle, VhostUserMessage } from '../../lib/core/proto-types.js';
 import type { BusClient } from '../../lib/core/service.js';
 import { VHOST_USER_BUS_NO_REPLY } from '../../lib/layout/vhost-user.js';
+import { type DeviceName, parseDevice } from '../../lib/trace/devices.js';
 import { POINT } from '../../lib/trace/points.js';
 import { type FrontendChannel, FrontendSession } from '../../lib/vhost-user/frontend-session.js';
 import { type BackendRequest, decodeBackendRequest } from '../../lib/vhost-user/messages.js';
@@ -53,7 +54,7 @@ const bell = (handle: NotifyHandle) => ({ bell: handle }) as VhostUserHandle;
 /** One connection to the server and its sessions. */
 class Connection {
   readonly #server: Remote<'VhostUser'>;
-  readonly #sessions = new Map<number, SessionEvents>();
+  readonly #sessions = new Map<number, { readonly events: SessionEvents; readonly device: DeviceName | undefined }>();
   readonly #log: Log;
   readonly #probe: Probe;
 
@@ -68,20 +69,21 @@ class Connection {
   lost(): void {
     const lost = [...this.#sessions.values()];
     this.#sessions.clear();
-    for (const session of lost) session.onLost();
+    for (const { events } of lost) events.onLost();
   }
 
   async open(name: string, queueCount: number, events: SessionEvents): Promise<ServerSession> {
     const { session, first_kick: first } = await this.#server.open({ name, queue_count: queueCount });
-    this.#sessions.set(session, events);
+    const device = parseDevice(name);
+    this.#sessions.set(session, { events, device });
     const channel: FrontendChannel<ServerHandle> = {
       exchange: async ({ request, flags, payload, handles }) => {
         const passed = [...handles] as VhostUserHandle[];
-        const name = requestName(request);
-        this.#probe.at(POINT['vhost-user.request'], name, session);
+        const asked = requestName(request);
+        this.#probe.at(POINT['vhost-user.request'], asked, session, device?.devid, device?.domid);
         const answer = await this.#server.message({ session, request, flags, payload, handles: passed });
         if (answer.request === VHOST_USER_BUS_NO_REPLY) return undefined;
-        this.#probe.at(POINT['vhost-user.reply'], name, session);
+        this.#probe.at(POINT['vhost-user.reply'], asked, session, device?.devid, device?.domid);
         return answer;
       },
     };
@@ -103,9 +105,11 @@ class Connection {
   #backendMessage(message: VhostUserMessage): void {
     const session = this.#sessions.get(message.session);
     if (session === undefined) return;
-    this.#probe.at(POINT['vhost-user.backend-request'], backendRequestName(message.request), message.session);
+    const { events, device } = session;
+    const asked = backendRequestName(message.request);
+    this.#probe.at(POINT['vhost-user.backend-request'], asked, message.session, device?.devid, device?.domid);
     try {
-      session.onBackendRequest(decodeBackendRequest(message));
+      events.onBackendRequest(decodeBackendRequest(message));
     } catch (error) {
       if (isOurBug(error)) throw error;
       this.#log.warn({ session: message.session }, `device server: ${errorMessage(error)}`);

@@ -14,7 +14,7 @@ import { HOP } from '../../lib/trace/hops.js';
 import { POINT } from '../../lib/trace/points.js';
 import { BackendSession } from '../../lib/vhost-user/backend-session.js';
 import { encodeBackendRequest, type RawMessage } from '../../lib/vhost-user/messages.js';
-import { backendRequestName } from '../../lib/vhost-user/names.js';
+import { backendRequestName, requestName } from '../../lib/vhost-user/names.js';
 import { type BackendTransport, GpuBackend } from './backend.js';
 import { GpuDevice, type GpuDeviceSetup } from './device.js';
 import type { DisplaySize } from './display.js';
@@ -125,8 +125,10 @@ export class BusSession {
   /** Handles one message of the front-end. After a throw the session is over: the caller closes it. */
   message({ request, flags, payload, handles }: VhostUserMessage): Partial<VhostUserMessage> {
     const raw: RawMessage<VhostUserHandle> = { request, flags, payload, handles };
+    const { session, probe } = this.#setup;
+    probe.at(POINT['vhost-user.serve'], requestName(request), session);
     const reply = this.#session.handle(raw);
-    const { session } = this.#setup;
+    probe.at(POINT['vhost-user.answer'], requestName(request), session);
     if (reply === undefined) return { session, request: VHOST_USER_BUS_NO_REPLY };
     return { session, request: reply.request, flags: reply.flags, payload: reply.payload };
   }

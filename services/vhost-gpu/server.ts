@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { isAbsolute } from 'node:path';
 import type { Peer } from '../../lib/core/bus.js';
 import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
+import { NO_DOMAIN, probeOfDomain } from '../../lib/core/probe.js';
 import type { Held, VhostUserOpen } from '../../lib/core/proto-types.js';
 import type { ServiceContext } from '../../lib/core/service.js';
 import { VIRTIO_GPU_QUEUE_COUNT } from '../../lib/layout/virtio-gpu.js';
@@ -12,8 +13,7 @@ import type { OwnedFd } from '../../lib/node/files/owned-fd.js';
 import { writePng } from '../../lib/node/files/png.js';
 import { dom0Only } from '../../lib/node/process/control.js';
 import type { CommonOptions } from '../../lib/node/process/service.js';
-import { POINT } from '../../lib/trace/points.js';
-import { requestName } from '../../lib/vhost-user/names.js';
+import { parseDevice } from '../../lib/trace/devices.js';
 import { BusSession } from './bus-session.js';
 import type { GpuDevice, GpuDeviceSetup } from './device.js';
 import { DISPLAY_PIXELS_MAX, type DisplaySize, validSize } from './display.js';
@@ -69,10 +69,12 @@ export async function start(context: ServiceContext, options: StartOptions): Pro
   let lastSession = 0;
   const watchers = new Watchers(clock, setImmediate);
 
+  // This server knows of no domains. vhost-frontend begins a device's name with one, which lets a reader of this process's history
+  // tell devices apart once the session's beginning is overwritten (lib/trace/devices.ts).
   const setupOf = (name: string): GpuDeviceSetup => ({
     name,
     log,
-    probe,
+    probe: probeOfDomain(probe, parseDevice(name)?.domid ?? NO_DOMAIN),
     clock,
     defer: setImmediate,
     makeUuid: () => Buffer.from(randomUUID().replaceAll('-', ''), 'hex'),
@@ -137,11 +139,8 @@ export async function start(context: ServiceContext, options: StartOptions): Pro
     },
     message: (message, peer) => {
       const session = owned(message.session, peer);
-      probe.at(POINT['vhost-user.serve'], requestName(message.request), message.session);
       try {
-        const answer = session.message(message);
-        probe.at(POINT['vhost-user.answer'], requestName(message.request), message.session);
-        return answer;
+        return session.message(message);
       } catch (error) {
         session.close(errorMessage(error));
         if (error instanceof ErrnoError) throw error;

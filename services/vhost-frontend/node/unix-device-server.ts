@@ -8,13 +8,14 @@ import { DEADLINE_MS } from '../../../lib/core/deadlines.js';
 import { PeerDiedError } from '../../../lib/core/errors.js';
 import type { Log } from '../../../lib/core/log.js';
 import type { Doorbell, NotifyHandle } from '../../../lib/core/notify.js';
-import type { Probe } from '../../../lib/core/probe.js';
+import type { Point, Probe } from '../../../lib/core/probe.js';
 import type { FileHandle } from '../../../lib/core/proto-types.js';
 import { listenEventFd, makeEventFd, signalEventFd } from '../../../lib/node/files/event-fds.js';
 import { OwnedFd } from '../../../lib/node/files/owned-fd.js';
 import { connectUnix } from '../../../lib/node/files/unix-fds.js';
 import { VhostUserSocket } from '../../../lib/node/files/vhost-user-socket.js';
 import { retryOnChange } from '../../../lib/node/process/wait.js';
+import { type DeviceName, parseDevice } from '../../../lib/trace/devices.js';
 import { POINT } from '../../../lib/trace/points.js';
 import { type FrontendChannel, FrontendSession } from '../../../lib/vhost-user/frontend-session.js';
 import type { RawMessage } from '../../../lib/vhost-user/messages.js';
@@ -105,7 +106,8 @@ export class UnixDeviceServer implements DeviceServer {
     const attempt = () => connectUnix(path).catch(() => undefined);
     const connection = await retryOnChange(path, attempt, signal);
     if (connection === undefined) throw new PeerDiedError(path);
-    const session = new UnixSession(connection, queueCount, events, this.#setup, { path, device, dialling });
+    const names = { path, device, of: parseDevice(name), dialling };
+    const session = new UnixSession(connection, queueCount, events, this.#setup, names);
     try {
       await session.frontend.connect(queueCount);
       await session.showDisplay();
@@ -125,6 +127,8 @@ interface Waiting {
 interface SessionNames {
   readonly path: string;
   readonly device: string;
+  /** Which it is, for the record. */
+  readonly of: DeviceName | undefined;
   readonly dialling: Dialling;
 }
 
@@ -166,7 +170,7 @@ class UnixSession implements ServerSession {
     this.#socket = new VhostUserSocket(connection.recordedAs('connection', setup.probe), {
       // Replies only: the back-end is given no channel for requests of its own.
       onMessage: (message) => {
-        setup.probe.at(POINT['vhost-user.reply'], requestName(message.request));
+        this.#record(POINT['vhost-user.reply'], requestName(message.request));
         for (const handle of message.handles) handle.close();
         const waiting = this.#waiting.shift();
         this.#deadline?.cancel();
@@ -236,10 +240,15 @@ class UnixSession implements ServerSession {
       ? new Promise<RawMessage<unknown>>((resolve, reject) => this.#waiting.push({ resolve, reject }))
       : Promise.resolve(undefined);
     const name = requestName(message.request);
-    this.#setup.probe.at(POINT['vhost-user.request'], name);
+    this.#record(POINT['vhost-user.request'], name);
     this.#watchAnswer();
     this.#socket.send(message);
     return answer;
+  }
+
+  #record(point: Point, request: string): void {
+    const { of } = this.#names;
+    this.#setup.probe.at(point, request, 0, of?.devid, of?.domid);
   }
 
   /** A server that stands still holds up the guest's accesses and its device's removal: it is waited for so long. */

@@ -4,9 +4,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { Changes, listed } from '../../../dashboard/changes.js';
-import { Devices, type Queue } from '../../../dashboard/devices.js';
+import { Devices } from '../../../dashboard/devices.js';
 import { PageHistory } from '../../../dashboard/history.js';
 import { Latencies, Ports } from '../../../dashboard/percentiles.js';
+import type { Queue } from '../../../dashboard/registers.js';
 import { ringsOf } from '../../../dashboard/rings.js';
 import { StoreView } from '../../../dashboard/store-view.js';
 import { nextMove } from '../../../dashboard/why.js';
@@ -139,6 +140,107 @@ t.test('the page says which process keeps a device where it is', async (t) => {
   devices.take(gone.records);
   const [device] = devices.shown([], new Map(), 0n);
   t.same([device?.gone, device?.back.length], [true, 2], 'a device whose domain is gone is kept as it ended');
+});
+
+t.test(
+  'a device of a named server stands because of that server, which the store or its own records name',
+  async (t) => {
+    const script = new TraceScript();
+    for (const domid of [1, 2]) {
+      const state = { label: `backend/virtio-mmio/${domid}/0/state`, b: edge(0, 1), domid };
+      script.at('toolstack', POINT['back.state'], state);
+      script.at('vhost-frontend', POINT['vhost-user.request'], { label: 'SET_MEM_TABLE', a: 1, domid });
+    }
+    const servers = ['vhost-gpu', 'vhost-gpu-b'];
+    const processes = [...ALL, 'guest-b', 'vhost-gpu-b'].map((name) =>
+      process_(
+        name,
+        servers.includes(name) ? { condition: 'stands', at: `${name}:vhost-user.serve(SET_MEM_TABLE)` } : {},
+      ),
+    );
+    const told = (devices: Devices) =>
+      devices
+        .shown(
+          processes,
+          new Map([
+            [1, 'a'],
+            [2, 'b'],
+          ]),
+          0n,
+        )
+        .map(({ reason, server, last }) => [server, reason.causes, last?.text]);
+    const stands = (name: string) => [`${name} stands just after vhost-user.serve(SET_MEM_TABLE)`];
+    const wanted = servers.map((name) => [name, stands(name), 'SET_MEM_TABLE']);
+    const stored = new Devices();
+    stored.take(script.records);
+    stored.stored([{ path: '/libxl/2/device/virtio-mmio/0/server', node: { value: 'b', perms: [] } }], 5000n);
+    t.same(told(stored), wanted, 'before that server has recorded anything of it');
+    script.at('vhost-gpu-b', POINT['session.take'], { label: '2/0', a: 1 });
+    const recorded = new Devices();
+    recorded.take(script.records);
+    t.same(told(recorded), wanted);
+    stored.stored([{ path: '/libxl/1/device/virtio-mmio/0/server', node: { value: '../x', perms: [] } }], 6000n);
+    t.same(told(stored), wanted, 'what is no name is none');
+  },
+);
+
+t.test('a page that comes late takes from the store what is recorded no more, until a record says it', async (t) => {
+  const devices = new Devices();
+  const script = new TraceScript();
+  script.at('toolstack', POINT['front.state'], { label: 'device/virtio-mmio/0/state', b: edge(0, 1), domid: 1 });
+  script.at('vhost-gpu', POINT['gpu.flush'], { label: '1/0', domid: 1 });
+  devices.take(script.records);
+  const node = (path: string, value: string) => ({ path: `/local/domain/${path}`, node: { value, perms: [] } });
+  const all = ALL.map((name) => process_(name));
+  const shown = () => devices.shown(all, new Map([[1, 'a']]), 0n)[0];
+  const states = (side: 'front' | 'back') =>
+    shown()?.[side].map(({ state, ms, found }) => [state, ms, ...(found ? ['found'] : [])]);
+  t.equal(shown()?.earlier, false);
+  const read = [
+    node('1/device/virtio-mmio/0/state', '4'),
+    node('0/backend/virtio-mmio/1/0/state', '4'),
+    node('1/device/vif/0/state', '3'),
+  ];
+  devices.stored(read, 9000n);
+  devices.stored(read, 10_000n);
+  t.same(states('front'), [
+    [1, 0.001],
+    [4, 0.009, 'found'],
+  ]);
+  t.same(states('back'), [[4, 0.009, 'found']]);
+  t.match(shown(), { connected: true, earlier: true, status: undefined, frames: 1 });
+  const next = new TraceScript();
+  const written = (process: string, side: 'front' | 'back', from: number, to: number, ns: bigint) => ({
+    ...next.at(process, POINT[`${side}.state-written`], { b: edge(from, to), domid: 1 }),
+    ns,
+  });
+  devices.take([written('guest-a', 'front', 3, 4, 8000n), written('vhost-frontend', 'back', 4, 5, 11_000n)]);
+  t.same(
+    states('front'),
+    [
+      [1, 0.001],
+      [4, 0.008],
+    ],
+    'a record of what the store had says when it came',
+  );
+  t.same(states('back'), [
+    [4, 0.009, 'found'],
+    [5, 0.011],
+  ]);
+  devices.stored([node('0/backend/virtio-mmio/1/0/state', '6')], 12_000n);
+  devices.take([written('vhost-frontend', 'back', 5, 6, 12_500n)]);
+  t.same(
+    states('back')?.slice(-2),
+    [
+      [5, 0.011],
+      [6, 0.0125],
+    ],
+    'a writer records what the page has found already',
+  );
+  devices.stored([node('2/device/virtio/0/state', '1')], 12_000n);
+  t.equal(devices.shown(all, new Map(), 0n).length, 2);
+  devices.stored([{ path: '/local/domain/2/device/virtio/0/state' }], 13_000n);
+  t.equal(devices.shown(all, new Map(), 0n).length, 1, 'a device without records goes with its node');
 });
 
 t.test(

@@ -77,6 +77,21 @@ t.test("two guests of one device server do not take each other's records", async
   }
 });
 
+t.test('a kick is followed to its device server though the beginning of its session is overwritten', async (t) => {
+  const script = new TraceScript();
+  for (const domid of [1, 2]) command(script, domid, 1);
+  // As the device server records it: with the domain that the name of the device begins with.
+  const records = script.records.map((record, at) => ({ ...record, domid: at < script.records.length / 2 ? 1 : 2 }));
+  const kicks = flowsOf(records).filter(({ kind }) => kind === 'kick');
+  t.same(
+    kicks.map(({ steps }) => [steps.length, ...new Set(steps.map(({ domid }) => domid))]),
+    [
+      [8, 1],
+      [8, 2],
+    ],
+  );
+});
+
 t.test('kicks that coalesce share the steps after; nothing is tied across a process that began anew', async (t) => {
   const script = new TraceScript();
   for (let each = 0; each < 2; each++) script.at(GUEST, POINT['kick.guest'], { domid: 1 });

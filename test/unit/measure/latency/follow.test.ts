@@ -3,11 +3,14 @@ import fc from 'fast-check';
 import t from 'tap';
 import { EXIT_REASON } from '../../../../lib/layout/ours/vcpu-exit.js';
 import { VIRTIO_MMIO_QUEUE_NOTIFY } from '../../../../lib/layout/virtio-mmio.js';
-import { HOP, type HopPoint, PATH_HOPS } from '../../../../lib/trace/hops.js';
+import { HOP, type HopPoint, PATH_HOPS, processOf } from '../../../../lib/trace/hops.js';
 import { LOAD_RECORD } from '../../../../lib/trace/latency-run.js';
 import { COMMAND_RECORD, follow, link, type Trail, type TrailRecord } from '../../../../measure/latency/follow.js';
 
-const TRAIL: Trail = { path: 'evtchnfd', domid: 1, guest: 'guest-g', port: 3, queue: 1, first: 10, count: 20 };
+const TRAIL: Trail = {
+  ...{ path: 'evtchnfd', domid: 1, guest: 'guest-g', server: 'vhost-gpu' },
+  ...{ port: 3, queue: 1, first: 10, count: 20 },
+};
 const NOTIFY = 0xf0000000 + VIRTIO_MMIO_QUEUE_NOTIFY;
 
 /** What a point's record carries, for the device and queue that are followed. */
@@ -27,8 +30,8 @@ function fields(point: HopPoint): { a: number; b: number } {
 }
 
 function recordAt(ns: number, point: HopPoint, more: Partial<TrailRecord> = {}): TrailRecord {
-  const process = point.process === 'guest' ? TRAIL.guest : point.process;
-  const domid = process === 'vhost-gpu' ? undefined : TRAIL.domid;
+  const process = processOf(point.process, TRAIL);
+  const domid = point.process === 'vhost-gpu' ? undefined : TRAIL.domid;
   return {
     ns: BigInt(ns),
     process,

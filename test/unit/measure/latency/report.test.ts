@@ -208,7 +208,16 @@ t.test('an open loop counts the delay of its requests, a closed one does not', (
 });
 
 t.test('nothing recorded is no measurement', (t) => {
-  const trail = { path: 'direct', domid: 1, guest: 'g', port: 1, queue: 1, first: 1, count: 3 } as const;
+  const trail = {
+    path: 'direct',
+    domid: 1,
+    guest: 'g',
+    server: 'vhost-gpu',
+    port: 1,
+    queue: 1,
+    first: 1,
+    count: 3,
+  } as const;
   t.equal(follow([], trail).faults.length, 3);
   t.end();
 });
