@@ -280,7 +280,12 @@ export const CLAUSES: readonly Clause[] = [
     ['VU-POSTCOPY', 'POSTCOPY_*', 'post-copy migration', { gap: 'not offered' }],
     ['VU-IOTLB', 'IOTLB_MSG', 'addresses behind an IOMMU', { gap: 'not offered' }],
     ['VU-XEN-MMAP', 'XEN_MMAP', 'memory of a foreign domain, one descriptor a region'],
-    ['VU-XEN-GRANT', 'XEN_MMAP', 'granted pages by descriptor', { gap: 'refused: no gntdev file can be passed here' }],
+    [
+      'VU-XEN-GRANT',
+      'XEN_MMAP',
+      'granted pages by descriptor',
+      { test: 'test/unit/services/vhost-gpu/domain-grants.test.ts' },
+    ],
     [
       'VU-INFLIGHT-PACKED',
       'Inflight I/O tracking',

@@ -98,6 +98,10 @@ export const DEADLINE_MS = {
   /** lab/page-process.ts: the page of a campaign, which ends the replay that is under way and removes its lab. */
   campaignPageStop: 12_000,
 
+  // vhost-gpu.
+  /** services/vhost-gpu/node/domain-grants.ts: the hypervisor of the lab, to be connected to; then granted pages are refused. */
+  grantsOpened: 2000,
+
   // Chaos.
   /** chaos/rig.ts: a service that was started, or a connection to it. */
   chaosStart: 10_000,

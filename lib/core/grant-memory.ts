@@ -21,6 +21,14 @@ export interface GrantParts {
   readonly table: Uint8Array;
   /** Whom pages must be granted to. */
   readonly domid: number;
+  /** Only these references; absent: all of the table. */
+  readonly ranges?: readonly GrantRange[];
+}
+
+/** References in a row. */
+export interface GrantRange {
+  readonly first: number;
+  readonly count: number;
 }
 
 export class GrantMemory implements GuestMemory {
@@ -28,18 +36,22 @@ export class GrantMemory implements GuestMemory {
   /** Bytes that the table can grant. */
   readonly size: number;
   readonly #domid: number;
+  readonly #ranges: readonly GrantRange[] | undefined;
   readonly #ram: RegionMemory;
   #heads: Int32Array;
   readonly #scratch = new DataView(new ArrayBuffer(8));
 
   /** Throws EINVAL where the table is no whole number of pages. */
-  constructor({ ram, table, domid }: GrantParts) {
+  constructor({ ram, table, domid, ranges }: GrantParts) {
     if (table.length === 0 || table.length % PAGE_SIZE !== 0 || ram.size === 0)
       throw new ErrnoError('EINVAL', `a grant table of ${table.length} bytes`);
     this.#domid = domid;
     this.#ram = ram;
     this.#heads = new Int32Array(table.buffer, table.byteOffset, table.length >>> 2);
     this.size = (table.length / GRANT_ENTRY_V1.size) * PAGE_SIZE;
+    // All of the table, as our own front-end says it, need not be looked at at each access.
+    const isAll = ({ first, count }: GrantRange): boolean => first === 0 && count * PAGE_SIZE >= this.size;
+    this.#ranges = ranges?.some(isAll) ? undefined : ranges;
   }
 
   /** Forgets the table: every later access throws instead of touching unmapped bytes. The RAM is closed by who gave it. */
@@ -150,6 +162,7 @@ export class GrantMemory implements GuestMemory {
   #page(ref: number, writing: boolean): number {
     const word = (ref * GRANT_ENTRY_V1.size) >>> 2;
     if (word >= this.#heads.length) return -PAGE_SIZE;
+    if (this.#ranges?.some(({ first, count }) => ref >= first && ref < first + count) === false) return -PAGE_SIZE;
     const head = Atomics.load(this.#heads, word);
     const granted = (head & GTF_type_mask) === GTF_permit_access && (head & GTF_sub_page) === 0;
     if (!granted || head >>> DOMID_SHIFT !== this.#domid) return -PAGE_SIZE;

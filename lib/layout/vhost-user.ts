@@ -16,6 +16,11 @@ export const VHOST_USER_PAYLOAD_SIZE_MAX = 0x1000;
 /** libvhost-user's bounds: file descriptors of one message, regions of one SET_MEM_TABLE, bytes of config space. */
 export const VHOST_USER_FDS_MAX = 8;
 export const VHOST_MEMORY_BASELINE_NREGIONS = 8;
+/**
+ * Regions, and descriptors, of a table with XEN_MMAP: what rust-vmm's front-end sends at most (MAX_ATTACHED_FD_ENTRIES).
+ * xen-vhost-frontend makes three of each ring, and one of each gap between them.
+ */
+export const VHOST_MEMORY_XEN_NREGIONS = 32;
 export const VHOST_USER_MAX_CONFIG_SIZE = 256;
 
 /** Front-end to back-end. */

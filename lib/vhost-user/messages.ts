@@ -2,6 +2,7 @@
 // below; whether it may come now is for the sessions. Handles (file descriptors on a unix socket, doorbells and files on
 // the bus) are opaque: `H`. When decoding throws, the handles stay the caller's.
 import {
+  VHOST_MEMORY_XEN_NREGIONS,
   VHOST_USER_BACKEND_REQUEST,
   VHOST_USER_FDS_MAX,
   VHOST_USER_FLAGS_MASK,
@@ -139,7 +140,8 @@ function decode(table: Rules, types: ReadonlyMap<number, string>, raw: RawMessag
   const rule = table[type]!;
   if (raw.flags & VHOST_USER_REPLY_MASK) throw bad('flags', `${type} carries the reply flag`);
   if (raw.flags & ~VHOST_USER_FLAGS_MASK) throw bad('flags', `${type} has flags 0x${raw.flags.toString(16)}`);
-  if (raw.handles.length > VHOST_USER_FDS_MAX) throw bad('handles', `${type} brings ${raw.handles.length} handles`);
+  const handlesMax = rule.handles === 'regions' ? VHOST_MEMORY_XEN_NREGIONS : VHOST_USER_FDS_MAX;
+  if (raw.handles.length > handlesMax) throw bad('handles', `${type} brings ${raw.handles.length} handles`);
   const body = decoders[rule.payload](type, raw.payload);
   const want = handleCount(rule.handles, body, raw.handles.length);
   if (raw.handles.length !== want) throw bad('handles', `${type} brings ${raw.handles.length} handles, not ${want}`);

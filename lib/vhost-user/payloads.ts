@@ -4,6 +4,7 @@ import type { ProtocolCode } from '../core/error-codes.js';
 import { ProtocolError } from '../core/errors.js';
 import {
   VHOST_MEMORY_BASELINE_NREGIONS,
+  VHOST_MEMORY_XEN_NREGIONS,
   VHOST_USER_CONFIG_HDR,
   VHOST_USER_INFLIGHT,
   VHOST_USER_LOG,
@@ -35,6 +36,8 @@ export interface MemoryRegionBody {
 export interface XenMapping {
   readonly kind: 'foreign' | 'grant';
   readonly domid: number;
+  /** Granted pages are looked up at each access, and not mapped once for as long as the region is there. */
+  readonly onDemand?: boolean;
 }
 
 export interface Payloads {
@@ -102,11 +105,12 @@ export const decoders: { readonly [K in PayloadKind]: (what: string, payload: Ui
   table: (what, payload) => {
     if (payload.length < VHOST_USER_MEMORY_HDR.size) throw bad('size', `${what} has no header`);
     const { nregions } = VHOST_USER_MEMORY_HDR.decode(payload);
-    if (nregions === 0 || nregions > VHOST_MEMORY_BASELINE_NREGIONS) throw bad('regions', `${nregions} regions`);
+    if (nregions === 0 || nregions > VHOST_MEMORY_XEN_NREGIONS) throw bad('regions', `${nregions} regions`);
     const plain = VHOST_USER_MEMORY_REGION.size;
     const xen = payload.length === VHOST_USER_MEMORY_HDR.size + nregions * (plain + VHOST_USER_XEN_MMAP.size);
     const stride = plain + (xen ? VHOST_USER_XEN_MMAP.size : 0);
     exactly(what, payload, VHOST_USER_MEMORY_HDR.size + nregions * stride);
+    if (!xen && nregions > VHOST_MEMORY_BASELINE_NREGIONS) throw bad('regions', `${nregions} regions`);
     const regions = Array.from({ length: nregions }, (_, i) => {
       const at = VHOST_USER_MEMORY_HDR.size + i * stride;
       return regionOf(VHOST_USER_MEMORY_REGION.decode(payload, at), xen ? xenOf(payload, at + plain) : undefined);
@@ -161,8 +165,9 @@ function xenOf(payload: Uint8Array, at: number): XenMapping | undefined {
   if (flags === 0) return undefined;
   if (data > 0xffff) throw bad('regions', `memory of domain ${data}`);
   if (flags === FOREIGN) return { kind: 'foreign', domid: data };
-  if ((flags & ~(NO_MAP_IN_ADVANCE | VHOST_USER_XEN_MMAP_NO_ADVANCE_RUST)) === GRANT)
-    return { kind: 'grant', domid: data };
+  const onDemand = NO_MAP_IN_ADVANCE | VHOST_USER_XEN_MMAP_NO_ADVANCE_RUST;
+  if ((flags & ~onDemand) === GRANT)
+    return { kind: 'grant', domid: data, ...((flags & onDemand) !== 0 && { onDemand: true }) };
   throw bad('regions', `a region of Xen kind 0x${flags.toString(16)}`);
 }
 
@@ -196,10 +201,10 @@ const rawRegion = (r: MemoryRegionBody) => ({
 });
 
 const rawXen = ({ xen }: MemoryRegionBody) => {
-  const { FOREIGN, GRANT } = VHOST_USER_XEN_MMAP_FLAGS;
-  return xen === undefined
-    ? { flags: 0, data: 0 }
-    : { flags: xen.kind === 'foreign' ? FOREIGN : GRANT, data: xen.domid };
+  const { FOREIGN, GRANT, NO_MAP_IN_ADVANCE } = VHOST_USER_XEN_MMAP_FLAGS;
+  if (xen === undefined) return { flags: 0, data: 0 };
+  const kind = xen.kind === 'foreign' ? FOREIGN : GRANT;
+  return { flags: xen.onDemand ? kind | NO_MAP_IN_ADVANCE : kind, data: xen.domid };
 };
 
 export const encoders: { readonly [K in PayloadKind]: (body: Payloads[K]) => Uint8Array } = {

@@ -3,7 +3,7 @@
 // bus and a unix socket share this. Leaves which message may come when to lib/vhost-user/backend-session.ts.
 import type { Clock, Timer } from '../../lib/core/clock.js';
 import { loggingMemory } from '../../lib/core/dirty-log.js';
-import { DMA_NOWHERE, dmaAddressOf, GRANT_DMA_BASE, GRANT_SPACE } from '../../lib/core/dma-address.js';
+import { DMA_NOWHERE, dmaAddressOf, GRANT_SPACE } from '../../lib/core/dma-address.js';
 import { ErrnoError, ProtocolError } from '../../lib/core/errors.js';
 import { GrantMemory } from '../../lib/core/grant-memory.js';
 import { GPU_MEMORY_REGIONS_MAX } from '../../lib/core/limits.js';
@@ -26,6 +26,7 @@ import { PackedInflight } from '../../lib/vhost-user/inflight-packed.js';
 import type { MappedRegion } from '../../lib/vhost-user/memory-map.js';
 import type { QueueLayout } from '../../lib/virtio/device-ring.js';
 import { GPU_FEATURES, type GpuDevice } from './device.js';
+import { grantRangesOf } from './granted-regions.js';
 
 /** What QEMU shows of a queue behind virtio-mmio, and the largest that Linux then makes. */
 export const GPU_QUEUE_SIZE_MAX = 1024;
@@ -218,17 +219,15 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
     this.#mappings = fresh;
   }
 
-  /** Granted pages are one region, from the first granted address on (XEN_MMAP, GRANT); a guest's memory is of one kind. */
+  /** Regions of granted pages: what is behind the first of them is behind all, since they are of one domain. */
   #openGrants(regions: readonly MappedRegion<H>[]) {
-    const [first] = regions;
-    if (first === undefined || first.guestAddr < GRANT_DMA_BASE) return undefined;
-    if (regions.length > 1 || first.guestAddr !== GRANT_DMA_BASE || first.mmapOffset !== 0n)
-      throw new ErrnoError('EINVAL', 'granted pages are one region of their own');
-    const { handle } = first;
+    const ranges = grantRangesOf(regions);
+    if (ranges === undefined) return undefined;
+    const { handle } = regions[0]!;
     const mapping = this.#transport.grants?.(handle);
     if (mapping === undefined) throw new ErrnoError('EINVAL', 'a region of granted pages without a grant table');
     try {
-      return { memory: new GrantMemory(mapping), held: { handle, mapping } };
+      return { memory: new GrantMemory({ ...mapping, ranges }), held: { handle, mapping } };
     } catch (error) {
       mapping.close();
       throw error;
@@ -236,7 +235,6 @@ export class GpuBackend<H> implements VhostUserDevice<H> {
   }
 
   #mapRegion({ handle, guestAddr, size, mmapOffset: offset, xen }: MappedRegion<H>): MappedPart {
-    if (xen?.kind === 'grant') throw new ErrnoError('EOPNOTSUPP', `granted pages of domain ${xen.domid} by descriptor`);
     // A domain's memory is mapped by its own addresses, and its descriptor has no offset (XEN_MMAP).
     if (xen !== undefined && offset !== 0n) throw new ErrnoError('EINVAL', `memory of a domain at offset ${offset}`);
     const mmapOffset = xen === undefined ? offset : guestAddr;

@@ -7,16 +7,20 @@ import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
 import { NO_DOMAIN, probeOfDomain } from '../../lib/core/probe.js';
 import type { Held, VhostUserOpen } from '../../lib/core/proto-types.js';
 import type { ServiceContext } from '../../lib/core/service.js';
+import { DEV_DEVICE } from '../../lib/layout/ours/dev-wire.js';
 import { VIRTIO_GPU_QUEUE_COUNT } from '../../lib/layout/virtio-gpu.js';
 import { pageAlignedBytes } from '../../lib/node/files/libc.js';
 import type { OwnedFd } from '../../lib/node/files/owned-fd.js';
+import { checkLabDevice } from '../../lib/node/files/peer-fds.js';
 import { writePng } from '../../lib/node/files/png.js';
 import { dom0Only } from '../../lib/node/process/control.js';
+import { runPaths } from '../../lib/node/process/run-dir.js';
 import type { CommonOptions } from '../../lib/node/process/service.js';
 import { parseDevice } from '../../lib/trace/devices.js';
 import { BusSession } from './bus-session.js';
 import type { GpuDevice, GpuDeviceSetup } from './device.js';
 import { DISPLAY_PIXELS_MAX, type DisplaySize, validSize } from './display.js';
+import { DomainGrants } from './node/domain-grants.js';
 import { FrontEnds } from './node/front-ends.js';
 import { inheritedConnection, listenOn } from './node/unix-server.js';
 import { UnixSession } from './node/unix-session.js';
@@ -67,6 +71,7 @@ export async function start(context: ServiceContext, options: StartOptions): Pro
   const devices = new Map<string, DeviceSession>();
   const sessions = new Map<number, BusSession>();
   let lastSession = 0;
+  const devicesPath = runPaths.devices(context.runDir);
   const watchers = new Watchers(clock, setImmediate);
 
   // This server knows of no domains. vhost-frontend begins a device's name with one, which lets a reader of this process's history
@@ -102,7 +107,12 @@ export async function start(context: ServiceContext, options: StartOptions): Pro
   };
   const serveSocket = (fd: OwnedFd, onClose: () => void): void => {
     const name = `socket-${options.frontEnd ?? 1}`;
-    const session = new UnixSession(setupOf(name), fd, (reason) => {
+    const grants = new DomainGrants({
+      shared,
+      check: (file) => checkLabDevice(file, { path: devicesPath, device: DEV_DEVICE.GNTDEV }, 'granted pages'),
+      connect: () => context.connect('hypervisor'),
+    });
+    const session = new UnixSession(setupOf(name), grants, fd, (reason) => {
       devices.delete(name);
       log.info({ device: name }, `session closed: ${reason}`);
       onClose();

@@ -2,10 +2,11 @@
 // where the front-end asks for acknowledgements it is told and goes on too.
 import { once } from 'node:events';
 import t, { type Test } from 'tap';
+import { GRANT_DMA_BASE } from '../../lib/core/dma-address.js';
 import { GPU_FRONT_ENDS_MAX } from '../../lib/core/limits.js';
 import { makeEventFd } from '../../lib/node/files/event-fds.js';
 import type { OwnedFd } from '../../lib/node/files/owned-fd.js';
-import { connectUnix } from '../../lib/node/files/unix-fds.js';
+import { connectUnix, socketPair } from '../../lib/node/files/unix-fds.js';
 import { mismatches, picture } from '../../testkit/gpu-pictures.js';
 import { longTest } from '../../testkit/tier.js';
 import {
@@ -38,7 +39,7 @@ async function bystander(t: Test, { path }: GpuServer) {
 t.test('a wrong descriptor is refused where it comes', async (t) => {
   const server = await startGpuServer(t);
   const draws = await bystander(t, server);
-  const { front, tell, kicks } = socketFrontEnd(t, await connectUnix(server.path));
+  const { front, tell, ask, kicks } = socketFrontEnd(t, await connectUnix(server.path));
   const owned: OwnedFd[] = [];
   t.teardown(() => {
     for (const fd of owned) fd.close();
@@ -76,6 +77,20 @@ t.test('a wrong descriptor is refused where it comes', async (t) => {
   for (const [name, fd] of Object.entries(wrong))
     t.equal(await tell('ADD_MEM_REG', { region }, [fd]), 1n, `memory: ${name}`);
   t.equal(await tell('ADD_MEM_REG', { region: { ...region, size: 0n } }, [wrong['memfd']!]), 1n, 'no bytes');
+  // Of a domain (XEN_MMAP): its memory by any file, its granted pages by a gntdev file of the lab only.
+  const { value } = await ask('GET_PROTOCOL_FEATURES', {});
+  await tell('SET_PROTOCOL_FEATURES', { value });
+  const xen = (kind: 'foreign' | 'grant', guestAddr: bigint) => ({
+    region: { ...region, size: 4096n, guestAddr, userAddr: BigInt(GIB), xen: { kind, domid: 1 } },
+  });
+  const granted = xen('grant', GRANT_DMA_BASE);
+  for (const [name, fd] of [...Object.entries(wrong), ['stream socket', own(socketPair()[0])] as const])
+    t.equal(await tell('ADD_MEM_REG', granted, [fd]), 1n, `granted pages: ${name}`);
+  t.equal(
+    await tell('ADD_MEM_REG', xen('foreign', 16n * BigInt(GIB)), [own(memfd(17 * GIB))]),
+    0n,
+    'foreign memory: a file',
+  );
   await t.resolves(front.draw(1, 20, 20, picture(20, 20, 9)), 'it goes on itself');
   await t.resolves(draws());
 });

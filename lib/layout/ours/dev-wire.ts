@@ -32,5 +32,7 @@ export const DEV_FRAME_HEADER = struct(
   { size: 64 },
 );
 
+/** A file's socket is bound to this abstract name, then the device's number, `/` and the file's number in 16 hexadecimal digits. */
+export const DEV_NAME_PREFIX = 'xenwire-dev/';
 /** Devices by the number that OPEN names. */
 export const DEV_DEVICE = { CONTROL: 0, EVTCHN: 1, PRIVCMD: 2, GNTDEV: 3, HYPERCALL: 4 } as const;

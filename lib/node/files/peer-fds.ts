@@ -4,10 +4,12 @@
 import { fstatSync, readlinkSync } from 'node:fs';
 import koffi from 'koffi';
 import { ProtocolError } from '../../core/errors.js';
+import { DEV_NAME_PREFIX } from '../../layout/ours/dev-wire.js';
 import { fileFlags, type OwnedFd } from './owned-fd.js';
 
 const libc = koffi.load(null);
 const getsockoptFn = libc.func('int getsockopt(int fd, int level, int name, _Out_ int *value, _Inout_ int *length)');
+const getsocknameFn = libc.func('int getsockname(int fd, _Out_ uint8_t *address, _Inout_ int *length)');
 const getpeernameFn = libc.func('int getpeername(int fd, _Out_ uint8_t *address, _Inout_ int *length)');
 
 // asm-generic/fcntl.h, asm-generic/socket.h; the same on x86-64 and arm64.
@@ -67,4 +69,23 @@ export function checkStream({ fd }: OwnedFd, what: string): void {
   if (!isSocket || getsockoptFn(fd, SOL_SOCKET, SO_TYPE, type, [4]) !== 0 || type[0] !== SOCK_STREAM)
     throw wrong(what, `${describe(fd)}, no stream socket`);
   if (getpeernameFn(fd, new Uint8Array(ADDRESS_BYTES), [ADDRESS_BYTES]) !== 0) throw wrong(what, 'not connected');
+}
+
+/** What follows the family in the address that a call gave; empty where it gave none. */
+function socketName(call: typeof getsocknameFn, fd: number): string {
+  const address = new Uint8Array(ADDRESS_BYTES);
+  const length = [ADDRESS_BYTES];
+  if (call(fd, address, length) !== 0) return '';
+  return Buffer.from(address.subarray(2, Math.min(length[0]!, ADDRESS_BYTES))).toString('latin1');
+}
+
+/**
+ * A file of a device of dom0 (DEV_DEVICE) that a program of the lab opened whose devices are at `path`: what the preloaded
+ * library leaves for it is a socket to there with a name (native/lab.c). Throws ProtocolError.
+ */
+export function checkLabDevice(file: OwnedFd, { path, device }: { path: string; device: number }, what: string): void {
+  checkStream(file, what);
+  const [name, peer] = [socketName(getsocknameFn, file.fd), socketName(getpeernameFn, file.fd)];
+  if (!name.startsWith(`\0${DEV_NAME_PREFIX}${device}/`) || peer.replace(/\0+$/, '') !== path)
+    throw wrong(what, `${describe(file.fd)}, no file of that device of this lab`);
 }

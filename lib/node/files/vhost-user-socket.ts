@@ -37,6 +37,7 @@ export class VhostUserSocket {
   #fds: OwnedFd[] = [];
   readonly #outgoing: Outgoing[] = [];
   #closed = false;
+  #paused = false;
   #later: NodeJS.Immediate | undefined;
 
   /** Takes over `fd`. */
@@ -57,6 +58,16 @@ export class VhostUserSocket {
     }
     this.#outgoing.push({ bytes: whole, fds: handles.map((handle) => handle.duplicate()), sent: 0 });
     this.#flush();
+  }
+
+  /** No message is delivered, nor read, until resume(). */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#readLater();
   }
 
   close(): void {
@@ -95,7 +106,7 @@ export class VhostUserSocket {
     if (this.#closed) return;
     this.#flush();
     try {
-      for (let count = 0; !this.#closed && this.#readSome(); count++) {
+      for (let count = 0; !this.#closed && !this.#paused && this.#readSome(); count++) {
         if (count < READS_PER_TURN) continue;
         this.#readLater();
         return;

@@ -18,6 +18,7 @@ import { type BackendTransport, GpuBackend } from '../backend.js';
 import { GpuDevice, type GpuDeviceSetup } from '../device.js';
 import type { DisplaySize } from '../display.js';
 import { type DisplaySocket, openDisplaySocket } from './display-socket.js';
+import type { DomainGrants } from './domain-grants.js';
 
 /**
  * RING_RESET asks nothing of a vhost-user back-end, which sees a ring stop and start; but QEMU's PCI transport sends the
@@ -37,6 +38,7 @@ export class UnixSession {
   readonly name: string;
   readonly device: GpuDevice;
   readonly #setup: GpuDeviceSetup;
+  readonly #grants: DomainGrants;
   readonly #backend: GpuBackend<OwnedFd>;
   readonly #session: BackendSession<OwnedFd>;
   readonly #socket: VhostUserSocket;
@@ -47,7 +49,8 @@ export class UnixSession {
   #closed = false;
 
   /** Takes over `fd`. `onClose` runs once, after everything was given back. */
-  constructor(setup: GpuDeviceSetup, fd: OwnedFd, onClose: (reason: string) => void) {
+  constructor(setup: GpuDeviceSetup, grants: DomainGrants, fd: OwnedFd, onClose: (reason: string) => void) {
+    this.#grants = grants;
     this.name = setup.name;
     this.#setup = setup;
     this.#onClose = onClose;
@@ -82,7 +85,11 @@ export class UnixSession {
         return { signal: () => this.#signal(handle), close: () => {} };
       },
       listen: (handle, onKick) => ofPeer(() => listenEventFd(handle.fd, onKick)),
-      release: (handle) => handle.close(),
+      grants: (handle) => this.#grants.of(handle),
+      release: (handle) => {
+        this.#grants.release(handle);
+        handle.close();
+      },
       makeFile: (size) => ofPeer(() => memoryFile('inflight', size)),
       setBackendChannel: (handle) => this.#setBackendChannel(handle),
       setDisplay: (handle) => this.#setDisplay(handle),
@@ -133,10 +140,34 @@ export class UnixSession {
   }
 
   #onMessage(message: RawMessage<OwnedFd>): void {
-    const { probe, log } = this.#setup;
+    const { probe } = this.#setup;
     const name = requestName(message.request);
     for (const handle of message.handles) handle.recordedAs(name, probe);
     probe.at(POINT['vhost-user.serve'], name);
+    const prepared = this.#grants.prepare(message);
+    if (prepared === undefined) this.#handle(message);
+    else {
+      this.#socket.pause();
+      void prepared.then(() => this.#prepared(message));
+    }
+  }
+
+  /** Messages that came after it wait. */
+  #prepared(message: RawMessage<OwnedFd>): void {
+    if (!this.#closed) {
+      this.#handle(message);
+      this.#socket.resume();
+      return;
+    }
+    for (const handle of message.handles) {
+      this.#grants.release(handle);
+      handle.close();
+    }
+  }
+
+  #handle(message: RawMessage<OwnedFd>): void {
+    const { probe, log } = this.#setup;
+    const name = requestName(message.request);
     try {
       const reply = this.#session.handle(message);
       if (reply === undefined) return;

@@ -63,6 +63,26 @@ t.test('an address is granted, plain or nowhere, and never two of them', async (
   t.equal(dmaAddressOf(2n ** 52n), DMA_NOWHERE, 'plain memory does not reach into the granted');
 });
 
+t.test('references outside of the ranges that are asked for are not there, granted or not', async (t) => {
+  const { ram, table, grant, at } = stage();
+  for (const ref of [8, 9, 10, 64]) grant(ref, GTF_permit_access, 1);
+  const ranges = [
+    { first: 8, count: 2 },
+    { first: 64, count: 1 },
+  ];
+  const memory = new GrantMemory({ ram: new RegionMemory([{ base: 0, bytes: ram }]), table, domid: 0, ranges });
+  for (const [ref, there] of [
+    [7, false],
+    [8, true],
+    [9, true],
+    [10, false],
+    [64, true],
+  ] as const)
+    t.equal(memory.contains(at(ref), PAGE, true), there, `${ref}`);
+  t.ok(memory.contains(at(8), 2 * PAGE));
+  t.throws(() => memory.read(at(9, PAGE - 1), new Uint8Array(2)), { code: 'EFAULT' });
+});
+
 t.test('what is granted is read and written where its frame lies', async (t) => {
   const { ram, memory, grant, at } = stage();
   grant(8, GTF_permit_access, 3);

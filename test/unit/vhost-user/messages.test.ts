@@ -146,7 +146,19 @@ t.test("a domain's memory has two words more a region, and kinds that exclude ea
   t.match(decodeRequest(flagged(0)), { region: plain });
   t.notOk('xen' in (decodeRequest(flagged(0)) as { region: object }).region, 'a file');
   for (const noAdvance of [0x100, 0x8])
-    t.match(decodeRequest(flagged(2 | noAdvance)), { region: { xen: { kind: 'grant' } } });
+    t.match(decodeRequest(flagged(2 | noAdvance)), { region: { xen: { kind: 'grant', onDemand: true } } });
+  t.notOk('onDemand' in (decodeRequest(flagged(2)) as { region: { xen: object } }).region.xen);
+  const many = new Array(32).fill(grant);
+  const whole = encodeRequest('SET_MEM_TABLE', { regions: many }, { handles: [...many.keys()] });
+  t.match(decodeRequest(whole), { regions: many }, 'as many as rust-vmm sends');
+  const more = [...many, grant];
+  t.throws(() => decodeRequest(encodeRequest('SET_MEM_TABLE', { regions: more }, { handles: [1] })), {
+    code: 'regions',
+  });
+  const plains = new Array(9).fill(plain);
+  t.throws(() => decodeRequest(encodeRequest('SET_MEM_TABLE', { regions: plains }, { handles: [1] })), {
+    code: 'regions',
+  });
   for (const wrong of [3, 0x101, 0x9, 4, 0x80000002])
     t.throws(() => decodeRequest(flagged(wrong)), { code: 'regions' }, `0x${wrong.toString(16)}`);
   t.throws(() => decodeRequest(flagged(1, 0x10000)), { code: 'regions' }, 'no domain');

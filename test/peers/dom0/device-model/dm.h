@@ -38,6 +38,7 @@ struct device {
     uint32_t vcpu_port, guest_port, port;
     uint64_t base;
     int privcmd; /* for IOEVENTFD and IRQFD, and as the guest's memory for the vhost-user server */
+    int gntdev;  /* the same for granted pages */
     int call;    /* eventfd */
     /* The device server's side. */
     int socket;
@@ -58,6 +59,7 @@ struct model {
     xenforeignmemory_handle *memory;
     const char *server_path;
     bool irqfd;      /* interrupts by IRQFD and the dm_op evtchn_raise */
+    bool grants;     /* the device server is given granted pages, and not the guest's memory */
     const char *bug; /* a fault to be found */
 };
 extern struct model model;

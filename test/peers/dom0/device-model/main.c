@@ -1,5 +1,5 @@
 /* Follows dom0's backend directories of virtio-mmio devices and takes each through its states (docs/protocol.md).
- * Usage: device-model SOCKET [--irqfd] [--bug NAME]   SOCKET: of a vhost-user GPU server
+ * Usage: device-model SOCKET [--irqfd] [--grants] [--bug NAME]   SOCKET: of a vhost-user GPU server
  * Faults for tests to find: no-closing (a frontend that closes is not followed), and in a device that is taken over lost-request (the
  * access that waited is never answered), wrong-edge (5 is followed by 2), port-kept (the interrupt's port is not given back). */
 #define _GNU_SOURCE
@@ -263,7 +263,7 @@ static struct device *device_of(unsigned domid, unsigned devid)
     }
     if (spare == NULL)
         return NULL;
-    *spare = (struct device){.domid = domid, .devid = devid, .socket = -1, .privcmd = -1, .call = -1,
+    *spare = (struct device){.domid = domid, .devid = devid, .socket = -1, .privcmd = -1, .gntdev = -1, .call = -1,
                              .queue = {{.kick = -1}, {.kick = -1}}};
     snprintf(spare->back, sizeof(spare->back), ROOT "/%u/%u", domid, devid);
     snprintf(spare->front, sizeof(spare->front), "/local/domain/%u/device/virtio-mmio/%u", domid, devid);
@@ -353,6 +353,7 @@ int main(int argc, char **argv)
     model.server_path = argc > 1 ? argv[1] : NULL;
     for (int i = 2; i < argc; i++) {
         model.irqfd |= strcmp(argv[i], "--irqfd") == 0;
+        model.grants |= strcmp(argv[i], "--grants") == 0;
         if (strcmp(argv[i], "--bug") == 0 && i + 1 < argc)
             model.bug = argv[++i];
     }

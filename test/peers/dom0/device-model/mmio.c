@@ -6,14 +6,21 @@
 #define RING_EVENT_IDX (1ull << 29)
 #define RING_INDIRECT (1ull << 28)
 #define VERSION_1 (1ull << 32)
+#define ACCESS_PLATFORM (1ull << 33)
 #define STATUS_FEATURES_OK 8
 #define STATUS_DRIVER_OK 4
 #define STATUS_NEEDS_RESET 0x40
 #define QUEUE_SIZE_MAX(queue) ((queue) == 0 ? 256u : 16u)
 
+/* What a driver must take: with grants it must give no plain addresses. */
+static uint64_t needed(void)
+{
+    return model.grants ? VERSION_1 | ACCESS_PLATFORM : VERSION_1;
+}
+
 uint64_t mmio_features(const struct device *device)
 {
-    return (device->backend_features & (0xffffffull | RING_EVENT_IDX | RING_INDIRECT)) | VERSION_1;
+    return (device->backend_features & (0xffffffull | RING_EVENT_IDX | RING_INDIRECT)) | needed();
 }
 
 static void reset(struct device *device)
@@ -88,7 +95,7 @@ void mmio_write(struct device *device, uint64_t offset, uint32_t value)
             return;
         }
         if ((value & STATUS_FEATURES_OK) != 0 &&
-            ((device->driver_features & ~mmio_features(device)) != 0 || (device->driver_features & VERSION_1) == 0))
+            ((device->driver_features & ~mmio_features(device)) != 0 || (needed() & ~device->driver_features) != 0))
             value &= ~(uint32_t)STATUS_FEATURES_OK;
         if ((value & ~device->status & STATUS_DRIVER_OK) != 0 && vhost_start(device) != 0)
             value |= STATUS_NEEDS_RESET;

@@ -60,6 +60,8 @@ int xen_open(struct device *device)
     xen_pfn_t last = 0;
     device->privcmd = open("/dev/xen/privcmd", O_RDWR | O_CLOEXEC);
     device->call = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (model.grants && (device->gntdev = open("/dev/xen/gntdev", O_RDWR | O_CLOEXEC)) < 0)
+        goto failed;
     if (device->privcmd < 0 || device->call < 0 || ioctl(device->privcmd, PRIVCMD_RESTRICT, &dom) != 0)
         goto failed;
     for (unsigned i = 0; i < QUEUES; i++)
@@ -82,7 +84,7 @@ int xen_open(struct device *device)
     if (device->adopted)
         resume_request(device);
     /* The guest's memory: as many pages as can be mapped, from 0 on. */
-    for (size_t step = 1ul << 20; step > 0; step /= 2) {
+    for (size_t step = model.grants ? 0 : 1ul << 20; step > 0; step /= 2) {
         xen_pfn_t frame = last + step - 1;
         void *at = xenforeignmemory_map(model.memory, dom, PROT_READ, 1, &frame, NULL);
         if (at == NULL)
@@ -116,11 +118,13 @@ void xen_close(struct device *device)
         close(device->call);
     if (device->privcmd >= 0)
         close(device->privcmd);
+    if (device->gntdev >= 0)
+        close(device->gntdev);
     device->vcpu_port = 0;
     device->resource = NULL;
     device->page = NULL;
     device->adopted = false;
-    device->privcmd = device->call = -1;
+    device->privcmd = device->gntdev = device->call = -1;
     for (unsigned i = 0; i < QUEUES; i++)
         device->queue[i].kick = -1;
 }
