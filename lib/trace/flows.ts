@@ -53,10 +53,13 @@ class Notifications {
   readonly #names = new DeviceNames();
   /** Commands name no device: they are of the guest whose kick their device server has taken last. */
   readonly #serving = new Map<string, number>();
+  /** The incarnation of each process, as it recorded last. */
+  readonly #lives = new Map<string, number>();
 
   take(record: TraceRecord): void {
     const life = `${record.process} ${record.incarnation}`;
-    if (record.point === POINT['life.start']) this.#forget();
+    if ((this.#lives.get(record.process) ?? record.incarnation) !== record.incarnation) this.#forget();
+    this.#lives.set(record.process, record.incarnation);
     const domid = this.#names.of(record)?.domid ?? this.#serving.get(life) ?? this.#onlyGuest();
     if (domid === undefined) return;
     if (record.point === POINT['kick.taken']) this.#serving.set(life, domid);
@@ -100,8 +103,11 @@ class Notifications {
     const stage = kickStage(record);
     if (stage === undefined) return;
     if (stage === KICK.taken) {
-      guest.served = advance(guest.kicks, stage, record);
-      guest.kicks = guest.kicks.filter((open) => !guest.served.includes(open));
+      // A session begins with a kick of each queue, which no guest has made.
+      const ofQueue = guest.kicks.filter(({ steps }) => steps[0]?.a === record.a);
+      const taken = advance(ofQueue, stage, record);
+      if (taken.length > 0) guest.served = taken;
+      guest.kicks = guest.kicks.filter((open) => !taken.includes(open));
     } else if (stage === KICK.executed) advance(guest.served, stage, record);
     else advance(guest.kicks, stage, record);
   }
@@ -131,9 +137,9 @@ class Notifications {
   #call(guest: Guest, record: TraceRecord): void {
     switch (record.point) {
       case POINT['call.ring']:
-        // Where the way there ends the way back begins.
+        // Where the way there ends the way back begins. What the device server goes on with until it takes another kick is still of
+        // the kick that has woken it: the driver kicks a device that is at work no second time.
         advance(guest.served, KICK.executed, record);
-        guest.served = [];
         guest.calls.push(this.#open('call', record));
         return;
       case POINT['call.frontend']:

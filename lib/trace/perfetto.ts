@@ -1,6 +1,7 @@
 // Histories as Perfetto shows them (ui.perfetto.dev): one track a process, its lanes as child tracks, slices, instants, and flows
 // as arrows. Packets of perfetto_trace.proto as plain objects. Custom tracks and not Perfetto's own process tracks: those
-// ignore the order that is asked for. Leaves the bytes to lib/node/files/perfetto-file.ts.
+// ignore the order that is asked for. What its importer makes of them is in docs/tracing.md. Leaves the bytes to
+// lib/node/files/perfetto-file.ts.
 import type { Flow } from './flows.js';
 import { fieldsOf, type TraceRecord } from './record.js';
 import type { ProcessLife, Slice, Timeline } from './slices.js';
@@ -31,6 +32,12 @@ export interface TrackEvent {
   readonly terminating_flow_ids?: readonly number[];
 }
 
+/** The packet that says which clock the file's time is. Without it the importer has no way to that time, and drops every event. */
+export interface ClockSnapshot {
+  readonly clocks: readonly { readonly clock_id: number; readonly timestamp: number }[];
+  readonly primary_trace_clock: number;
+}
+
 export interface TrackDescriptor {
   readonly uuid: number;
   readonly name: string;
@@ -45,6 +52,7 @@ export interface TracePacket {
   readonly timestamp_clock_id?: number;
   readonly trusted_packet_sequence_id: number;
   readonly sequence_flags?: number;
+  readonly clock_snapshot?: ClockSnapshot;
   readonly track_event?: TrackEvent;
   readonly track_descriptor?: TrackDescriptor;
 }
@@ -95,12 +103,10 @@ class Tracks {
     if (known !== undefined) return known;
     const uuid = this.#uuids.size + 1;
     this.#uuids.set(key, uuid);
-    // Ranks order lanes of one name too.
-    const sibling_order_rank = rankIn(LANE_ORDER, lane) * RANKS_A_LANE + Math.min(index, RANKS_A_LANE - 1);
-    return this.#descriptor({ uuid, name: lane, parent_uuid, sibling_order_rank });
+    // Lanes of one name are shown as one, which wants one rank.
+    return this.#descriptor({ uuid, name: lane, parent_uuid, sibling_order_rank: rankIn(LANE_ORDER, lane) });
   }
 }
-const RANKS_A_LANE = 1000;
 
 interface Ends {
   readonly flow_ids?: number[];
@@ -121,13 +127,13 @@ function flowEnds(flows: readonly Flow[]): Map<TraceRecord, Ends> {
   return ends;
 }
 
-const annotations = (record: TraceRecord): Annotation[] =>
+const annotations = (record: TraceRecord, before = ''): Annotation[] =>
   Object.entries({
     ...(record.point.label === undefined ? {} : { [record.point.label]: record.label }),
     ...fieldsOf(record),
     ...(record.domid === undefined ? {} : { domid: String(record.domid) }),
     instance: `#${record.occurrence}`,
-  }).map(([name, string_value]) => ({ name, string_value }));
+  }).map(([name, string_value]) => ({ name: `${before}${name}`, string_value }));
 
 /** What a slice or instant is called: its label says more than its point where it has one. */
 const nameOf = ({ point, label }: TraceRecord): string => (label === '' ? point.name : `${point.name} ${label}`);
@@ -139,7 +145,7 @@ interface Timed {
   readonly event: TrackEvent;
 }
 
-/** Descriptors first, then events in order of time. */
+/** The clock, descriptors, then events in order of time. Empty without records. */
 export function perfettoPackets({ processes, slices, instants }: Timeline, flows: readonly Flow[]): TracePacket[] {
   const tracks = new Tracks();
   const ends = flowEnds(flows);
@@ -163,25 +169,26 @@ export function perfettoPackets({ processes, slices, instants }: Timeline, flows
     const track = trackOf(slice.process, slice.lane, slice.laneIndex);
     const depth = depths.get(slice)!;
     timed.push({ ns: slice.begin.ns, rank: 1000 + depth, event: event(slice.begin, track, EVENT_TYPE.SLICE_BEGIN) });
-    const end: TrackEvent =
-      slice.end === undefined
-        ? {
-            type: EVENT_TYPE.SLICE_END,
-            track_uuid: track,
-            debug_annotations: [{ name: 'end', string_value: 'not recorded' }],
-          }
-        : { ...event(slice.end, track, EVENT_TYPE.SLICE_END) };
-    timed.push({ ns: slice.endNs, rank: slice.endNs === slice.begin.ns ? 2000 - depth : -depth, event: end });
+    const rank = slice.endNs === slice.begin.ns ? 2000 - depth : -depth;
+    timed.push({ ns: slice.endNs, rank, event: endOf(slice, track) });
+    // An arrow at the end of a slice would be drawn from its beginning.
+    if (slice.end !== undefined && ends.has(slice.end))
+      timed.push({ ns: slice.endNs, rank: rank - 0.5, event: event(slice.end, track, EVENT_TYPE.INSTANT) });
   }
   for (const { record, process, lane } of instants) {
     const track = trackOf(process, lane, 0);
     timed.push({ ns: record.ns, rank: 500, event: event(record, track, EVENT_TYPE.INSTANT) });
   }
   timed.sort((one, other) => (one.ns < other.ns ? -1 : one.ns > other.ns ? 1 : one.rank - other.rank));
-  const [first, ...descriptors] = tracks.packets;
+  const [first] = timed;
+  if (first === undefined) return [];
+  const clock: ClockSnapshot = {
+    clocks: [{ clock_id: CLOCK_MONOTONIC, timestamp: Number(first.ns) }],
+    primary_trace_clock: CLOCK_MONOTONIC,
+  };
   return [
-    ...(first === undefined ? [] : [{ ...first, sequence_flags: SEQUENCE_CLEARED }]),
-    ...descriptors,
+    { trusted_packet_sequence_id: SEQUENCE_ID, sequence_flags: SEQUENCE_CLEARED, clock_snapshot: clock },
+    ...tracks.packets,
     ...timed.map(
       ({ ns, event: track_event }): TracePacket => ({
         timestamp: Number(ns),
@@ -191,6 +198,15 @@ export function perfettoPackets({ processes, slices, instants }: Timeline, flows
       }),
     ),
   ];
+}
+
+/** Without name and category: with either, the importer ends only a slice that has begun with the same. */
+function endOf({ end }: Slice, track_uuid: number): TrackEvent {
+  const said =
+    end === undefined
+      ? [{ name: 'end', string_value: 'not recorded' }]
+      : [{ name: 'end', string_value: nameOf(end) }, ...annotations(end, 'end ')];
+  return { type: EVENT_TYPE.SLICE_END, track_uuid, debug_annotations: said };
 }
 
 /** How many slices of its lane each slice stands in. */

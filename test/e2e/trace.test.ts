@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { readPerfettoFile } from '../../lib/node/files/perfetto-file.js';
-import type { TracePacket } from '../../lib/trace/perfetto.js';
 import { flowProblems, nestingProblems, orderProblems } from '../../testkit/perfetto-checks.js';
+import { type Imported, type ImportedSlice, importedTrace, PENDING } from '../../testkit/perfetto-import.js';
 import { startLab, startXenwire, temporaryLabDir, xenwire } from '../fixtures/lab.js';
 
 t.test(
@@ -40,27 +40,35 @@ t.test(
     t.equal((await trace('export', '-o', file)).status, 0);
     const packets = readPerfettoFile(readFileSync(file));
     t.same([...nestingProblems(packets), ...flowProblems(packets), ...orderProblems(packets)], []);
-    t.ok(arrowsFromKickToPixelAndBack(packets), 'a flush leads from the driver to the pixel and back');
+    const imported = importedTrace(packets);
+    t.same([...imported.wrong], [], 'Perfetto drops nothing');
+    t.same(
+      imported.slices.filter(({ dur }) => dur === PENDING),
+      [],
+      'and ends every slice',
+    );
+    t.ok(arrowsFromKickToPixelAndBack(imported), 'a flush leads from the driver to the pixel and back');
 
     const lines = (await trace('export', '--format', 'ndjson')).stdout.split('\n').map((line) => JSON.parse(line));
     const text = (await trace('export', '--format', 'text')).stdout.split('\n');
     t.equal(lines.length, text.length);
     t.ok(lines.every(({ ns }, index) => index === 0 || BigInt(ns) >= BigInt(lines[index - 1].ns)));
-    const events = packets.filter(({ track_event: event }) => event?.name !== undefined);
-    t.equal(events.length, lines.length, 'every record is in the file once');
+    const slices = imported.slices.filter(({ dur }) => dur > 0).length;
+    t.ok(imported.slices.length >= lines.length - slices, 'every record is a slice, its end or an instant');
   },
 );
 
-/** By the flows of the file alone: from a process of a guest to the device server's frame and back to the guest. */
-function arrowsFromKickToPixelAndBack(packets: readonly TracePacket[]): boolean {
-  const steps = new Map<number, string[]>();
-  for (const { track_event: event } of packets)
-    for (const id of [...(event?.flow_ids ?? []), ...(event?.terminating_flow_ids ?? [])])
-      steps.set(id, [...(steps.get(id) ?? []), (event?.name ?? '').split(' ')[0]!]);
-  const all = [...steps.values()].map((names) => names.join(' '));
+/** By the arrows that Perfetto draws: from a process of a guest to the device server's frame and back to the guest. */
+function arrowsFromKickToPixelAndBack({ arrows }: Imported): boolean {
+  const ways = new Map<number, string[]>();
+  const word = ({ name }: ImportedSlice): string => name.split(' ')[0]!;
+  for (const { flow, from, to } of arrows) ways.set(flow, [...(ways.get(flow) ?? [word(from)]), word(to)]);
+  const all = [...ways.values()].map((names) => names.join(' '));
   return (
     all.some((names) => /^gpu\.submit gpu\.execute .*gpu\.flush.* gpu\.executed gpu\.reply$/.test(names)) &&
-    all.some((names) => /^kick\.guest .*exit\.mmio kick\.hypervisor kick\.taken gpu\.execute/.test(names)) &&
+    all.some((names) =>
+      /^kick\.guest .*exit\.mmio kick\.hypervisor kick\.taken gpu\.execute .*gpu\.flush/.test(names),
+    ) &&
     all.some((names) => /^call\.ring call\.hypervisor event\.raise event\.taken$/.test(names))
   );
 }

@@ -1,6 +1,6 @@
 // The bytes of a Perfetto trace, and back: native TrackEvent packets. Only the fields that we write stand here, with the numbers
-// of perfetto.dev's protos/perfetto/trace/trace_packet.proto, track_event/track_event.proto, track_descriptor.proto and
-// debug_annotation.proto. Leaves what is written to lib/trace/perfetto.ts.
+// of perfetto.dev's protos/perfetto/trace/trace_packet.proto, clock_snapshot.proto, track_event/track_event.proto,
+// track_descriptor.proto and debug_annotation.proto. Leaves what is written to lib/trace/perfetto.ts.
 import protobuf from 'protobufjs';
 import { flowsOf } from '../../trace/flows.js';
 import { perfettoPackets, type TracePacket } from '../../trace/perfetto.js';
@@ -15,12 +15,21 @@ const PROTO = `
 syntax = "proto2";
 message Trace { repeated TracePacket packet = 1; }
 message TracePacket {
+  optional ClockSnapshot clock_snapshot = 6;
   optional uint64 timestamp = 8;
   optional uint32 trusted_packet_sequence_id = 10;
   optional TrackEvent track_event = 11;
   optional uint32 sequence_flags = 13;
   optional uint32 timestamp_clock_id = 58;
   optional TrackDescriptor track_descriptor = 60;
+}
+message ClockSnapshot {
+  message Clock {
+    optional uint32 clock_id = 1;
+    optional uint64 timestamp = 2;
+  }
+  repeated Clock clocks = 1;
+  optional int32 primary_trace_clock = 2;
 }
 message TrackEvent {
   repeated DebugAnnotation debug_annotations = 4;

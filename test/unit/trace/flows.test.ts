@@ -92,6 +92,17 @@ t.test('a kick is followed to its device server though the beginning of its sess
   );
 });
 
+t.test('a command that needed no kick, the device server being at work, is of the kick before', async (t) => {
+  const script = new TraceScript();
+  command(script, 1, 1);
+  script.at('guest-1', POINT['gpu.submit'], { label: 'RESOURCE_FLUSH', domid: 1 });
+  const flush = script.records.find(({ point }) => point === POINT['gpu.flush'])!;
+  for (const point of [POINT['gpu.execute'], flush.point, POINT['gpu.executed'], POINT['call.ring']])
+    script.at('vhost-gpu', point, { label: 'RESOURCE_FLUSH', domid: 1 });
+  const [kick] = flowsOf(script.records).filter(({ kind }) => kind === 'kick');
+  t.match(names(kick!), /kick\.taken gpu\.execute gpu\.flush call\.ring gpu\.execute gpu\.flush call\.ring$/);
+});
+
 t.test('kicks that coalesce share the steps after; nothing is tied across a process that began anew', async (t) => {
   const script = new TraceScript();
   for (let each = 0; each < 2; each++) script.at(GUEST, POINT['kick.guest'], { domid: 1 });
@@ -99,5 +110,17 @@ t.test('kicks that coalesce share the steps after; nothing is tied across a proc
   script.at(GUEST, POINT['kick.guest'], { domid: 1 });
   script.at('vhost-gpu', POINT['life.start'], { incarnation: 2 });
   script.at('vhost-gpu', POINT['kick.taken'], { b: 1, incarnation: 2 });
-  t.same(flowsOf(script.records).map(names), ['kick.guest kick.taken', 'kick.guest kick.taken']);
+  // A process that begins beside them, and a kick that vhost-frontend has made.
+  script.at(GUEST, POINT['kick.guest'], { domid: 1 });
+  script.at('toolstack', POINT['life.start'], { incarnation: 3 });
+  script.at('vhost-gpu', POINT['kick.taken'], { a: 1, b: 1, incarnation: 2 });
+  script.at('vhost-gpu', POINT['kick.taken'], { b: 1, incarnation: 2 });
+  script.at('vhost-gpu', POINT['gpu.execute'], { incarnation: 2 });
+  script.at('vhost-gpu', POINT['kick.taken'], { a: 1, b: 1, incarnation: 2 });
+  script.at('vhost-gpu', POINT['gpu.execute'], { incarnation: 2 });
+  t.same(flowsOf(script.records).map(names), [
+    'kick.guest kick.taken',
+    'kick.guest kick.taken',
+    'kick.guest kick.taken gpu.execute gpu.execute',
+  ]);
 });
