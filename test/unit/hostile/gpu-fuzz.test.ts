@@ -2,12 +2,15 @@
 // outside guest memory, or takes more than its bound. XENWIRE_FUZZ_INPUTS: how many a parser (five
 // hundred in the first tier, ten thousand in the second, a million for a night); XENWIRE_FUZZ_SEED: which.
 import t from 'tap';
+import { GRANT_DMA_BASE } from '../../../lib/core/dma-address.js';
 import { ErrnoError, ProtocolError } from '../../../lib/core/errors.js';
 import { NO_LOG } from '../../../lib/core/log.js';
 import { GuestMemoryError, RegionMemory } from '../../../lib/core/memory.js';
 import { NO_PROBE } from '../../../lib/core/probe.js';
 import type { Mapping } from '../../../lib/core/shared.js';
-import { VIRTQ_PACKED_BASE_FRESH } from '../../../lib/layout/virtio-ring.js';
+import { GRANT_ENTRY_V1, GTF_permit_access } from '../../../lib/layout/grant-table.js';
+import { VHOST_USER_PROTOCOL_F } from '../../../lib/layout/vhost-user.js';
+import { featureBits, VIRTQ_PACKED_BASE_FRESH } from '../../../lib/layout/virtio-ring.js';
 import { BackendSession } from '../../../lib/vhost-user/backend-session.js';
 import { GpuViewer } from '../../../lib/vhost-user/gpu-viewer.js';
 import { type BodyOf, encodeRequest, type RequestType } from '../../../lib/vhost-user/messages.js';
@@ -199,6 +202,13 @@ interface Handle {
   released: boolean;
 }
 
+/** A guest whose first references are granted, each its page: rings at 0 lie in one of them. */
+const GRANT_PAGES = 16;
+const GRANT_TABLE = new Uint8Array(4096);
+for (let ref = 0; ref < GRANT_PAGES; ref++)
+  GRANT_ENTRY_V1.encode({ flags: GTF_permit_access, domid: 0, frame: ref }, GRANT_TABLE, ref * GRANT_ENTRY_V1.size);
+const XEN = { features: 0n, protocolFeatures: featureBits(VHOST_USER_PROTOCOL_F.XEN_MMAP) };
+
 /** A connection's messages: request, flags, handles, length, payload, and so on. */
 function messageTarget(): FuzzTarget {
   const script = (...messages: [RequestType, object, number?][]): Uint8Array =>
@@ -217,16 +227,24 @@ function messageTarget(): FuzzTarget {
     ['SET_VRING_ENABLE', { index, num: 1 }],
   ];
   const region = { guestAddr: 0n, size: 65536n, userAddr: 0n, mmapOffset: 0n };
+  const granted = (first: number, count: number, more = {}) => {
+    const guestAddr = GRANT_DMA_BASE + BigInt(first * 4096);
+    const xen = { kind: 'grant', domid: 1, ...more } as const;
+    return { guestAddr, size: BigInt(count * 4096), userAddr: BigInt(first * 4096), mmapOffset: 0n, xen };
+  };
   const begin: [RequestType, object, number?][] = [
     ['GET_FEATURES', {}],
     ['GET_PROTOCOL_FEATURES', {}],
-    ['SET_PROTOCOL_FEATURES', { value: (1n << 0n) | (1n << 3n) | (1n << 9n) | (1n << 13n) | (1n << 15n) }],
+    [
+      'SET_PROTOCOL_FEATURES',
+      { value: (1n << 0n) | (1n << 3n) | (1n << 9n) | (1n << 13n) | (1n << 15n) | XEN.protocolFeatures },
+    ],
     ['SET_OWNER', {}],
     ['SET_FEATURES', { value: SPLIT_FEATURES | (1n << 30n) }],
   ];
   return {
     name: 'vhost-user messages',
-    files: /lib\/vhost-user\/|services\/vhost-gpu\/backend/,
+    files: /lib\/vhost-user\/|services\/vhost-gpu\/(backend|granted)|lib\/core\/grant-memory/,
     seeds: [
       script(...begin, ['ADD_MEM_REG', { region }, 1], ...ring(0), ...ring(1), [
         'GET_VRING_BASE',
@@ -234,6 +252,12 @@ function messageTarget(): FuzzTarget {
       ]),
       script(...begin, ['SET_MEM_TABLE', { regions: [region] }, 1], ...ring(0), ['RESET_DEVICE', {}], ...ring(0)),
       script(...begin, ['ADD_MEM_REG', { region }, 1], ['REM_MEM_REG', { region }], ['GPU_SET_SOCKET', {}, 1]),
+      script(
+        ...begin,
+        ['SET_MEM_TABLE', { regions: [granted(0, 1), granted(1, 8, { onDemand: true })] }, 2],
+        ...ring(0),
+        ['ADD_MEM_REG', { region: granted(12, 1) }, 1],
+      ),
       script(...begin, ['GET_CONFIG', { offset: 0, size: 16, flags: 0, data: new Uint8Array(16) }]),
     ],
     bytesMax: 1024,
@@ -252,13 +276,17 @@ function messageTarget(): FuzzTarget {
       };
       const transport: BackendTransport<Handle> = {
         ...{ check: () => {}, checkMemory: () => {}, map, release },
+        grants: (handle) => {
+          const { bytes, close } = map(handle, 0, GRANT_PAGES * 4096);
+          return { ram: new RegionMemory([{ base: 0, bytes }]), table: GRANT_TABLE, domid: 0, close };
+        },
         notifier: () => ({ signal: () => {}, close: () => {} }),
         listen: () => ({ close: () => {} }),
         setBackendChannel: release,
         setDisplay: release,
         ringFailed: () => {},
       };
-      const session = new BackendSession<Handle>(new GpuBackend(device, transport, CLOCK));
+      const session = new BackendSession<Handle>(new GpuBackend(device, transport, CLOCK, XEN));
       for (let at = 0; at + 4 <= input.length; ) {
         const [request, flags, count, length] = input.subarray(at, at + 4) as unknown as [
           number,
