@@ -5,8 +5,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { errorMessage } from '../lib/core/errors.js';
-import { command, EXIT, integerBetween, Option, runCommand } from '../lib/node/process/cli.js';
+import { command, EXIT, integerBetween, Option } from '../lib/node/process/cli.js';
 import { Neighbours } from '../measure/latency/machine.js';
+import { runBench } from '../measure/owned/bench.js';
 import { type Bar, met, table } from './bars/row.js';
 import { SOURCES } from './bars/sources.js';
 
@@ -59,5 +60,4 @@ const program = command('bench')
     }
     if (failures.length > 0 || !rows.every(met)) process.exitCode = EXIT.FAILED;
   });
-const status = await runCommand(program, process.argv.slice(2));
-if (status !== EXIT.OK) process.exitCode = status;
+await runBench(program);

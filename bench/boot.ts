@@ -3,15 +3,16 @@
 // --guests it is a boot storm: the time and the memory a guest. Prints one JSON object. A run that fails, shows a wrong pixel
 // or leaves something behind is a failure of the bench: figures are of good runs only.
 import { execFile, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
+import { readFileSync, rmSync } from 'node:fs';
+import { cpus, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { LAB_GUESTS_MAX } from '../lib/core/limits.js';
-import { command, EXIT, integerBetween, runCommand } from '../lib/node/process/cli.js';
+import { command, EXIT, integerBetween } from '../lib/node/process/cli.js';
 import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
 import { listProcesses } from '../lib/node/process/run-dir.js';
+import { memoryScratch, runBench } from '../measure/owned/bench.js';
 import { nodeStartMs } from './node-start.js';
 
 interface Options {
@@ -77,7 +78,7 @@ const program = command('bench:boot')
 
 /** Calls `use` with a run directory that is not there yet, in a folder that is removed afterwards. */
 async function withRunDir<T>(use: (runDir: string) => Promise<T>): Promise<T> {
-  const dir = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'xw-bench-'));
+  const dir = memoryScratch('xw-bench-');
   try {
     return await use(join(dir, 'lab'));
   } finally {
@@ -151,5 +152,4 @@ function percentiles(values: readonly number[]): { p50: number; p90: number; max
   return { p50: at(0.5), p90: at(0.9), max: at(1) };
 }
 
-const status = await runCommand(program, process.argv.slice(2));
-if (status !== EXIT.OK) process.exitCode = status;
+await runBench(program);

@@ -7,8 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { UserError } from '../lib/core/errors.js';
-import { command, EXIT, integerBetween, Option, runCommand } from '../lib/node/process/cli.js';
+import { command, EXIT, integerBetween, Option } from '../lib/node/process/cli.js';
 import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
+import { runBench } from '../measure/owned/bench.js';
 import { type Comparison, compare, figuresOf, ROUNDS_MAX, ROUNDS_MIN, verdictOf } from './compare/figures.js';
 
 /** Program and arguments of one round, below the checkout; its standard output is JSON. Times and sizes: larger is worse. */
@@ -147,5 +148,4 @@ function report(
   if (rows.some(({ verdict }) => verdict === 'larger')) process.exitCode = EXIT.FAILED;
 }
 
-const status = await runCommand(program, process.argv.slice(2));
-if (status !== EXIT.OK) process.exitCode = status;
+await runBench(program);

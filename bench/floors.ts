@@ -1,6 +1,7 @@
 // `npm run bench:floors`: what this machine can do at best between two processes; prints JSON.
-import { command, integerBetween, runCommand } from '../lib/node/process/cli.js';
+import { command, integerBetween } from '../lib/node/process/cli.js';
 import { measureFloors } from '../measure/floor/floors.js';
+import { runBench } from '../measure/owned/bench.js';
 
 const program = command('bench:floors')
   .description('measure what this machine can do at best between two processes; prints JSON')
@@ -8,4 +9,4 @@ const program = command('bench:floors')
   .action(async ({ rounds }: { rounds: number }) => {
     process.stdout.write(`${JSON.stringify(await measureFloors(rounds), null, 2)}\n`);
   });
-process.exitCode = await runCommand(program, process.argv.slice(2));
+await runBench(program);

@@ -3,7 +3,8 @@
 // everything held and every descriptor as at the start, memory levelled off. Prints JSON; status 1 when a screen stays wrong
 // or something is lost. A late recovery is counted and is no loss: on a machine that is busy with other things there are some.
 import { errorMessage } from '../lib/core/errors.js';
-import { command, EXIT, integerBetween, Option, runCommand } from '../lib/node/process/cli.js';
+import { command, EXIT, integerBetween, Option } from '../lib/node/process/cli.js';
+import { runBench } from '../measure/owned/bench.js';
 import { nodeStartMs } from './node-start.js';
 import { type Books, counted, lasting, Memory, settledBooks } from './recovery/audit.js';
 import { killOne, VICTIMS, type Victim } from './recovery/kill.js';
@@ -97,5 +98,4 @@ const program = command('bench:recovery')
     process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
     if (!ok) process.exitCode = EXIT.FAILED;
   });
-const status = await runCommand(program, process.argv.slice(2));
-if (status !== EXIT.OK) process.exitCode = status;
+await runBench(program);

@@ -8,8 +8,9 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { DEADLINE_MS } from '../lib/core/deadlines.js';
 import { errorMessage } from '../lib/core/errors.js';
-import { command, EXIT, integerBetween, runCommand } from '../lib/node/process/cli.js';
+import { command, EXIT, integerBetween } from '../lib/node/process/cli.js';
 import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
+import { runBench } from '../measure/owned/bench.js';
 import { type Books, counted, lasting, Memory, settledBooks } from './recovery/audit.js';
 import { killOne, VICTIMS, type Victim } from './recovery/kill.js';
 import { RecoveryLab } from './recovery/lab.js';
@@ -164,5 +165,4 @@ const program = command('soak')
     process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
     if (!result.ok) process.exitCode = EXIT.FAILED;
   });
-const status = await runCommand(program, process.argv.slice(2));
-if (status !== EXIT.OK) process.exitCode = status;
+await runBench(program);

@@ -8,9 +8,10 @@ import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { command, EXIT, integerBetween, runCommand } from '../lib/node/process/cli.js';
+import { command, integerBetween } from '../lib/node/process/cli.js';
 import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
 import { buildC } from '../measure/floor/c-programs.js';
+import { runBench } from '../measure/owned/bench.js';
 import { C_DAEMON_NEEDS, type Daemon, missing, startC, startOurs, TEST_XENSTORE } from '../testkit/xenstored-peers.js';
 
 const run = promisify(execFile);
@@ -193,4 +194,4 @@ const program = command('bench:xenstored')
   .option('--rounds <count>', 'WRITE and READ pairs, shared by the clients', integerBetween(16, 10_000_000), 20_000)
   .option('--repeats <count>', 'runs of each daemon, in turn', integerBetween(1, 100), 3)
   .action(bench);
-process.exitCode = (await runCommand(program, process.argv.slice(2))) || EXIT.OK;
+await runBench(program);

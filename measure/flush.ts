@@ -2,15 +2,16 @@
 // RESOURCE_FLUSH): the device alone against memcpy, and our server against QEMU's where that is installed; the
 // smallest command there and back; and what of a core 4K at 60 Hz takes. Prints JSON;
 // exit status 1 when a picture is wrong or a bar is missed.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { createProbe } from '../lib/node/files/probe.js';
 import { sharedFiles } from '../lib/node/files/shm.js';
-import { command, EXIT, integerBetween, runCommand } from '../lib/node/process/cli.js';
+import { command, EXIT, integerBetween } from '../lib/node/process/cli.js';
 import { measureDevice } from './flush/device.js';
 import { FRAME_BYTES, RAM_BYTES } from './flush/frame.js';
 import { measureServers } from './flush/servers.js';
+import { memoryScratch, runBench } from './owned/bench.js';
 
 /** Of memcpy of the same bytes; QEMU's time over ours; and of one core. */
 const BARS = { memcpy: 0.7, server: 1.5, core4k60: 0.5 };
@@ -21,11 +22,10 @@ const program = command('bench:flush')
   .action(async ({ rounds }: { rounds: number }) => {
     if (!(await run(rounds))) process.exitCode = EXIT.FAILED;
   });
-const status = await runCommand(program, process.argv.slice(2));
-if (status !== EXIT.OK) process.exitCode = status;
+await runBench(program);
 
 async function run(rounds: number): Promise<boolean> {
-  const dir = mkdtempSync('/dev/shm/xenwire-bench-');
+  const dir = memoryScratch('xw-flush-');
   try {
     const files = sharedFiles(dir);
     const ram = files.create('ram', RAM_BYTES);

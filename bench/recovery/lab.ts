@@ -2,7 +2,7 @@
 // are right, who runs, who holds what. Leaves killing and figures to recovery.ts.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { countDescriptors, type DescriptorCounts } from '../../lab/descriptors.js';
@@ -14,6 +14,7 @@ import { DeadlineError } from '../../lib/core/errors.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { listProcesses, type ProcessEntry } from '../../lib/node/process/run-dir.js';
 import { lookAgain, withDeadline } from '../../lib/node/process/wait.js';
+import { memoryScratch } from '../../measure/owned/bench.js';
 import { serverOf } from '../../toolstack/device.js';
 import { listGuests } from '../../toolstack/domain.js';
 
@@ -38,7 +39,7 @@ export class RecoveryLab {
 
   /** Resolves once every guest draws. `args`: of `xenwire up`, beside the run directory; --animate is among them. */
   static async start(args: readonly string[]): Promise<RecoveryLab> {
-    const parent = mkdtempSync('/dev/shm/xenwire-bench-');
+    const parent = memoryScratch('xw-bench-');
     const program = join(PACKAGE_ROOT, 'dist', 'bin', 'xenwire.js');
     const child = spawn(process.execPath, [program, 'up', '--run-dir', join(parent, 'lab'), ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],

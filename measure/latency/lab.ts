@@ -2,8 +2,7 @@
 // hands over what everybody recorded meanwhile; costs no processor time while the guest measures.
 // Leaves what the records mean to follow.ts.
 
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Claim, claimRunDir } from '../../lab/claim.js';
 import { endProcesses, removeGuests } from '../../lab/end.js';
@@ -29,6 +28,7 @@ import type { TraceRecord } from '../../lib/trace/record.js';
 import { createGuest, type Guest } from '../../toolstack/domain.js';
 import { type GuestConfig, onPath } from '../../toolstack/guest-config.js';
 import { readNode, whenStore } from '../../toolstack/toolstack.js';
+import { memoryScratch } from '../owned/bench.js';
 import type { Trail } from './follow.js';
 
 export interface LabChoice {
@@ -50,7 +50,6 @@ export interface Batch {
   readonly trail: Trail;
 }
 
-const SHARED_MEMORY_DIR = '/dev/shm';
 /** A run of requests that take a millisecond each is slow. */
 const REQUEST_MS_MAX = 1;
 
@@ -98,7 +97,7 @@ export class MeasuredLab {
   /** Resolves when the guest has shown its picture and waits for runs. What was started is ended when that fails. */
   static async start(choice: LabChoice): Promise<MeasuredLab> {
     // Memory, where there is some: pages of a file on a disk are written back now and then, and fault after that.
-    const dir = mkdtempSync(join(existsSync(SHARED_MEMORY_DIR) ? SHARED_MEMORY_DIR : tmpdir(), 'xw-latency-'));
+    const dir = memoryScratch('xw-latency-');
     const claim = await claimRunDir(join(dir, 'lab'));
     const { runDir } = claim;
     const config = onPath(choice.config, choice.path);
