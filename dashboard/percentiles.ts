@@ -64,9 +64,15 @@ export class Latencies {
   }
 }
 
+interface PortUse {
+  /** undefined: the record of its taking is gone. */
+  readonly remote: number | undefined;
+  raised: number;
+}
+
 /** Event channels and mapped grants by domain, as the hypervisor's records of taking and giving them say. */
 export class Ports {
-  readonly #ports = new Map<number, Map<number, { remote: number; raised: number; ns: bigint }>>();
+  readonly #ports = new Map<number, Map<number, PortUse>>();
   /** By domain: references that are mapped, and how often. */
   readonly #grants = new Map<number, Map<number, number>>();
   readonly #names = new DeviceNames();
@@ -82,12 +88,15 @@ export class Ports {
       if (record.point === POINT['domain.give']) this.#grants.delete(record.a);
       if (record.process !== 'hypervisor' || domid === undefined) continue;
       this.#grant(domid, record);
-      const ports = this.#ports.get(domid) ?? new Map<number, { remote: number; raised: number; ns: bigint }>();
+      const ports = this.#ports.get(domid) ?? new Map<number, PortUse>();
       this.#ports.set(domid, ports);
-      const known = ports.get(record.a);
-      if (record.point === POINT['port.take']) ports.set(record.a, { remote: record.b, raised: 0, ns: record.ns });
+      if (record.point === POINT['port.take']) ports.set(record.a, { remote: record.b, raised: 0 });
       if (record.point === POINT['port.give']) ports.delete(record.a);
-      if (record.point === POINT['event.raise'] && known !== undefined) known.raised++;
+      if (record.point !== POINT['event.raise']) continue;
+      // One that was taken before the records begin shows that it is there.
+      const used = ports.get(record.a) ?? { remote: undefined, raised: 0 };
+      used.raised++;
+      ports.set(record.a, used);
     }
   }
 
@@ -108,9 +117,9 @@ export class Ports {
   }
 
   /** How often each port was raised since it was taken, by `domid/port`. */
-  shown(): { readonly domid: number; readonly port: number; readonly remote: number; readonly raised: number }[] {
+  shown(): (PortUse & { readonly domid: number; readonly port: number })[] {
     return [...this.#ports]
-      .flatMap(([domid, ports]) => [...ports].map(([port, { remote, raised }]) => ({ domid, port, remote, raised })))
+      .flatMap(([domid, ports]) => [...ports].map(([port, use]) => ({ domid, port, ...use })))
       .sort((one, other) => one.domid - other.domid || one.port - other.port);
   }
 }

@@ -17,7 +17,8 @@ export class InOrder {
 
   /** `records` are in order among themselves. Gives what was written before `untilNs`. */
   take(records: readonly TraceRecord[], untilNs: bigint): TraceRecord[] {
-    this.#waiting.push(...records);
+    // Not as arguments: full rings are more than one call takes.
+    this.#waiting = this.#waiting.concat(records);
     this.#waiting.sort((a, b) => (a.ns < b.ns ? -1 : a.ns > b.ns ? 1 : 0));
     const young = this.#waiting.findIndex(({ ns }) => ns > untilNs);
     return this.#waiting.splice(0, young < 0 ? this.#waiting.length : young);

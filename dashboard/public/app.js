@@ -17,11 +17,12 @@ const WORDS = { starts: 'the lab is about to start', runs: 'the lab runs', 'no h
 /** How long something lasts is seen as it grows. */
 const TICK_MS = 500;
 
-function showLab({ runDir, state: lab, lost, asks }) {
+function showLab({ runDir, state: lab, lost, asks, portsEarlier }) {
+  document.getElementById('ports-earlier').hidden = !portsEarlier;
   document.body.classList.toggle('judged', !asks);
   document.getElementById('where').textContent = runDir;
   document.title = `xenwire: ${runDir.split('/').slice(-2).join('/')}`;
-  state.textContent = WORDS[lab] + (lost > 0 ? `; ${lost} records were overwritten before they were read` : '');
+  state.textContent = WORDS[lab] + (lost > 0 ? `; ${lost} older records are overwritten` : '');
 }
 
 /** Items of the lists by their keys. */

@@ -16,7 +16,7 @@ const list = document.getElementById('devices');
 function ladder(states, label, awaited) {
   const last = states.at(-1);
   // Without a record of it the page knows only that it was written before.
-  const when = new Map(states.map(({ state, ms, found }) => [state, `${found ? 'by ' : ''}${(ms / 1000).toFixed(3)} s`]));
+  const when = new Map(states.map(({ state, ms, found }) => [state, found ? `by ${Math.ceil(ms / 1000)} s` : `${(ms / 1000).toFixed(3)} s`]));
   const rungs = STATES.slice(1).map((name, index) => {
     const state = index + 1;
     const item = element('li', { className: `${when.has(state) ? 'been' : ''} ${state === awaited ? 'next' : ''}` }, element('span', {}, `${state} ${name}`));
@@ -172,6 +172,7 @@ function verdictOf({ gone, connected, front, back, reason: { causes, awaited }, 
 }
 
 function linesOf({ front, back, server, reason: { causes, awaited }, last, error }, isStuck) {
+  const isPast = front.at(-1)?.found === true || back.at(-1)?.found === true;
   const end = (states, side) => {
     const now = states.at(-1);
     return now === undefined ? `${side} has no state` : `${side} ${now.state} ${now.name} for ${now.found ? 'more than ' : ''}${since(now.ms)}`;
@@ -180,7 +181,7 @@ function linesOf({ front, back, server, reason: { causes, awaited }, last, error
     `${end(front, 'frontend')}, ${end(back, 'backend')}; served by ${server}`,
     awaited && `${awaited.by} writes ${END[awaited.side]} state ${awaited.state} ${awaited.name}, which says: ${awaited.once}`,
     isStuck && causes.length === 0 ? 'every process that it needs runs: see the last step and the last error' : undefined,
-    last && `${last.by}: ${last.text}, ${since(last.ms)} ago`,
+    last && `${last.by}: ${last.text}, ${since(last.ms)} ago${isPast ? '; later ones are overwritten' : ''}`,
     error && `${error.by}: ${error.text}, ${since(error.ms)} ago`,
   ];
 }

@@ -73,11 +73,11 @@ export function showPorts(ports, changed) {
     () => element('tr', {}, element('td'), element('td'), element('td'), element('td')),
     (row, { domid, port, remote, raised }) => {
       if (!changed.has(`${domid}/${port}`)) return;
-      for (const [index, value] of [`dom${domid}`, port, remote, raised].entries()) text(row.children[index], String(value));
+      for (const [index, value] of [`dom${domid}`, port, remote ?? '?', raised].entries()) text(row.children[index], String(value));
     });
 }
 
 export function showGrants(grants) {
   const lines = grants.map(({ domid, refs }) => `dom${domid}: ${refs.length} granted pages are mapped, references ${refs[0]} to ${refs.at(-1)}`);
-  document.getElementById('grants').textContent = lines.length > 0 ? lines.join('; ') : 'No granted page is mapped.';
+  document.getElementById('grants').textContent = lines.length > 0 ? lines.join('; ') : 'No mapping of a granted page is recorded.';
 }

@@ -388,7 +388,16 @@ t.test('ports and grants are those that the hypervisor holds now', async (t) => 
   for (const a of [9, 8, 8]) script.at('hypervisor', POINT['grant.take'], { a, domid: 1 });
   script.at('hypervisor', POINT['grant.give'], { a: 8, domid: 1 });
   ports.take(script.records);
-  t.same(ports.shown(), [{ domid: 1, port: 3, remote: 2, raised: 2 }]);
+  script.at('hypervisor', POINT['event.raise'], { a: 7, domid: 2 });
+  ports.take(script.records.slice(-1));
+  t.same(
+    ports.shown(),
+    [
+      { domid: 1, port: 3, remote: 2, raised: 2 },
+      { domid: 2, port: 7, remote: undefined, raised: 1 },
+    ],
+    'a port whose taking is recorded no more is there once it is raised',
+  );
   t.same(
     ports.grants(),
     [{ domid: 1, refs: [8, 9] }],
