@@ -1,6 +1,6 @@
 // What Perfetto's trace_processor makes of a file of ours: slices, arrows between them, and what it drops or counts as wrong. After its
-// importer (src/trace_processor/importers: proto/proto_trace_reader.cc, proto/track_event_tracker.cc, proto/track_event_event_importer.h,
-// common/slice_tracker.cc, common/track_compressor.cc, common/flow_tracker.cc) as of August 2026, as far as our files need it.
+// importer in Perfetto's repository as of August 2026 (proto_trace_reader.cc, track_event_tracker.cc, track_event_event_importer.h,
+// slice_tracker.cc, track_compressor.cc, flow_tracker.cc), as far as our files need it.
 import { EVENT_TYPE, type TracePacket, type TrackDescriptor, type TrackEvent } from '../lib/trace/perfetto.js';
 
 export interface ImportedSlice {

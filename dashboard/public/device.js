@@ -1,5 +1,5 @@
 // Devices: where the handshake stands, what comes next and what hinders it; both ladders of states, the last steps, screens, rings.
-import { since } from './clock.js';
+import { labNow, since } from './clock.js';
 import { asked, element, keyed, text } from './dom.js';
 
 const STATES = ['', 'Initialising', 'InitWait', 'Initialised', 'Connected', 'Closing', 'Closed'];
@@ -166,9 +166,10 @@ function verdictOf({ gone, connected, front, back, reason: { causes, awaited }, 
   if (gone) return { verdict: 'Its domain is gone', isStuck: false };
   if (causes.length > 0) return { verdict: causes.join(', '), isStuck: true };
   if (connected) return { verdict: 'Connected', isStuck: false };
-  if (stateOf(front) === CLOSED && stateOf(back) === CLOSED) return { verdict: 'Closed', isStuck: false };
-  const quiet = last === undefined ? 0 : Number(since(last.ms).replace(' s', '')) * 1000;
-  return { verdict: awaited === undefined ? 'Waits for the toolstack' : `Waits for ${awaited.by}`, isStuck: quiet > STUCK_MS };
+  const isStuck = last !== undefined && labNow() - last.ms > STUCK_MS;
+  const isClosed = stateOf(front) === CLOSED && stateOf(back) === CLOSED;
+  if (awaited !== undefined) return { verdict: `${isClosed ? 'Closed, w' : 'W'}aits for ${awaited.by}`, isStuck };
+  return { verdict: `${isClosed ? 'Closed, w' : 'W'}aits for the toolstack: neither driver moves on from here`, isStuck };
 }
 
 function linesOf({ front, back, server, reason: { causes, awaited }, last, error }, isStuck) {
@@ -180,8 +181,15 @@ function linesOf({ front, back, server, reason: { causes, awaited }, last, error
   return [
     `${end(front, 'frontend')}, ${end(back, 'backend')}; served by ${server}`,
     awaited && `${awaited.by} writes ${END[awaited.side]} state ${awaited.state} ${awaited.name}, which says: ${awaited.once}`,
-    isStuck && causes.length === 0 ? 'every process that it needs runs: see the last step and the last error' : undefined,
+    isStuck && causes.length === 0 ? whyWithoutCause(awaited, error) : undefined,
     last && `${last.by}: ${last.text}, ${since(last.ms)} ago${isPast ? '; later ones are overwritten' : ''}`,
     error && `${error.by}: ${error.text}, ${since(error.ms)} ago`,
   ];
+}
+
+/** Every process that the device needs runs. */
+function whyWithoutCause(awaited, error) {
+  const seen = error === undefined ? 'the last step is the place to look from' : 'the last error says what went wrong';
+  if (awaited === undefined) return `by the tables of its protocol no move of either end follows: the toolstack may remove or reset the device; ${seen}`;
+  return `every process that it needs runs, and ${awaited.by} does not make the move: ${seen}`;
 }

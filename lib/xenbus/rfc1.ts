@@ -29,8 +29,10 @@ function keyOf(key: string, writers: KeyRule['writers']): Omit<KeyRule, 'form' |
   return { key, side: 'back', writers, publishedAt: S.InitWait };
 }
 
-/** Its moves: the frontend goes to 3 and closes whatever the backend reads. */
-export const RFC1_EDGES: readonly EdgeRule[] = REVIEW_EDGES.map((edge) => {
+/** Its moves: the frontend goes to 3 and closes whatever the backend reads, and does not begin anew once it has closed. */
+export const RFC1_EDGES: readonly EdgeRule[] = REVIEW_EDGES.filter(
+  ({ by, to }) => !(by === 'frontend' && to === S.Initialising),
+).map((edge) => {
   if (edge.by !== 'frontend') return edge;
   const { otherEnd: _any, ...rest } = edge;
   return rest;

@@ -270,6 +270,8 @@ t.test(
       t.equal(next(REVIEW, front, back), move, `frontend ${front}, backend ${back}`);
     t.equal(next(RFC1, 3, 1), 'back 2', 'the frontend as posted does not wait');
     t.equal(next(RFC1, 3, 2), 'back 4');
+    t.equal(next(RFC1, 6, 6), undefined, 'and does not connect again');
+    t.equal(next(RFC1, 6, 2), undefined);
   },
 );
 
