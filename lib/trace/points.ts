@@ -184,6 +184,8 @@ const CATALOGUE = {
   // The GPU: commands of the guest's driver, and in the device server.
   'gpu.submit': before('command', 'command', field('type', 'hex'), field('fence')),
   'gpu.reply': after('command', 'command', field('type', 'hex'), field('fence')),
+  // On the cursor queue, where nothing is answered; what moves the measuring load has records of its own.
+  'gpu.cursor': before('command', 'command', field('resource'), field('scanout')),
   'gpu.execute': after('command', 'command', field('type', 'hex'), field('resource')),
   'gpu.executed': before('command', 'command', field('type', 'hex'), field('resource')),
   'gpu.flush': after('frame', 'device', field('scanout'), field('resource')),

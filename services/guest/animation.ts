@@ -1,15 +1,18 @@
 // A load for the display: frames with a number in them (lib/core/frame-stamp.ts), transferred and flushed at a rate that
-// the toolstack asks for in the store, the cursor moving beside them. At rate 0 the picture stands alone again. Buffers
-// that the device reads itself are two, in turn: the one that is shown is not drawn into. Leaves how
-// a frame reaches the screen to virtio-gpu.ts, and checking the numbers to the viewer (lab/frame-watch.ts).
+// the toolstack asks for in the store, a cursor moving over them on its path (lib/core/cursor-path.ts). At rate 0 the picture
+// stands alone again. Buffers that the device reads itself are two, in turn: the one that is shown is not drawn into. Leaves how
+// a frame and the cursor reach the screen to virtio-gpu.ts, and checking the numbers to the viewer (lab/frame-watch.ts).
 import type { Clock } from '../../lib/core/clock.js';
+import { cursorPath } from '../../lib/core/cursor-path.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
 import { ErrnoError } from '../../lib/core/errors.js';
 import { drawStamp, FRAME_NUMBERS, stampBlock } from '../../lib/core/frame-stamp.js';
 import { ANIMATION_FPS_MAX } from '../../lib/core/limits.js';
 import type { Log } from '../../lib/core/log.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
+import { VIRTIO_GPU_CURSOR_SIZE } from '../../lib/layout/virtio-gpu.js';
 import { DATA_KEY } from '../../lib/layout/xenbus.js';
+import { ARROW_CURSOR } from './cursor-image.js';
 import { eachPiece, type Framebuffer } from './framebuffer.js';
 import type { GuestStore } from './guest-store.js';
 import type { Vcpu } from './vcpu.js';
@@ -17,8 +20,6 @@ import type { VirtioGpu } from './virtio-gpu.js';
 import { draw, type Picture, SCANOUT } from './workload.js';
 
 const WHITE = 0xffffff;
-/** The cursor goes round on this square, a step a frame. */
-const CURSOR_ROUND = 256;
 
 export interface AnimationParts {
   readonly vcpu: Vcpu;
@@ -35,6 +36,8 @@ interface Shown {
   readonly gpu: VirtioGpu;
   /** The one with the picture first. */
   readonly framebuffers: readonly [Framebuffer, ...Framebuffer[]];
+  /** With the cursor's image; made before the first frame. */
+  cursor?: Framebuffer | undefined;
 }
 
 export class Animation {
@@ -99,20 +102,22 @@ export class Animation {
       });
   }
 
-  async #frames({ gpu, framebuffers }: Shown): Promise<void> {
+  async #frames(shown: Shown): Promise<void> {
+    const { gpu, framebuffers } = shown;
     const { clock, memory, picture } = this.#parts;
     const stamps = framebuffers.map((framebuffer) => {
       const stamp = stampOn(memory, framebuffer);
       if (stamp === undefined) throw new ErrnoError('EINVAL', 'the picture is too small for a number');
       return { framebuffer, stamp };
     });
+    shown.cursor ??= await this.#makeCursor(gpu);
     let nextNs = clock.nowNs();
     while (this.#fps > 0 && !gpu.removed && this.#shown?.gpu === gpu) {
       this.#number = (this.#number + 1) % FRAME_NUMBERS;
       const next = stamps[this.#number % stamps.length]!;
       next.stamp(this.#number);
       await this.#show(gpu, next.framebuffer);
-      await this.#moveCursor(gpu);
+      await this.#point(shown);
       // What came late is not made up for: the next frame is due a period from now at the most.
       const now = clock.nowNs();
       nextNs += BigInt(Math.round(1e9 / Math.max(this.#fps, 1)));
@@ -120,6 +125,7 @@ export class Animation {
       else await this.#until(nextNs - now);
     }
     if (gpu.removed) return;
+    await this.#unlessLost(gpu.setCursor(undefined));
     draw(memory, framebuffers[0], picture);
     await this.#show(gpu, framebuffers[0]);
   }
@@ -139,15 +145,35 @@ export class Animation {
     }
   }
 
-  async #moveCursor(gpu: VirtioGpu): Promise<void> {
-    const { cursor } = gpu;
-    if (cursor === undefined || cursor.room === 0) return;
-    const at = this.#number % CURSOR_ROUND;
-    cursor.move(0, { x: at, y: at });
+  /** Undefined when there is no room for it: frames are drawn all the same. */
+  async #makeCursor(gpu: VirtioGpu): Promise<Framebuffer | undefined> {
+    const { memory, log } = this.#parts;
     try {
-      await cursor.notify();
+      const cursor = gpu.allocateFramebuffer(VIRTIO_GPU_CURSOR_SIZE, VIRTIO_GPU_CURSOR_SIZE);
+      eachPiece(memory, cursor, (words, first) => words.set(ARROW_CURSOR.argb.subarray(first, first + words.length)));
+      await this.#unlessLost(gpu.createResource(cursor));
+      return cursor;
     } catch (error) {
-      if (!(error instanceof ErrnoError)) throw error; // the device was reset or removed: the frame will tell
+      if (!(error instanceof ErrnoError)) throw error;
+      log.warn(`no cursor: ${error.message}`);
+      return undefined;
+    }
+  }
+
+  /** The cursor's tip goes where the path is at this frame. */
+  async #point({ gpu, cursor, framebuffers: [{ width, height }] }: Shown): Promise<void> {
+    if (cursor === undefined) return;
+    const { x, y } = cursorPath(this.#number, width, height);
+    const { hotX, hotY } = ARROW_CURSOR;
+    await this.#unlessLost(gpu.setCursor(cursor, { hotX, hotY, x: x - hotX, y: y - hotY }));
+  }
+
+  /** The device was reset, which brings the cursor back when it is restored, or removed, which the next frame tells. */
+  async #unlessLost(done: Promise<void>): Promise<void> {
+    try {
+      await done;
+    } catch (error) {
+      if (!(error instanceof ErrnoError)) throw error;
     }
   }
 

@@ -1,30 +1,40 @@
-// The GPU's cursor queue: commands of one readable buffer each, no responses (as Linux drives it). Positions only: what
-// carries a number through the device for the measuring load. Leaves when to send to its user and kicks to the transport.
+// The GPU's cursor queue: commands of one readable buffer each, no responses (as Linux drives it). They are the cursor's
+// (gpu-cursor.ts), and the measuring load's, which has a number carried through the device. Leaves what to send, and when, to
+// these two, and kicks to the transport.
 import type { GuestMemory } from '../../lib/core/memory.js';
-import { VIRTIO_GPU_CURSOR_POS, VIRTIO_GPU_UPDATE_CURSOR } from '../../lib/layout/virtio-gpu.js';
+import type { Probe } from '../../lib/core/probe.js';
+import { VIRTIO_GPU_UPDATE_CURSOR } from '../../lib/layout/virtio-gpu.js';
+import { POINT } from '../../lib/trace/points.js';
 import type { DriverRing } from '../../lib/virtio/driver-ring.js';
-import { encodeCommand } from '../../lib/virtio/gpu-codec.js';
+import { encodeCommand, type GpuFields } from '../../lib/virtio/gpu-codec.js';
 import type { Block, Heap } from './heap.js';
 
-interface CursorMove {
+export interface CursorCommand {
+  readonly name: 'UPDATE_CURSOR' | 'MOVE_CURSOR';
+  readonly fields: GpuFields<'UPDATE_CURSOR'>;
+}
+
+interface SentCursor {
   readonly block: Block;
-  readonly resourceId: number;
+  /** Of the measuring load; undefined: a command of the cursor's. */
+  readonly sequence: number | undefined;
 }
 
 export interface CursorQueueParts {
-  readonly queue: DriverRing<CursorMove>;
+  readonly queue: DriverRing<SentCursor>;
   readonly kick: () => Promise<void>;
   readonly memory: GuestMemory;
   readonly heap: Heap;
+  readonly probe: Probe;
 }
-
-const ORIGIN = { x: 0, y: 0 };
 
 export class CursorQueue {
   readonly #parts: CursorQueueParts;
-  /** Buffers that hold a whole command but for its resource id. */
+  /** The load's: buffers that hold a whole command but for its resource id. */
   readonly #spare: Block[] = [];
-  #onDone: ((resourceId: number) => void) | undefined;
+  /** Runs in interrupt context after used buffers were taken. */
+  onRoom: () => void = () => {};
+  #onDone: ((sequence: number) => void) | undefined;
   #onLost: (() => void) | undefined;
   #open = true;
 
@@ -37,21 +47,32 @@ export class CursorQueue {
     return this.#open ? this.#parts.queue.free : 0;
   }
 
-  /** One user at a time: `onDone` runs in interrupt context for each used buffer, `onLost` once when the queue ends. */
-  use(onDone: (resourceId: number) => void, onLost: () => void): void {
+  /** The load, one at a time: `onDone` runs in interrupt context for each of its used buffers, `onLost` once when the queue ends. */
+  use(onDone: (sequence: number) => void, onLost: () => void): void {
     this.#onDone = onDone;
     this.#onLost = onLost;
   }
 
-  /** Publishes a MOVE_CURSOR with that resource id, to a place of scanout 0. Throws ErrnoError: ENOSPC, ENOMEM, EIO. */
-  move(resourceId: number, { x, y } = ORIGIN): void {
+  /** Publishes a command of the cursor's. Throws ErrnoError: ENOSPC, ENOMEM, EIO. */
+  send({ name, fields }: CursorCommand): void {
+    const { memory, heap, queue, probe } = this.#parts;
+    const block = heap.alloc(VIRTIO_GPU_UPDATE_CURSOR.size);
+    memory.write(block.addr, encodeCommand(name, fields));
+    probe.at(POINT['gpu.cursor'], name, fields.resource_id, fields.pos.scanout_id);
+    try {
+      queue.add([block], [], { block, sequence: undefined });
+    } catch (error) {
+      heap.release(block);
+      throw error;
+    }
+  }
+
+  /** Publishes a MOVE_CURSOR to the corner of scanout 0 with that number as resource id. Throws ErrnoError: ENOSPC, ENOMEM, EIO. */
+  sendNumber(sequence: number): void {
     const { memory, queue } = this.#parts;
     const block = this.#spare.pop() ?? this.#newBlock();
-    const { offset } = VIRTIO_GPU_UPDATE_CURSOR;
-    memory.writeU32(block.addr + offset.resource_id, resourceId);
-    memory.writeU32(block.addr + offset.pos + VIRTIO_GPU_CURSOR_POS.offset.x, x);
-    memory.writeU32(block.addr + offset.pos + VIRTIO_GPU_CURSOR_POS.offset.y, y);
-    queue.add([block], [], { block, resourceId });
+    memory.writeU32(block.addr + VIRTIO_GPU_UPDATE_CURSOR.offset.resource_id, sequence);
+    queue.add([block], [], { block, sequence });
   }
 
   /** Tells the device of what was published, if it wants to be told; answers whether. */
@@ -63,11 +84,17 @@ export class CursorQueue {
 
   /** Interrupt context: the ring has used buffers. */
   onUsed(): void {
-    const { queue } = this.#parts;
+    const { queue, heap } = this.#parts;
     for (let used = queue.take(); used !== undefined; used = queue.take()) {
-      this.#spare.push(used.cookie.block);
-      this.#onDone?.(used.cookie.resourceId);
+      const { block, sequence } = used.cookie;
+      if (sequence === undefined) {
+        heap.release(block);
+        continue;
+      }
+      this.#spare.push(block);
+      this.#onDone?.(sequence);
     }
+    this.onRoom();
   }
 
   /** After a reset of the device: all buffers go back to the heap. */
@@ -85,7 +112,7 @@ export class CursorQueue {
     const block = heap.alloc(VIRTIO_GPU_UPDATE_CURSOR.size);
     memory.write(
       block.addr,
-      encodeCommand('MOVE_CURSOR', { pos: { scanout_id: 0, ...ORIGIN }, resource_id: 0, hot_x: 0, hot_y: 0 }),
+      encodeCommand('MOVE_CURSOR', { pos: { scanout_id: 0, x: 0, y: 0 }, resource_id: 0, hot_x: 0, hot_y: 0 }),
     );
     return block;
   }

@@ -160,7 +160,7 @@ class Attempt {
     const sequence = this.#run.first + index;
     this.#startedNs[index] = this.#now() - lateNs;
     this.#parts.probe.at(LOAD_RECORD.request.point, '', sequence, lateNs);
-    this.#cursor.move(sequence);
+    this.#cursor.sendNumber(sequence);
     if (await this.#cursor.notify()) this.kicks++;
   }
 

@@ -4,21 +4,16 @@
 
 import type { Clock } from '../../lib/core/clock.js';
 import { DEADLINE_MS } from '../../lib/core/deadlines.js';
-import { dmaAddressOf } from '../../lib/core/dma-address.js';
 import { ErrnoError, errorMessage, isOurBug } from '../../lib/core/errors.js';
 import type { Log } from '../../lib/core/log.js';
 import type { GuestMemory } from '../../lib/core/memory.js';
 import type { Probe } from '../../lib/core/probe.js';
 import {
-  VIRTIO_GPU_BLOB_FLAG,
-  VIRTIO_GPU_BLOB_MEM_GUEST,
-  VIRTIO_GPU_BYTES_PER_PIXEL,
   VIRTIO_GPU_CONFIG,
   VIRTIO_GPU_EVENT_DISPLAY,
   VIRTIO_GPU_F_EDID,
   VIRTIO_GPU_F_RESOURCE_BLOB,
   VIRTIO_GPU_F_RESOURCE_UUID,
-  VIRTIO_GPU_FORMAT,
   VIRTIO_GPU_QUEUE_CONTROL,
   VIRTIO_GPU_QUEUE_CURSOR,
   VIRTIO_GPU_SHM_ID_HOST_VISIBLE,
@@ -26,18 +21,16 @@ import {
 } from '../../lib/layout/virtio-gpu.js';
 import { hasFeature, VIRTIO_F_RING_PACKED } from '../../lib/layout/virtio-ring.js';
 import { POINT } from '../../lib/trace/points.js';
-import { type GpuCommandName, isGpuError, type MemEntry, type Rect } from '../../lib/virtio/gpu-codec.js';
 import { CursorQueue } from './cursor-queue.js';
 import { type Framebuffer, freeFramebuffer, makeFramebuffer } from './framebuffer.js';
 import { GpuChannel, type GpuFence, type GpuReply } from './gpu-channel.js';
+import { CURSOR_SCANOUT, type CursorState, GpuCursor, NO_CURSOR } from './gpu-cursor.js';
 import { featuresTaken, type GpuChoices, type GpuRings } from './gpu-options.js';
 import { GpuOutputs, type Output } from './gpu-outputs.js';
+import { GpuPictures, type PictureTarget } from './gpu-pictures.js';
 import type { Vcpu } from './vcpu.js';
 import type { VirtioDriver, VirtioMmio } from './virtio-mmio.js';
 import { Completion } from './wait.js';
-
-/** Dumb buffers are always of this format. */
-const FORMAT = VIRTIO_GPU_FORMAT.VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM;
 
 export interface GpuParts extends GpuChoices {
   readonly vcpu: Vcpu;
@@ -47,20 +40,28 @@ export interface GpuParts extends GpuChoices {
   readonly log: Log;
 }
 
+interface KnownBuffer {
+  readonly framebuffer: Framebuffer;
+  scanout: number | undefined;
+  /** The channel of the device that has its resource. */
+  madeOn: GpuChannel | undefined;
+}
+
 export class VirtioGpu implements VirtioDriver {
   readonly deviceId = VIRTIO_ID_GPU;
   readonly features: bigint;
   readonly #parts: GpuParts;
-  readonly #framebuffers = new Map<number, { framebuffer: Framebuffer; scanout: number | undefined }>();
+  readonly #framebuffers = new Map<number, KnownBuffer>();
   /** Scanouts that show nothing because their display was unplugged. */
   readonly #unplugged = new Set<number>();
   #device: VirtioMmio | undefined;
   #control: GpuChannel | undefined;
   #cursor: CursorQueue | undefined;
+  readonly #pointer: GpuCursor;
+  readonly #pictures: GpuPictures;
   readonly #outputs: GpuOutputs;
   /** Counter of resource ids; Linux's never come back, and its first is 2. */
   #lastResource = 1;
-  #lastFence = 0n;
   #configWork = false;
   /** Restoring and removing exclude each other. */
   #busy: Promise<void> = Promise.resolve();
@@ -72,6 +73,8 @@ export class VirtioGpu implements VirtioDriver {
   constructor(parts: GpuParts) {
     this.#parts = parts;
     this.features = featuresTaken(parts);
+    this.#pointer = new GpuCursor(CURSOR_SCANOUT, parts.vcpu);
+    this.#pictures = new GpuPictures(parts);
     this.#outputs = new GpuOutputs(parts.clock, parts.log);
   }
 
@@ -132,7 +135,8 @@ export class VirtioGpu implements VirtioDriver {
       ...{ queue: control!, vcpu, memory, heap, probe },
       kick: kick(VIRTIO_GPU_QUEUE_CONTROL),
     });
-    this.#cursor = new CursorQueue({ queue: cursor!, memory, heap, kick: kick(VIRTIO_GPU_QUEUE_CURSOR) });
+    this.#cursor = new CursorQueue({ queue: cursor!, memory, heap, probe, kick: kick(VIRTIO_GPU_QUEUE_CURSOR) });
+    this.#pointer.open(this.#cursor);
   }
 
   async #askDisplay(): Promise<void> {
@@ -143,54 +147,23 @@ export class VirtioGpu implements VirtioDriver {
   allocateFramebuffer(width: number, height: number): Framebuffer {
     this.#channel();
     const framebuffer = makeFramebuffer(this.#device!.dma.pages, ++this.#lastResource, width, height);
-    this.#framebuffers.set(framebuffer.resourceId, { framebuffer, scanout: undefined });
+    this.#framebuffers.set(framebuffer.resourceId, { framebuffer, scanout: undefined, madeOn: undefined });
     return framebuffer;
   }
 
   /** Its resource: created, backed by the scattered pages, one kick for both. Throws what ended the device. */
   async createResource(framebuffer: Framebuffer): Promise<void> {
-    await this.#createResource(this.#channel(), framebuffer);
-  }
-
-  async #createResource(channel: GpuChannel, { resourceId, width, height, runs }: Framebuffer): Promise<void> {
-    const resource_id = resourceId;
-    const { address } = this.#device!.dma;
-    // Runs that adjoin are not joined: the device must cope.
-    const entries: MemEntry[] = runs.map(({ addr, length }) => ({ addr: dmaAddressOf(address(addr)), length }));
-    const backing = { resource_id, nr_entries: entries.length, entries };
-    if (this.buffersAreShared) {
-      const { reply } = await channel.submit('RESOURCE_CREATE_BLOB', {
-        ...backing,
-        blob_mem: VIRTIO_GPU_BLOB_MEM_GUEST,
-        blob_flags: VIRTIO_GPU_BLOB_FLAG.USE_SHAREABLE,
-        blob_id: 0n,
-        size: BigInt(runs.reduce((bytes, { length }) => bytes + length, 0)),
-      });
-      await channel.notify();
-      this.#watchReply(reply, 'RESOURCE_CREATE_BLOB');
-      return;
-    }
-    const created = await channel.submit('RESOURCE_CREATE_2D', { resource_id, format: FORMAT, width, height });
-    const attached = await channel.submit('RESOURCE_ATTACH_BACKING', backing);
-    await channel.notify();
-    this.#watchReply(created.reply, 'RESOURCE_CREATE_2D');
-    this.#watchReply(attached.reply, 'RESOURCE_ATTACH_BACKING');
+    const channel = this.#channel();
+    const entry = this.#entryOf(framebuffer);
+    if (entry.madeOn === channel) return; // by a restore meanwhile
+    entry.madeOn = channel;
+    await this.#pictures.create(this.#target(), framebuffer, this.#device!.dma.address);
   }
 
   /** Sets a mode of the buffer's size: the scanout is off until the first update. */
   async setMode(scanout: number, framebuffer: Framebuffer): Promise<void> {
-    const entry = this.#framebuffers.get(framebuffer.resourceId);
-    if (entry === undefined) throw new ErrnoError('ENOENT', 'no such frame buffer');
-    entry.scanout = scanout;
-    await this.#switchOff(scanout, framebuffer);
-  }
-
-  async #switchOff(scanout: number, framebuffer: Framebuffer): Promise<void> {
-    const channel = this.#channel();
-    const off = { scanout_id: scanout, resource_id: 0, r: wholeOf(framebuffer) };
-    const { reply } = await channel.submit('SET_SCANOUT', off);
-    await channel.notify();
-    this.#watchReply(reply, 'SET_SCANOUT');
+    this.#entryOf(framebuffer).scanout = scanout;
+    await this.#pictures.switchOff(this.#channel(), scanout, framebuffer);
   }
 
   /**
@@ -199,58 +172,55 @@ export class VirtioGpu implements VirtioDriver {
    * the display is plugged in again. Throws what ended the device.
    */
   async update(scanout: number, framebuffer: Framebuffer): Promise<GpuFence> {
-    const channel = this.#channel();
-    const resource_id = framebuffer.resourceId;
-    const r = wholeOf(framebuffer);
-    const offset = BigInt((r.y * framebuffer.width + r.x) * VIRTIO_GPU_BYTES_PER_PIXEL);
-    const fence = { id: ++this.#lastFence, done: new Completion(this.#parts.vcpu) };
-    const unplugged = this.#unplugged.has(scanout);
-    if (this.buffersAreShared && !unplugged) {
-      await this.#showBlob(channel, scanout, framebuffer, fence);
-      return fence;
-    }
-    const transfer = await channel.submit(
-      'TRANSFER_TO_HOST_2D',
-      { resource_id, r, offset },
-      unplugged ? fence : undefined,
-    );
-    if (unplugged) {
-      await channel.notify();
-      this.#watchReply(transfer.reply, 'TRANSFER_TO_HOST_2D', fence);
-      return fence;
-    }
-    const set = await channel.submit('SET_SCANOUT', { scanout_id: scanout, resource_id, r });
-    const flush = await channel.submit('RESOURCE_FLUSH', { resource_id, r }, fence);
-    await channel.notify();
-    this.#watchReply(transfer.reply, 'TRANSFER_TO_HOST_2D', fence);
-    this.#watchReply(set.reply, 'SET_SCANOUT', fence);
-    this.#watchReply(flush.reply, 'RESOURCE_FLUSH', fence);
-    return fence;
-  }
-
-  /** The same of a blob: the device reads it at the flush, and nothing is to be transferred. */
-  async #showBlob(channel: GpuChannel, scanout: number, framebuffer: Framebuffer, fence: GpuFence): Promise<void> {
-    const { resourceId: resource_id, width, height } = framebuffer;
-    const r = wholeOf(framebuffer);
-    const set = await channel.submit('SET_SCANOUT_BLOB', {
-      ...{ r, scanout_id: scanout, resource_id, width, height, format: FORMAT },
-      ...{ strides: [width * VIRTIO_GPU_BYTES_PER_PIXEL, 0, 0, 0], offsets: [0, 0, 0, 0] },
-    });
-    const flush = await channel.submit('RESOURCE_FLUSH', { resource_id, r }, fence);
-    await channel.notify();
-    this.#watchReply(set.reply, 'SET_SCANOUT_BLOB', fence);
-    this.#watchReply(flush.reply, 'RESOURCE_FLUSH', fence);
+    if (this.#unplugged.has(scanout)) return this.#pictures.transfer(this.#channel(), framebuffer);
+    return this.#pictures.show(this.#target(), scanout, framebuffer);
   }
 
   /** By which name others may know the buffer: its UUID, as 32 hexadecimal digits; undefined when the device has none. */
-  async uuidOf({ resourceId: resource_id }: Framebuffer): Promise<string | undefined> {
+  async uuidOf(framebuffer: Framebuffer): Promise<string | undefined> {
     const channel = this.#channel();
     if (!hasFeature(this.#device!.features, VIRTIO_GPU_F_RESOURCE_UUID)) return undefined;
-    const { reply } = await channel.submit('RESOURCE_ASSIGN_UUID', { resource_id });
-    await channel.notify();
-    const answer = await reply.wait({ clock: this.#parts.clock, ms: DEADLINE_MS.frameFence, what: 'the UUID' });
-    if (answer.name !== 'OK_RESOURCE_UUID') return undefined;
-    return [...answer.uuid].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+    return this.#pictures.uuidOf(channel, framebuffer);
+  }
+
+  /**
+   * This buffer, VIRTIO_GPU_CURSOR_SIZE a side, is the display's cursor from now on (undefined: none is), its top left corner
+   * at x, y; the same one again only moves. A device that is reset has it back once it is restored.
+   * Throws what ended the device, and DeadlineError when the image is not taken in time.
+   */
+  async setCursor(
+    framebuffer: Framebuffer | undefined,
+    place: Omit<CursorState, 'resourceId'> = NO_CURSOR,
+  ): Promise<void> {
+    const resourceId = framebuffer?.resourceId ?? 0;
+    this.#channel();
+    const isNew = resourceId !== this.#pointer.wanted.resourceId;
+    await this.#pointer.want({ ...place, resourceId });
+    if (isNew) await this.#giveCursorImage();
+  }
+
+  /** As Linux: transferred, and waited for, before the cursor queue hears of it. A blob is read when it hears. */
+  async #giveCursorImage(): Promise<void> {
+    const { resourceId } = this.#pointer.wanted;
+    const entry = this.#framebuffers.get(resourceId);
+    if (entry === undefined) return;
+    const channel = this.#channel();
+    await this.createResource(entry.framebuffer);
+    if (!this.buffersAreShared) {
+      const { done } = await this.#pictures.transfer(channel, entry.framebuffer);
+      await done.wait({ clock: this.#parts.clock, ms: DEADLINE_MS.frameFence, what: "the cursor's image" });
+    }
+    if (channel === this.#control) await this.#pointer.imageThere(resourceId);
+  }
+
+  /** After a restore, and in no one's way: a display without its cursor is a display. */
+  async #restoreCursor(): Promise<void> {
+    try {
+      await this.#giveCursorImage();
+    } catch (error) {
+      if (isOurBug(error)) throw error;
+      this.#parts.log.warn(`the cursor is not restored: ${errorMessage(error)}`);
+    }
   }
 
   /** Waits until a device that was reset is restored. Throws when it is gone for good, or was not reset. */
@@ -259,18 +229,14 @@ export class VirtioGpu implements VirtioDriver {
     await this.#restored.wait();
   }
 
-  /** Error replies are logged, as in Linux; where a picture depends on them, its fence says so. */
-  #watchReply(reply: GpuReply, what: GpuCommandName, fence?: GpuFence): void {
-    reply.wait().then(
-      (response) => {
-        if (!isGpuError(response)) return;
-        const { type } = response.hdr;
-        this.#parts.probe.at(POINT['error.command'], what, type);
-        this.#parts.log.error({ response: type }, `${what} failed`);
-        fence?.done.fail(new ErrnoError('EIO', `the device answers 0x${type.toString(16)} to ${what}`));
-      },
-      () => {}, // the channel's end fails the fences that the drawing waits for
-    );
+  #entryOf({ resourceId }: Framebuffer): KnownBuffer {
+    const entry = this.#framebuffers.get(resourceId);
+    if (entry === undefined) throw new ErrnoError('ENOENT', 'no such frame buffer');
+    return entry;
+  }
+
+  #target(): PictureTarget {
+    return { channel: this.#channel(), shared: this.buffersAreShared };
   }
 
   #channel(): GpuChannel {
@@ -341,12 +307,13 @@ export class VirtioGpu implements VirtioDriver {
       if (gone === this.#unplugged.has(scanout)) continue;
       if (gone) {
         this.#unplugged.add(scanout);
-        await this.#switchOff(scanout, framebuffer);
+        await this.#pictures.switchOff(this.#channel(), scanout, framebuffer);
       } else {
         this.#unplugged.delete(scanout);
         await this.update(scanout, framebuffer);
       }
     }
+    await this.#pointer.setPlugged(!this.#unplugged.has(CURSOR_SCANOUT));
   }
 
   /** The device lost its state: everything is made anew under the same ids. */
@@ -367,7 +334,7 @@ export class VirtioGpu implements VirtioDriver {
       if (!this.#outputs.answered && this.#outputs.all.length > 0) await this.#askDisplay();
       const channel = this.#channel();
       for (const { framebuffer, scanout } of this.#framebuffers.values()) {
-        await this.#createResource(channel, framebuffer);
+        await this.createResource(framebuffer);
         if (scanout === undefined) continue;
         await this.setMode(scanout, framebuffer);
         await this.update(scanout, framebuffer);
@@ -383,6 +350,7 @@ export class VirtioGpu implements VirtioDriver {
       throw error;
     }
     restored.complete();
+    void this.#restoreCursor();
   }
 
   async remove(device: VirtioMmio): Promise<void> {
@@ -425,6 +393,7 @@ export class VirtioGpu implements VirtioDriver {
     channel?.close();
     this.#cursor?.close();
     this.#cursor = undefined;
+    this.#pointer.close();
     for (const { framebuffer } of this.#framebuffers.values()) freeFramebuffer(device.dma.pages, framebuffer);
     this.#framebuffers.clear();
     this.#unplugged.clear();
@@ -436,8 +405,4 @@ export class VirtioGpu implements VirtioDriver {
     this.#busy = turn.catch(() => {});
     return turn;
   }
-}
-
-function wholeOf({ width, height }: Framebuffer): Rect {
-  return { x: 0, y: 0, width, height };
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { HistoryFeed } from '../../lab/feed.js';
+import { animate } from '../../lab/frame-watch.js';
 import { openRunningSession } from '../../lab/session.js';
 import { ErrnoError } from '../../lib/core/errors.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
@@ -154,6 +155,7 @@ const SCENARIOS: Readonly<Record<string, (t: Test) => Promise<Passed>>> = {
     const again = await xenwire(t, ['create', CONFIG, '--no-process', '--wait', '--run-dir', runDir]);
     t.equal(again.status, 0, again.stderr);
     const { domid } = await findGuest(session, 'gpu-guest');
+    await passed.until('gpu.cursor', /^guest/, () => animate(session, domid, 10));
     await passed.until('domain.shutdown', /hypervisor/, () =>
       session.store.write(`/local/domain/${domid}/control/shutdown`, 'poweroff'),
     );

@@ -1,8 +1,10 @@
 // The load of numbered frames, on a display whose fences complete when the test says so.
 import t, { type Test } from 'tap';
+import { cursorPath } from '../../../../lib/core/cursor-path.js';
 import { NO_LOG } from '../../../../lib/core/log.js';
 import { Animation, type AnimationParts } from '../../../../services/guest/animation.js';
 import type { Framebuffer } from '../../../../services/guest/framebuffer.js';
+import type { CursorState } from '../../../../services/guest/gpu-cursor.js';
 import type { VirtioGpu } from '../../../../services/guest/virtio-gpu.js';
 import { plainMemory } from '../../../../testkit/ring-driver.js';
 
@@ -13,13 +15,18 @@ const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolv
 
 function display(t: Test) {
   let updates = 0;
+  const cursors: ([x: number, y: number] | undefined)[] = [];
   let rate = '0';
   let asked: () => void = () => {};
   let complete: () => void = () => {};
   let tick: () => void = () => {};
   const gpu = {
     removed: false,
-    cursor: undefined,
+    allocateFramebuffer: (width: number, height: number) => ({ resourceId: 2, width, height, runs: [] }),
+    createResource: async () => {},
+    setCursor: async (cursor: Framebuffer | undefined, place: CursorState) => {
+      cursors.push(cursor === undefined ? undefined : [place.x + place.hotX, place.y + place.hotY]);
+    },
     update: async () => {
       updates++;
       return { done: { wait: () => new Promise<void>((resolve) => (complete = resolve)) } };
@@ -46,6 +53,7 @@ function display(t: Test) {
     gpu: gpu as unknown as VirtioGpu & { removed: boolean },
     framebuffer,
     updates: () => updates,
+    cursors,
     setRate: async (fps: number) => {
       rate = String(fps);
       asked();
@@ -87,4 +95,22 @@ t.test('a display that was removed is not drawn on any more', async (t) => {
   await shown.completeFence();
   await shown.nextPeriod();
   t.equal(shown.updates(), 1);
+});
+
+t.test("the cursor's tip is where the path is at each frame, and the picture alone has none", async (t) => {
+  const shown = display(t);
+  await shown.animation.start('token');
+  shown.animation.use(shown.gpu, shown.framebuffer);
+  await shown.setRate(50);
+  for (let frame = 1; frame <= 40; frame++) {
+    await shown.completeFence();
+    await shown.nextPeriod();
+  }
+  const path = Array.from({ length: 40 }, (_, index) => cursorPath(index + 1, WIDTH, HEIGHT)).map(({ x, y }) => [x, y]);
+  t.same(shown.cursors, path);
+  t.ok(path.every(([x, y]) => x! >= 0 && x! < WIDTH && y! >= 0 && y! < HEIGHT));
+  await shown.setRate(0);
+  await shown.completeFence();
+  await shown.nextPeriod();
+  t.equal(shown.cursors.at(-1), undefined);
 });

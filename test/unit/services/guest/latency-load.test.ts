@@ -66,7 +66,7 @@ function rig(size = 16) {
   const chain = new Chain();
   const executed: number[] = [];
   let kicks = 0;
-  const cursor = new CursorQueue({ queue, memory, heap, kick: async () => void kicks++ });
+  const cursor = new CursorQueue({ queue, memory, heap, probe: NO_PROBE, kick: async () => void kicks++ });
   /** The device takes one command and gives it back; false: there was none. */
   const serve = (): boolean => {
     if (!device.pop(chain)) return false;
