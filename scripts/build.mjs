@@ -46,7 +46,9 @@ const derived = [PROTO_TYPES, PROTO_CODECS];
 if (force || !derived.every(existsSync) || newest([...protos, 'scripts/derive-proto.mjs']) > newest(derived))
   await deriveProto(protos);
 const sources = SOURCE_DIRS.flatMap((dir) => walk(dir, isTs));
-const runtime = sources.filter((path) => !path.startsWith('test/'));
+/** Of test/, in dist/ too: a daemon that bench:xenstored measures and that the tests against the C daemon run. */
+const MEASURED = 'test/peers/diff/ring-daemon.ts';
+const runtime = sources.filter((path) => !path.startsWith('test/') || path === MEASURED);
 const inputs = [
   // The page's files are copied as they are.
   ...walk('dashboard/public', () => true),
@@ -74,7 +76,7 @@ if (tests && stale(`${testsDir}/.stamp`, sources)) await transpile();
 async function bundle(fresh) {
   const { build } = await import('esbuild');
   const programs = runtime.filter((path) => /^services\/[^/]+\/main\.ts$|^bin\/[^/]+\.ts$/.test(path));
-  const entryPoints = runtime.filter((path) => /^(bench|measure)\/[^/]+\.ts$/.test(path));
+  const entryPoints = runtime.filter((path) => /^(bench|measure)\/[^/]+\.ts$/.test(path) || path === MEASURED);
   await build({
     entryPoints,
     outdir: fresh,

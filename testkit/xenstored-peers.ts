@@ -76,12 +76,12 @@ export async function startOurs(
   return accepting({ dir, socket, process: startNode(t, main, all) });
 }
 
-/** Our store with guests on ring pages, without a hypervisor, behaving as 4.17; `domids` exist in its host. */
-export async function startOurRings(t: Owner, domids: readonly number[]): Promise<Daemon> {
+/** Our store with guests on ring pages, without a hypervisor, behaving as 4.17; `domids` exist in its host. `main`: as built elsewhere. */
+export async function startOurRings(t: Owner, domids: readonly number[], main: URL = RING_DAEMON): Promise<Daemon> {
   const dir = folder(t);
   makeFifo(join(dir, EVENTS_FIFO), 0o600);
   for (const domid of domids) makeRing(dir, domid);
-  const process = startNode(t, RING_DAEMON, [dir, domids.join(','), '4.17']);
+  const process = startNode(t, main, [dir, domids.join(','), '4.17']);
   return accepting({ dir, socket: join(dir, 'socket'), process });
 }
 

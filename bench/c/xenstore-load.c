@@ -1,96 +1,10 @@
-/* Loads a xenstored over its unix socket and prints one line of JSON. Speaks xs_wire by itself, one request at a time a
- * connection, as libxenstore does.
+/* Loads a xenstored over its unix socket and prints one line of JSON.
  *   xenstore-load SOCKET clients COUNT ROUNDS   COUNT processes, each WRITE then READ of its own key, ROUNDS times
  *   xenstore-load SOCKET fanout WATCHES ROUNDS  one writer, one connection with WATCHES watches on what it writes
  *   xenstore-load SOCKET nodes COUNT ROUNDS     makes COUNT nodes, then reads ROUNDS of them and lists a small directory */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
-enum { XS_DIRECTORY = 1, XS_READ = 2, XS_WATCH = 4, XS_WRITE = 11, XS_WATCH_EVENT = 15, XS_ERROR = 16 };
-struct header { uint32_t type, req_id, tx_id, len; };
-
-static const char *socket_path;
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1e9 + t.tv_nsec;
-}
-
-static int dial(void)
-{
-    struct sockaddr_un to = { .sun_family = AF_UNIX };
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    strncpy(to.sun_path, socket_path, sizeof(to.sun_path) - 1);
-    if (connect(fd, (void *)&to, sizeof(to)))
-        die("connect");
-    return fd;
-}
-
-static void take(int fd, void *into, size_t len)
-{
-    for (size_t done = 0; done < len;) {
-        ssize_t got = read(fd, (char *)into + done, len - done);
-        if (got <= 0)
-            die("read");
-        done += got;
-    }
-}
-
-static char body[4097];
-
-/* The next message's type; its payload is in `body`. */
-static uint32_t receive(int fd)
-{
-    struct header h;
-    take(fd, &h, sizeof(h));
-    if (h.len > 4096)
-        die("reply too long");
-    take(fd, body, h.len);
-    body[h.len] = 0;
-    return h.type;
-}
-
-static void send_request(int fd, uint32_t type, const char *payload, size_t len)
-{
-    char buffer[sizeof(struct header) + 4096];
-    struct header h = { type, 0, 0, len };
-    memcpy(buffer, &h, sizeof(h));
-    memcpy(buffer + sizeof(h), payload, len);
-    if (write(fd, buffer, sizeof(h) + len) != (ssize_t)(sizeof(h) + len))
-        die("write");
-}
-
-static void request(int fd, uint32_t type, const char *payload, size_t len)
-{
-    uint32_t got;
-    send_request(fd, type, payload, len);
-    while ((got = receive(fd)) == XS_WATCH_EVENT)
-        ;
-    if (got != type) {
-        fprintf(stderr, "request %u of %s answered %u %s\n", type, payload, got, body);
-        exit(1);
-    }
-}
-
-static size_t strings(char *into, const char *first, const char *second, int end)
-{
-    return sprintf(into, "%s%c%s", first, 0, second) + end;
-}
+#include "xs-client.h"
 
 static void clients(int count, int rounds)
 {

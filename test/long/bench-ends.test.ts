@@ -29,7 +29,6 @@ const CASES: readonly Case[] = [
   { script: 'bench:floors', args: [], processes: 1 },
   // In the loops of the device alone, before there are servers.
   { script: 'bench:gpu', args: [], processes: 1 },
-  { script: 'bench:boot', args: [], processes: 1 + SERVICES },
   { script: 'soak', args: [], processes: 1 + SERVICES },
   { script: 'bench', args: ['--only', 'boot', '--busy', '1'], processes: 3 + SERVICES },
   { script: 'bench:xenstored', args: [], processes: 2, skip: missing(...C_DAEMON_NEEDS, TEST_XENSTORE) },

@@ -6,6 +6,7 @@ import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { NO_LOG } from '../../../lib/core/log.js';
 import type { Mapping } from '../../../lib/core/shared.js';
+import { Poller } from '../../../lib/node/bell/poller.js';
 import { mapPath } from '../../../lib/node/files/shm.js';
 import { RingEnd } from '../../../lib/xenstore/ring-stream.js';
 import { COMPAT, type CompatName } from '../../../services/xenstored/compat.js';
@@ -97,13 +98,17 @@ function flushRings(): void {
   }
 }
 
-/** All rings, as the daemon looks at them after any wake-up. */
-function lookAtRings(): void {
+/** All rings, as the daemon looks at them after any wake-up. True when something moved. */
+function lookAtRings(): boolean {
   let moved = false;
   for (const { session } of rings.values()) moved = session.turn() || moved;
   sockets.flush();
-  if (moved) setImmediate(lookAtRings);
+  return moved;
 }
+
+/** Looks on for a while after a wake-up, as xenstored does for the event channels of its guests. */
+const poller = new Poller();
+poller.add({ poll: lookAtRings, sleep: () => !lookAtRings() });
 
 await sockets.listen();
 const events = new Socket({
@@ -111,4 +116,5 @@ const events = new Socket({
   readable: true,
   writable: false,
 });
-events.on('data', lookAtRings);
+// What a wake-up cost is not known here: the window stays as it begins.
+events.on('data', () => poller.wake(0));
