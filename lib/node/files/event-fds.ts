@@ -3,7 +3,7 @@
 import { closeSync, writeSync } from 'node:fs';
 import { Socket, type SocketConstructorOpts } from 'node:net';
 import koffi from 'koffi';
-import { LibcError } from './libc.js';
+import { fixedBytes, LibcError, POLLFD_SIZE, POLLIN, pollNow } from './libc.js';
 import { addFileFlags, O_CLOEXEC, O_NONBLOCK, OwnedFd } from './owned-fd.js';
 
 const libc = koffi.load(null);
@@ -39,8 +39,10 @@ export function setNonBlocking(fd: number): void {
   addFileFlags(fd, O_NONBLOCK);
 }
 
-/** Reads in one turn of the event loop after which a descriptor is left alone for a while: libuv makes 32 in a row. */
-const SIGNALS_PER_TURN_MAX = 16;
+/** Signals in a row after each of which the descriptor could be read again at once: then it is left alone for a while. */
+const READABLE_AGAIN_MAX = 16;
+/** One signal in so many is looked after, and each once one was found so: a look costs a system call. */
+const SIGNALS_PER_LOOK = 8;
 /** How long it is left alone, in milliseconds; twice as long each time in a row. */
 const PAUSE_MS_MIN = 1;
 const PAUSE_MS_MAX = 16;
@@ -51,28 +53,31 @@ const PAUSE_MS_MAX = 16;
  * pipe's descriptor before the event loop first looks at it; from then on it is read like the pipe.
  *
  * An eventfd is empty after one read, unless it is in semaphore mode or its writer never rests: then it could be read for
- * ever. So one that is still readable after many reads in one turn is left alone for some milliseconds.
+ * ever. So one that is still readable after each of many reads is left alone for some milliseconds.
  */
 export function listenEventFd(fd: number, onSignal: () => void): { close(): void } {
   setNonBlocking(fd);
   const ends = [0, 0];
   check('pipe2', pipeFn(ends, O_CLOEXEC | O_NONBLOCK) as number);
   closeSync(ends[1]!);
-  let thisTurn = 0;
+  const readable = watchReadable(ends[0]!);
+  let signals = 0;
+  /** Signals in a row after which it was readable. */
+  let again = 0;
   let pauseMs = PAUSE_MS_MIN;
-  let turnEnd: NodeJS.Immediate | undefined;
   let pause: NodeJS.Timeout | undefined;
-  const endTurn = (): void => {
-    turnEnd = undefined;
-    if (thisTurn < SIGNALS_PER_TURN_MAX) pauseMs = PAUSE_MS_MIN;
-    thisTurn = 0;
-  };
   const onread = {
-    buffer: Buffer.alloc(8),
+    // Twice what a read gives: one that fills its buffer is followed by another, which finds nothing and costs a call into
+    // JavaScript all the same.
+    buffer: Buffer.alloc(16),
     callback: () => {
-      turnEnd ??= setImmediate(endTurn);
+      if (again > 0 || ++signals % SIGNALS_PER_LOOK === 0) {
+        again = readable() ? again + 1 : 0;
+        if (again === 0) pauseMs = PAUSE_MS_MIN;
+      }
       onSignal();
-      if (++thisTurn < SIGNALS_PER_TURN_MAX || pause !== undefined) return true;
+      if (again < READABLE_AGAIN_MAX || pause !== undefined) return true;
+      again = 1;
       pause = setTimeout(() => {
         pause = undefined;
         if (!socket.destroyed) socket.resume();
@@ -88,9 +93,16 @@ export function listenEventFd(fd: number, onSignal: () => void): { close(): void
   socket.resume();
   return {
     close: () => {
-      clearImmediate(turnEnd);
       clearTimeout(pause);
       socket.destroy();
     },
   };
+}
+
+/** Whether a descriptor can be read now, asked without waiting. */
+function watchReadable(fd: number): () => boolean {
+  const pollfd = fixedBytes(POLLFD_SIZE);
+  pollfd.bytes.writeInt32LE(fd, 0);
+  pollfd.bytes.writeInt16LE(POLLIN, 4);
+  return () => pollNow(pollfd, 1) > 0;
 }
