@@ -143,6 +143,7 @@ export class Infliction {
     await stood;
     await gates.standing(DEADLINE_MS.chaosCase, this.#abort.signal);
     this.#stops.hold(gates.pid, gate);
+    this.#rig.reusesDomid ||= restart === 'same';
     const moment: Moment = { faultNs: await this.#begun(index, at.process) };
     const [over, isOver] = promise();
     const [gone, goesOn] = promise();

@@ -83,6 +83,8 @@ export class Rig {
   #clients = new Map<string, BusClient>();
   #abort = new AbortController();
   #domid = 0;
+  /** Whether the next guest of the case gets the domid of the one before it. */
+  reusesDomid = false;
   #warm: Held | undefined;
 
   private constructor(claim: Claim, speaks: Personality) {
@@ -131,10 +133,10 @@ export class Rig {
     return this.#session;
   }
 
-  /** dom0's toolstack, whose guests have the domids 1, 2, … of a case and one uuid. */
+  /** dom0's toolstack, whose guests have the domids 1, 2, … of a case, or all the same one, and one uuid. */
   get toolstack(): Toolstack {
     const { beforeRun } = this.story;
-    const plain = this.#toolstack(() => ++this.#domid);
+    const plain = this.#toolstack(() => (this.reusesDomid && this.#domid > 0 ? this.#domid : ++this.#domid));
     if (beforeRun === undefined) return plain;
     const { hypervisor } = plain;
     return {
@@ -295,6 +297,7 @@ export class Rig {
   begin(): void {
     this.caseCount++;
     this.#domid = 0;
+    this.reusesDomid = false;
     this.#holdNext.clear();
     this.unexpected.length = 0;
     this.histories.begin(this.livingIncarnations());

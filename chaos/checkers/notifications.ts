@@ -40,7 +40,13 @@ export const notifications: Checker = {
     for (const record of records) {
       const { process, point, domid, a: port, incarnation } = record;
       if (process === GUEST_PROCESS) {
-        for (const each of bound.values()) if (each.incarnation === incarnation) each.wentOn ||= each.waiting;
+        // Its host has gone, and it ends for that: it takes nothing more of what had come.
+        const ends = point === POINT['bus.lost'] && record.label === 'hypervisor';
+        for (const [key, each] of [...bound]) {
+          if (each.incarnation !== incarnation) continue;
+          if (ends) bound.delete(key);
+          else each.wentOn ||= each.waiting;
+        }
       }
       if (domid === undefined) continue;
       const key = `${domid}:${port}`;

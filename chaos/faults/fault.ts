@@ -4,9 +4,10 @@ import type { Resource } from '../../lib/node/files/other-process.js';
 
 /**
  * When the replacement of a process that has ended is started: while the process that stands at the point still stands
- * there; once the others have gone on and come to rest; or not before the guest was given up and removed without it.
+ * there; once the others have gone on and come to rest; or not before the guest was given up and removed without it. `same` is
+ * `restart`, and each guest that is made after it gets the domid of the one before, which Xen gives again once 32752 have gone by.
  */
-export const RESTARTS = ['restart', 'late', 'never'] as const;
+export const RESTARTS = ['restart', 'late', 'never', 'same'] as const;
 export type Restart = (typeof RESTARTS)[number];
 
 /** What a fault may do to the lab; made by the engine for one case. */
@@ -65,7 +66,7 @@ export interface Fault {
 
 /** The end of every fault that ends its victim: the replacement comes before or after the others go on. */
 export async function replaceVictim(scene: FaultScene): Promise<void> {
-  if (scene.restart === 'restart') {
+  if (scene.restart === 'restart' || scene.restart === 'same') {
     scene.replace();
     await scene.letGo();
   } else {

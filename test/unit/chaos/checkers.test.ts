@@ -63,6 +63,13 @@ t.test('notifications: a guest that listens takes every event, and none of a por
   t.equal(found(notifications, ...life, close, raise, goesOn, ...give), 0, 'nor does it while its device closes');
   const died: Said = { ...hypervisor, name: 'domain.give', domid: 1, a: 1 };
   t.equal(found(notifications, ...life, raise, goesOn, died), 0, 'a guest that was killed takes nothing more');
+  const bereft: Said = { ...guest, name: 'bus.lost', label: 'hypervisor', domid: undefined };
+  t.equal(found(notifications, ...life, raise, goesOn, bereft, ...give), 0, 'nor does one whose host has gone');
+  t.equal(
+    found(notifications, ...life, raise, goesOn, { ...bereft, label: 'xenstored' }, ...give),
+    1,
+    'but of no other server',
+  );
   t.equal(found(notifications, ...life, close, ...give, raise), 1, 'at a port that is gone');
   t.equal(found(notifications, ...life, close, ...give, taken), 1, 'taken of a port that is gone');
   t.equal(found(notifications, ...life, close, ...give, ...life, raise, taken), 0, 'the port of another connection');
