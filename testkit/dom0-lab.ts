@@ -126,8 +126,15 @@ export class RecordingServer implements DeviceServer {
     this.#lab = lab;
   }
 
-  async open(name: string, queueCount: number, events: SessionEvents): Promise<ServerSession> {
-    if (!this.#alive) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  async open(name: string, queueCount: number, events: SessionEvents, signal: AbortSignal): Promise<ServerSession> {
+    if (!this.#alive)
+      await new Promise<void>((resolve, reject) => {
+        this.#waiting.push(resolve);
+        signal.addEventListener('abort', () => {
+          this.#waiting = this.#waiting.filter((waits) => waits !== resolve);
+          reject(signal.reason);
+        });
+      });
     if (this.refuses !== undefined) throw this.refuses;
     if (this.devices.has(name)) throw new ErrnoError('EEXIST', `${name} has a session`);
     const device = new RecordingDevice(this.#lab.doorbell);
@@ -168,6 +175,10 @@ export class RecordingServer implements DeviceServer {
   release(): void {
     this.holding = undefined;
     for (const go of this.#held.splice(0)) go();
+  }
+  /** Devices that wait for it to start. */
+  get waitingCount(): number {
+    return this.#waiting.length;
   }
   get heldCount(): number {
     return this.#held.length;

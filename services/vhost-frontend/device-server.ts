@@ -43,8 +43,11 @@ export interface ServerSession {
 export interface DeviceServer {
   /** Its sessions have grantHandle. */
   readonly grants?: boolean;
-  /** Waits for the server. `queueCount`: rings that the device has. Rejects when the server refuses. */
-  open(name: string, queueCount: number, events: SessionEvents): Promise<ServerSession>;
+  /**
+   * Waits for the server. `queueCount`: rings that the device has. Rejects when the server refuses, and where `signal` aborts while
+   * there is no server with its reason.
+   */
+  open(name: string, queueCount: number, events: SessionEvents, signal: AbortSignal): Promise<ServerSession>;
 }
 
 const file = (handle: FileHandle) => ({ file: handle }) as VhostUserHandle;
@@ -156,16 +159,26 @@ export class BusDeviceServer implements DeviceServer {
     return connecting;
   }
 
-  async open(name: string, queueCount: number, events: SessionEvents): Promise<ServerSession> {
+  async open(name: string, queueCount: number, events: SessionEvents, signal: AbortSignal): Promise<ServerSession> {
     for (;;) {
-      const connection = await this.#connection;
+      const connection = await this.#connected(signal);
       try {
         return await connection.open(name, queueCount, events);
       } catch (error) {
         // Lost in the middle of it: the next one. Anything else is the server's answer.
-        if (!(error instanceof PeerDiedError) || (await this.#connection) === connection) throw error;
+        if (!(error instanceof PeerDiedError) || (await this.#connected(signal)) === connection) throw error;
       }
     }
+  }
+
+  /** The connection that there is, or is next; rejects with the reason of a signal that aborts before. */
+  #connected(signal: AbortSignal): Promise<Connection> {
+    return new Promise((resolve, reject) => {
+      const giveUp = (): void => reject(signal.reason);
+      if (signal.aborted) return giveUp();
+      signal.addEventListener('abort', giveUp);
+      this.#connection.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp));
+    });
   }
 }
 

@@ -36,7 +36,7 @@ export interface ServerLinkEvents {
  */
 type LinkState =
   | { readonly at: 'closed' }
-  | { readonly at: 'opening'; readonly opening: Promise<ServerSession> }
+  | { readonly at: 'opening'; readonly opening: Promise<ServerSession>; readonly end: AbortController }
   | { readonly at: 'open'; readonly session: ServerSession; readonly giveBack: () => void }
   | { readonly at: 'refused' };
 
@@ -77,13 +77,14 @@ export class ServerLink {
   /** Waits for the server. Rejects when it refuses the device, with ENODEV when this link is closed meanwhile. */
   open(): Promise<ServerSession> {
     assert(this.#state.at === 'closed' || this.#state.at === 'refused', `a session is opened while ${this.#state.at}`);
-    const opening = this.#open(() => this.#state.at === 'opening' && this.#state.opening === opening);
-    this.#state = { at: 'opening', opening };
+    const end = new AbortController();
+    const opening = this.#open(end.signal);
+    this.#state = { at: 'opening', opening, end };
     return opening;
   }
 
-  /** `wanted`: this opening is still the one that counts. */
-  async #open(wanted: () => boolean): Promise<ServerSession> {
+  /** `signal`: aborts once this link is closed. */
+  async #open(signal: AbortSignal): Promise<ServerSession> {
     await undefined; // the state names this opening before anything of it happens
     let lost: boolean;
     const onLost = (): void => {
@@ -94,19 +95,17 @@ export class ServerLink {
     try {
       for (;;) {
         lost = false;
-        const session = await this.#deps.server.open(this.#name, this.#type.queueSizesMax.length, {
-          onLost,
-          onBackendRequest,
-        });
+        const queueCount = this.#type.queueSizesMax.length;
+        const session = await this.#deps.server.open(this.#name, queueCount, { onLost, onBackendRequest }, signal);
         try {
-          if (!wanted()) throw new ErrnoError('ENODEV', `device ${this.#name} is gone`);
+          signal.throwIfAborted();
           this.#config = await this.#readConfig(session);
-          if (!wanted()) throw new ErrnoError('ENODEV', `device ${this.#name} is gone`);
+          signal.throwIfAborted();
           if (lost) throw new PeerDiedError('device server');
         } catch (error) {
           await session.close().catch(passOver);
           // It ended in the middle of it: the next one.
-          if (error instanceof PeerDiedError && wanted()) continue;
+          if (error instanceof PeerDiedError && !signal.aborted) continue;
           throw error;
         }
         this.#features = session.frontend.features;
@@ -115,7 +114,7 @@ export class ServerLink {
         return session;
       }
     } catch (error) {
-      if (wanted()) this.#state = { at: 'refused' };
+      if (!signal.aborted) this.#state = { at: 'refused' };
       throw error;
     }
   }
@@ -125,10 +124,17 @@ export class ServerLink {
     if (this.#state.at === 'refused') this.#reopen();
   }
 
-  /** Gives up the session; one that is still being opened closes by itself. */
+  /**
+   * Gives up the session. Resolves when the server knows the device no more, one that was still being opened included: the next
+   * link opens a session of the same name.
+   */
   async close(): Promise<void> {
     const state = this.#state;
     this.#state = { at: 'closed' };
+    if (state.at === 'opening') {
+      state.end.abort(new ErrnoError('ENODEV', `device ${this.#name} is gone`));
+      await state.opening.catch(passOver);
+    }
     if (state.at !== 'open') return;
     state.giveBack();
     await state.session.close();

@@ -97,7 +97,7 @@ export class VirtioLink {
     await this.#server.open();
   }
 
-  /** Gives up the session; one that is still being opened closes by itself. */
+  /** Gives up the session, or what there is of it. */
   close(): Promise<void> {
     return this.#server.close();
   }

@@ -93,10 +93,11 @@ export class UnixDeviceServer implements DeviceServer {
   }
 
   /** Connects once a device server listens on the device's path. */
-  async open(name: string, queueCount: number, events: SessionEvents): Promise<ServerSession> {
+  async open(name: string, queueCount: number, events: SessionEvents, notWanted: AbortSignal): Promise<ServerSession> {
     const device = name.replace('/', '-');
     const path = this.#setup.socketPath.replaceAll('{device}', device);
-    const { signal, clock } = this.#setup;
+    const { clock } = this.#setup;
+    const signal = AbortSignal.any([this.#setup.signal, notWanted]);
     let dialling = this.#dialling.get(path);
     if (dialling === undefined) {
       dialling = new Dialling(clock);
@@ -105,7 +106,10 @@ export class UnixDeviceServer implements DeviceServer {
     await dialling.turn(signal);
     const attempt = () => connectUnix(path).catch(() => undefined);
     const connection = await retryOnChange(path, attempt, signal);
-    if (connection === undefined) throw new PeerDiedError(path);
+    if (connection === undefined) {
+      notWanted.throwIfAborted();
+      throw new PeerDiedError(path);
+    }
     const names = { path, device, of: parseDevice(name), dialling };
     const session = new UnixSession(connection, queueCount, events, this.#setup, names);
     try {

@@ -321,8 +321,28 @@ t.test('a device server that is awaited holds up its own device only, and remova
   await lab.store.rm('/local/domain/0/backend/virtio-mmio/1');
   await lab.until('everything to be given back', () => lab.ledger.held.length === 0);
   await lab.create(1);
+  await lab.until('the next opening', () => lab.server.waitingCount > 0);
+  t.equal(lab.server.waitingCount, 1, 'the first one waits no more');
   lab.server.start();
   await lab.untilBack(2, 1);
+  t.same(lab.failures, []);
+});
+
+t.test('a device that is closed while its server answers is open once at the server when it comes back', async (t) => {
+  const lab = new Dom0Lab();
+  await lab.start();
+  lab.guest();
+  lab.server.holding = VHOST_USER_REQUEST.VHOST_USER_GET_CONFIG;
+  await lab.create(1);
+  await lab.until('the question', () => lab.server.heldCount === 1);
+  await lab.store.rm('/local/domain/0/backend/virtio-mmio/1');
+  await lab.create(1);
+  // The first opening ends first, and only then does the next one begin.
+  await lab.until('the next look', async () => (await lab.back(1)) === '1');
+  lab.server.release();
+  await lab.untilBack(2, 1);
+  t.equal(await lab.error(1), '');
+  t.same([...lab.server.devices.keys()], [NAME]);
   t.same(lab.failures, []);
 });
 

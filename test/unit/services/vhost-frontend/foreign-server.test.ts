@@ -54,7 +54,7 @@ async function dialler(t: Test, onConnection: (fd: OwnedFd) => void) {
     await withDeadline(until(), DEADLINE_MS, `connection ${count}`);
   };
   let lost = 0;
-  const open = () => server.open('1/0', 2, { onLost: () => void lost++, onBackendRequest: () => {} });
+  const open = () => server.open('1/0', 2, { onLost: () => void lost++, onBackendRequest: () => {} }, abort.signal);
   return { open, connections, connected, clock, lines, lost: () => lost, abort };
 }
 
