@@ -199,6 +199,8 @@ class CaseRun {
     for (let before = -1; before !== this.#begun; ) {
       before = this.#begun;
       await this.#step(() => this.#remove());
+      // What the removal sets off in other processes comes after it, and a fault may be there.
+      await this.#step(() => this.#rig.histories.rest());
       // A fault in the removal: the next guest lives a whole life.
       if (before !== this.#begun) await this.#step(() => this.#draw());
     }
