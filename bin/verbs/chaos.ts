@@ -111,7 +111,12 @@ export function register(program: Command): void {
       ['KILL', 'STOP', 'TERM'],
     )
     .option('--victims <names>', 'to which processes; left out: to all', words)
-    .option('--restarts <when>', 'when a replacement comes: restart, late, never; same: at once, and the next guest gets the same domid', words, ['restart'])
+    .option(
+      '--restarts <when>',
+      'when a replacement comes: restart, late, never; same: at once, and the next guest gets the same domid',
+      words,
+      ['restart'],
+    )
     .option('--every', 'at each time that a point is passed, instead of the first for each label')
     .option('--only <regex>', 'only cases whose text matches', expression)
     .option('--cases <file>', 'the cases of a file, one a line, as --list prints them')

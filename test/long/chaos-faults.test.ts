@@ -1,5 +1,5 @@
 // Each fault that takes something from processes that go on: connections, messages, room, descriptors, the time of a notification.
-// One case of each passes, and one of a process that stays away.
+// One case of each passes, and one of a process that stays away, and two of domids that come again.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
@@ -13,6 +13,8 @@ const CASES = [
   'guest:front.state(device/virtio-mmio/0/state)#1/DOUBLE hypervisor/restart',
   'xenstored:store.serve(set_perms /local/domain/1/control/sysrq toolstack)#1/DOUBLE hypervisor/restart',
   'guest:guest.frame#1/KILL vhost-frontend/never',
+  'guest:guest.frame#1/KILL guest/same',
+  'vhost-frontend:held.give(session)#1/KILL vhost-frontend/same',
   'vhost-gpu:gpu.flush(1/0)#2/TEAR vhost-gpu/restart',
   'vhost-frontend:ioreq.read#10/TEAR vhost-frontend/late',
   'guest:guest.frame#1/DELAY 20 vhost-frontend/restart',
