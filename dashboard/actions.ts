@@ -46,7 +46,10 @@ export class Actions {
     );
   }
 
-  /** Throws UserError, one sentence. `at`: a point of the process, as lib/trace/instances.ts writes it without its number. */
+  /**
+   * Throws UserError, one sentence. `at`: a point of the process, as lib/trace/instances.ts writes it; without its number, the next time
+   * that the process comes to it.
+   */
   async act(name: string, action: Action, at?: string): Promise<void> {
     const entry = lookAtProcesses(this.#runDir).find((each) => each.name === name && each.condition !== 'dead');
     if (entry === undefined) throw new UserError(`${name} does not run`);
@@ -79,7 +82,8 @@ export class Actions {
   }
 
   async #arm(process_: string, action: Action, at: string): Promise<void> {
-    const { process: of, point, label } = parseInstance(`${at}#1`);
+    const isNumbered = /#\d+$/.test(at);
+    const { process: of, point, label, occurrence } = parseInstance(isNumbered ? at : `${at}#1`);
     if (of !== process_) throw new UserError(`${at} is no point of ${process_}`);
     let gates: ProcessGates;
     try {
@@ -90,7 +94,7 @@ export class Actions {
     }
     const shown: Standing = { id: this.#next++, process: process_, action, at, state: 'waits' };
     const armed: Armed = { shown, gates, abort: new AbortController(), gate: undefined };
-    const gate = gates.arm({ point, label, occurrence: 0 });
+    const gate = gates.arm({ point, label, occurrence: isNumbered ? occurrence : 0 });
     this.#armed.set(shown.id, armed);
     void this.#await(armed, gate);
   }

@@ -79,6 +79,8 @@ export interface ShownDevice {
   /** It was Connected before the records begin, and may have shown something. */
   readonly earlier: boolean;
   readonly server: DeviceServerProcess;
+  /** Which version of the protocol it is held to. */
+  readonly protocol: string;
   readonly gone: boolean;
   /** virtio device status, as the driver wrote it last; undefined where that is not recorded any more. */
   readonly status?: number;
@@ -210,7 +212,7 @@ export class Devices {
       });
       const isConnected = (states: readonly StateAt[]): boolean => states.at(-1)?.state === XenbusState.Connected;
       return {
-        ...{ name: keyOf(device), guest, server, frames, gone },
+        ...{ name: keyOf(device), guest, server, frames, gone, protocol: protocolOf(device.kind).name },
         earlier: front.some(({ state, found }) => found && state === XenbusState.Connected),
         front: front.map(state),
         back: back.map(state),

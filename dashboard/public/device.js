@@ -10,6 +10,8 @@ const STUCK_MS = 2000;
 /** Devices that the top of the page names. */
 const NAMED_MAX = 3;
 const END = { front: 'frontend', back: 'backend' };
+/** Versions of the protocol: docs/protocol.md, docs/rfc1.md. */
+const PROTOCOLS = { rfc1: 'rfc1, the patch as posted, whose frontend connects once', review: 'review' };
 const top = document.getElementById('stuck');
 const list = document.getElementById('devices');
 
@@ -172,7 +174,7 @@ function verdictOf({ gone, connected, front, back, reason: { causes, awaited }, 
   return { verdict: `${isClosed ? 'Closed, w' : 'W'}aits for the toolstack: neither driver moves on from here`, isStuck };
 }
 
-function linesOf({ front, back, server, reason: { causes, awaited }, last, error }, isStuck) {
+function linesOf({ front, back, server, protocol, reason: { causes, awaited }, last, error }, isStuck) {
   const isPast = front.at(-1)?.found === true || back.at(-1)?.found === true;
   const end = (states, side) => {
     const now = states.at(-1);
@@ -181,15 +183,15 @@ function linesOf({ front, back, server, reason: { causes, awaited }, last, error
   return [
     `${end(front, 'frontend')}, ${end(back, 'backend')}; served by ${server}`,
     awaited && `${awaited.by} writes ${END[awaited.side]} state ${awaited.state} ${awaited.name}, which says: ${awaited.once}`,
-    isStuck && causes.length === 0 ? whyWithoutCause(awaited, error) : undefined,
+    isStuck && causes.length === 0 ? whyWithoutCause(protocol, awaited, error) : undefined,
     last && `${last.by}: ${last.text}, ${since(last.ms)} ago${isPast ? '; later ones are overwritten' : ''}`,
     error && `${error.by}: ${error.text}, ${since(error.ms)} ago`,
   ];
 }
 
 /** Every process that the device needs runs. */
-function whyWithoutCause(awaited, error) {
+function whyWithoutCause(protocol, awaited, error) {
   const seen = error === undefined ? 'the last step is the place to look from' : 'the last error says what went wrong';
-  if (awaited === undefined) return `by the tables of its protocol no move of either end follows: the toolstack may remove or reset the device; ${seen}`;
+  if (awaited === undefined) return `by the tables of the protocol (${PROTOCOLS[protocol] ?? protocol}) neither end has a move left: the toolstack may remove or reset the device; ${seen}`;
   return `every process that it needs runs, and ${awaited.by} does not make the move: ${seen}`;
 }
