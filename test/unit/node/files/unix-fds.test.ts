@@ -70,6 +70,39 @@ t.test('a descriptor that is recorded says once that it was taken, and once that
   t.end();
 });
 
+t.test('a receiver that pauses in a message gets the next ones once it goes on, in order', async (t) => {
+  const [left, right] = socketPair();
+  const sender = receiver(t, left);
+  const got: number[] = [];
+  let wake = (): void => {};
+  const until = (count: number): Promise<void> => {
+    const waiting = async (): Promise<void> => {
+      while (got.length < count) await new Promise<void>((resolve) => (wake = resolve));
+    };
+    return withDeadline(waiting(), DEADLINE_MS, 'message');
+  };
+  const socket: VhostUserSocket = new VhostUserSocket(right, {
+    onMessage: ({ request }) => {
+      got.push(request);
+      if (request === 2) socket.pause();
+      wake();
+    },
+    onEnd: (reason) => t.fail(reason),
+  });
+  t.teardown(() => socket.close());
+  for (const request of [1, 2, 3, 4]) sender.socket.send(message(request, Uint8Array.of(request)));
+  await until(2);
+  // A turn in which it would have read them: what another connection sent after them has come.
+  const [one, other] = socketPair();
+  const later = receiver(t, other);
+  receiver(t, one).socket.send(message(9, Uint8Array.of(9)));
+  await later.count(1);
+  t.same(got, [1, 2]);
+  socket.resume();
+  await until(4);
+  t.same(got, [1, 2, 3, 4]);
+});
+
 t.test('messages and descriptors arrive together and in order, both ways', async (t) => {
   const [left, right] = socketPair();
   const a = receiver(t, left);
