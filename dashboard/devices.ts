@@ -21,6 +21,7 @@ const STEPS_MAX = 40;
 const STEPS_SHOWN = 14;
 /** Devices of domains that are gone. */
 const GONE_MAX = 4;
+const CURSOR_COMMANDS = ['UPDATE_CURSOR', 'MOVE_CURSOR'];
 /** The kind of a device, in the path of one of its nodes. */
 const KIND = /(?:^|\/)(?:device|backend)\/(virtio[a-z-]*)\//;
 
@@ -40,6 +41,8 @@ interface Device extends DeviceName {
   /** What they are as lines; undefined: to be made anew. */
   lines: SequenceLines | undefined;
   frames: number;
+  /** Commands of the cursor that its server has done. */
+  cursors: number;
   /** Of its directories in the store: which version of the protocol it is held to. */
   kind: string;
   /** The last that either end reported. */
@@ -76,6 +79,8 @@ export interface ShownDevice {
   readonly connected: boolean;
   /** Those that are recorded. */
   readonly frames: number;
+  /** Commands of the cursor, which change what is seen without a flush. */
+  readonly cursors: number;
   /** It was Connected before the records begin, and may have shown something. */
   readonly earlier: boolean;
   readonly server: DeviceServerProcess;
@@ -137,6 +142,9 @@ export class Devices {
       // An error names no device: it is of each that the guest has, as in lib/trace/device-sequence.ts.
       if (record.point.kind === 'error' && isStep(record))
         for (const device of this.#devices.values()) if (device.domid === of.domid) step(device, record);
+      // Neither does a command.
+      if (record.point === POINT['gpu.executed'] && CURSOR_COMMANDS.includes(record.label))
+        for (const device of this.#devices.values()) if (device.domid === of.domid) device.cursors++;
       return;
     }
     const device = this.#device({ domid: of.domid, devid: of.devid });
@@ -169,6 +177,7 @@ export class Devices {
         back: [],
         steps: [],
         frames: 0,
+        cursors: 0,
         kind: KIND_VIRTIO_MMIO,
         error: undefined,
         lines: undefined,
@@ -199,7 +208,7 @@ export class Devices {
       (one, other) => Number(one.gone) - Number(other.gone) || one.domid - other.domid || one.devid - other.devid,
     );
     return sorted.map((device) => {
-      const { domid, front, back, frames, gone, error, server } = device;
+      const { domid, front, back, frames, cursors, gone, error, server } = device;
       const guest = guests.get(domid) ?? `dom${domid}`;
       const registers = this.#registers.of(domid);
       device.lines ??= deviceSequence(device.steps, device, startNs, server).lines.slice(-STEPS_SHOWN);
@@ -212,7 +221,7 @@ export class Devices {
       });
       const isConnected = (states: readonly StateAt[]): boolean => states.at(-1)?.state === XenbusState.Connected;
       return {
-        ...{ name: keyOf(device), guest, server, frames, gone, protocol: protocolOf(device.kind).name },
+        ...{ name: keyOf(device), guest, server, frames, cursors, gone, protocol: protocolOf(device.kind).name },
         earlier: front.some(({ state, found }) => found && state === XenbusState.Connected),
         front: front.map(state),
         back: back.map(state),

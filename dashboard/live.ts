@@ -1,23 +1,20 @@
 // One lab as the page sees it: reads the histories as they grow, looks at the processes, keeps a session as dom0 for the store and the
 // screens while a host runs, and gives what has changed since the last look. Of a lab that has ended it has what the rings hold.
-import { readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { HistoryFeed } from '../lab/feed.js';
 import { InOrder, SETTLED_NS } from '../lab/follow.js';
 import { type ProcessRates, Rates } from '../lab/rates.js';
 import { openSession, type Session } from '../lab/session.js';
-import { DeadlineError, ErrnoError, PeerDiedError } from '../lib/core/errors.js';
-import type { BusClient } from '../lib/core/service.js';
 import { flowsOf } from '../lib/trace/flows.js';
 import { POINT } from '../lib/trace/points.js';
 import type { TraceRecord } from '../lib/trace/record.js';
-import { serverOf } from '../toolstack/device.js';
 import { Actions } from './actions.js';
 import { Changes, listed, type Sections } from './changes.js';
 import { Devices } from './devices.js';
+import { isGone } from './gone.js';
 import { PageHistory } from './history.js';
 import { Latencies, PERCENTILES, Ports } from './percentiles.js';
 import { ringsOf, type ShownRing } from './rings.js';
+import { type ScreenCursor, Screens } from './screens.js';
 import type { PageMessage, PageSource, ShownLab } from './source.js';
 import { type StoreChange, StoreView } from './store-view.js';
 import { Wires } from './wires.js';
@@ -63,11 +60,8 @@ export class LivePage implements PageSource, ShownLab {
   #session: Session | undefined;
   #hostLife = 0;
   #storeLife = 0;
-  /** By the server's process. */
-  readonly #displays = new Map<string, { readonly client: BusClient; readonly life: number }>();
+  readonly #screens: Screens;
   #opening: Promise<void> | undefined;
-  readonly #frames = new Map<string, { readonly count: number; readonly png: Uint8Array }>();
-  #shots = 0;
 
   /** `asks` false: looks from outside alone, without a session, so that the lab holds nothing of the page's. */
   constructor(runDir: string, { asks = true }: { asks?: boolean } = {}) {
@@ -75,6 +69,10 @@ export class LivePage implements PageSource, ShownLab {
     this.asks = asks;
     this.actions = new Actions(runDir);
     this.#feed = new HistoryFeed(runDir);
+    this.#screens = new Screens(
+      runDir,
+      (name) => this.#processes.find((each) => each.name === name && each.condition === 'runs')?.incarnation ?? 0,
+    );
     this.#rates = new Rates(runDir, this.#feed, RATES_MS);
   }
 
@@ -171,6 +169,7 @@ export class LivePage implements PageSource, ShownLab {
       });
       if (life !== this.#hostLife || this.#end.signal.aborted) return await session.close();
       this.#session = session;
+      this.#screens.session = session;
       this.#store.all();
     } catch (error) {
       // The next look tries again.
@@ -181,7 +180,7 @@ export class LivePage implements PageSource, ShownLab {
   #dropSession(): void {
     void this.#session?.close();
     this.#session = undefined;
-    this.#displays.clear();
+    this.#screens.session = undefined;
   }
 
   async #storeChanges(): Promise<StoreChange[]> {
@@ -206,12 +205,22 @@ export class LivePage implements PageSource, ShownLab {
     const { history } = this;
     const lost = [...this.#feed.lost].reduce((sum, [, count]) => sum + count, 0);
     const processes = this.#processes.map(shownProcess);
+    this.#screens.keep((device) => this.#devices.framesOf(device) !== undefined);
     const all = this.#devices.shown(this.#processes, this.#guests, history.startNs);
     const ports = this.#ports.shown();
     const wires = this.#wires.shown(new Set(processes.map(({ name }) => name)));
     // A device that only draws changes nothing of its handshake: what moves with each frame is told apart.
-    const devices = all.map(({ frames: _frames, status: _status, slot: _slot, queues: _queues, ...device }) => device);
-    const screens = all.map(({ name, frames, earlier, status, slot }) => ({ name, frames, earlier, status, slot }));
+    const devices = all.map(
+      ({ frames: _frames, cursors: _cursors, status: _status, slot: _slot, queues: _queues, ...device }) => device,
+    );
+    const screens = all.map(({ name, frames, cursors, earlier, status, slot }) => ({
+      name,
+      frames,
+      cursors,
+      earlier,
+      status,
+      slot,
+    }));
     return this.#changes.of({
       processes: listed(processes, ({ name }) => name),
       wires: listed(wires, ({ ends }) => ends.join(' ')),
@@ -236,46 +245,16 @@ export class LivePage implements PageSource, ShownLab {
   }
 
   /** What the screen of `1/0` shows, as PNG; undefined where there is none now. One look a flush, however many ask. */
-  async frame(device: string): Promise<Uint8Array | undefined> {
-    const count = this.#devices.framesOf(device);
-    const known = this.#frames.get(device);
-    if (count === undefined) return undefined;
-    if (known?.count === count) return known.png;
-    const png = await this.#shoot(device);
-    if (png === undefined) return undefined;
-    this.#frames.set(device, { count, png });
-    for (const name of this.#frames.keys()) if (this.#devices.framesOf(name) === undefined) this.#frames.delete(name);
-    return png;
+  frame(device: string): Promise<Uint8Array | undefined> {
+    return this.#screens.frame(device, this.#devices.framesOf(device));
   }
 
-  async #shoot(device: string): Promise<Uint8Array | undefined> {
-    if (this.#session === undefined) return undefined;
-    const path = join(this.#runDir, 'frames', `page-${process.pid}-${this.#shots++}.png`);
-    try {
-      const display = await this.#displayOf(this.#session, device);
-      if (display === undefined) return undefined;
-      await display.remote('Display').screenshot({ name: device, scanout: 0, path });
-      return new Uint8Array(await readFile(path));
-    } catch (error) {
-      if (!isGone(error)) throw error;
-      return undefined;
-    } finally {
-      await rm(path, { force: true });
-    }
+  cursor(device: string): Promise<ScreenCursor | undefined> {
+    return this.#screens.cursor(device);
   }
 
-  /** A connection to the device's server as it runs now; undefined: it does not run. */
-  async #displayOf(session: Session, device: string): Promise<BusClient | undefined> {
-    const [domid, devid] = device.split('/').map(Number);
-    const name = await serverOf(session, domid!, devid);
-    const server = this.#processes.find((each) => each.name === name && each.condition === 'runs');
-    if (server === undefined) return undefined;
-    let display = this.#displays.get(name);
-    if (display?.life !== server.incarnation) {
-      display = { client: await session.connect(name), life: server.incarnation };
-      this.#displays.set(name, display);
-    }
-    return display.client;
+  cursorImage(device: string): Uint8Array | undefined {
+    return this.#screens.cursorImage(device);
   }
 
   async close(): Promise<void> {
@@ -299,10 +278,4 @@ function shownProcess(each: ProcessRates): ShownProcess {
     wakeUpsPerSecond: Math.round(each.wakeUpsPerSecond),
     historyFill: Math.round(each.historyFill * 100) / 100,
   };
-}
-
-/** What a process or the world does while a lab comes, goes and dies: no bug of ours. */
-function isGone(error: unknown): boolean {
-  const file = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-  return error instanceof PeerDiedError || error instanceof ErrnoError || error instanceof DeadlineError || file;
 }

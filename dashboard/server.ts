@@ -18,6 +18,7 @@ const FILES: Readonly<Record<string, readonly [file: string, type: string]>> = {
   '/clock.js': ['clock.js', 'text/javascript; charset=utf-8'],
   '/dom.js': ['dom.js', 'text/javascript; charset=utf-8'],
   '/lab.js': ['lab.js', 'text/javascript; charset=utf-8'],
+  '/cursor.js': ['cursor.js', 'text/javascript; charset=utf-8'],
   '/device.js': ['device.js', 'text/javascript; charset=utf-8'],
   '/topology.js': ['topology.js', 'text/javascript; charset=utf-8'],
   '/campaign.js': ['campaign.js', 'text/javascript; charset=utf-8'],
@@ -161,13 +162,26 @@ function serveData(app: FastifyInstance, source: PageSource): void {
       : withLab(reply, source, (lab) => lab.rings(domid));
   });
   app.get('/api/frame/:domid/:devid', async (request, reply) => {
-    const { domid, devid } = request.params as Record<'domid' | 'devid', string>;
-    const png = await source.lab?.frame(`${domid}/${devid}`);
+    const png = await source.lab?.frame(deviceOf(request));
     if (png === undefined) return refuse(reply, 404, 'this screen shows nothing now');
+    return reply.type('image/png').send(Buffer.from(png));
+  });
+  app.get('/api/cursor/:domid/:devid', async (request, reply) => {
+    const cursor = await source.lab?.cursor(deviceOf(request));
+    return cursor === undefined ? refuse(reply, 404, 'there is no such screen now') : reply.send(cursor);
+  });
+  app.get('/api/cursor/:domid/:devid/image', (request, reply) => {
+    const png = source.lab?.cursorImage(deviceOf(request));
+    if (png === undefined) return refuse(reply, 404, 'there is no such cursor now');
     return reply.type('image/png').send(Buffer.from(png));
   });
   app.post('/api/act', (request, reply) => act(source, request, reply));
   if (source.campaign !== undefined) serveCampaign(app, source.campaign);
+}
+
+function deviceOf(request: FastifyRequest): string {
+  const { domid, devid } = request.params as Record<'domid' | 'devid', string>;
+  return `${domid}/${devid}`;
 }
 
 function withLab(reply: FastifyReply, { lab }: PageSource, answer: (lab: ShownLab) => object): FastifyReply {

@@ -3,6 +3,7 @@ import type { Action } from './actions.js';
 import type { Sections } from './changes.js';
 import type { HistoryWindow } from './history.js';
 import type { ShownRing } from './rings.js';
+import type { ScreenCursor } from './screens.js';
 import type { StoreChange } from './store-view.js';
 
 /** What a page is told: `nowMs` is the lab's time, so that the page can go on counting by itself. */
@@ -39,6 +40,10 @@ export interface ShownLab {
   rings(domid: number): ShownRing[];
   /** A screen as PNG; undefined where there is none now. */
   frame(device: string): Promise<Uint8Array | undefined>;
+  /** The cursor over that screen; undefined where there is no screen now. */
+  cursor(device: string): Promise<ScreenCursor | undefined>;
+  /** The image of the cursor that was told last, as PNG. */
+  cursorImage(device: string): Uint8Array | undefined;
 }
 
 /** A cell of the matrix: what happens, while which process stands, to which process. */

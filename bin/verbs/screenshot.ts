@@ -12,6 +12,7 @@ interface Options {
   readonly output?: string;
   readonly device: number;
   readonly scanout: number;
+  readonly cursor: boolean;
 }
 
 const DEVICES_MAX = 255;
@@ -22,6 +23,7 @@ export function register(program: Command): void {
     .option('-o, --output <file>', 'where to write; left out: GUEST.png in this folder')
     .option('--device <number>', 'of its devices', integerBetween(0, DEVICES_MAX), 0)
     .option('--scanout <number>', 'of its screens', integerBetween(0, SCANOUTS_MAX - 1), 0)
+    .option('--cursor', "with the display's cursor, which no picture that is compared has", false)
     .addHelpText('after', '\nExamples:\n  xenwire screenshot gpu-guest\n  xenwire screenshot 1 -o /tmp/screen.png')
     .action(async (named: string, options: Options) => {
       const path = resolve(options.output ?? `${named}.png`);
@@ -31,9 +33,11 @@ export function register(program: Command): void {
       const session = await openRunningSession(options.runDir);
       try {
         const guest = await findGuest(session, named);
-        const display = await session.connect(await serverOf(session, guest.domid, options.device));
+        const server = await session.connect(await serverOf(session, guest.domid, options.device));
+        const display = server.remote('Display');
         const request = { name: `${guest.domid}/${options.device}`, scanout: options.scanout, path };
-        const { width, height, flush_count } = await display.remote('Display').screenshot(request);
+        const shot = options.cursor ? display.screenshot_with_cursor(request) : display.screenshot(request);
+        const { width, height, flush_count } = await shot;
         if (flush_count === 0) fail(`guest ${guest.name} has shown nothing yet: ${path} is black`);
         else process.stdout.write(`${path}: ${width}x${height}, frame ${flush_count}\n`);
       } finally {

@@ -1,5 +1,6 @@
 // Devices: where the handshake stands, what comes next and what hinders it; both ladders of states, the last steps, screens, rings.
 import { labNow, since } from './clock.js';
+import { cursorOf, placeCursor, showCursor } from './cursor.js';
 import { asked, element, keyed, text } from './dom.js';
 
 const STATES = ['', 'Initialising', 'InitWait', 'Initialised', 'Connected', 'Closing', 'Closed'];
@@ -46,11 +47,17 @@ function device({ name }) {
     element('div', { className: 'reason' }, element('p', { className: 'verdict' }), element('dl', {}, ...rows)),
     element('div', { className: 'ladders' }),
     element('ol', { className: 'steps', 'aria-label': `Last steps of device ${name}` }),
-    element('div', { className: 'screen' }, element('img', { alt: `Screen of device ${name}` }), element('p', {})),
+    screenOf(name),
     rings);
   made.setAttribute('aria-label', `Device ${name}`);
   sight.observe(made.querySelector('.screen'));
   return made;
+}
+
+function screenOf(name) {
+  const [over, words] = cursorOf();
+  const picture = element('div', { className: 'picture' }, element('img', { alt: `Screen of device ${name}` }), over);
+  return element('div', { className: 'screen' }, picture, element('p', {}), words);
 }
 
 async function showRings(rings, domid) {
@@ -78,6 +85,7 @@ function refresh(img, name, frames) {
     setTimeout(() => refresh(img, name, img.wanted), FRAME_PAUSE_MS);
   };
   next.onload = () => {
+    img.onload = () => placeCursor(img.closest('.screen'), name);
     img.src = next.src;
     img.shown = frames;
     done();
@@ -95,22 +103,35 @@ const sight = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
     const img = target.querySelector('img');
     img.seen = isIntersecting;
-    if (isIntersecting && img.wanted !== undefined) refresh(img, img.device, img.wanted);
+    if (isIntersecting) look(target);
   }
 });
 document.addEventListener('visibilitychange', () => {
-  for (const img of list.querySelectorAll('.screen img')) if (img.wanted !== undefined) refresh(img, img.device, img.wanted);
+  for (const screen of list.querySelectorAll('.screen')) look(screen);
 });
+
+/** What has come to be wanted of a screen while it was out of sight. */
+function look(screen) {
+  const img = screen.querySelector('img');
+  if (img.wanted !== undefined) refresh(img, img.device, img.wanted);
+  if (screen.cursors !== undefined && inSight(img)) showCursor(screen, img.device, screen.cursors);
+}
 
 /** What moves with each frame. */
 export function showScreens(screens, changed) {
-  for (const { name, frames, earlier, status, slot } of screens) {
+  for (const { name, frames, cursors, earlier, status, slot } of screens) {
     const made = list.known?.get(name);
     if (made === undefined || !changed.has(name)) continue;
     const registers = status === undefined ? '' : `; device status 0x${status.toString(16)}`;
     text(made.querySelector('.screen p'), `${frames} flushes${earlier ? ' recorded, earlier ones are not' : ''}${registers}`);
     made.querySelector('.rings').slot = slot === undefined ? undefined : `ioreq slot of vCPU 0: ${slot.state}, address ${slot.address}, value ${slot.value}, since ${(slot.ms / 1000).toFixed(3)} s`;
-    if (frames > 0 || earlier) refresh(made.querySelector('.screen img'), name, frames);
+    if (frames === 0 && !earlier) continue;
+    const screen = made.querySelector('.screen');
+    const img = screen.querySelector('img');
+    img.device = name;
+    img.wanted = frames;
+    if (cursors > 0 || earlier) screen.cursors = cursors;
+    look(screen);
   }
 }
 

@@ -361,6 +361,18 @@ export interface DisplayFrame {
   top: Uint8Array;
   bottom: Uint8Array;
 }
+export interface DisplayScanout {
+  name: string;
+  scanout: number;
+}
+export interface DisplayCursor {
+  visible: boolean;
+  x: number;
+  y: number;
+  hot_x: number;
+  hot_y: number;
+  image: Uint8Array;
+}
 export interface StoreMessage {
   type: number;
   req_id: number;
@@ -450,6 +462,8 @@ export interface Services {
   };
   Display: {
     screenshot: { req: ScreenshotRequest; res: Screenshot };
+    screenshot_with_cursor: { req: ScreenshotRequest; res: Screenshot };
+    cursor: { req: DisplayScanout; res: DisplayCursor };
     resize: { req: DisplayResize; res: Empty };
     watch: { req: DisplayWatch; res: Empty };
   };

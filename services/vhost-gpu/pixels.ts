@@ -1,10 +1,10 @@
 // What a viewer sees of a scanout: opaque pixels, red, green and blue from wherever the resource's format has them. Leaves
 // files to lib/node/files/png.ts, the display socket to display-link.ts.
 import type { Picture } from '../../lib/core/picture.js';
-import { VIRTIO_GPU_BYTES_PER_PIXEL, VIRTIO_GPU_FORMAT } from '../../lib/layout/virtio-gpu.js';
+import { VIRTIO_GPU_BYTES_PER_PIXEL, VIRTIO_GPU_CURSOR_SIZE, VIRTIO_GPU_FORMAT } from '../../lib/layout/virtio-gpu.js';
 import type { Rect } from '../../lib/virtio/gpu-codec.js';
 import type { Surface } from './resources.js';
-import type { Scanout } from './scanouts.js';
+import type { Cursor, Scanout } from './scanouts.js';
 
 /** Offsets of red, green and blue in a pixel, read off the formats' names: bytes in memory order. */
 const COLOUR_OFFSETS = new Map<number, readonly [red: number, green: number, blue: number]>(
@@ -14,8 +14,11 @@ const COLOUR_OFFSETS = new Map<number, readonly [red: number, green: number, blu
   }),
 );
 
-/** A copy of what the scanout shows, without cursor; undefined when it shows nothing. Alpha is ignored, as on a screen. */
-export function pictureOf(scanout: Scanout): Picture | undefined {
+/**
+ * A copy of what the scanout shows; undefined when it shows nothing. Its alpha is ignored, as on a screen. Without the cursor,
+ * as QEMU's screendump, unless `withCursor` says otherwise.
+ */
+export function pictureOf(scanout: Scanout, { withCursor = false } = {}): Picture | undefined {
   if (scanout.shown === undefined) return undefined;
   const { surface, rect } = scanout.shown;
   const [red, green, blue] = COLOUR_OFFSETS.get(surface.format)!;
@@ -33,7 +36,26 @@ export function pictureOf(scanout: Scanout): Picture | undefined {
       to += 4;
     }
   }
-  return { width: rect.width, height: rect.height, rgba };
+  const picture = { width: rect.width, height: rect.height, rgba };
+  if (withCursor && scanout.cursor.visible) drawCursor(picture, scanout.cursor);
+  return picture;
+}
+
+/** Lays the cursor over an opaque picture, where the picture is below it. */
+function drawCursor({ width, height, rgba }: Picture, { image, ...cursor }: Cursor): void {
+  const [left, top] = [cursor.x | 0, cursor.y | 0];
+  for (let from = 0; from < image.length; from += VIRTIO_GPU_BYTES_PER_PIXEL) {
+    const index = from / VIRTIO_GPU_BYTES_PER_PIXEL;
+    const x = left + (index % VIRTIO_GPU_CURSOR_SIZE);
+    const y = top + Math.floor(index / VIRTIO_GPU_CURSOR_SIZE);
+    if (x < 0 || x >= width || y < 0 || y >= height) continue;
+    const to = (y * width + x) * 4;
+    const alpha = image[from + 3]!;
+    for (let channel = 0; channel < 3; channel++) {
+      const [over, under] = [image[from + 2 - channel]!, rgba[to + channel]!];
+      rgba[to + channel] = Math.round((over * alpha + under * (255 - alpha)) / 255);
+    }
+  }
 }
 
 const FORMAT_IS_BGRX: ReadonlySet<number> = new Set([

@@ -5,7 +5,7 @@ import { isAbsolute } from 'node:path';
 import type { Peer } from '../../lib/core/bus.js';
 import { ErrnoError, errorMessage } from '../../lib/core/errors.js';
 import { NO_DOMAIN, probeOfDomain } from '../../lib/core/probe.js';
-import type { Held, VhostUserOpen } from '../../lib/core/proto-types.js';
+import type { Held, ScreenshotRequest, VhostUserOpen } from '../../lib/core/proto-types.js';
 import type { ServiceContext } from '../../lib/core/service.js';
 import { DEV_DEVICE } from '../../lib/layout/ours/dev-wire.js';
 import { VIRTIO_GPU_QUEUE_COUNT } from '../../lib/layout/virtio-gpu.js';
@@ -132,6 +132,17 @@ export async function start(context: ServiceContext, options: StartOptions): Pro
     if (scanout === undefined) throw new ErrnoError('EINVAL', `device ${name} has no scanout ${index}`);
     return { session, scanout };
   };
+  const shoot = async ({ name, scanout: index, path }: ScreenshotRequest, options: { withCursor: boolean }) => {
+    if (!isAbsolute(path)) throw new ErrnoError('EINVAL', 'the path of a screenshot must be absolute');
+    const { session, scanout } = scanoutOf(name, index);
+    const plugged = session.device.displays.size(index) !== undefined;
+    const picture = plugged ? pictureOf(scanout, options) : undefined;
+    if (picture === undefined) throw new ErrnoError('ENODATA', `scanout ${index} of ${name} shows nothing`);
+    const { width, height } = picture;
+    const counted = { flush_count: scanout.flushCount, first_flush_ns: Number(scanout.firstFlushNs) };
+    await writePng(path, picture);
+    return { width, height, ...counted };
+  };
 
   // The lab's own server ends with its host, whose guests it serves; one of a foreign front-end ends with that.
   if ((options.socketPath ?? options.fd) === undefined) context.endWithHost();
@@ -163,16 +174,11 @@ export async function start(context: ServiceContext, options: StartOptions): Pro
     },
   });
   server.handle('Display', {
-    screenshot: async ({ name, scanout: index, path }) => {
-      if (!isAbsolute(path)) throw new ErrnoError('EINVAL', 'the path of a screenshot must be absolute');
-      const { session, scanout } = scanoutOf(name, index);
-      const plugged = session.device.displays.size(index) !== undefined;
-      const picture = plugged ? pictureOf(scanout) : undefined;
-      if (picture === undefined) throw new ErrnoError('ENODATA', `scanout ${index} of ${name} shows nothing`);
-      const { width, height } = picture;
-      const counted = { flush_count: scanout.flushCount, first_flush_ns: Number(scanout.firstFlushNs) };
-      await writePng(path, picture);
-      return { width, height, ...counted };
+    screenshot: (request) => shoot(request, { withCursor: false }),
+    screenshot_with_cursor: (request) => shoot(request, { withCursor: true }),
+    cursor: ({ name, scanout: index }) => {
+      const { visible, x, y, hotX: hot_x, hotY: hot_y, image } = scanoutOf(name, index).scanout.cursor;
+      return { visible, x: x | 0, y: y | 0, hot_x, hot_y, image };
     },
     watch: (wanted, peer) => {
       watchers.add(wanted, peer);

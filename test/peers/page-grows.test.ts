@@ -97,6 +97,8 @@ t.test('many updates leave a page as large as a few do', { ...NEEDS_BROWSER, tim
       asks: true,
       rings: () => [],
       frame: async () => undefined,
+      cursor: async () => undefined,
+      cursorImage: () => undefined,
     },
     close: async () => {},
   };

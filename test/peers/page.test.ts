@@ -4,6 +4,7 @@
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import t from 'tap';
+import { cursorPath } from '../../lib/core/cursor-path.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { launch, NEEDS_BROWSER, open, seriousOf } from '../fixtures/browser.js';
 import { processNamed, startXenwire, temporaryLabDir, xenwire } from '../fixtures/lab.js';
@@ -20,6 +21,27 @@ const PICTURES = process.env['XENWIRE_PICTURES'] === '1' ? join(PACKAGE_ROOT, 'd
 async function picture(page: Page, name: string): Promise<void> {
   if (PICTURES !== undefined) await page.screenshot({ path: join(PICTURES, `${name}.jpg`), type: 'jpeg', quality: 70 });
 }
+
+/** Runs in the page. The arrow's tip is 8 and 6 pixels from its image's corner (services/guest/cursor-image.ts). */
+const LOOK_AT_CURSOR = (screen: unknown): { words: string; tip: { x: number; y: number } } => {
+  interface Box {
+    readonly left: number;
+    readonly top: number;
+    readonly width: number;
+  }
+  interface Part {
+    readonly textContent: string;
+    readonly naturalWidth: number;
+    getBoundingClientRect(): Box;
+  }
+  const find = (what: string): Part => (screen as { querySelector(what: string): Part }).querySelector(what);
+  const img = find('img');
+  const [under, over] = [img.getBoundingClientRect(), find('.cursor').getBoundingClientRect()];
+  const scale = img.naturalWidth / under.width;
+  const tip = { x: (over.left - under.left) * scale + 8, y: (over.top - under.top) * scale + 6 };
+  return { words: find('.pointer').textContent, tip };
+};
+const BACKGROUND = (over: unknown): string => (over as { style: { backgroundImage: string } }).style.backgroundImage;
 
 const card = (page: Page, name: string) => page.getByRole('article', { name, exact: true });
 const says = (page: Page, name: string, text: RegExp) => card(page, name).filter({ hasText: text }).waitFor();
@@ -69,6 +91,19 @@ t.test(
     t.equal(await shown.evaluate((img) => (img as unknown as { naturalWidth: number }).naturalWidth), 1024);
     await one.locator(`.screen img[src]:not([src="${await shown.getAttribute('src')}"])`).waitFor();
     t.pass('the picture moves');
+    // Where its tip is in the picture as it is shown, by the words and by the eye, in one look.
+    await one.getByText(/^The cursor points at \d+, \d+$/).waitFor();
+    await one.locator('.cursor:not([hidden])').waitFor();
+    const { words, tip } = await one.locator('.screen').evaluate(LOOK_AT_CURSOR);
+    const [x, y] = words.match(/\d+/g)!.map(Number) as [number, number];
+    t.ok(
+      Array.from({ length: 100_000 }, (_, frame) => cursorPath(frame, 1024, 768)).some(
+        (at) => at.x === x && at.y === y,
+      ),
+      `a place on the path: ${x}, ${y}`,
+    );
+    t.ok(Math.abs(tip.x - x) < 2 && Math.abs(tip.y - y) < 2, `the tip is seen at ${tip.x}, ${tip.y}: ${words}`);
+    t.match(await one.locator('.cursor').evaluate(BACKGROUND), /api\/cursor\/1\/0\/image/);
     await picture(page, 'tour-lab');
     await page.locator('#latency canvas').waitFor();
     await one.getByText('Rings, registers, ioreq slot').click();

@@ -93,6 +93,8 @@ export const MESSAGES = {
   DisplayResize: {},
   DisplayWatch: {},
   DisplayFrame: {},
+  DisplayScanout: {},
+  DisplayCursor: {},
   StoreMessage: {},
   StoreTaken: {},
 };
@@ -6984,6 +6986,212 @@ decode: function (r,l,z,q,g){
 });
 }
 {
+const types = [undefined, undefined];
+const C = classOf({ name: "", scanout: 0 });
+Object.assign(MESSAGES.DisplayScanout, {
+encode: function (m,w,q){
+  if(!w)
+  w=Writer.create()
+  if(q===undefined)q=0
+  if(q>util.recursionLimit)
+  throw Error("max depth exceeded")
+  if(m.name!=null&&Object.hasOwnProperty.call(m,"name")&&m.name!=="")
+  w.uint32(10).string(m.name)
+  if(m.scanout!=null&&Object.hasOwnProperty.call(m,"scanout")&&m.scanout!==0)
+  w.uint32(16).uint32(m.scanout)
+  if(m.$unknowns!=null&&Object.hasOwnProperty.call(m,"$unknowns"))
+  for(var i=0;i<m.$unknowns.length;++i)
+  w.raw(m.$unknowns[i])
+  return w
+},
+decode: function (r,l,z,q,g){
+  if(!(r instanceof Reader))
+  r=Reader.create(r)
+  if(q===undefined)q=0
+  if(q>Reader.recursionLimit)
+  throw Error("max depth exceeded")
+  var c,m,v
+  if(l===undefined)
+  c=r.len
+  else{
+  c=r.pos+l
+  if(c>r.len)
+  throw RangeError("index out of range")
+  l=r.len
+  r.len=c
+  }
+  m=g||new C
+  while(r.pos<c){
+  var s=r.pos
+  var t=r.tag()
+  if(t===z){
+  z=undefined
+  break
+  }
+  var u=t&7
+  switch(t>>>=3){
+  case 1:{
+  if(u!==2)
+  break
+  if((v=r.stringVerify()).length)
+  m.name=v
+  else
+  delete m.name
+  continue
+  }
+  case 2:{
+  if(u!==0)
+  break
+  if(v=r.uint32())
+  m.scanout=v
+  else
+  delete m.scanout
+  continue
+  }
+  }
+  r.skipType(u,q,t)
+  if(!r.discardUnknown){
+  util.makeProp(m,"$unknowns",false);
+  (m.$unknowns||(m.$unknowns=[])).push(r.raw(s,r.pos))
+  }
+  }
+  if(l!==undefined){
+  if(r.pos!==c)
+  throw RangeError("index out of range")
+  r.len=l
+  }
+  if(z!==undefined)
+  throw Error("missing end group")
+  return m
+},
+});
+}
+{
+const types = [undefined, undefined, undefined, undefined, undefined, undefined];
+const C = classOf({ visible: false, x: 0, y: 0, hot_x: 0, hot_y: 0, image: util.emptyArray });
+Object.assign(MESSAGES.DisplayCursor, {
+encode: function (m,w,q){
+  if(!w)
+  w=Writer.create()
+  if(q===undefined)q=0
+  if(q>util.recursionLimit)
+  throw Error("max depth exceeded")
+  if(m.visible!=null&&Object.hasOwnProperty.call(m,"visible")&&m.visible!==false)
+  w.uint32(8).bool(m.visible)
+  if(m.x!=null&&Object.hasOwnProperty.call(m,"x")&&m.x!==0)
+  w.uint32(16).sint32(m.x)
+  if(m.y!=null&&Object.hasOwnProperty.call(m,"y")&&m.y!==0)
+  w.uint32(24).sint32(m.y)
+  if(m.hot_x!=null&&Object.hasOwnProperty.call(m,"hot_x")&&m.hot_x!==0)
+  w.uint32(32).uint32(m.hot_x)
+  if(m.hot_y!=null&&Object.hasOwnProperty.call(m,"hot_y")&&m.hot_y!==0)
+  w.uint32(40).uint32(m.hot_y)
+  if(m.image!=null&&Object.hasOwnProperty.call(m,"image")&&m.image.length)
+  w.uint32(50).bytes(m.image)
+  if(m.$unknowns!=null&&Object.hasOwnProperty.call(m,"$unknowns"))
+  for(var i=0;i<m.$unknowns.length;++i)
+  w.raw(m.$unknowns[i])
+  return w
+},
+decode: function (r,l,z,q,g){
+  if(!(r instanceof Reader))
+  r=Reader.create(r)
+  if(q===undefined)q=0
+  if(q>Reader.recursionLimit)
+  throw Error("max depth exceeded")
+  var c,m,v
+  if(l===undefined)
+  c=r.len
+  else{
+  c=r.pos+l
+  if(c>r.len)
+  throw RangeError("index out of range")
+  l=r.len
+  r.len=c
+  }
+  m=g||new C
+  while(r.pos<c){
+  var s=r.pos
+  var t=r.tag()
+  if(t===z){
+  z=undefined
+  break
+  }
+  var u=t&7
+  switch(t>>>=3){
+  case 1:{
+  if(u!==0)
+  break
+  if(v=r.bool())
+  m.visible=v
+  else
+  delete m.visible
+  continue
+  }
+  case 2:{
+  if(u!==0)
+  break
+  if(v=r.sint32())
+  m.x=v
+  else
+  delete m.x
+  continue
+  }
+  case 3:{
+  if(u!==0)
+  break
+  if(v=r.sint32())
+  m.y=v
+  else
+  delete m.y
+  continue
+  }
+  case 4:{
+  if(u!==0)
+  break
+  if(v=r.uint32())
+  m.hot_x=v
+  else
+  delete m.hot_x
+  continue
+  }
+  case 5:{
+  if(u!==0)
+  break
+  if(v=r.uint32())
+  m.hot_y=v
+  else
+  delete m.hot_y
+  continue
+  }
+  case 6:{
+  if(u!==2)
+  break
+  if((v=r.bytes()).length)
+  m.image=v
+  else
+  delete m.image
+  continue
+  }
+  }
+  r.skipType(u,q,t)
+  if(!r.discardUnknown){
+  util.makeProp(m,"$unknowns",false);
+  (m.$unknowns||(m.$unknowns=[])).push(r.raw(s,r.pos))
+  }
+  }
+  if(l!==undefined){
+  if(r.pos!==c)
+  throw RangeError("index out of range")
+  r.len=l
+  }
+  if(z!==undefined)
+  throw Error("missing end group")
+  return m
+},
+});
+}
+{
 const types = [undefined, undefined, undefined, undefined];
 const C = classOf({ type: 0, req_id: 0, tx_id: 0, payload: util.emptyArray });
 Object.assign(MESSAGES.StoreMessage, {
@@ -7236,6 +7444,8 @@ export const METHODS = {
   },
   Display: {
     screenshot: ['ScreenshotRequest', 'Screenshot'],
+    screenshot_with_cursor: ['ScreenshotRequest', 'Screenshot'],
+    cursor: ['DisplayScanout', 'DisplayCursor'],
     resize: ['DisplayResize', 'Empty'],
     watch: ['DisplayWatch', 'Empty'],
   },

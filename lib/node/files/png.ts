@@ -68,6 +68,13 @@ export function readPng(path: string, pixelsMax = IMAGE_PIXELS_MAX): Picture {
   }
 }
 
+/** The bytes of a PNG of a small picture, at once. */
+export function pngOf({ width, height, rgba }: Picture): Uint8Array {
+  const png = new PNG({ width, height });
+  png.data = Buffer.from(rgba.buffer, rgba.byteOffset, rgba.byteLength);
+  return PNG.sync.write(png);
+}
+
 let serial = 0;
 
 /**

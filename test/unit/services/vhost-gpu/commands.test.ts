@@ -3,6 +3,7 @@ import t, { type Test } from 'tap';
 import { VIRTIO_GPU_CMD } from '../../../../lib/layout/virtio-gpu.js';
 import { featureBits, VIRTIO_F_VERSION_1 } from '../../../../lib/layout/virtio-ring.js';
 import { encodeCommand, type GpuCommandName, type GpuFields } from '../../../../lib/virtio/gpu-codec.js';
+import { pictureOf } from '../../../../services/vhost-gpu/pixels.js';
 import { GpuTester, PIXELS_AT } from '../../../../testkit/gpu-tester.js';
 
 const OK = 'OK_NODATA';
@@ -202,6 +203,41 @@ t.test('display info, EDID and the feature that brings it', async (t) => {
   t.equal(gpu.send('GET_EDID', { scanout: 2 }), 'ERR_INVALID_PARAMETER');
   const plain = new GpuTester({ features: featureBits(VIRTIO_F_VERSION_1) });
   t.equal(plain.send('GET_EDID', { scanout: 0 }), 'ERR_UNSPEC', 'not negotiated');
+});
+
+t.test('a picture has the cursor over it only when it is asked for, where the picture is below it', async (t) => {
+  const gpu = new GpuTester();
+  gpu.resource(1, 20, 10);
+  gpu.resource(5, 64, 64, PIXELS_AT + 20 * 10 * 4);
+  gpu.memory.write(PIXELS_AT, new Uint8Array(20 * 10 * 4).fill(100));
+  const image = new Uint8Array(64 * 64 * 4);
+  const put = (x: number, y: number, bgra: readonly number[]): void => image.set(bgra, (y * 64 + x) * 4);
+  put(0, 0, [1, 2, 3, 255]); // outside the picture
+  put(4, 3, [10, 20, 30, 255]);
+  put(5, 3, [200, 0, 50, 128]);
+  put(6, 3, [255, 255, 255, 0]);
+  gpu.memory.write(PIXELS_AT + 20 * 10 * 4, image);
+  for (const [resource_id, size] of [
+    [1, r(0, 0, 20, 10)],
+    [5, r(0, 0, 64, 64)],
+  ] as const)
+    gpu.expect('TRANSFER_TO_HOST_2D', { resource_id, r: size, offset: 0n });
+  gpu.expect('SET_SCANOUT', { scanout_id: 0, resource_id: 1, r: r(0, 0, 20, 10) });
+  const pos = { scanout_id: 0, x: -4 >>> 0, y: -3 >>> 0 };
+  gpu.onCursor('UPDATE_CURSOR', { pos, resource_id: 5, hot_x: 0, hot_y: 0 });
+  const scanout = gpu.device.scanouts.get(0)!;
+  const pixel = (rgba: Uint8Array, x: number, y: number) => [...rgba.subarray((y * 20 + x) * 4, (y * 20 + x) * 4 + 4)];
+  const plain = pictureOf(scanout)!.rgba;
+  t.ok(
+    plain.every((value, at) => value === (at % 4 === 3 ? 255 : 100)),
+    'without it, unless asked for',
+  );
+  const { rgba } = pictureOf(scanout, { withCursor: true })!;
+  t.same(pixel(rgba, 0, 0), [30, 20, 10, 255]);
+  t.same(pixel(rgba, 1, 0), [75, 50, 150, 255], 'half of it');
+  t.same(pixel(rgba, 2, 0), [100, 100, 100, 255], 'nothing of it');
+  gpu.onCursor('MOVE_CURSOR', { pos, resource_id: 0, hot_x: 0, hot_y: 0 });
+  t.same(pictureOf(scanout, { withCursor: true })!.rgba, plain, 'hidden');
 });
 
 t.test('the cursor queue answers where there is room for it, and nothing it does can fail', async (t) => {
