@@ -1,9 +1,11 @@
 // vhost-frontend's devices in one process with the real hypervisor and store, and a device server that does nothing but
+
 // say what it was asked: for tests of the backend from the guest's vCPU to the device server's door.
 import type { Handlers, Peer, Remote } from '../lib/core/bus.js';
 import type { Clock, Timer } from '../lib/core/clock.js';
 import { ErrnoError, PeerDiedError } from '../lib/core/errors.js';
 import { NO_LOG } from '../lib/core/log.js';
+import type { NotWanted } from '../lib/core/not-wanted.js';
 import type { Doorbell, Notifier, NotifyHandle } from '../lib/core/notify.js';
 import { NO_PROBE } from '../lib/core/probe.js';
 import type { ServiceContext } from '../lib/core/service.js';
@@ -126,13 +128,13 @@ export class RecordingServer implements DeviceServer {
     this.#lab = lab;
   }
 
-  async open(name: string, queueCount: number, events: SessionEvents, signal: AbortSignal): Promise<ServerSession> {
+  async open(name: string, queueCount: number, events: SessionEvents, notWanted: NotWanted): Promise<ServerSession> {
     if (!this.#alive)
       await new Promise<void>((resolve, reject) => {
         this.#waiting.push(resolve);
-        signal.addEventListener('abort', () => {
+        notWanted.listen((reason) => {
           this.#waiting = this.#waiting.filter((waits) => waits !== resolve);
-          reject(signal.reason);
+          reject(reason);
         });
       });
     if (this.refuses !== undefined) throw this.refuses;

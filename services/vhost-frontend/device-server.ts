@@ -6,6 +6,7 @@ import { type DeviceServerProcess, deviceServerProcess } from '../../lib/core/de
 import { ErrnoError, errorMessage, isOurBug, PeerDiedError, passOver } from '../../lib/core/errors.js';
 import { DEVICE_SERVERS_MAX } from '../../lib/core/limits.js';
 import type { Log } from '../../lib/core/log.js';
+import type { NotWanted } from '../../lib/core/not-wanted.js';
 import type { NotifyHandle } from '../../lib/core/notify.js';
 import type { Probe } from '../../lib/core/probe.js';
 import type { FileHandle, GrantHandle, VhostUserHandle, VhostUserMessage } from '../../lib/core/proto-types.js';
@@ -44,10 +45,10 @@ export interface DeviceServer {
   /** Its sessions have grantHandle. */
   readonly grants?: boolean;
   /**
-   * Waits for the server. `queueCount`: rings that the device has. Rejects when the server refuses, and where `signal` aborts while
-   * there is no server with its reason.
+   * Waits for the server. `queueCount`: rings that the device has. Rejects when the server refuses, and with the reason of
+   * `notWanted` where that comes while there is no server.
    */
-  open(name: string, queueCount: number, events: SessionEvents, signal: AbortSignal): Promise<ServerSession>;
+  open(name: string, queueCount: number, events: SessionEvents, notWanted: NotWanted): Promise<ServerSession>;
 }
 
 const file = (handle: FileHandle) => ({ file: handle }) as VhostUserHandle;
@@ -159,25 +160,23 @@ export class BusDeviceServer implements DeviceServer {
     return connecting;
   }
 
-  async open(name: string, queueCount: number, events: SessionEvents, signal: AbortSignal): Promise<ServerSession> {
+  async open(name: string, queueCount: number, events: SessionEvents, notWanted: NotWanted): Promise<ServerSession> {
     for (;;) {
-      const connection = await this.#connected(signal);
+      const connection = await this.#connected(notWanted);
       try {
         return await connection.open(name, queueCount, events);
       } catch (error) {
         // Lost in the middle of it: the next one. Anything else is the server's answer.
-        if (!(error instanceof PeerDiedError) || (await this.#connected(signal)) === connection) throw error;
+        if (!(error instanceof PeerDiedError) || (await this.#connected(notWanted)) === connection) throw error;
       }
     }
   }
 
-  /** The connection that there is, or is next; rejects with the reason of a signal that aborts before. */
-  #connected(signal: AbortSignal): Promise<Connection> {
+  /** The connection that there is, or is next; rejects with the reason where it is not wanted before. */
+  #connected(notWanted: NotWanted): Promise<Connection> {
     return new Promise((resolve, reject) => {
-      const giveUp = (): void => reject(signal.reason);
-      if (signal.aborted) return giveUp();
-      signal.addEventListener('abort', giveUp);
-      this.#connection.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp));
+      const stopListening = notWanted.listen(reject);
+      this.#connection.then(resolve, reject).finally(stopListening);
     });
   }
 }

@@ -5,6 +5,7 @@
 import type { Clock } from '../../lib/core/clock.js';
 import { assert, ErrnoError, isOurBug, PeerDiedError, passOver } from '../../lib/core/errors.js';
 import type { DomId } from '../../lib/core/ids.js';
+import { type NotWanted, Wish } from '../../lib/core/not-wanted.js';
 import type { BackendRequest } from '../../lib/vhost-user/messages.js';
 import type { DeviceServer, ServerHandle, ServerSession } from './device-server.js';
 import type { DeviceType } from './device-types.js';
@@ -36,7 +37,7 @@ export interface ServerLinkEvents {
  */
 type LinkState =
   | { readonly at: 'closed' }
-  | { readonly at: 'opening'; readonly opening: Promise<ServerSession>; readonly end: AbortController }
+  | { readonly at: 'opening'; readonly opening: Promise<ServerSession>; readonly wish: Wish }
   | { readonly at: 'open'; readonly session: ServerSession; readonly giveBack: () => void }
   | { readonly at: 'refused' };
 
@@ -77,14 +78,14 @@ export class ServerLink {
   /** Waits for the server. Rejects when it refuses the device, with ENODEV when this link is closed meanwhile. */
   open(): Promise<ServerSession> {
     assert(this.#state.at === 'closed' || this.#state.at === 'refused', `a session is opened while ${this.#state.at}`);
-    const end = new AbortController();
-    const opening = this.#open(end.signal);
-    this.#state = { at: 'opening', opening, end };
+    const wish = new Wish();
+    const opening = this.#open(wish);
+    this.#state = { at: 'opening', opening, wish };
     return opening;
   }
 
-  /** `signal`: aborts once this link is closed. */
-  async #open(signal: AbortSignal): Promise<ServerSession> {
+  /** Not wanted once this link is closed. */
+  async #open(notWanted: NotWanted): Promise<ServerSession> {
     await undefined; // the state names this opening before anything of it happens
     let lost: boolean;
     const onLost = (): void => {
@@ -96,16 +97,16 @@ export class ServerLink {
       for (;;) {
         lost = false;
         const queueCount = this.#type.queueSizesMax.length;
-        const session = await this.#deps.server.open(this.#name, queueCount, { onLost, onBackendRequest }, signal);
+        const session = await this.#deps.server.open(this.#name, queueCount, { onLost, onBackendRequest }, notWanted);
         try {
-          signal.throwIfAborted();
+          if (notWanted.reason !== undefined) throw notWanted.reason;
           this.#config = await this.#readConfig(session);
-          signal.throwIfAborted();
+          if (notWanted.reason !== undefined) throw notWanted.reason;
           if (lost) throw new PeerDiedError('device server');
         } catch (error) {
           await session.close().catch(passOver);
           // It ended in the middle of it: the next one.
-          if (error instanceof PeerDiedError && !signal.aborted) continue;
+          if (error instanceof PeerDiedError && notWanted.reason === undefined) continue;
           throw error;
         }
         this.#features = session.frontend.features;
@@ -114,7 +115,7 @@ export class ServerLink {
         return session;
       }
     } catch (error) {
-      if (!signal.aborted) this.#state = { at: 'refused' };
+      if (notWanted.reason === undefined) this.#state = { at: 'refused' };
       throw error;
     }
   }
@@ -132,7 +133,7 @@ export class ServerLink {
     const state = this.#state;
     this.#state = { at: 'closed' };
     if (state.at === 'opening') {
-      state.end.abort(new ErrnoError('ENODEV', `device ${this.#name} is gone`));
+      state.wish.giveUp(new ErrnoError('ENODEV', `device ${this.#name} is gone`));
       await state.opening.catch(passOver);
     }
     if (state.at !== 'open') return;

@@ -7,6 +7,7 @@ import type { Clock, Timer } from '../../../lib/core/clock.js';
 import { DEADLINE_MS } from '../../../lib/core/deadlines.js';
 import { PeerDiedError } from '../../../lib/core/errors.js';
 import type { Log } from '../../../lib/core/log.js';
+import type { NotWanted } from '../../../lib/core/not-wanted.js';
 import type { Doorbell, NotifyHandle } from '../../../lib/core/notify.js';
 import type { Point, Probe } from '../../../lib/core/probe.js';
 import type { FileHandle } from '../../../lib/core/proto-types.js';
@@ -93,11 +94,13 @@ export class UnixDeviceServer implements DeviceServer {
   }
 
   /** Connects once a device server listens on the device's path. */
-  async open(name: string, queueCount: number, events: SessionEvents, notWanted: AbortSignal): Promise<ServerSession> {
+  async open(name: string, queueCount: number, events: SessionEvents, notWanted: NotWanted): Promise<ServerSession> {
     const device = name.replace('/', '-');
     const path = this.#setup.socketPath.replaceAll('{device}', device);
     const { clock } = this.#setup;
-    const signal = AbortSignal.any([this.#setup.signal, notWanted]);
+    const givenUp = new AbortController();
+    notWanted.listen((reason) => givenUp.abort(reason));
+    const signal = AbortSignal.any([this.#setup.signal, givenUp.signal]);
     let dialling = this.#dialling.get(path);
     if (dialling === undefined) {
       dialling = new Dialling(clock);
@@ -107,7 +110,7 @@ export class UnixDeviceServer implements DeviceServer {
     const attempt = () => connectUnix(path).catch(() => undefined);
     const connection = await retryOnChange(path, attempt, signal);
     if (connection === undefined) {
-      notWanted.throwIfAborted();
+      if (notWanted.reason !== undefined) throw notWanted.reason;
       throw new PeerDiedError(path);
     }
     const names = { path, device, of: parseDevice(name), dialling };

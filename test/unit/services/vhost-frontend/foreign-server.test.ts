@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { NO_LOG } from '../../../../lib/core/log.js';
+import { Wish } from '../../../../lib/core/not-wanted.js';
 import type { Doorbell } from '../../../../lib/core/notify.js';
 import { NO_PROBE } from '../../../../lib/core/probe.js';
 import { VHOST_USER_HDR } from '../../../../lib/layout/vhost-user.js';
@@ -54,7 +55,7 @@ async function dialler(t: Test, onConnection: (fd: OwnedFd) => void) {
     await withDeadline(until(), DEADLINE_MS, `connection ${count}`);
   };
   let lost = 0;
-  const open = () => server.open('1/0', 2, { onLost: () => void lost++, onBackendRequest: () => {} }, abort.signal);
+  const open = () => server.open('1/0', 2, { onLost: () => void lost++, onBackendRequest: () => {} }, new Wish());
   return { open, connections, connected, clock, lines, lost: () => lost, abort };
 }
 
