@@ -161,8 +161,10 @@ export class GpuDevice implements GpuState {
   /** Everything that the guest made is gone, every display dark; displays stay plugged in. No queue runs. */
   reset(): void {
     const shown = this.scanouts.all().filter((scanout) => scanout.shown !== undefined);
+    const pointing = this.scanouts.all().filter(({ cursor }) => cursor.visible);
     this.scanouts.clear();
     for (const scanout of shown) this.#viewer?.scanout(scanout);
+    for (const scanout of pointing) this.#viewer?.cursor(scanout, false);
     this.resources.clear();
     this.displays.reset();
   }

@@ -229,6 +229,25 @@ t.test('flushes reach the viewer relative to the scanout, cut to what it shows',
   t.same(viewer.seen(), [[7, 0, 0, 0]], 'dark');
 });
 
+t.test('a device that is reset takes its cursor from the viewer, too', async (t) => {
+  const { viewer, gpu } = shown();
+  const pos = { scanout_id: 0, x: 3, y: 4 };
+  const reset = () => {
+    for (const index of [0, 1]) gpu.device.stopQueue(index);
+    gpu.device.reset();
+  };
+  gpu.resource(2, 64, 64, PIXELS_AT + 65536);
+  gpu.onCursor('UPDATE_CURSOR', { pos, resource_id: 2, hot_x: 1, hot_y: 2 });
+  viewer.seen();
+  reset();
+  t.same(viewer.seen(), [
+    [7, 0, 0, 0],
+    [5, 0, 0, 0],
+  ]);
+  reset();
+  t.same(viewer.seen(), [], 'nothing is shown any more');
+});
+
 t.test('a slow viewer gets the newest state once it has caught up, and little is queued meanwhile', async (t) => {
   const { viewer, gpu } = shown();
   viewer.seen();
