@@ -123,7 +123,7 @@ export function showScreens(screens, changed) {
     const made = list.known?.get(name);
     if (made === undefined || !changed.has(name)) continue;
     const registers = status === undefined ? '' : `; device status 0x${status.toString(16)}`;
-    text(made.querySelector('.screen p'), `${frames} flushes${earlier ? ' recorded, earlier ones are not' : ''}${registers}`);
+    text(made.querySelector('.screen p'), `${frames} ${frames === 1 ? 'flush' : 'flushes'}${earlier ? ' recorded, earlier ones are not' : ''}${registers}`);
     made.querySelector('.rings').slot = slot === undefined ? undefined : `ioreq slot of vCPU 0: ${slot.state}, address ${slot.address}, value ${slot.value}, since ${(slot.ms / 1000).toFixed(3)} s`;
     if (frames === 0 && !earlier) continue;
     const screen = made.querySelector('.screen');
