@@ -1,6 +1,6 @@
 // `npm run bench:boot`: how long a lab takes from its start to the picture, in milliseconds and in bare Node starts of the same
 // run (docs/start.md), and what each process takes of it: processor time and memory at the moment of the picture. With
-// --guests it is a boot storm: the time and the memory a guest. Prints one JSON object. A run that fails, shows a wrong pixel
+// --guests it is a boot storm: the time and the memory a guest; with --kills, one whose processes are killed meanwhile. Prints one JSON object. A run that fails, shows a wrong pixel
 // or leaves something behind is a failure of the bench: figures are of good runs only.
 import { execFile, spawn } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
@@ -14,11 +14,13 @@ import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
 import { listProcesses } from '../lib/node/process/run-dir.js';
 import { memoryScratch, runBench } from '../measure/owned/bench.js';
 import { nodeStartMs } from './node-start.js';
+import { type Kill, killWhileBooting, RESTARTING } from './storm/kills.js';
 
 interface Options {
   readonly runs: number;
   readonly guests: number;
   readonly notify: string;
+  readonly kills: number;
 }
 
 interface Run {
@@ -26,6 +28,7 @@ interface Run {
   readonly handshakeMs: number;
   readonly firstFrameMs: number;
   readonly totalMs: number;
+  readonly killed: readonly Kill[];
 }
 
 const run = promisify(execFile);
@@ -39,8 +42,9 @@ const program = command('bench:boot')
   .option('--runs <count>', 'labs to start', integerBetween(1, 10_000), 20)
   .option('--guests <count>', 'guests in each', integerBetween(1, LAB_GUESTS_MAX), 1)
   .option('--notify <how>', 'doorbell or zmq', 'doorbell')
+  .option('--kills <count>', 'of processes, in turn, while the guests boot', integerBetween(0, 100), 0)
   .action(async (options: Options) => {
-    await oneRun({ ...options, guests: 1 }); // fills the file cache; not counted
+    await oneRun({ ...options, guests: 1, kills: 0 }); // fills the file cache; not counted
     const good: Run[] = [];
     const failures: string[] = [];
     const nodeStarts: number[] = [];
@@ -69,7 +73,9 @@ const program = command('bench:boot')
       firstFrameMs: inNodeStarts(good.map(({ firstFrameMs }) => firstFrameMs)),
       upAndDownMs: percentiles(good.map(({ totalMs }) => totalMs)),
       bar: BAR,
-      processes: await processesAtThePicture(options),
+      killed: good.flatMap(({ killed }) => killed),
+      // A lab whose processes were killed says nothing of what one takes.
+      processes: options.kills === 0 ? await processesAtThePicture(options) : null,
       failures,
     };
     process.stdout.write(`${JSON.stringify(figures, null, 2)}\n`);
@@ -86,23 +92,34 @@ async function withRunDir<T>(use: (runDir: string) => Promise<T>): Promise<T> {
   }
 }
 
-const upArgs = ({ guests, notify }: Options, runDir: string): string[] => [
+const upArgs = ({ guests, notify, kills }: Options, runDir: string): string[] => [
   ...[XENWIRE, 'up', '--run-dir', runDir],
   ...['--guests', String(guests), '--notify', notify],
+  ...(kills > 0 ? ['--config', RESTARTING] : []),
 ];
 
 /** One lab up and down; a text says why it does not count. */
 async function oneRun(options: Options): Promise<Run | string> {
   return withRunDir(async (runDir) => {
     const start = performance.now();
+    const over = new AbortController();
+    const killing = killWhileBooting(runDir, options.guests, options.kills, over.signal);
+    killing.catch(() => {}); // told once the lab has ended
     try {
       const { stdout } = await run(process.execPath, [...upArgs(options, runDir), '--once', '--json']);
+      over.abort();
+      const killed = await killing;
       const outcome = JSON.parse(stdout) as Run & { guests: unknown[] };
-      if (outcome.result !== 'ok' || outcome.guests.length !== options.guests)
+      if (outcome.result !== 'ok') return `unexpected outcome: ${stdout.trim()}`;
+      // A guest that was killed may have come to a second device, or have had none yet.
+      if (options.kills === 0 && outcome.guests.length !== options.guests)
         return `unexpected outcome: ${stdout.trim()}`;
-      return { ...outcome, totalMs: performance.now() - start };
+      if (killed.length !== options.kills) return `all guests were there after ${killed.length} kills`;
+      return { ...outcome, killed, totalMs: performance.now() - start };
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
+    } finally {
+      over.abort();
     }
   });
 }

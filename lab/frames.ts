@@ -13,8 +13,11 @@ import { listGuests } from '../toolstack/domain.js';
 import { readNode, type Toolstack, whenStore } from '../toolstack/toolstack.js';
 import type { Session } from './session.js';
 
+/** Its domain is gone, or shut down. */
+export class GuestEndedError extends GuestFailedError {}
+
 /**
- * Resolves once the guest's first frame is shown. Rejects with GuestFailedError, also when its domain has ended, or
+ * Resolves once the guest's first frame is shown. Rejects with GuestFailedError, GuestEndedError when its domain has ended, or
  * DeadlineError. When it takes long, `say` is told what has come of its device so far.
  */
 export async function firstFrame(
@@ -31,7 +34,7 @@ export async function firstFrame(
     if ((await readNode(toolstack.store, `${home}/${DATA_KEY.frame}`)) === '1') return true;
     const info = (await listGuests(toolstack)).find(({ domid }) => domid === guest.domid);
     if (info !== undefined && info.state !== 'shutdown') return undefined;
-    throw new GuestFailedError(`guest ${guest.name} (domain ${guest.domid}) ended before it showed anything`);
+    throw new GuestEndedError(`guest ${guest.name} (domain ${guest.domid}) ended before it showed anything`);
   });
   await saidIfSlow(shown, () => {
     // What cannot be asked now is not worth a word: the wait itself tells why.

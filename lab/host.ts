@@ -17,6 +17,7 @@ import { type GuestConfig, onPath, onServer } from '../toolstack/guest-config.js
 import { giveUpGuest, watchGuest } from '../toolstack/guest-end.js';
 import { readNode } from '../toolstack/toolstack.js';
 import { backendFirst, backendLooked, backendStatePath } from './backend-first.js';
+import { firstFrameThroughDeaths, shownThroughDeaths } from './boot-frames.js';
 import { type Exit, howItEnded, type LabProcess } from './child.js';
 import { endProcesses, removeGuests } from './end.js';
 import { animate, FrameWatch } from './frame-watch.js';
@@ -66,6 +67,10 @@ export class Host {
   #lastWatch = 0;
   readonly #imagePaths = new Map<string, string>();
   #session: Session | undefined;
+  /** A process that is started again did, or a guest's process. */
+  #died = false;
+  /** Guests whose process ended while they had no domain yet. */
+  readonly #endedEarly = new Set<string>();
   /** Connections to the device servers that live. */
   readonly #displays = new Map<DeviceServerProcess, BusClient>();
   #fail!: (error: Error) => void;
@@ -114,6 +119,7 @@ export class Host {
     const pending = new Map<LabService, { sentence: string; slow: NodeJS.Timeout }>();
     return {
       onDied: (service, sentence) => {
+        this.#died = true;
         const slow = setTimeout(() => this.#story.note(`${sentence}; it is being started again`), DEADLINE_MS.silence);
         pending.set(service, { sentence, slow });
       },
@@ -184,10 +190,13 @@ export class Host {
     for (const server of this.#deviceServers) await this.#connectDisplay(session, server);
     const frames: GuestFrame[] = [];
     await Promise.all(
-      this.#guests.map((running) => firstFrame(session, running.guest, DEADLINE_MS.firstFrame, this.#slow)),
+      this.#guests.map((running) => firstFrameThroughDeaths(session, running, this.#slow, this.#abort.signal)),
     );
     this.#story.pump();
-    for (const running of this.#guests) frames.push(await this.#check(session, running));
+    for (const running of this.#guests) {
+      const look = (): Promise<GuestFrame> => this.#check(session, running);
+      frames.push(await shownThroughDeaths(look, () => this.#died, this.#abort.signal));
+    }
     if (this.#settings.animate > 0) for (const running of this.#guests) await this.#animate(session, running);
     return frames;
   }
@@ -256,6 +265,7 @@ export class Host {
     await this.#tellSteps(session, `${homePath(guest.domid)}/device`);
     this.#story.note(`guest ${name} is domain ${guest.domid}${index === 0 ? `, to show ${image.path}` : ''}`);
     if (this.#settings.restart && this.lab !== undefined) this.#monitor(session, running);
+    if (this.#endedEarly.delete(name)) await this.#giveUp(session, running);
   }
 
   /** As xl's monitor of the domain: what its configuration says of its end is done. */
@@ -312,15 +322,19 @@ export class Host {
   /** One that never attached to its domain: no connection tells the hypervisor that it is gone. */
   async #guestEnded(name: string, process_: LabProcess, exit: Exit): Promise<void> {
     removeDead(this.#runDir, process_.pid);
+    this.#died ||= exit.code !== 0;
     const running = this.#guests.find(({ config }) => config.name === name);
     if (exit.code !== 0) this.#story.note(`guest ${name} (pid ${process_.pid}) ${howItEnded(exit)}`);
     // What it was told is wrong, by its own word: a restart would end as this one did.
     if (exit.code === 2) this.#fail(new LabFailedError(`guest ${name} (pid ${process_.pid}) ${howItEnded(exit)}`));
-    else if (this.#session !== undefined && running !== undefined && exit.code !== 0) {
-      await giveUpGuest(this.#session, running.guest.domid).catch((error: unknown) => {
-        if (!(error instanceof PeerDiedError)) throw error; // the host's end is told by others
-      });
-    }
+    else if (exit.code !== 0 && running === undefined) this.#endedEarly.add(name);
+    else if (exit.code !== 0) await this.#giveUp(this.#session!, running!);
+  }
+
+  async #giveUp(session: Session, { guest }: RunningGuest): Promise<void> {
+    await giveUpGuest(session, guest.domid).catch((error: unknown) => {
+      if (!(error instanceof PeerDiedError)) throw error; // the host's end is told by others
+    });
   }
 
   /** What happens below a path of the store is told as it happens. */

@@ -45,6 +45,8 @@ interface Boot {
 }
 
 const STORM = { few: 8, many: 128, seconds: 60, growth: 1.25 } as const;
+/** A storm in which processes die: as many as make every kind of process die twice. */
+const KILLED_STORM = { guests: 32, kills: 8 } as const;
 /** Of a campaign's cases: as many as make its start small beside them. */
 const CHAOS = { cases: 60, seed: 11, perSecond: 2 } as const;
 const EXPLORE = { statesPerSecond: 20_000, minutes: 10 } as const;
@@ -163,12 +165,15 @@ export const SOURCES: readonly Source[] = [
   },
   {
     name: 'storm',
-    describe: `${STORM.few} and ${STORM.many} guests at once`,
+    describe: `${STORM.few} and ${STORM.many} guests at once, and ${KILLED_STORM.guests} while processes are killed`,
     async rows(_scratch, signal) {
       const storm = async (guests: number): Promise<Boot> =>
         (await jsonOf('bench/boot.js', ['--runs', '1', '--guests', String(guests)], signal)) as Boot;
       const few = await storm(STORM.few);
       const many = await storm(STORM.many);
+      const { guests, kills } = KILLED_STORM;
+      const withKills = ['--runs', '1', '--guests', String(guests), '--kills', String(kills)];
+      const killed = (await jsonOf('bench/boot.js', withKills, signal)) as { killed: unknown[]; failures: string[] };
       const each = (boot: Boot, guests: number): number => boot.firstFrameMs.p50 / guests;
       return [
         {
@@ -186,6 +191,11 @@ export const SOURCES: readonly Source[] = [
           what: `memory of a guest process, ${STORM.many} guests`,
           measured: many.processes.eachGuest.memoryMib,
           ...{ unit: 'MiB', max: many.bar.guestMib },
+        },
+        {
+          what: `${guests} guests and ${kills} kills meanwhile: all pictures, nothing left`,
+          measured: killed.failures.length === 0 ? killed.killed.length : 0,
+          ...{ unit: 'kills', min: kills },
         },
       ];
     },
