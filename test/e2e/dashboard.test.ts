@@ -134,7 +134,7 @@ t.test('the page tells what the lab says, acts on its processes, and ends with i
   t.same(leftovers(runDir), []);
 });
 
-t.test('a lab that has ended is shown as its rings have it', async (t) => {
+t.test('a lab that has ended is shown as its rings have it', longTest(), async (t) => {
   const runDir = temporaryLabDir(t);
   t.equal((await xenwire(t, ['up', '--once', '--keep', '--run-dir', runDir])).status, 0);
   const server = startXenwire(t, ['dashboard', '--run-dir', runDir]);

@@ -5,12 +5,13 @@ import { join } from 'node:path';
 import t from 'tap';
 import { createPath } from '../../lib/node/files/shm.js';
 import { startNode, temporaryRunDir } from '../../testkit/processes.js';
+import { longTest } from '../../testkit/tier.js';
 
 const GUEST = new URL('../fixtures/direct-guest.js', import.meta.url);
 const SENDER = new URL('../fixtures/direct-sender.js', import.meta.url);
 const CALLS = 200_000;
 
-t.test('two hundred thousand calls, with masks and sleeps between them: none is lost', async (t) => {
+t.test('two hundred thousand calls, with masks and sleeps between them: none is lost', longTest(), async (t) => {
   const runDir = temporaryRunDir(t);
   for (const folder of ['bell', 'shm']) mkdirSync(join(runDir, folder));
   const counters = join(runDir, 'counters');

@@ -92,7 +92,7 @@ t.test('an interruption before the first frame is a failure, and leaves nothing 
   t.same(leftovers(runDir), []);
 });
 
-t.test('a guest that cannot show its picture ends the lab at once, with its reason', async (t) => {
+t.test('a guest that cannot show its picture ends the lab at once, with its reason', longTest(), async (t) => {
   const runDir = temporaryLabDir(t);
   const image = join(runDir, '..', 'large.png');
   await writePng(image, { width: 5000, height: 4000, rgba: new Uint8Array(5000 * 4000 * 4) });

@@ -9,6 +9,7 @@ import { readPng, writePng } from '../../lib/node/files/png.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { withDeadline } from '../../lib/node/process/wait.js';
 import type { TestProcess } from '../../testkit/processes.js';
+import { longTest } from '../../testkit/tier.js';
 import { processNamed, registered, startXenwire, temporaryLabDir, xenwire } from '../fixtures/lab.js';
 
 const CONFIG = join(PACKAGE_ROOT, 'examples', 'gpu-guest.cfg');
@@ -102,6 +103,7 @@ t.test('a guest outlives its backend and its device server, and is gone when it 
 
 t.test(
   'a guest of shared buffers and packed rings shows its picture and powers off in order, and a picture that its domain cannot hold is a mistake',
+  longTest(),
   async (t) => {
     const lab = await startLab(t);
     const { runDir, session, until } = lab;

@@ -7,11 +7,12 @@ import { mismatchedPixels, overBlack } from '../../lib/core/picture.js';
 import { readPng } from '../../lib/node/files/png.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { lookAgain } from '../../lib/node/process/wait.js';
+import { longTest } from '../../testkit/tier.js';
 import { processNamed, startLab, startXenwire, temporaryLabDir, xenwire } from '../fixtures/lab.js';
 
 const CARD = join(PACKAGE_ROOT, 'examples', 'test-card.png');
 
-t.test('top, logs, screenshot and doctor tell what a lab does, and what stands still in it', async (t) => {
+t.test('top, logs, screenshot and doctor tell what a lab does, and what stands still in it', longTest(), async (t) => {
   const runDir = temporaryLabDir(t);
   const lab = await startLab(t, runDir, ['--keep']);
   const look = (...args: string[]) => xenwire(t, [...args, '--run-dir', runDir]);

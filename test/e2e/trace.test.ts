@@ -6,10 +6,12 @@ import t from 'tap';
 import { readPerfettoFile } from '../../lib/node/files/perfetto-file.js';
 import { flowProblems, nestingProblems, orderProblems } from '../../testkit/perfetto-checks.js';
 import { type Imported, type ImportedSlice, importedTrace, PENDING } from '../../testkit/perfetto-import.js';
+import { longTest } from '../../testkit/tier.js';
 import { startLab, startXenwire, temporaryLabDir, xenwire } from '../fixtures/lab.js';
 
 t.test(
   'a lab that is followed tells its end, and what it kept is drawn, filtered and exported afterwards',
+  longTest(),
   async (t) => {
     const runDir = temporaryLabDir(t);
     const lab = await startLab(t, runDir, ['--keep']);

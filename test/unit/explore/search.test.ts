@@ -15,7 +15,7 @@ import { BACK_REVIEW } from '../../../lib/xenbus/backend.js';
 import { FRONT_REVIEW } from '../../../lib/xenbus/frontend.js';
 import { REVIEW } from '../../../lib/xenbus/protocol.js';
 import { CORE_VERSIONS, CORES } from '../../../services/guest/core-rules.js';
-import { tries } from '../../../testkit/tier.js';
+import { longTest, tries } from '../../../testkit/tier.js';
 
 const ATTACH = await recordAttach('virtio-mmio');
 const BASE: Options = {
@@ -68,26 +68,30 @@ function restsOf(options: Partial<Options>): { rests: string[]; said: string[]; 
   return { rests: [...rests].sort(), said: said(result).sort(), states: result.states };
 }
 
-t.test('requests joined to the step before them leave out no state at rest, and no violation', async (t) => {
-  const { rest } = FRONT_REVIEW;
-  const wrong = { ...BACK_REVIEW, own: { ...BACK_REVIEW.own, closing: BACK_REVIEW.own.closed } };
-  const cases: readonly Partial<Options>[] = [
-    ...FAULT_KINDS.filter((kind) => tries(0, 1) || !LARGE.has(kind)).map((kind) => ({ faults: 1, kinds: [kind] })),
-    { faults: 1, kinds: ['detach', 'kill-toolstack'] },
-    { faults: 2, kinds: ['kill-backend', 'refuse-backend'] },
-    { faults: 1, kinds: ['detach'], backend: reviewBackend(wrong) },
-    { faults: 1, kinds: SMALL, driver: reviewDriver({ ...FRONT_REVIEW, rest: { ...rest, connected: rest.closed } }) },
-  ];
-  let broken = 0;
-  for (const options of cases) {
-    const [joined, exact] = [false, true].map((exact) => restsOf({ ...options, exact }));
-    t.ok(joined!.rests.join() === exact!.rests.join(), `${options.kinds}: ${joined!.rests.length} states at rest`);
-    t.same(joined!.said, exact!.said);
-    t.ok(joined!.states < exact!.states, `${joined!.states} and ${exact!.states} states`);
-    broken += joined!.said.length;
-  }
-  t.ok(broken > 0, `${broken} violations compared`);
-});
+t.test(
+  'requests joined to the step before them leave out no state at rest, and no violation',
+  longTest(),
+  async (t) => {
+    const { rest } = FRONT_REVIEW;
+    const wrong = { ...BACK_REVIEW, own: { ...BACK_REVIEW.own, closing: BACK_REVIEW.own.closed } };
+    const cases: readonly Partial<Options>[] = [
+      ...FAULT_KINDS.filter((kind) => tries(0, 1) || !LARGE.has(kind)).map((kind) => ({ faults: 1, kinds: [kind] })),
+      { faults: 1, kinds: ['detach', 'kill-toolstack'] },
+      { faults: 2, kinds: ['kill-backend', 'refuse-backend'] },
+      { faults: 1, kinds: ['detach'], backend: reviewBackend(wrong) },
+      { faults: 1, kinds: SMALL, driver: reviewDriver({ ...FRONT_REVIEW, rest: { ...rest, connected: rest.closed } }) },
+    ];
+    let broken = 0;
+    for (const options of cases) {
+      const [joined, exact] = [false, true].map((exact) => restsOf({ ...options, exact }));
+      t.ok(joined!.rests.join() === exact!.rests.join(), `${options.kinds}: ${joined!.rests.length} states at rest`);
+      t.same(joined!.said, exact!.said);
+      t.ok(joined!.states < exact!.states, `${joined!.states} and ${exact!.states} states`);
+      broken += joined!.said.length;
+    }
+    t.ok(broken > 0, `${broken} violations compared`);
+  },
+);
 
 t.test('a transaction as one step leaves out no state at rest, and no violation', async (t) => {
   const broken = { ...FRONT_REVIEW.rest.published, [S.Connected]: 'stay' } as const;

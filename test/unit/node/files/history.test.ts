@@ -9,6 +9,7 @@ import { createProbe, type OwnProbe } from '../../../../lib/node/files/probe.js'
 import { edge, POINT } from '../../../../lib/trace/points.js';
 import { flowOf } from '../../../../lib/trace/record.js';
 import { startNode, temporaryRunDir } from '../../../../testkit/processes.js';
+import { tries } from '../../../../testkit/tier.js';
 
 const probeOf = (history: string, process = 'p', incarnation = 1): OwnProbe =>
   createProbe({ process, incarnation, history });
@@ -94,7 +95,7 @@ t.test('a file that is no history ring is refused', (t) => {
 });
 
 /** Each life goes round its ring some times before it is killed. */
-const LIVES = 12;
+const LIVES = tries(4, 12);
 const ROUNDS_MIN = 2;
 
 t.test('a writer that is killed in the middle of a wrapped ring leaves no record that is torn', async (t) => {
