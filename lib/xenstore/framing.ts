@@ -15,14 +15,18 @@ const decodeText: DecodeText = (bytes, start, end) => latin1Text(bytes.subarray(
 /** Where a reader stopped: between messages, inside a header, inside a payload, or for good. */
 export type ReaderState = 'idle' | 'header' | 'payload' | 'broken';
 
+const NOTHING = new Uint8Array(0);
+const NOTHING_VIEW = new DataView(NOTHING.buffer);
+
 /**
  * Collects messages out of chunks. Keeps at most one message's bytes. A header that announces more than the limit
  * throws ProtocolError('payload-too-long') after everything before it was delivered; nothing can follow it.
  */
 export class MessageReader {
   readonly #decode: DecodeText;
-  readonly #kept = new Uint8Array(HEADER + XENSTORE_PAYLOAD_MAX);
-  readonly #keptView = new DataView(this.#kept.buffer);
+  /** Room for one message, made with the first that comes in pieces: most clients of a thousand never send one. */
+  #kept = NOTHING;
+  #keptView = NOTHING_VIEW;
   #keptCount = 0;
   #broken = false;
 
@@ -81,6 +85,10 @@ export class MessageReader {
   #fill(chunk: Uint8Array, at: number, upTo: number): number {
     const take = Math.min(upTo - this.#keptCount, chunk.length - at);
     if (take > 0) {
+      if (this.#kept === NOTHING) {
+        this.#kept = new Uint8Array(HEADER + XENSTORE_PAYLOAD_MAX);
+        this.#keptView = new DataView(this.#kept.buffer);
+      }
       this.#kept.set(chunk.subarray(at, at + take), this.#keptCount);
       this.#keptCount += take;
     }
