@@ -36,8 +36,6 @@ interface Shown {
   readonly gpu: VirtioGpu;
   /** The one with the picture first. */
   readonly framebuffers: readonly [Framebuffer, ...Framebuffer[]];
-  /** With the cursor's image; made before the first frame. */
-  cursor?: Framebuffer | undefined;
 }
 
 export class Animation {
@@ -47,7 +45,9 @@ export class Animation {
   /** Of the last frame; goes on over displays that come and go. */
   #number = 0;
   #shown: Shown | undefined;
-  #drawing = false;
+  #drawing: Promise<void> | undefined;
+  /** With the cursor's image, on which display; made before the first frame. */
+  #cursor: { readonly gpu: VirtioGpu; readonly framebuffer: Framebuffer | undefined } | undefined;
 
   constructor(parts: AnimationParts) {
     this.#parts = parts;
@@ -68,6 +68,15 @@ export class Animation {
     this.#draw();
   }
 
+  /** Nothing is drawn on that display from now on. Gives the buffers that use() was given, once no frame is under way. */
+  async leave(gpu: VirtioGpu): Promise<readonly Framebuffer[]> {
+    const shown = this.#shown;
+    if (shown?.gpu !== gpu) return [];
+    this.#shown = undefined;
+    await this.#drawing;
+    return shown.framebuffers;
+  }
+
   async #asked(): Promise<void> {
     const text = await this.#parts.store.read(DATA_KEY.animate).catch((error: unknown) => {
       if (error instanceof ErrnoError && error.code === 'ENOENT') return '0';
@@ -84,10 +93,9 @@ export class Animation {
 
   #draw(): void {
     const shown = this.#shown;
-    if (this.#drawing || this.#fps === 0 || shown === undefined) return;
-    this.#drawing = true;
+    if (this.#drawing !== undefined || this.#fps === 0 || shown === undefined) return;
     let failed = false;
-    this.#frames(shown)
+    this.#drawing = this.#frames(shown)
       .catch((error: unknown) => {
         failed = true;
         if (!(error instanceof Error) || shown.gpu.removed) return;
@@ -95,7 +103,7 @@ export class Animation {
         this.#parts.onFailure(`frames are not shown: ${error.message}`);
       })
       .finally(() => {
-        this.#drawing = false;
+        this.#drawing = undefined;
         // Another display came meanwhile; or another rate, as the picture was drawn that follows rate 0.
         const rate = this.#fps > 0 && !failed && !shown.gpu.removed;
         if (this.#shown !== shown || rate) this.#draw();
@@ -110,9 +118,10 @@ export class Animation {
       if (stamp === undefined) throw new ErrnoError('EINVAL', 'the picture is too small for a number');
       return { framebuffer, stamp };
     });
-    shown.cursor ??= await this.#makeCursor(gpu);
+    if (this.#cursor?.gpu !== gpu || this.#cursor.framebuffer === undefined || !gpu.knows(this.#cursor.framebuffer))
+      this.#cursor = { gpu, framebuffer: await this.#makeCursor(gpu) };
     let nextNs = clock.nowNs();
-    while (this.#fps > 0 && !gpu.removed && this.#shown?.gpu === gpu) {
+    while (this.#fps > 0 && !gpu.removed && this.#shown === shown) {
       this.#number = (this.#number + 1) % FRAME_NUMBERS;
       const next = stamps[this.#number % stamps.length]!;
       next.stamp(this.#number);
@@ -124,7 +133,7 @@ export class Animation {
       if (nextNs < now) nextNs = now;
       else await this.#until(nextNs - now);
     }
-    if (gpu.removed) return;
+    if (gpu.removed || this.#shown !== shown) return;
     await this.#unlessLost(gpu.setCursor(undefined));
     draw(memory, framebuffers[0], picture);
     await this.#show(gpu, framebuffers[0]);
@@ -161,7 +170,8 @@ export class Animation {
   }
 
   /** The cursor's tip goes where the path is at this frame. */
-  async #point({ gpu, cursor, framebuffers: [{ width, height }] }: Shown): Promise<void> {
+  async #point({ gpu, framebuffers: [{ width, height }] }: Shown): Promise<void> {
+    const cursor = this.#cursor?.framebuffer;
     if (cursor === undefined) return;
     const { x, y } = cursorPath(this.#number, width, height);
     const { hotX, hotY } = ARROW_CURSOR;

@@ -12,10 +12,13 @@ import type { GpuChannel, GpuReply } from './gpu-channel.js';
 const DEFAULT_MODE: Output = { enabled: true, width: 1024, height: 768 };
 const OFF: Output = { enabled: false, width: 0, height: 0 };
 
-export interface Output {
-  readonly enabled: boolean;
+export interface Size {
   readonly width: number;
   readonly height: number;
+}
+
+export interface Output extends Size {
+  readonly enabled: boolean;
   readonly edid?: Uint8Array;
 }
 
@@ -23,7 +26,9 @@ export class GpuOutputs {
   readonly #clock: Clock;
   readonly #log: Log;
   #outputs: Output[] = [];
-  #answered = false;
+  /** By output: the size that it preferred when it was plugged in last, and that which takeNewMode() has told. */
+  readonly #preferred = new Map<number, Size>();
+  readonly #taken = new Map<number, Size>();
 
   constructor(clock: Clock, log: Log) {
     this.#clock = clock;
@@ -33,14 +38,11 @@ export class GpuOutputs {
   get all(): readonly Output[] {
     return this.#outputs;
   }
-  /** The device has told of its outputs at least once. */
-  get answered(): boolean {
-    return this.#answered;
-  }
 
   /** As many as the device says, the first one pre-set. */
   preset(count: number): void {
-    this.#answered = false;
+    this.#preferred.clear();
+    this.#taken.clear();
     this.#outputs = Array.from({ length: Math.min(count, VIRTIO_GPU_MAX_SCANOUTS) }, (_, index) =>
       index === 0 ? DEFAULT_MODE : OFF,
     );
@@ -69,12 +71,22 @@ export class GpuOutputs {
   }
 
   #take(info: DecodedResponse): void {
-    this.#answered = true;
     this.#outputs = this.#outputs.map((_output, index) => {
       if (info.name !== 'OK_DISPLAY_INFO') return OFF;
       const { r, enabled } = info.pmodes[index]!;
-      return { enabled: enabled !== 0, width: r.width, height: r.height };
+      const size = { width: r.width, height: r.height };
+      if (enabled !== 0) this.#preferred.set(index, size);
+      if (enabled !== 0 && !this.#taken.has(index)) this.#taken.set(index, size);
+      return { enabled: enabled !== 0, ...size };
     });
+  }
+
+  /** The size that the output has come to prefer since the device told it first, or since this told it last; undefined: the same. */
+  takeNewMode(index: number): Size | undefined {
+    const [now, told] = [this.#preferred.get(index), this.#taken.get(index)];
+    if (now === undefined || (now.width === told?.width && now.height === told.height)) return undefined;
+    this.#taken.set(index, now);
+    return now;
   }
 
   #takeEdid(index: number, reply: DecodedResponse): void {

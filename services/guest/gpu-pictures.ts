@@ -134,6 +134,16 @@ export class GpuPictures {
     return [...answer.uuid].map((byte) => byte.toString(16).padStart(2, '0')).join('');
   }
 
+  /** The device forgets these resources, and says so. Throws what ended the device, and DeadlineError. */
+  async unreference(channel: GpuChannel, resourceIds: Iterable<number>): Promise<void> {
+    const replies: GpuReply[] = [];
+    for (const resource_id of resourceIds)
+      replies.push((await channel.submit('RESOURCE_UNREF', { resource_id })).reply);
+    await channel.notify();
+    for (const reply of replies)
+      await reply.wait({ clock: this.#parts.clock, ms: DEADLINE_MS.removalReplies, what: 'RESOURCE_UNREF' });
+  }
+
   #makeFence(): GpuFence {
     return { id: ++this.#lastFence, done: new Completion(this.#parts.vcpu) };
   }

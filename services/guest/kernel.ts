@@ -15,6 +15,7 @@ import type { StoreClient } from '../../lib/xenstore/api.js';
 import { ChannelStoreClient } from '../../lib/xenstore/client.js';
 import { Animation } from './animation.js';
 import type { CoreRules } from './core-rules.js';
+import { followModes } from './display-modes.js';
 import { DmaPools } from './dma.js';
 import { type EventCalls, Events } from './events.js';
 import type { Framebuffer } from './framebuffer.js';
@@ -238,6 +239,8 @@ export class Kernel {
     await this.#store.write(DATA_KEY.frame, '1').catch(none);
     this.#parts.onState('shown');
     await this.#animate(gpu, framebuffer);
+    const leave = async (): Promise<readonly Framebuffer[]> => (await this.#animation?.leave(gpu)) ?? [];
+    followModes({ ...this.#parts, gpu, leave, use: (shown) => this.#animate(gpu, shown) });
     if (this.#parts.measured) await this.#beMeasured(gpu);
   }
 

@@ -23,10 +23,10 @@ import { hasFeature, VIRTIO_F_RING_PACKED } from '../../lib/layout/virtio-ring.j
 import { POINT } from '../../lib/trace/points.js';
 import { CursorQueue } from './cursor-queue.js';
 import { type Framebuffer, freeFramebuffer, makeFramebuffer } from './framebuffer.js';
-import { GpuChannel, type GpuFence, type GpuReply } from './gpu-channel.js';
+import { GpuChannel, type GpuFence } from './gpu-channel.js';
 import { CURSOR_SCANOUT, type CursorState, GpuCursor, NO_CURSOR } from './gpu-cursor.js';
 import { featuresTaken, type GpuChoices, type GpuRings } from './gpu-options.js';
-import { GpuOutputs, type Output } from './gpu-outputs.js';
+import { GpuOutputs, type Output, type Size } from './gpu-outputs.js';
 import { GpuPictures, type PictureTarget } from './gpu-pictures.js';
 import type { Vcpu } from './vcpu.js';
 import type { VirtioDriver, VirtioMmio } from './virtio-mmio.js';
@@ -62,6 +62,8 @@ export class VirtioGpu implements VirtioDriver {
   readonly #outputs: GpuOutputs;
   /** Counter of resource ids; Linux's never come back, and its first is 2. */
   #lastResource = 1;
+  /** takeNewMode() may have something to tell. */
+  onNewMode: () => void = () => {};
   #configWork = false;
   /** Restoring and removing exclude each other. */
   #busy: Promise<void> = Promise.resolve();
@@ -162,7 +164,9 @@ export class VirtioGpu implements VirtioDriver {
 
   /** Sets a mode of the buffer's size: the scanout is off until the first update. */
   async setMode(scanout: number, framebuffer: Framebuffer): Promise<void> {
-    this.#entryOf(framebuffer).scanout = scanout;
+    const entry = this.#entryOf(framebuffer);
+    for (const other of this.#framebuffers.values()) if (other.scanout === scanout) other.scanout = undefined;
+    entry.scanout = scanout;
     await this.#pictures.switchOff(this.#channel(), scanout, framebuffer);
   }
 
@@ -174,6 +178,36 @@ export class VirtioGpu implements VirtioDriver {
   async update(scanout: number, framebuffer: Framebuffer): Promise<GpuFence> {
     if (this.#unplugged.has(scanout)) return this.#pictures.transfer(this.#channel(), framebuffer);
     return this.#pictures.show(this.#target(), scanout, framebuffer);
+  }
+
+  /** The device has this buffer, or will. */
+  knows(framebuffer: Framebuffer): boolean {
+    return this.#framebuffers.get(framebuffer.resourceId)?.framebuffer === framebuffer;
+  }
+
+  /**
+   * Takes a buffer that is not shown any more from the device, then its pages, which the device has not touched since. Of a device
+   * that is gone they were given back with it. Throws DeadlineError: then they stay out until the device is removed.
+   */
+  async release(framebuffer: Framebuffer): Promise<void> {
+    try {
+      await this.#exclusive(async () => {
+        if (this.#control === undefined || !this.knows(framebuffer)) return;
+        const { madeOn } = this.#entryOf(framebuffer);
+        if (madeOn !== undefined) await this.#pictures.unreference(this.#control, [framebuffer.resourceId]);
+        this.#framebuffers.delete(framebuffer.resourceId);
+        freeFramebuffer(this.#device!.dma.pages, framebuffer);
+      });
+    } catch (error) {
+      if (!(error instanceof ErrnoError) || error.code !== 'ESTALE') throw error;
+      await this.whenRestored();
+      await this.release(framebuffer);
+    }
+  }
+
+  /** The size that the display of pictures has come to prefer since this was asked last; undefined: nothing new. */
+  takeNewMode(): Size | undefined {
+    return this.#outputs.takeNewMode(CURSOR_SCANOUT);
   }
 
   /** By which name others may know the buffer: its UUID, as 32 hexadecimal digits; undefined when the device has none. */
@@ -314,6 +348,7 @@ export class VirtioGpu implements VirtioDriver {
       }
     }
     await this.#pointer.setPlugged(!this.#unplugged.has(CURSOR_SCANOUT));
+    this.onNewMode();
   }
 
   /** The device lost its state: everything is made anew under the same ids. */
@@ -331,7 +366,6 @@ export class VirtioGpu implements VirtioDriver {
       await device.ready();
       // Its server is not back yet: the next interrupt says when, and until then a drawing waits for `restored`.
       if (await device.needsReset()) return this.#lost();
-      if (!this.#outputs.answered && this.#outputs.all.length > 0) await this.#askDisplay();
       const channel = this.#channel();
       for (const { framebuffer, scanout } of this.#framebuffers.values()) {
         await this.createResource(framebuffer);
@@ -350,7 +384,11 @@ export class VirtioGpu implements VirtioDriver {
       throw error;
     }
     restored.complete();
-    void this.#restoreCursor();
+    this.#parts.vcpu.run(() => void this.#restoreCursor());
+    // The event of a change that came before the reset is gone with it.
+    if (this.#outputs.all.length === 0) return;
+    await this.#askDisplay();
+    await this.#followOutputs();
   }
 
   async remove(device: VirtioMmio): Promise<void> {
@@ -370,13 +408,7 @@ export class VirtioGpu implements VirtioDriver {
     const channel = this.#control;
     try {
       if (this.#parts.personality === 'restore' && (await this.#device!.needsReset())) return;
-      const replies: GpuReply[] = [];
-      for (const id of this.#framebuffers.keys()) {
-        replies.push((await channel.submit('RESOURCE_UNREF', { resource_id: id })).reply);
-      }
-      await channel.notify();
-      for (const reply of replies)
-        await reply.wait({ clock: this.#parts.clock, ms: DEADLINE_MS.removalReplies, what: 'RESOURCE_UNREF' });
+      await this.#pictures.unreference(channel, this.#framebuffers.keys());
     } catch (error) {
       if (isOurBug(error)) throw error;
       this.#parts.log.warn(`removal: ${errorMessage(error)}`);
@@ -401,7 +433,8 @@ export class VirtioGpu implements VirtioDriver {
   }
 
   #exclusive(work: () => Promise<void>): Promise<void> {
-    const turn = this.#busy.then(work);
+    // Who had the turn before may go on as well: the vCPU runs one of the two at a time.
+    const turn = this.#parts.vcpu.enter(this.#busy).then(work);
     this.#busy = turn.catch(() => {});
     return turn;
   }

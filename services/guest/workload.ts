@@ -22,39 +22,63 @@ export const SCANOUT = 0;
 const RESETS_MAX = 16;
 
 /**
- * The picture as B8G8R8X8: what is not opaque lies over black, each colour round(c * a / 255). The X byte is 0.
+ * The picture as B8G8R8X8: what is not opaque lies over black, each colour round(c * a / 255). The X byte is 0. In a buffer of
+ * another size it begins at the top left corner, cut off or with black beside it.
  */
 export function draw(memory: GuestMemory, framebuffer: Framebuffer, picture: Picture): void {
   const { rgba } = picture;
-  const pixels = picture.width * picture.height;
+  const { width } = framebuffer;
+  const columns = Math.min(width, picture.width);
+  // A row's part in this piece at a time.
   eachPiece(memory, framebuffer, (words, first) => {
-    const count = Math.min(words.length, pixels - first);
-    for (let index = 0, at = first * 4; index < count; index++, at += 4) {
-      const alpha = rgba[at + 3]!;
-      words[index] =
-        alpha === 255
-          ? (rgba[at]! << 16) | (rgba[at + 1]! << 8) | rgba[at + 2]!
-          : (over(rgba[at]!, alpha) << 16) | (over(rgba[at + 1]!, alpha) << 8) | over(rgba[at + 2]!, alpha);
+    for (let index = 0; index < words.length; ) {
+      const x = (first + index) % width;
+      const y = Math.floor((first + index) / width);
+      const rowEnd = Math.min(index + width - x, words.length);
+      const end = y < picture.height ? Math.min(Math.max(index + columns - x, index), rowEnd) : index;
+      drawRow(words.subarray(index, end), rgba, (y * picture.width + x) * 4);
+      words.fill(0, end, rowEnd);
+      index = rowEnd;
     }
   });
+}
+
+function drawRow(words: Uint32Array, rgba: Uint8Array, from: number): void {
+  for (let index = 0, at = from; index < words.length; index++, at += 4) {
+    const alpha = rgba[at + 3]!;
+    words[index] =
+      alpha === 255
+        ? (rgba[at]! << 16) | (rgba[at + 1]! << 8) | rgba[at + 2]!
+        : (over(rgba[at]!, alpha) << 16) | (over(rgba[at + 1]!, alpha) << 8) | over(rgba[at + 2]!, alpha);
+  }
 }
 
 function over(colour: number, alpha: number): number {
   return Math.round((colour * alpha) / 255);
 }
 
-export interface WorkloadParts {
+export interface ShowParts {
   readonly gpu: VirtioGpu;
-  readonly memory: GuestMemory;
   readonly clock: Clock;
   readonly probe: Probe;
+}
+
+export interface WorkloadParts extends ShowParts {
+  readonly memory: GuestMemory;
   readonly picture: Picture;
 }
 
 /** Sets a mode of the picture's size and shows it; again after each reset until it is shown. Gives the buffer; throws why not. */
-export async function showPicture({ gpu, memory, clock, probe, picture }: WorkloadParts): Promise<Framebuffer> {
+export async function showPicture(parts: WorkloadParts): Promise<Framebuffer> {
+  const { gpu, memory, picture } = parts;
   const framebuffer = gpu.allocateFramebuffer(picture.width, picture.height);
   draw(memory, framebuffer, picture);
+  await showBuffer(parts, framebuffer);
+  return framebuffer;
+}
+
+/** Sets a mode of the buffer's size and shows it; again after each reset until it is shown. Throws why not. */
+export async function showBuffer({ gpu, clock, probe }: ShowParts, framebuffer: Framebuffer): Promise<void> {
   // A device that is reset meanwhile is restored with whatever buffers there are: only the update is repeated then.
   const first = [() => gpu.createResource(framebuffer), () => gpu.setMode(SCANOUT, framebuffer)];
   for (let resets = 0; ; resets++) {
@@ -63,7 +87,7 @@ export async function showPicture({ gpu, memory, clock, probe, picture }: Worklo
       const fence = await gpu.update(SCANOUT, framebuffer);
       await fence.done.wait({ clock, ms: DEADLINE_MS.frameFence, what: 'the frame' });
       probe.at(POINT['gpu.shown'], '', SCANOUT, framebuffer.resourceId);
-      return framebuffer;
+      return;
     } catch (error) {
       if (!(error instanceof ErrnoError) || error.code !== 'ESTALE' || resets === RESETS_MAX) throw error;
       await gpu.whenRestored();

@@ -1,5 +1,5 @@
 // The cursor of an animated guest, in a lab of processes: its image and its place as the device server has them, again after the
-// server was killed, and in a screenshot that is asked for it.
+// server was killed and in the mode of another size, and in a screenshot that is asked for it.
 import { join } from 'node:path';
 import t from 'tap';
 import { openRunningSession } from '../../lab/session.js';
@@ -23,8 +23,8 @@ const DEADLINE_MS = 30_000;
 /** More frames than a test draws. */
 const FRAMES = 10_000;
 
-const pathOf = (cursor: DisplayCursor): boolean =>
-  Array.from({ length: FRAMES }, (_, frame) => cursorPath(frame, width, height)).some(
+const pathOf = (cursor: DisplayCursor, mode = { width, height }): boolean =>
+  Array.from({ length: FRAMES }, (_, frame) => cursorPath(frame, mode.width, mode.height)).some(
     ({ x, y }) => x === cursor.x + cursor.hot_x && y === cursor.y + cursor.hot_y,
   );
 
@@ -44,7 +44,7 @@ async function until<T>(look: () => Promise<T | undefined>, what: string): Promi
 }
 
 t.test(
-  'an animated guest has a cursor on its path, again after its device server died',
+  'an animated guest has a cursor on its path, again after its device server died and in another mode',
   { timeout: 90_000 },
   async (t) => {
     const runDir = temporaryLabDir(t);
@@ -93,6 +93,28 @@ t.test(
     };
     t.ok(await until(again, 'the cursor at the next server'));
     t.same((await shown()).image, before.image, 'the same arrow');
+
+    const size = { width: 800, height: 600 };
+    const display = await session.connect('vhost-gpu');
+    await display.remote('Display').resize({ name: '1/0', scanout: 0, ...size });
+    await display.close();
+    const resized = async (): Promise<true | undefined> => {
+      const run = await xenwire(t, ['screenshot', '1', '-o', plain, '--run-dir', runDir]);
+      return run.status === 0 && readPng(plain).width === size.width ? true : undefined;
+    };
+    t.ok(await until(resized, 'the mode of the new size'));
+    const { width: seen, height: rows, rgba } = readPng(plain);
+    t.equal(rows, size.height);
+    const wrong = (): number => {
+      const card = overBlack(CARD).rgba;
+      let count = 0;
+      for (let y = STAMP_ROWS; y < rows - STAMP_ROWS; y++)
+        for (let at = 0; at < seen * 4; at++) if (rgba[y * seen * 4 + at] !== card[y * width * 4 + at]) count++;
+      return count;
+    };
+    t.equal(wrong(), 0, 'the picture, cut off');
+    const path = async (): Promise<true | undefined> => (pathOf(await shown(), size) ? true : undefined);
+    t.ok(await until(path, 'the cursor on the path of the new mode'));
     lab.child.kill('SIGINT');
     t.equal(await lab.ended(), 0, lab.stderr);
   },

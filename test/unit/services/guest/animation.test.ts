@@ -24,6 +24,7 @@ function display(t: Test) {
     removed: false,
     allocateFramebuffer: (width: number, height: number) => ({ resourceId: 2, width, height, runs: [] }),
     createResource: async () => {},
+    knows: () => true,
     setCursor: async (cursor: Framebuffer | undefined, place: CursorState) => {
       cursors.push(cursor === undefined ? undefined : [place.x + place.hotX, place.y + place.hotY]);
     },

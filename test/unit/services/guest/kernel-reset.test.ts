@@ -235,7 +235,7 @@ t.test('a display that is unplugged goes dark, and shows its picture when it is 
   await change(undefined);
   t.equal(scanout.shown, undefined);
   const flushed = scanout.flushCount;
-  await change({ width: 1024, height: 768 });
+  await change({ width: 1280, height: 800 });
   t.equal(scanout.shown?.resource, resource);
   t.equal(scanout.flushCount, flushed + 1);
   t.end();
