@@ -321,7 +321,8 @@ class Inside implements View {
     return this.#touch(path).now;
   }
   put(path: string, value: string | undefined): void {
-    this.#change(path, { now: value });
+    // One that is made again inside has none of the children that it had.
+    this.#change(path, value === undefined ? { now: value, names: [] } : { now: value });
   }
   /** Its own version of the parent: written at the commit, so that others conflict. */
   relist(path: string, child: string, there: boolean): void {

@@ -162,6 +162,17 @@ class Both {
   }
 }
 
+/** Found by the random ones, once in some 100,000. */
+const FOUND: readonly Act[][] = [
+  [
+    { do: 'node', client: 0, op: 'write', path: '/a/b/c', tx: 0 },
+    { do: 'begin', client: 2 },
+    { do: 'node', client: 2, op: 'rm', path: '/a', tx: 1 },
+    { do: 'node', client: 2, op: 'mkdir', path: '/a/b', tx: 1 },
+    { do: 'node', client: 2, op: 'directory', path: '/a/b', tx: 1 },
+  ],
+];
+
 t.test('random requests of three clients get the same answers and events from both stores', async () => {
   fc.assert(
     fc.property(fc.array(act, { maxLength: 80 }), (script) => {
@@ -169,7 +180,7 @@ t.test('random requests of three clients get the same answers and events from bo
       for (const step of script) both.do(step);
       both.end();
     }),
-    { numRuns: tries(4000, 50_000) },
+    { numRuns: tries(4000, 50_000), examples: FOUND.map((script): [Act[]] => [script]) },
   );
 });
 
