@@ -112,7 +112,7 @@ export class Devices {
     }
   }
 
-  /** Nodes that the store has now. `ns`: before they were read. */
+  /** Nodes that the store has now. `ns`: after they were read. */
   stored(changes: readonly StoreChange[], ns: bigint): void {
     for (const change of changes) {
       const fact = storedFact(change);
@@ -250,13 +250,18 @@ export class Devices {
 const keyOf = ({ domid, devid }: DeviceName): string => `${domid}/${devid}`;
 
 /**
- * What a record says comes before what the store had later, and tells when that was written. A writer records once the store has
- * answered: the page may have found the state in the store before.
+ * A state that a record tells, among those that were found in the store: before what was found later. It takes the place of the
+ * same state found, and tells when that was written. A writer records once the store has answered: the page may have found the
+ * state before.
  */
 function followed(states: readonly StateAt[], next: StateAt): StateAt[] {
-  const last = states.at(-1);
-  const kept = last?.found && last.state === next.state ? states.slice(0, -1) : states;
-  return [...kept.filter(({ found, ns }) => !found || ns < next.ns), next].slice(-TRAIL_MAX);
+  const later = states.findIndex(({ found, ns }) => found && ns >= next.ns);
+  const before = later < 0 ? [...states] : states.slice(0, later);
+  const after = later < 0 ? [] : states.slice(later);
+  const isNext = (found: StateAt | undefined): boolean => found?.found === true && found.state === next.state;
+  if (isNext(after[0])) after.shift();
+  else if (isNext(before.at(-1))) before.pop();
+  return [...before, next, ...after].slice(-TRAIL_MAX);
 }
 
 function serves(device: Device, server: DeviceServerProcess): void {

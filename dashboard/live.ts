@@ -84,9 +84,8 @@ export class LivePage implements PageSource, ShownLab {
     this.#take(this.#inOrder.take(this.#feed.read(), process.hrtime.bigint() - SETTLED_NS));
     if (this.#looks++ % LOOKS_A_SAMPLE === 0) this.#sample();
     this.#measure();
-    const askedNs = process.hrtime.bigint();
     const changes = await this.#storeChanges();
-    this.#devices.stored(changes, askedNs);
+    this.#devices.stored(changes, process.hrtime.bigint());
     const sections = this.#sections();
     if (changes.length === 0 && Object.keys(sections).length === 0) return undefined;
     return { ...this.clock, sections, ...(changes.length === 0 ? {} : { store: { whole: false, changes } }) };

@@ -243,6 +243,38 @@ t.test('a page that comes late takes from the store what is recorded no more, un
   t.equal(devices.shown(all, new Map(), 0n).length, 1, 'a device without records goes with its node');
 });
 
+t.test('states whose records come after the page has read the store stand once each, in their order', async (t) => {
+  const devices = new Devices();
+  const script = new TraceScript();
+  const written = (from: number, to: number, ns: bigint) => ({
+    ...script.at('vhost-frontend', POINT['back.state-written'], { b: edge(from, to), domid: 1 }),
+    ns,
+  });
+  const path = '/local/domain/0/backend/virtio-mmio/1/0/state';
+  const found = (value: string, ns: bigint) => devices.stored([{ path, node: { value, perms: [] } }], ns);
+  const states = () => devices.shown([], new Map(), 0n)[0]?.back.map(({ state, ms }) => [state, ms]);
+  devices.take([written(0, 1, 1000n)]);
+  found('4', 5000n);
+  devices.take([written(1, 2, 2000n)]);
+  t.same(
+    states()?.map(([state]) => state),
+    [1, 2, 4],
+    'what was found is the last still',
+  );
+  devices.take([written(2, 4, 5500n)]);
+  t.same(states(), [
+    [1, 0.001],
+    [2, 0.002],
+    [4, 0.0055],
+  ]);
+  found('1', 9000n);
+  devices.take([written(4, 5, 6000n), written(5, 6, 7000n), written(6, 1, 8000n)]);
+  t.same(
+    states()?.map(([state]) => state),
+    [1, 2, 4, 5, 6, 1],
+  );
+});
+
 t.test(
   'of every pair of states that a handshake, a close and a reconnect pass, the move is named that comes next',
   async (t) => {
