@@ -49,7 +49,19 @@ export async function monitor(
   const start = (): void => {
     if (job.process === undefined) return;
     const { notify, image, storeTransport, speaks = [] } = job.process;
-    const args = ['--run-dir', runDir, '--notify', notify, '--name', config.name, '--image', image];
+    const { name: guestName, domid } = guest;
+    const args = [
+      '--run-dir',
+      runDir,
+      '--notify',
+      notify,
+      '--name',
+      guestName,
+      '--domid',
+      `${domid}`,
+      '--image',
+      image,
+    ];
     const started = new LabProcess('guest', `guest ${config.name}`, [
       ...args,
       ...['--store-transport', storeTransport, ...speaks],

@@ -14,7 +14,7 @@ import { bellName, bellPaths } from '../lib/node/bell/bell.js';
 import { ZmqBusClient } from '../lib/node/bus/client.js';
 import { createProbe } from '../lib/node/files/probe.js';
 import { REAL_CLOCK } from '../lib/node/process/clock.js';
-import { listProcesses, lockName, runPaths, waitingFor } from '../lib/node/process/run-dir.js';
+import { guestTokenText, listProcesses, lockName, runPaths, waitingFor } from '../lib/node/process/run-dir.js';
 import { retryOnChange, saidIfSlow } from '../lib/node/process/wait.js';
 import { POINT } from '../lib/trace/points.js';
 import { lastingStoreClient } from '../lib/xenstore/bus-client.js';
@@ -132,7 +132,8 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     ended,
     newUuid: randomUUID,
     tokens: {
-      write: (guest, text) => writeFileSync(runPaths.guestToken(runDir, guest), text, { mode: 0o600 }),
+      write: (guest, domid, token) =>
+        writeFileSync(runPaths.guestToken(runDir, guest), guestTokenText(domid, token), { mode: 0o600 }),
       remove: (guest) => rmSync(runPaths.guestToken(runDir, guest), { force: true }),
     },
     exclusively: (sequence) => exclusively(runDir, say, sequence),

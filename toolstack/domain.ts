@@ -82,7 +82,7 @@ export async function createGuest(toolstack: Toolstack, config: GuestConfig): Pr
     for (const [devid, { device, backDomid }] of devices.entries()) {
       await addVirtioDevice(toolstack, virtioDeviceId(domid, devid, backDomid, device.frontend), device);
     }
-    toolstack.tokens.write(config.name, created.token);
+    toolstack.tokens.write(config.name, domid, created.token);
     probe.at(POINT['toolstack.step'], 'unpause', 0, 0, domid);
     await hypervisor.domctl_unpause({ domid });
     await removeNodeAndEmptyParents(store, note);

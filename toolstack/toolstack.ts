@@ -7,9 +7,9 @@ import { DeadlineError, ErrnoError } from '../lib/core/errors.js';
 import type { Probe } from '../lib/core/probe.js';
 import type { StoreClient, StoreOps } from '../lib/xenstore/api.js';
 
-/** Proofs of identity of the guests, where their processes find them. */
+/** Proofs of identity of the guests, where their processes find them by their names, each with the domain that it proves. */
 export interface TokenFiles {
-  write(guest: string, token: string): void;
+  write(guest: string, domid: number, token: string): void;
   remove(guest: string): void;
 }
 

@@ -1,6 +1,7 @@
 // `xenwire guest`: one PVH guest kernel with a display and a picture to show.
 import { join } from 'node:path';
-import { Option } from '../../lib/node/process/cli.js';
+import { DOMID_FIRST_RESERVED } from '../../lib/core/ids.js';
+import { integerBetween, Option } from '../../lib/node/process/cli.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { runService } from '../../lib/node/process/service.js';
 import { FRONTENDS } from '../../lib/xenbus/protocols.js';
@@ -17,6 +18,7 @@ void runService<GuestOptions>({
     command
       .requiredOption('--name <name>', 'name of the domain that it runs; waits until the toolstack has made it')
       .option('--token <token>', "the domain's token, instead of the toolstack's file")
+      .option('--domid <number>', 'run no domain of that name but this', integerBetween(1, DOMID_FIRST_RESERVED - 1))
       .option('--image <file>', 'PNG to show', join(PACKAGE_ROOT, 'examples', 'test-card.png'))
       .addOption(new Option('--frontend <protocol>', 'protocol of the frontend').choices(FRONTENDS).default('review'))
       .addOption(

@@ -13,7 +13,7 @@ import { HVM_PARAM } from '../../lib/layout/evtchn.js';
 import { GRANT_FRAMES_MAX } from '../../lib/layout/grant-table.js';
 import { readPng } from '../../lib/node/files/png.js';
 import { serveControl } from '../../lib/node/process/control.js';
-import { runPaths } from '../../lib/node/process/run-dir.js';
+import { parseGuestToken, runPaths } from '../../lib/node/process/run-dir.js';
 import { retryOnChange } from '../../lib/node/process/wait.js';
 import { POINT } from '../../lib/trace/points.js';
 import type { FrontendName } from '../../lib/xenbus/protocols.js';
@@ -33,6 +33,8 @@ export interface GuestOptions {
   readonly name: string;
   /** The token itself, instead of the file. */
   readonly token?: string;
+  /** Its domain, where that is known: a later one of the same name is another's to run. */
+  readonly domid?: number;
   readonly image: string;
   readonly frontend: FrontendName;
   readonly core: CoreVersion;
@@ -53,7 +55,7 @@ export async function start(context: ServiceContext, options: GuestOptions): Pro
   // Looked for once the hypervisor is there: it has removed the tokens of a host that died before it.
   let token = options.token ?? '';
   const proof = async (): Promise<string> => {
-    token = options.token ?? (await findToken(context, options.name)) ?? '';
+    token = options.token ?? (await findToken(context, options)) ?? '';
     return token;
   };
   const hypervisor = await context.connect('hypervisor', { token: proof });
@@ -98,16 +100,17 @@ export async function start(context: ServiceContext, options: GuestOptions): Pro
   await serveControl(context, () => kernel.held().map((name) => ({ kind: 'guest', name })));
 }
 
-/** Waits until the toolstack has written it; undefined when this process is stopped first. */
-async function findToken(context: ServiceContext, name: string): Promise<string | undefined> {
+/** Waits until the toolstack has written it; undefined when this process is stopped first, or its domain is gone already. */
+async function findToken(context: ServiceContext, { name, domid }: GuestOptions): Promise<string | undefined> {
   const path = runPaths.guestToken(context.runDir, name);
   const abort = new AbortController();
   context.own('wait for the token', () => abort.abort());
-  const read = async (): Promise<string | undefined> => {
-    const text = ((await readFile(path, 'utf8').catch(passOver)) ?? '').trim();
-    return text === '' ? undefined : text;
-  };
-  return retryOnChange(path, read, abort.signal);
+  const read = async () => parseGuestToken((await readFile(path, 'utf8').catch(passOver)) ?? '');
+  const found = await retryOnChange(path, read, abort.signal);
+  if (found === undefined || domid === undefined || found.domid === domid) return found?.token;
+  context.log.info({ domid, later: found.domid }, 'the domain is gone, and its name is that of a later one');
+  void context.stop();
+  return undefined;
 }
 
 interface Attached {

@@ -47,6 +47,26 @@ for (const [index, order] of ORDERS.entries()) {
   });
 }
 
+t.test(
+  'a process that is to run one domain leaves a later one of that name to the process it belongs to',
+  async (t) => {
+    const runDir = temporaryLabDir(t);
+    for (const name of ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend']) {
+      startXenwire(t, [...SERVICES[name]!, '--run-dir', runDir]);
+    }
+    const create = ['create', CONFIG, '--no-process', '--wait-for-lab', '--run-dir', runDir];
+    t.match((await xenwire(t, create)).stdout, /^guest gpu-guest is domain 1$/m);
+    // As when its monitor started it for a domain that was destroyed before it looked.
+    const late = await xenwire(t, ['guest', '--name', 'gpu-guest', '--domid', '7', '--run-dir', runDir]);
+    t.equal(late.status, 0, late.stderr);
+    startXenwire(t, ['guest', '--name', 'gpu-guest', '--domid', '1', '--run-dir', runDir]);
+    await registered(runDir, 'guest-gpu-guest', /shown/);
+    const { stdout } = await xenwire(t, ['list', '--json', '--run-dir', runDir]);
+    t.match(JSON.parse(stdout), [{ name: 'gpu-guest', domid: 1, state: 'running' }]);
+    t.equal((await xenwire(t, ['destroy', 'gpu-guest', '--run-dir', runDir])).status, 0);
+  },
+);
+
 t.test('up --attach uses the processes that run, and leaves them running', async (t) => {
   const runDir = temporaryLabDir(t);
   const running = NAMES.map((name) => startXenwire(t, [...SERVICES[name]!, '--run-dir', runDir]));

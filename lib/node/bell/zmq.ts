@@ -12,6 +12,7 @@ import type { Ring } from '../../core/proto-types.js';
 import { POINT } from '../../trace/points.js';
 import { messageCodec } from '../bus/proto.js';
 import { busAddress } from '../bus/wire.js';
+import { withSignalsBlocked } from '../process/signal-mask.js';
 import { BellBits, bellPaths, bindBits, Senders } from './bell.js';
 
 const ringCodec = messageCodec('Ring');
@@ -31,7 +32,7 @@ class MessageSender {
     const path = bellPaths(runDir, bell).zmq;
     if (!existsSync(path)) throw new ErrnoError('ENOENT', `no doorbell ${bell}`);
     this.#socket = new zmq.Push(SEND_OPTIONS);
-    this.#socket.connect(busAddress(path));
+    withSignalsBlocked(() => this.#socket.connect(busAddress(path)));
   }
 
   ring(bit: number): void {

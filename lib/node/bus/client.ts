@@ -12,6 +12,7 @@ import type { Envelope, Services, Welcome } from '../../core/proto-types.js';
 import type { BusClient } from '../../core/service.js';
 import { POINT } from '../../trace/points.js';
 import { runPaths } from '../process/run-dir.js';
+import { withSignalsBlocked } from '../process/signal-mask.js';
 import { retryOnChange } from '../process/wait.js';
 import { connectLive, type LiveConnection } from './live.js';
 import { messageCodec, methodCodec, serviceMethods } from './proto.js';
@@ -75,7 +76,7 @@ export class ZmqBusClient implements BusClient {
     descriptorsForSocket();
     this.#socket = new zmq.Dealer({ ...SOCKET_OPTIONS, routingId: this.#id });
     // ZeroMQ would connect again by itself, and say nothing of the messages that were lost with the stream.
-    this.#socket.events.on('disconnect', () => this.#streamBroke());
+    withSignalsBlocked(() => this.#socket.events).on('disconnect', () => this.#streamBroke());
     this.#queue = new SendQueue(
       (frames) => this.#socket.send(frames),
       (_frames, error) => {
@@ -132,7 +133,8 @@ export class ZmqBusClient implements BusClient {
         reject(new PeerDiedError(this.#setup.server));
         return;
       }
-      this.#socket.connect(busAddress(runPaths.bus(this.#setup.runDir, this.#setup.server)));
+      const address = busAddress(runPaths.bus(this.#setup.runDir, this.#setup.server));
+      withSignalsBlocked(() => this.#socket.connect(address));
       void this.#receive();
       const { name } = this.#setup;
       const body = helloCodec.encode({ name, token, pid: process.pid });

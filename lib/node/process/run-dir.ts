@@ -46,6 +46,15 @@ export const runPaths = {
   guestToken: (runDir: string, guest: string) => join(runDir, 'guests', `${guest}.token`),
 } as const;
 
+/** What a guest's token file holds: the domain that the token proves, and the token. */
+export const guestTokenText = (domid: number, token: string): string => `${domid} ${token}\n`;
+
+/** Undefined for a file that is not written to its end yet. */
+export function parseGuestToken(text: string): { domid: number; token: string } | undefined {
+  const [, domid, token] = /^([0-9]+) (\S+)\n$/.exec(text) ?? [];
+  return domid === undefined || token === undefined ? undefined : { domid: Number(domid), token };
+}
+
 export function defaultRunDir(): string {
   const given = process.env['XENWIRE_RUN_DIR'];
   if (given !== undefined && given !== '') return resolve(given);
