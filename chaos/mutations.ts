@@ -259,6 +259,18 @@ export const MUTATIONS: readonly Mutation[] = [
     caughtBy: ['picture'],
   },
   {
+    name: 'a used index goes back',
+    edits: [
+      {
+        file: 'lib/virtio/device-queue.ts',
+        find: 'VIRTQ_USED.offset.idx, this.#nextUsed);',
+        replace: 'VIRTQ_USED.offset.idx, this.#nextUsed === 3 ? 1 : this.#nextUsed);',
+      },
+    ],
+    case: QUIET,
+    caughtBy: ['rings'],
+  },
+  {
     name: 'an event is lost on its way to a guest that listens',
     edits: [
       {

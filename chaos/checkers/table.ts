@@ -8,12 +8,14 @@ import { fences } from './fences.js';
 import { messages } from './messages.js';
 import { notifications } from './notifications.js';
 import { published } from './published.js';
+import { rings } from './rings.js';
 
 export const CHECKERS: readonly Checker[] = [
   edges,
   published,
   committed,
   fences,
+  rings,
   messages,
   notifications,
   conservation,

@@ -211,6 +211,7 @@ const CATALOGUE = {
   'error.effect': after('error', 'effect', ERRNO),
   'error.device': after('error', 'what', ERRNO),
   'error.command': after('error', 'command', field('response', 'hex'), field('resource')),
+  // In the device server, and in the guest's driver.
   'error.queue': after('error', 'code', QUEUE),
 } as const satisfies Record<string, Spec>;
 

@@ -30,6 +30,7 @@ import {
   type DriverRing,
   type DriverRingParts,
   type LiveChain,
+  type RingFault,
   type RingPlace,
   ringPlace,
   type Segment,
@@ -45,10 +46,12 @@ export class DriverQueue<T> implements DriverRing<T> {
   readonly #dma: (addr: number) => bigint;
   readonly #eventIdx: boolean;
   readonly #indirect: boolean;
+  readonly #onFault: ((fault: RingFault) => void) | undefined;
   readonly #live: (LiveChain<T> | undefined)[];
   readonly #next: Uint16Array;
   #freeHead = 0;
   #freeCount: number;
+  #outstanding = 0;
   #availIdx = 0;
   #addedCount = 0;
   #lastUsed = 0;
@@ -62,6 +65,7 @@ export class DriverQueue<T> implements DriverRing<T> {
     this.#memory = memory;
     this.#tables = parts.tables;
     this.#dma = parts.dma ?? BigInt;
+    this.#onFault = parts.onFault;
     this.#eventIdx = hasFeature(features, VIRTIO_F_EVENT_IDX);
     this.#indirect = hasFeature(features, VIRTIO_F_INDIRECT_DESC);
     this.#live = new Array(size).fill(undefined);
@@ -78,7 +82,7 @@ export class DriverQueue<T> implements DriverRing<T> {
   }
   /** Chains that the device has. */
   get outstanding(): number {
-    return this.#live.reduce((count, live) => count + (live === undefined ? 0 : 1), 0);
+    return this.#outstanding;
   }
 
   /**
@@ -102,6 +106,7 @@ export class DriverQueue<T> implements DriverRing<T> {
     } else this.#writeDirect(out, into);
     this.#freeCount -= count;
     this.#live[head] = { cookie, count, table };
+    this.#outstanding++;
     this.#memory.writeU16(this.place.avail + virtqAvailSlot(this.#availIdx & (this.size - 1)), head);
     this.#availIdx = (this.#availIdx + 1) & 0xffff;
     this.#addedCount++;
@@ -123,13 +128,18 @@ export class DriverQueue<T> implements DriverRing<T> {
 
   /** The next used chain, or undefined. Its descriptors and table are free again. */
   take(): Used<T> | undefined {
-    if (this.#broken || !this.hasUsed()) return undefined;
+    if (this.#broken) return undefined;
+    const ahead = (this.#memory.loadU16(this.place.used + VIRTQ_USED.offset.idx) - this.#lastUsed) & 0xffff;
+    if (ahead === 0) return undefined;
+    // Linux goes on, to the element that names no chain.
+    if (ahead > this.#outstanding) this.#onFault?.('used-index');
     const at = this.place.used + virtqUsedSlot(this.#lastUsed & (this.size - 1));
     const id = this.#memory.readU32(at + VIRTQ_USED_ELEM.offset.id);
     const length = this.#memory.readU32(at + VIRTQ_USED_ELEM.offset.len);
     const live = id < this.size ? this.#live[id] : undefined;
     if (live === undefined) {
       this.#broken = true;
+      this.#onFault?.('used-id');
       return undefined;
     }
     this.#release(id, live);
@@ -182,6 +192,7 @@ export class DriverQueue<T> implements DriverRing<T> {
 
   #release(head: number, live: LiveChain<T>): void {
     this.#live[head] = undefined;
+    this.#outstanding--;
     if (live.table !== undefined) this.#tables.release(live.table);
     // The chain is linked through #next already; its last descriptor points to what was free before.
     let last = head;

@@ -47,6 +47,12 @@ export interface LiveChain<T> {
   readonly table: Segment | undefined;
 }
 
+/**
+ * What no device may do to a ring: count more chains used than it has, as an index does that goes back (virtio 1.2, 2.7.8), or
+ * give back a chain that it has not.
+ */
+export type RingFault = 'used-index' | 'used-id';
+
 export interface DriverRingParts {
   readonly memory: GuestMemory;
   readonly tables: TableAllocator;
@@ -57,6 +63,8 @@ export interface DriverRingParts {
   readonly features: bigint;
   /** The address by which the device knows a buffer or table, its own if left out. */
   readonly dma?: (addr: number) => bigint;
+  /** Told of each; after `used-id` the ring is broken, as Linux's BAD_RING leaves it. */
+  readonly onFault?: (fault: RingFault) => void;
 }
 
 export interface DriverRing<T> {

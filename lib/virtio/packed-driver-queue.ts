@@ -26,6 +26,7 @@ import {
   type DriverRing,
   type DriverRingParts,
   type LiveChain,
+  type RingFault,
   type RingPlace,
   ringPlace,
   type Segment,
@@ -41,6 +42,7 @@ export class PackedDriverQueue<T> implements DriverRing<T> {
   readonly #dma: (addr: number) => bigint;
   readonly #eventIdx: boolean;
   readonly #indirect: boolean;
+  readonly #onFault: ((fault: RingFault) => void) | undefined;
   /** By id. */
   readonly #live: (LiveChain<T> | undefined)[];
   readonly #freeIds: number[];
@@ -54,7 +56,7 @@ export class PackedDriverQueue<T> implements DriverRing<T> {
   #callbacks = true;
   #broken = false;
 
-  constructor({ memory, tables, base, size, features, dma = BigInt }: DriverRingParts) {
+  constructor({ memory, tables, base, size, features, dma = BigInt, onFault }: DriverRingParts) {
     this.size = size;
     this.place = ringPlace(base, size);
     this.#memory = memory;
@@ -62,6 +64,7 @@ export class PackedDriverQueue<T> implements DriverRing<T> {
     this.#dma = dma;
     this.#eventIdx = hasFeature(features, VIRTIO_F_EVENT_IDX);
     this.#indirect = hasFeature(features, VIRTIO_F_INDIRECT_DESC);
+    this.#onFault = onFault;
     this.#live = new Array(size).fill(undefined);
     this.#freeIds = Array.from({ length: size }, (_, index) => size - 1 - index);
     this.#freeCount = size;
@@ -156,6 +159,7 @@ export class PackedDriverQueue<T> implements DriverRing<T> {
     const live = id < this.size ? this.#live[id] : undefined;
     if (live === undefined) {
       this.#broken = true;
+      this.#onFault?.('used-id');
       return undefined;
     }
     this.#release(id, live);

@@ -56,6 +56,7 @@ import {
   VIRTQ_SIZE_MAX,
 } from '../../lib/layout/virtio-ring.js';
 import { HOP } from '../../lib/trace/hops.js';
+import { POINT } from '../../lib/trace/points.js';
 import { type DriverRing, ringPlace } from '../../lib/virtio/driver-ring.js';
 import { openDriverRing } from '../../lib/virtio/open-driver-ring.js';
 import type { DmaMemory, DmaSpaces } from './dma.js';
@@ -282,11 +283,12 @@ export class VirtioMmio {
     if (max === 0) throw new ErrnoError('ENOENT', `no queue ${index}`);
     if (max > VIRTQ_SIZE_MAX || (max & (max - 1)) !== 0) throw new ErrnoError('EINVAL', `queue size ${max}`);
     const { run, size } = this.#allocRing(max);
-    const { memory } = this.#parts;
+    const { memory, probe } = this.#parts;
     const { tables, address } = this.dma;
     const ring = openDriverRing<unknown>({
       ...{ memory, tables, base: run.addr, size, features: this.#features },
       dma: address,
+      onFault: (fault) => probe.at(POINT['error.queue'], fault, index),
     });
     if (onUsed === undefined) ring.disableCallbacks();
     this.#queues.push({ ring, run, onUsed });

@@ -9,6 +9,7 @@ import { fences } from '../../../chaos/checkers/fences.js';
 import { messages } from '../../../chaos/checkers/messages.js';
 import { notifications } from '../../../chaos/checkers/notifications.js';
 import { published } from '../../../chaos/checkers/published.js';
+import { rings } from '../../../chaos/checkers/rings.js';
 import { edge, POINT, type PointName } from '../../../lib/trace/points.js';
 import type { TraceRecord } from '../../../lib/trace/record.js';
 
@@ -120,6 +121,13 @@ t.test('committed: what the store holds follows the tables, from every writer', 
   t.equal(found(committed, commit(front, 1), commit(front, 3), commit(front, 4)), 0);
   t.equal(found(committed, commit(front, 1), commit(front, 4)), 1);
   t.equal(found(committed, commit('/local/domain/0/backend/vkbd/1/0/state', 4)), 0, 'other devices have other tables');
+  t.end();
+});
+
+t.test('rings: what the driver found no device may do, not what the device found of the driver', (t) => {
+  const broken = { process: 'guest-chaos', name: 'error.queue', a: 1 } as const;
+  t.equal(found(rings, { ...broken, label: 'used-index' }, { ...broken, label: 'used-id' }), 2);
+  t.equal(found(rings, { ...broken, process: 'vhost-gpu', label: 'bad-head' }), 0);
   t.end();
 });
 

@@ -22,7 +22,7 @@ import {
 } from '../../../lib/layout/virtio-ring.js';
 import { Chain } from '../../../lib/virtio/chain.js';
 import { type DeviceRing, freshBase } from '../../../lib/virtio/device-ring.js';
-import { type DriverRing, ringPlace, type Segment } from '../../../lib/virtio/driver-ring.js';
+import { type DriverRing, type RingFault, ringPlace, type Segment } from '../../../lib/virtio/driver-ring.js';
 import { openDriverRing } from '../../../lib/virtio/open-driver-ring.js';
 import { openDeviceRing } from '../../../lib/virtio/open-ring.js';
 
@@ -35,6 +35,7 @@ interface Rig {
   readonly driver: DriverRing<number>;
   readonly device: DeviceRing;
   readonly tables: Set<number>;
+  readonly faults: readonly RingFault[];
 }
 
 function rig(size: number, features = 0n, tableLimit = 1000): Rig {
@@ -52,10 +53,12 @@ function rig(size: number, features = 0n, tableLimit = 1000): Rig {
       if (!tables.delete(table.addr)) throw new Error('table given back twice');
     },
   };
-  const driver = openDriverRing<number>({ memory, tables: allocator, base: RINGS_AT, size, features });
+  const faults: RingFault[] = [];
+  const onFault = (fault: RingFault): void => void faults.push(fault);
+  const driver = openDriverRing<number>({ memory, tables: allocator, base: RINGS_AT, size, features, onFault });
   const { desc, avail, used } = driver.place;
   const device = openDeviceRing(memory, { size, desc, avail, used, base: freshBase(features) }, features);
-  return { memory, driver, device, tables };
+  return { memory, driver, device, tables, faults };
 }
 
 const FEATURES = {
@@ -225,27 +228,44 @@ t.test(
 
 t.test('a used element that names no chain of ours breaks the queue', async (t) => {
   for (const id of [1, 8, 0xffffffff]) {
-    const { memory, driver } = rig(8);
+    const { memory, driver, faults } = rig(8);
     driver.add(segments(1), [], 0);
     const at = driver.place.used + virtqUsedSlot(0);
     memory.writeU32(at, id);
     memory.storeU16(driver.place.used + VIRTQ_USED.offset.idx, 1);
     t.equal(driver.take(), undefined);
-    t.equal(driver.broken, true);
+    t.same([driver.broken, ...faults], [true, 'used-id']);
     t.same(driver.detach(), [0], 'the chain still ends once');
   }
   t.end();
 });
 
+t.test('a used index that goes back, or past what was made available, is told, and goes on as in Linux', async (t) => {
+  const chain = new Chain();
+  for (const wrong of [0, 3, 0xffff]) {
+    const { memory, driver, device, faults } = rig(8);
+    for (const cookie of [0, 1]) {
+      driver.add(segments(1), [], cookie);
+      device.pop(chain);
+      if (cookie === 0) device.pushUsed(chain.head, 0);
+    }
+    t.equal(driver.take()?.cookie, 0);
+    t.same(faults, [], 'one of two is used');
+    memory.storeU16(driver.place.used + VIRTQ_USED.offset.idx, wrong);
+    driver.take();
+    t.equal(faults[0], 'used-index', `the index is ${wrong} after 1`);
+  }
+});
+
 t.test('a used descriptor that names no chain of ours breaks a packed ring', async (t) => {
   for (const id of [1, 8, 0xffff]) {
-    const { memory, driver } = rig(8, PACKED);
+    const { memory, driver, faults } = rig(8, PACKED);
     driver.add(segments(1), [], 0);
     const { offset } = VIRTQ_PACKED_DESC;
     memory.writeU16(driver.place.desc + offset.id, id);
     memory.storeU16(driver.place.desc + offset.flags, VIRTQ_PACKED_DESC_F_AVAIL | VIRTQ_PACKED_DESC_F_USED);
     t.equal(driver.take(), undefined);
-    t.equal(driver.broken, true);
+    t.same([driver.broken, ...faults], [true, 'used-id']);
     t.same(driver.detach(), [0], 'the chain still ends once');
   }
 });
