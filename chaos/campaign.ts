@@ -149,19 +149,29 @@ async function judge(
   return judgedCase(chaosCase, runs);
 }
 
+/** Why runs with different verdicts give none. */
+function differWords([first, ...fresh]: readonly CaseResult[]): string {
+  const passes = ({ outcome }: CaseResult): boolean => outcome === 'pass';
+  if (fresh.every(passes)) return 'it failed in a lab that had served other cases, and passed in a fresh one';
+  if (first !== undefined && passes(first) && !fresh.some(passes))
+    return 'it passed in a lab that had served other cases, and failed in a fresh one';
+  return 'its runs do not agree';
+}
+
 /** What the runs of one case say together: those with a verdict must agree whether all rules held, else there is none. */
 export function judgedCase(chaosCase: ChaosCase, runs: readonly CaseResult[]): JudgedCase {
   const verdicts = runs.filter(({ outcome }) => outcome !== 'harness');
   const last = verdicts.at(-1) ?? runs.at(-1)!;
-  const failing = verdicts.find(({ outcome }) => outcome !== 'pass') ?? last;
   const differ = verdicts.some(({ outcome }) => (outcome === 'pass') !== (last.outcome === 'pass'));
-  const { recoveryMs, ms } = last;
-  const shown = [...runs].reverse().find(({ outcome }) => outcome !== 'pass');
-  const trouble = differ ? 'runs of this case differ' : failing.trouble;
+  // Of all that is said of the case, what it took and what it broke, one run is the source: the last that failed, if one did.
+  const failed = [...verdicts, ...runs].filter(({ outcome }) => outcome !== 'pass');
+  const shown = verdicts.findLast(({ outcome }) => outcome !== 'pass') ?? failed.at(-1);
+  const { recoveryMs, ms, violations } = shown ?? last;
+  const trouble = differ ? differWords(runs) : (shown ?? last).trouble;
   return {
     case: formatCase(chaosCase),
     outcome: differ ? 'harness' : last.outcome,
-    violations: failing.violations,
+    violations,
     ...(trouble === undefined ? {} : { trouble }),
     ms: Math.round(ms),
     ...(recoveryMs === undefined ? {} : { recoveryMs: Math.round(recoveryMs) }),

@@ -38,10 +38,14 @@ export interface CaseResult {
   readonly trouble?: string;
   /** That was because a process did not come to a point of the case; all rules held. */
   readonly unreached?: true;
-  /** From the end of the fault to the next right frame. */
+  /** From the end of the fault to the next right frame; 0 where that frame came while the fault was being ended. */
   readonly recoveryMs?: number;
   readonly ms: number;
   readonly records: readonly TraceRecord[];
+  /** Those of `records` that show a violation. */
+  readonly breaches: readonly TraceRecord[];
+  /** CLOCK_MONOTONIC of the verdict. */
+  readonly endNs: bigint;
   /** CLOCK_MONOTONIC of the moment at which the first fault began. */
   readonly faultNs?: bigint;
   /** Of each fault that has begun, in the order of the case. */
@@ -96,6 +100,7 @@ class CaseRun {
   readonly #rig: Rig;
   readonly #tell: (line: string) => void;
   readonly #violations: Violation[] = [];
+  readonly #breaches: TraceRecord[] = [];
   readonly #faults: Infliction;
   #recoveryMs: number | undefined;
   #storyEndNs: bigint | undefined;
@@ -156,6 +161,8 @@ class CaseRun {
     return {
       outcome: trouble === undefined ? found : 'harness',
       violations: this.#violations,
+      breaches: this.#breaches,
+      endNs: process.hrtime.bigint(),
       ...(trouble === undefined ? {} : { trouble }),
       ...(unreached === undefined ? {} : { unreached: true }),
       ...(this.#recoveryMs === undefined ? {} : { recoveryMs: this.#recoveryMs }),
@@ -276,7 +283,8 @@ class CaseRun {
         'numbered frame',
       );
       const healedNs = this.#faults.moments.at(-1)?.healedNs;
-      if (healedNs !== undefined && this.#faults.isQuiet) this.#recoveryMs ??= Number(right.ns - healedNs) / 1e6;
+      if (healedNs !== undefined && this.#faults.isQuiet)
+        this.#recoveryMs ??= Math.max(0, Number(right.ns - healedNs) / 1e6);
     }
     await animate(rig.toolstack, guest.domid, 0);
     await screen.next(({ number, torn }) => number === undefined && !torn, DEADLINE_MS.chaosPicture, 'picture');
@@ -359,7 +367,10 @@ class CaseRun {
     for (const { name, check, atRest: needsRest } of CHECKERS) {
       if (needsRest && !atRest) continue;
       const found = check({ records, survivors: this.#survivors, earlier: this.#earlier });
-      for (const what of found.slice(0, SHOWN_MAX)) this.#violations.push({ check: name, what });
+      for (const { what, at } of found.slice(0, SHOWN_MAX)) {
+        this.#violations.push({ check: name, what });
+        if (at !== undefined) this.#breaches.push(at);
+      }
       if (found.length > SHOWN_MAX) this.#violations.push({ check: name, what: `${found.length - SHOWN_MAX} more` });
     }
   }

@@ -129,7 +129,8 @@ export class Rig {
   }
 
   get session(): Session {
-    if (this.#session === undefined) throw new DeadlineError('no session: the host is being replaced');
+    if (this.#session === undefined)
+      throw new DeadlineError('the campaign asked something of dom0 while no host was up: it is being replaced');
     return this.#session;
   }
 
@@ -313,12 +314,10 @@ export class Rig {
     const isForeign = this.#speaks.backendCommand !== undefined;
     const asked = SERVICES.filter((name) => !(isForeign && name === 'vhost-frontend'));
     const audits = await Promise.all(asked.map(async (name) => auditLeaks(name, await this.client(name))));
-    // Ports, servers and files are numbered anew with every process that holds some: how many there are of a kind counts.
-    const audit = audits.flat().map((text) => text.replace(/[0-9]+/g, 'N'));
     const files = ['shm', 'guests'].flatMap((folder) =>
-      readdirSync(join(this.runDir, folder)).map((name) => `file ${folder}/${name.replace(/[0-9]+/g, 'N')}`),
+      readdirSync(join(this.runDir, folder)).map((name) => `the run directory: file ${folder}/${name}`),
     );
-    return { audit: [...audit, ...files], descriptors: byName(countDescriptors(this.runDir)) };
+    return { audit: [...audits.flat(), ...files], descriptors: byName(countDescriptors(this.runDir)) };
   }
 
   /** Remembers what the services hold now, at rest after a first guest has come and gone. */
@@ -331,7 +330,8 @@ export class Rig {
     const warm = this.#warm;
     if (warm === undefined) return [];
     const now = await this.#held();
-    return [...without(now.audit, warm.audit), ...descriptorLeaks(warm.descriptors, now.descriptors)];
+    const more = [...without(now.audit, warm.audit, kindOf), ...descriptorLeaks(warm.descriptors, now.descriptors)];
+    return more.map((text) => `more than before any guest was there: ${text}`);
   }
 
   /** Ends everything by force and gives the run directory back. */
@@ -345,6 +345,9 @@ export class Rig {
     this.#claim.release({ keep: options.keep ?? false });
   }
 }
+
+/** Ports, servers and files are numbered anew with every process that holds some: how many there are of a kind counts. */
+const kindOf = (text: string): string => text.replace(/[0-9]+/g, 'N');
 
 /** Of several processes of one name the last; their pids differ from case to case. */
 function byName(counts: DescriptorCounts): DescriptorCounts {

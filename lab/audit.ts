@@ -7,11 +7,15 @@ import type { BusClient, ServerName } from '../lib/core/service.js';
 import { listProcesses } from '../lib/node/process/run-dir.js';
 import type { Session } from './session.js';
 
-/** The elements of `list` without those of `taken`, each as often as it is there. */
-export function without(list: readonly string[], taken: readonly string[]): string[] {
-  const left = [...taken];
+/** The elements of `list` without those of `taken`, each as often as one of its kind is there; left out: each is its own kind. */
+export function without(
+  list: readonly string[],
+  taken: readonly string[],
+  kindOf: (text: string) => string = (text) => text,
+): string[] {
+  const left = taken.map(kindOf);
   return list.filter((text) => {
-    const at = left.indexOf(text);
+    const at = left.indexOf(kindOf(text));
     if (at >= 0) left.splice(at, 1);
     return at < 0;
   });

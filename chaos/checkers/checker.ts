@@ -11,14 +11,19 @@ export interface Evidence {
   readonly earlier: ReadonlySet<number>;
 }
 
+/** What must not have happened: a sentence, and the record that shows it, where one does. */
+export interface Breach {
+  readonly what: string;
+  readonly at?: TraceRecord;
+}
+
 export interface Checker {
   /** Names the rule in verdicts and in the table of mutations. */
   readonly name: string;
   readonly describe: string;
   /** Whether the rule holds only once the lab is at rest again: of a wedged case it says nothing. */
   readonly atRest: boolean;
-  /** One sentence for each breach. */
-  check(evidence: Evidence): string[];
+  check(evidence: Evidence): Breach[];
 }
 
 /** "vhost-frontend" of each life by itself: a process that was replaced is another one. */

@@ -46,7 +46,8 @@ export const committed: Checker = {
     const offered = new Set<string>();
     let firstLife: number | undefined;
     let life: number | undefined;
-    return records.flatMap(({ point, label, a: removed, b: value, incarnation }) => {
+    return records.flatMap((record) => {
+      const { point, label, a: removed, b: value, incarnation } = record;
       if (point === POINT['store.serve']) {
         for (const [dir, state] of states) published.set(dir, offered.has(dir) ? state : XenbusState.Unknown);
         return [];
@@ -68,7 +69,7 @@ export const committed: Checker = {
       if (side === 'back' && BACKEND_KEYS.has(key)) {
         const now = published.get(dir) ?? XenbusState.Unknown;
         if (now < XenbusState.InitWait || now === XenbusState.Closed) return [];
-        return [`${label} was written in ${xenbusStateName(now)}, which has published it`];
+        return [{ what: `${label} was written in ${xenbusStateName(now)}, which has published it`, at: record }];
       }
       const before = states.get(dir) ?? (isFirst && !staysBeside(dir) ? XenbusState.Unknown : undefined);
       if (key !== XENBUS_KEY.state) return [];
@@ -77,7 +78,7 @@ export const committed: Checker = {
       else if (value !== XenbusState.Closing) offered.delete(dir);
       if (before === undefined || before === value) return [];
       if (WRITERS[side].some((by) => legalEdge(side, before, value, by) !== undefined)) return [];
-      return [`${label} went from ${xenbusStateName(before)} to ${xenbusStateName(value)}`];
+      return [{ what: `${label} went from ${xenbusStateName(before)} to ${xenbusStateName(value)}`, at: record }];
     });
   },
 };

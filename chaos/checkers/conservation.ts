@@ -33,6 +33,6 @@ export const conservation: Checker = {
     }
     return [...out.values()]
       .filter(({ count }) => count > 0)
-      .map(({ text, count, last }) => `${text}: ${count} more than before, the last one ${last}`);
+      .map(({ text, count, last }) => ({ what: `${text}: ${count} more than before, the last one ${last}` }));
   },
 };

@@ -22,7 +22,8 @@ export const edges: Checker = {
       if (side === undefined) return [];
       const [from, to] = [edgeFrom(record.b), edgeTo(record.b)];
       if (from === to || writersOf(record.process).some((by) => legalEdge(side, from, to, by) !== undefined)) return [];
-      return [`${record.process} moved the ${side} end from ${xenbusStateName(from)} to ${xenbusStateName(to)}`];
+      const what = `${record.process} moved the ${side} end from ${xenbusStateName(from)} to ${xenbusStateName(to)}`;
+      return [{ what, at: record }];
     });
   },
 };

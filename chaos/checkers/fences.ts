@@ -25,9 +25,10 @@ export const fences: Checker = {
         return [];
       }
       if (record.point !== POINT['gpu.reply']) return [];
-      if (answered.has(fence)) return [`fence ${record.b} of ${record.process} was answered twice`];
+      const of = `fence ${record.b} of ${record.process}`;
+      if (answered.has(fence)) return [{ what: `${of} was answered twice`, at: record }];
       answered.add(fence);
-      return open.has(fence) ? [] : [`fence ${record.b} of ${record.process} was answered without a command`];
+      return open.has(fence) ? [] : [{ what: `${of} was answered without a command`, at: record }];
     });
   },
 };

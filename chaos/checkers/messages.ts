@@ -2,7 +2,7 @@
 // invent them.
 import { POINT } from '../../lib/trace/points.js';
 import { flowOf } from '../../lib/trace/record.js';
-import type { Checker } from './checker.js';
+import type { Breach, Checker } from './checker.js';
 
 /** Both ends of a message have its number; these are its receipts. */
 const RECEIPTS = new Set(
@@ -18,7 +18,7 @@ export const messages: Checker = {
   check({ records, earlier }) {
     const sent = new Set<string>();
     const received = new Set<string>();
-    const wrong: string[] = [];
+    const wrong: Breach[] = [];
     for (const record of records) {
       const flow = flowOf(record);
       if (flow !== undefined && !RECEIPTS.has(record.point)) sent.add(flow);
@@ -26,11 +26,12 @@ export const messages: Checker = {
     for (const record of records) {
       const flow = flowOf(record);
       if (flow === undefined || !RECEIPTS.has(record.point)) continue;
-      if (received.has(flow)) wrong.push(`${record.process} received message ${flow} twice (${record.point.name})`);
+      const receipt = `${record.process} received message ${flow}`;
+      if (received.has(flow)) wrong.push({ what: `${receipt} twice (${record.point.name})`, at: record });
       received.add(flow);
       // One that lived before may have sent it before the case began.
       if (!sent.has(flow) && !earlier.has(record.sender)) {
-        wrong.push(`${record.process} received message ${flow} that was never sent (${record.point.name})`);
+        wrong.push({ what: `${receipt} that was never sent (${record.point.name})`, at: record });
       }
     }
     return wrong;

@@ -6,13 +6,13 @@ import { XenbusState } from '../../lib/layout/xenbus.js';
 import { edgeTo, POINT } from '../../lib/trace/points.js';
 import type { TraceRecord } from '../../lib/trace/record.js';
 import { GUEST_PROCESS } from '../case.js';
-import type { Checker } from './checker.js';
+import type { Breach, Checker } from './checker.js';
 
 /** A port that a guest's life has bound. */
 interface Bound {
   readonly incarnation: number;
-  /** An event that came in since the last one was taken, and whether the guest has gone on since. */
-  waiting: boolean;
+  /** The first event that came in since the last one was taken, and whether the guest has gone on since. */
+  waiting: TraceRecord | undefined;
   wentOn: boolean;
 }
 
@@ -26,7 +26,7 @@ export const notifications: Checker = {
   describe: 'a guest takes every event of a port that it listens to, and none of a port that was given back',
   atRest: false,
   check({ records }) {
-    const wrong: string[] = [];
+    const wrong: Breach[] = [];
     const bound = new Map<string, Bound>();
     /** Ports given back, by the process that gave them: the guest lets go first. */
     const given = { hypervisor: new Set<string>(), [GUEST_PROCESS]: new Set<string>() };
@@ -35,7 +35,8 @@ export const notifications: Checker = {
     const lost = (key: string): void => {
       const port = bound.get(key);
       bound.delete(key);
-      if (port?.waiting === true && port.wentOn) wrong.push(`an event for ${words(key)} was never taken`);
+      if (port?.waiting === undefined || !port.wentOn) return;
+      wrong.push({ what: `an event for ${words(key)} was never taken, though the guest ran on`, at: port.waiting });
     };
     for (const record of records) {
       const { process, point, domid, a: port, incarnation } = record;
@@ -45,7 +46,7 @@ export const notifications: Checker = {
         for (const [key, each] of [...bound]) {
           if (each.incarnation !== incarnation) continue;
           if (ends) bound.delete(key);
-          else each.wentOn ||= each.waiting;
+          else each.wentOn ||= each.waiting !== undefined;
         }
       }
       if (domid === undefined) continue;
@@ -60,22 +61,23 @@ export const notifications: Checker = {
         live.delete(domid);
       switch (point) {
         case POINT['port.take']:
-          if (process === GUEST_PROCESS) bound.set(key, { incarnation, waiting: false, wentOn: false });
+          if (process === GUEST_PROCESS) bound.set(key, { incarnation, waiting: undefined, wentOn: false });
           break;
         case POINT['port.give']:
           if (process === GUEST_PROCESS) lost(key);
           break;
         case POINT['event.raise'] as Point:
-          if (given.hypervisor.has(key)) wrong.push(`an event arrived at ${words(key)}, which had been given back`);
+          if (given.hypervisor.has(key))
+            wrong.push({ what: `an event arrived at ${words(key)}, which had been given back`, at: record });
           if (live.has(domid)) {
             const at = bound.get(key);
-            if (at?.waiting === false) Object.assign(at, { waiting: true, wentOn: false });
+            if (at !== undefined && at.waiting === undefined) Object.assign(at, { waiting: record, wentOn: false });
           }
           break;
         case POINT['event.taken'] as Point:
           if (given[GUEST_PROCESS].has(key))
-            wrong.push(`the guest took an event of ${words(key)}, which it had given back`);
-          if (bound.has(key)) Object.assign(bound.get(key)!, { waiting: false, wentOn: false });
+            wrong.push({ what: `the guest took an event of ${words(key)}, which it had given back`, at: record });
+          if (bound.has(key)) Object.assign(bound.get(key)!, { waiting: undefined, wentOn: false });
           break;
         case POINT['domain.give']:
           // Whatever it had goes with it: a guest that was killed takes nothing more.

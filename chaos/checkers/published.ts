@@ -27,7 +27,8 @@ export const published: Checker = {
       }
       const now = last.get(deviceOf(record));
       if (now === undefined || now < side.publishedAt || now === XenbusState.Closed) return [];
-      return [`${record.process} wrote a key of device ${record.a} in ${xenbusStateName(now)}, which has published it`];
+      const what = `${record.process} wrote a key of device ${record.a} in ${xenbusStateName(now)}, which has published it`;
+      return [{ what, at: record }];
     });
   },
 };

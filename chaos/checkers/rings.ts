@@ -15,9 +15,9 @@ export const rings: Checker = {
   describe: 'the used index of a queue only goes up, by no more than what was made available',
   atRest: false,
   check: ({ records }) =>
-    records.flatMap(({ point, label, process, a: queue }) =>
-      point === POINT['error.queue'] && isBreach(label)
-        ? [`the used ring of queue ${queue} of ${process} ${BREACHES[label]}`]
-        : [],
-    ),
+    records.flatMap((record) => {
+      const { point, label, process, a: queue } = record;
+      if (point !== POINT['error.queue'] || !isBreach(label)) return [];
+      return [{ what: `the used ring of queue ${queue} of ${process} ${BREACHES[label]}`, at: record }];
+    }),
 };

@@ -26,6 +26,10 @@ export interface Exhibit {
   readonly records: readonly ExhibitRecord[];
   /** Records of the run that were left out, and before which of `records`: none where it is 0. */
   readonly left: { readonly first: number; readonly middle: number; readonly middleBefore: number };
+  /** Indexes into `records`: those that show what was broken. */
+  readonly marked?: readonly number[];
+  /** Of the verdict, microseconds since the fault. */
+  readonly endUs?: number;
   readonly before?: LabSnapshot;
   readonly after?: LabSnapshot;
 }
@@ -77,6 +81,8 @@ export function exhibitOf(result: CaseResult, run: number): Exhibit {
   const { sinceNs: _since, ...asked } = before ?? { sinceNs: 0n, notAsked: [] };
   return {
     ...{ run, hadFault: faultNs !== undefined, processes, records },
+    marked: kept.flatMap((record, index) => (result.breaches.includes(record) ? [index] : [])),
+    endUs: Math.round(Number(sinceFault(result.endNs)) / 1000),
     left: { first: start, middle, middleBefore: middle === 0 ? 0 : near.length },
     ...(before === undefined ? {} : { before: asked }),
     ...(after === undefined ? {} : { after }),
@@ -100,6 +106,8 @@ export function isExhibit(value: unknown): value is Exhibit {
     [first, middle, middleBefore].every(isNumber) &&
     isList(value['processes'], isText) &&
     isList(value['records'], isRecord) &&
+    (value['marked'] === undefined || isList(value['marked'], isNumber)) &&
+    (value['endUs'] === undefined || isNumber(value['endUs'])) &&
     [value['before'], value['after']].every((each) => each === undefined || isSnapshot(each))
   );
 }

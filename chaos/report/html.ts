@@ -16,9 +16,18 @@ import { type CampaignResult, countOutcomes, type JudgedCase, RESULT_FORMAT } fr
 import type { Explanation } from '../shrink/explanation.js';
 import { exhibitOf } from './exhibit.js';
 import { curveLines, guidedWords, movesWords } from './guided.js';
-import { Matrix, SEVERITY } from './matrix.js';
+import { badKinds, failuresOf, faultsIn, Matrix, SEVERITY } from './matrix.js';
 import { dueCount, recoveryText } from './text.js';
-import { caseWords, explanationWords, OUTCOME_WORDS, PROCESS_WORDS, replayLine, ruleWords } from './words.js';
+import {
+  CASE_WORDS,
+  caseWords,
+  explanationWords,
+  OUTCOME_WORDS,
+  PROCESS_WORDS,
+  REPLAY_WORDS,
+  replayLine,
+  ruleWords,
+} from './words.js';
 
 const PAGE = join(PACKAGE_ROOT, 'chaos', 'report', 'page');
 
@@ -127,14 +136,13 @@ function body(result: CampaignResult): string[] {
   ];
   return [
     `<header><h1>${escapeMarkup(headline(result))}</h1>`,
-    `<p class="soft">xenwire ${escapeMarkup(result.version)} chaos, points ${escapeMarkup(result.catalogue)}${escapeMarkup(seed + shard)}</p></header>`,
+    `<p class="soft">xenwire ${escapeMarkup(result.version)} chaos, list of points ${escapeMarkup(result.catalogue)}${escapeMarkup(seed + shard)}</p></header>`,
     `<ul class="counts">${numbers.map(([kind, count, words]) => `<li class="${kind}"><b>${count}</b> ${words}</li>`).join('')}</ul>`,
-    '<details class="primer"><summary>How to read this page</summary>',
-    '<p>xenwire runs the processes of a Xen host on one machine: a guest draws a picture on a virtual display, through dom0, as it would on Xen. A <em>case</em> is one life of that guest with one fault in it, or several one after the other: when a process comes to one exact step of its work (a <em>point</em>) it is made to stand still there; then a process, the same or another, is harmed; then everything is let go and healed. After that the guest must draw its picture again, be removed in order, and leave nothing behind.</p>',
+    `<details class="primer"${bad.length === 0 ? '' : ' open'}><summary>How to read this page</summary>`,
+    `<p>${escapeMarkup(CASE_WORDS.join(' '))}</p>`,
+    `<p>Here: ${escapeMarkup(sizeWords(result.judged))}. A point has the name of its process, then what the process does there (<code>store.</code> the client of xenstored, <code>front.</code> and <code>back.</code> the two ends of xenbus, <code>bus.</code> messages between processes, <code>gpu.</code> commands of the display, <code>ioreq.</code> requests to the device model, <code>take</code> and <code>give</code> what a process acquires and gives back), in brackets what of, and behind # the how manieth time.</p>`,
     `<dl>${VICTIMS.map((name) => `<dt>${escapeMarkup(name)}</dt><dd>${escapeMarkup(PROCESS_WORDS[name] ?? '')}</dd>`).join('')}</dl>`,
-    `<dl>${FAULTS.filter(({ name }) =>
-      result.judged.some((each) => faultsOf(parseCase(each.case)).some(({ fault }) => fault.split(' ')[0] === name)),
-    )
+    `<dl>${faultsIn(result.judged)
       .map(({ name, describe }) => `<dt>${escapeMarkup(name)}</dt><dd>${escapeMarkup(describe)}</dd>`)
       .join('')}</dl>`,
     `<dl>${SEVERITY.map((outcome) => `<dt><span class="mark ${outcome}">${OUTCOMES[outcome]}</span></dt><dd>${OUTCOME_WORDS[outcome]}</dd>`).join('')}</dl>`,
@@ -142,17 +150,29 @@ function body(result: CampaignResult): string[] {
     ...(recovery === undefined
       ? []
       : [`<p>From the end of the fault to the next right frame on the screen: ${escapeMarkup(recovery)}.</p>`]),
-    bad.length === 0 ? '<p class="good">No case failed.</p>' : '<h2>What failed</h2>',
+    bad.length === 0
+      ? '<p class="good">No case failed.</p>'
+      : `<h2>What did not pass</h2><p>${escapeMarkup(REPLAY_WORDS)}</p>`,
     ...(bad.length === 0 ? [] : [failureList(result)]),
     ...(result.guided === undefined ? [] : searchParts(result.guided)),
     '<h2>By process</h2>',
-    '<p>The process in a row stands at one of its points while the process in a column is harmed. In each field: how many cases, and how many of them failed.</p>',
+    '<p>The process in a row stands at one of its points while the process in a column is harmed. In each field: how many cases, and how many of them did not pass.</p>',
     ...overview(result.judged),
     '<h2>By point</h2>',
     '<p>One row for each point, in the order in which a run passes them (of a case with several faults: all of it up to its last point); one field for each case. A field opens what is known of its case. Arrow keys move, Enter opens.</p>',
     '<form id="filters" class="filters"></form><div id="matrix" class="scroll" tabindex="-1"><noscript>This table needs the script of this page.</noscript></div>',
     '<dialog id="case" aria-labelledby="case-title"></dialog>',
   ];
+}
+
+/** "850 points, 5 processes and KILL, 4250 cases" */
+function sizeWords(judged: readonly JudgedCase[]): string {
+  const all = judged.flatMap((each) => faultsOf(parseCase(each.case)));
+  const points = new Set(all.map(({ at }) => `${at.process} ${at.point.name} ${at.label} ${at.occurrence}`)).size;
+  const victims = new Set(all.map(({ victim }) => victim)).size;
+  const faults = faultsIn(judged).map(({ name }) => name);
+  const count = (number: number, word: string): string => `${number} ${word}${number === 1 ? '' : 's'}`;
+  return `${count(points, 'point')}, harm to ${victims === 1 ? 'one process' : `${victims} processes`} by ${faults.join(', ')}: ${count(judged.length, 'case')}`;
 }
 
 function searchParts(guided: GuidedSummary): string[] {
@@ -173,7 +193,7 @@ const nameOf = (name: string): string => (name === GUEST_PROCESS ? 'guest' : nam
 const FAILURES_MAX = 100;
 
 function failureList({ judged, backendCommand }: CampaignResult): string {
-  const bad = judged.flatMap((each, index) => (each.outcome === 'pass' ? [] : [{ each, index }]));
+  const bad = failuresOf(judged);
   const items = bad.slice(0, FAILURES_MAX).map(({ each, index }) => {
     const why =
       each.violations[0] === undefined
@@ -204,7 +224,8 @@ function overview(judged: readonly JudgedCase[]): string[] {
       const cells = VICTIMS.map((victim) => {
         const cell = matrix.cell(fault, standing, victim);
         if (cell === undefined) return '<td class="none">–</td>';
-        const text = cell.bad === 0 ? String(cell.judged) : `${OUTCOMES[cell.worst]} ${cell.bad} of ${cell.judged}`;
+        const kinds = badKinds(cell).map(([mark, count]) => `${mark} ${count}`);
+        const text = cell.bad === 0 ? String(cell.judged) : `${kinds.join(', ')} of ${cell.judged}`;
         return `<td class="${cell.worst}">${text}</td>`;
       });
       return `<tr><th scope="row">at ${escapeMarkup(nameOf(standing))}</th>${cells.join('')}</tr>`;

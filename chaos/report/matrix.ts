@@ -3,6 +3,7 @@
 // is shown to text.ts, live.ts and html.ts.
 import { type FaultAt, faultsOf, parseCase, VICTIMS } from '../case.js';
 import { OUTCOMES, type Outcome } from '../engine.js';
+import type { Fault } from '../faults/fault.js';
 import { FAULTS } from '../faults/table.js';
 import type { JudgedCase } from '../results.js';
 
@@ -15,6 +16,7 @@ export interface Cell {
   /** Cases judged so far, and those of them that did not pass. */
   judged: number;
   bad: number;
+  readonly counts: Record<Outcome, number>;
   worst: Outcome;
   /** Cases to run; as many as `judged` where that is not known. */
   due: number;
@@ -44,6 +46,7 @@ export class Matrix {
     for (const cell of this.#cellsOf(text)) {
       cell.judged++;
       if (outcome !== 'pass') cell.bad++;
+      cell.counts[outcome]++;
       cell.worst = worse(cell.worst, outcome);
       cell.due = Math.max(cell.due, cell.judged);
     }
@@ -64,7 +67,7 @@ export class Matrix {
     const key = `${word}|${at.process}|${victim}`;
     let cell = this.#cells.get(key);
     if (cell === undefined) {
-      cell = { judged: 0, bad: 0, worst: 'pass', due: 0 };
+      cell = { judged: 0, bad: 0, counts: { pass: 0, broken: 0, wedged: 0, harness: 0 }, worst: 'pass', due: 0 };
       this.#cells.set(key, cell);
     }
     return cell;
@@ -81,7 +84,32 @@ export const shortName = (name: string): string => name.replace('guest-gpu-guest
 function cellText(cell: Cell | undefined): string {
   if (cell === undefined) return '-';
   const of = cell.due > cell.judged ? `/${cell.due}` : '';
-  return cell.bad === 0 ? `${OUTCOMES.pass} ${cell.judged}${of}` : `${OUTCOMES[cell.worst]} ${cell.bad}/${cell.judged}`;
+  if (cell.bad === 0) return `${OUTCOMES.pass} ${cell.judged}${of}`;
+  const kinds = badKinds(cell);
+  const text = `${kinds.map(([mark, count]) => `${mark}${kinds.length === 1 ? ' ' : ''}${count}`).join(' ')}`;
+  const whole = `${text}/${cell.judged}`;
+  return whole.length < COLUMN ? whole : text;
+}
+
+/** Of those that did not pass: each mark with their count, the worst first. */
+export function badKinds({ counts }: Cell): [mark: string, count: number][] {
+  const bad = [...SEVERITY].reverse().filter((outcome) => outcome !== 'pass' && counts[outcome] > 0);
+  return bad.map((outcome) => [OUTCOMES[outcome], counts[outcome]]);
+}
+
+/** The faults that cases have, in the order of their table. */
+export function faultsIn(judged: readonly JudgedCase[]): Fault[] {
+  const all = judged.flatMap(({ case: text }) => faultsOf(parseCase(text)).map(({ fault }) => fault.split(' ')[0]));
+  const names = new Set(all);
+  return FAULTS.filter(({ name }) => names.has(name));
+}
+
+/** What did not pass, the worst first, else as it was. */
+export function failuresOf(judged: readonly JudgedCase[]): { readonly each: JudgedCase; readonly index: number }[] {
+  return judged
+    .map((each, index) => ({ each, index }))
+    .filter(({ each }) => each.outcome !== 'pass')
+    .sort((a, b) => SEVERITY.indexOf(b.each.outcome) - SEVERITY.indexOf(a.each.outcome) || a.index - b.index);
 }
 
 /** The lines of one fault's part, at most 72 columns. */

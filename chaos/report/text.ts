@@ -1,11 +1,12 @@
 // A campaign's result as text of at most 72 columns, to paste into a mail.
+import { parseCase, VICTIMS } from '../case.js';
 import { OUTCOMES } from '../engine.js';
 import type { GuidedSummary } from '../guided/summary.js';
 import { type CampaignResult, countOutcomes, type JudgedCase } from '../results.js';
 import type { Explanation } from '../shrink/explanation.js';
 import { curveLines, guidedWords, movesWords } from './guided.js';
-import { countsText, Matrix, matrixLines } from './matrix.js';
-import { explanationWords, replayLine } from './words.js';
+import { countsText, failuresOf, faultsIn, Matrix, matrixLines, shortName } from './matrix.js';
+import { CASE_WORDS, caseWords, explanationWords, PROCESS_WORDS, REPLAY_WORDS, replayLine } from './words.js';
 
 /** Of a mail that is answered several times without breaking its lines. */
 const COLUMNS = 72;
@@ -22,38 +23,57 @@ export function summaryOf(result: CampaignResult): string {
   const { judged } = result;
   const due = dueCount(result);
   const twice = judged.filter(({ runs }) => runs.length > 1).length;
-  return `${judged.length} of ${due} run, ${due - judged.length} skipped: ${countsText(countOutcomes(judged))}; ${twice} run twice`;
+  return `${judged.length} of ${due} run, ${due - judged.length} skipped: ${countsText(countOutcomes(judged))}; ${twice} run more than once`;
 }
 
-/** "p50 90 ms, p99 412 ms, max 733 ms"; undefined where nothing recovered. */
+/** "p50 90 ms, p99 412 ms, max 733 ms of 1200 cases"; undefined where nothing recovered. */
 export function recoveryText(judged: readonly JudgedCase[]): string | undefined {
   const recoveries = judged.flatMap(({ recoveryMs }) => recoveryMs ?? []).sort((a, b) => a - b);
   if (recoveries.length === 0) return undefined;
   const at = (part: number): string => `${(recoveries[Math.floor((recoveries.length - 1) * part)] ?? 0).toFixed(0)} ms`;
-  return `p50 ${at(0.5)}, p99 ${at(0.99)}, max ${at(1)}`;
+  return `p50 ${at(0.5)}, p99 ${at(0.99)}, max ${at(1)} of ${recoveries.length} cases`;
 }
 
 /** The whole report; every line but those to be copied into a shell keeps to 72 columns. */
 export function textReport(result: CampaignResult): string[] {
-  const bad = result.judged.filter(({ outcome }) => outcome !== 'pass');
+  const bad = failuresOf(result.judged);
   const recovery = recoveryText(result.judged);
   const matrix = new Matrix();
   for (const each of result.judged) matrix.take(each);
+  const seed = result.seed === undefined ? '' : `, seed ${result.seed}`;
   return [
-    `xenwire ${result.version} chaos, points ${result.catalogue}${result.seed === undefined ? '' : `, seed ${result.seed}`}`,
+    `xenwire ${result.version} chaos, list of points ${result.catalogue}${seed}`,
     ...wrap(summaryOf(result), ''),
     ...(result.guided === undefined ? [] : searchLines(result.guided)),
     '',
+    ...wrap(CASE_WORDS.join(' '), ''),
+    '',
+    ...keyLines(result),
+    '',
     'A process stands at a point (rows) while the fault happens to a process',
-    '(columns): how many cases, and how many of them failed. Here frontend',
-    'is the process vhost-frontend, and gpu is vhost-gpu.',
+    '(columns): how many cases, and how many of them did not pass.',
     '. all rules held  F a rule was broken  W wedged  ? no verdict',
     '',
     ...matrix.faults.flatMap((fault) => [...matrixLines(matrix, fault), '']),
     ...(recovery === undefined ? [] : wrap(`From the end of the fault to the next right frame: ${recovery}.`, '')),
-    ...bad.slice(0, NAMED_MAX).flatMap((judged) => ['', ...failureOf(judged, result.backendCommand)]),
+    ...bad.slice(0, NAMED_MAX).flatMap(({ each }) => ['', ...failureOf(each, result.backendCommand)]),
     ...(bad.length > NAMED_MAX ? ['', `and ${bad.length - NAMED_MAX} more, in the file of results`] : []),
+    ...(bad.length > 0 ? ['', ...wrap(REPLAY_WORDS, '')] : []),
   ];
+}
+
+/** What the matrix and the cases name: processes and faults. */
+function keyLines({ judged }: CampaignResult): string[] {
+  const faults = faultsIn(judged);
+  return [
+    ...VICTIMS.flatMap((name) => keyLine(shortName(name), PROCESS_WORDS[name] ?? '')),
+    ...faults.flatMap(({ name, describe }) => keyLine(name, describe)),
+  ];
+}
+
+const KEY_COLUMN = 11;
+function keyLine(name: string, words: string): string[] {
+  return wrap(`${name.padEnd(KEY_COLUMN)}${words}`, ' '.repeat(KEY_COLUMN));
 }
 
 function searchLines(guided: GuidedSummary): string[] {
@@ -72,13 +92,14 @@ function failureOf(
   { case: text, outcome, violations, trouble, runs, explained }: JudgedCase,
   backendCommand: string | undefined,
 ): string[] {
-  const differ = new Set(runs).size > 1 ? ` (its runs: ${runs.map((each) => OUTCOMES[each]).join(' ')})` : '';
   const why = [
     ...violations.map(({ check, what }) => `${check}: ${what}`),
     ...(trouble === undefined ? [] : [trouble]),
+    ...(runs.length > 1 ? [`its runs: ${runs.map((each) => OUTCOMES[each]).join(' ')}`] : []),
   ];
   return [
-    ...why.flatMap((line) => wrap(`${OUTCOMES[outcome]} ${line}${differ}`, '  ')),
+    ...wrap(`${OUTCOMES[outcome]} ${caseWords(parseCase(text))}`, '  '),
+    ...why.flatMap((line) => wrap(`  ${line}`, '    ')),
     // One line whatever its length: it is to be copied into a shell.
     replayLine(text, backendCommand),
     ...(explained === undefined ? [] : explainedLines(explained, text, backendCommand)),

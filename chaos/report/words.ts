@@ -15,11 +15,21 @@ export const PROCESS_WORDS: Readonly<Record<string, string>> = {
   hypervisor: 'Xen itself, and the dom0 kernel: its end is the end of the host',
 } satisfies Record<(typeof VICTIMS)[number], string>;
 
+/** What a case is, for a reader who knows Xen and not this program. */
+export const CASE_WORDS: readonly string[] = [
+  'xenwire runs the processes of a Xen host on one machine: a guest draws a picture on a virtual display, through dom0, as it would on Xen.',
+  'A case is one life of that guest with a fault in it: when a process comes to one exact step of its work (a point) it is made to stand still there; then a process, the same or another, is harmed; then everything is let go and healed.',
+  'After that the guest must draw its picture again, be removed in order, and leave nothing behind.',
+];
+
+export const REPLAY_WORDS =
+  'xenwire replay runs one case in a lab of its own: --trace prints what every process did, --html FILE writes that as a page, --explain finds the first point that fails. A case without a verdict (?) passed in at least one run: replay it several times.';
+
 export const OUTCOME_WORDS: Readonly<Record<Outcome, string>> = {
   pass: 'passed: every rule held',
   broken: 'broke a rule',
   wedged: 'wedged: something did not come within its deadline',
-  harness: 'no verdict: its point was not passed, or its runs differ',
+  harness: 'no verdict: its point was not passed, or it passed in one run and failed in another',
 };
 
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
@@ -55,7 +65,7 @@ function faultWords({ at, fault, victim, restart }: FaultAt): string {
         : restart === 'late'
           ? '; the replacement starts once all others have come to rest'
           : '; the replacement starts after the guest was given up';
-  const moment = at.point.gate === 'before' ? 'just before' : 'just after';
+  const moment = at.point.gate === 'before' ? 'just before it does' : 'just after';
   return `${at.process} stands ${moment} ${at.point.name}${label}${which}. There ${self} gets ${fault} (${named?.fault.describe ?? ''})${when}.`;
 }
 

@@ -95,9 +95,9 @@ export class GpuChannel {
     memory.write(response.addr, new Uint8Array(response.length));
     const reply: GpuReply = new Completion(vcpu);
     const pending = { name, buffers, response, reply };
+    probe.at(POINT['gpu.submit'], name, type, Number(fence?.id ?? 0n));
     queue.add(buffers, [response], pending);
     this.#pending.add(pending);
-    probe.at(POINT['gpu.submit'], name, type, Number(fence?.id ?? 0n));
     return reply;
   }
 

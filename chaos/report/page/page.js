@@ -136,8 +136,9 @@
     copy.addEventListener('click', () => {
       navigator.clipboard?.writeText(replay).then(() => { copy.textContent = 'Copied'; }, () => { copy.textContent = 'Select it by hand'; });
     });
-    const took = `The case took ${ms} ms${recoveryMs < 0 ? '' : `; the next right frame was on the screen ${recoveryMs} ms after the fault was over`}.`;
     const exhibit = detail?.exhibit;
+    const which = detail === undefined || detail.runs.length === 1 ? 'The case' : outcome === 0 ? 'Its last run' : `Run ${exhibit?.run ?? detail.runs.length}, which is shown here,`;
+    const took = `${which} took ${ms} ms${recoveryMs < 0 ? '' : `; the next right frame was on the screen ${recoveryMs} ms after the fault was over`}.`;
     return [
       node('div', { class: 'title' }, node('h2', { id: 'case-title' }, node('span', { class: `mark ${name}` }, data.marks[outcome]), ` ${words}`), node('button', { type: 'button', onclick: () => dialog.close() }, 'Close')),
       node('p', {}, said),
@@ -145,7 +146,7 @@
       ...(detail?.trouble === undefined ? [] : [node('p', {}, node('b', {}, `${detail.trouble}.`))]),
       node('p', { class: 'soft' }, took, detail !== undefined && detail.runs.length > 1 ? ` Its runs: ${detail.runs.join(' ')} (the first in a lab that had served other cases, the others each in a new one).` : ''),
       node('div', { class: 'replay' }, node('code', {}, replay), copy),
-      ...(exhibit === undefined ? [] : [...storyParts(exhibit, `${fault} ${full}`), ...storeParts(exhibit), ...portParts(exhibit)]),
+      ...(exhibit === undefined ? [] : [...storyParts(exhibit, `${fault} ${full}`, data.rows[row]), ...storeParts(exhibit), ...portParts(exhibit)]),
     ];
   }
 
@@ -162,28 +163,51 @@
   /** What a record is about, for its colour; bus messages are the transport of the others. */
   const KINDS = ['states and keys', 'wake-ups and exits', 'GPU and vhost-user', 'errors and ends', 'other'];
   function kindOf(point) {
-    if (/^(front|back)\./.test(point)) return 0;
+    if (/^(front|back|store|watch|transaction)\./.test(point)) return 0;
     if (/^(kick|call|event|exit|ioreq|bell)\./.test(point)) return 1;
     if (/^(gpu|vhost-user|display|guest)\./.test(point)) return 2;
     if (/^(error|life)\.|lost$|peer-gone$|\.crash$|\.shutdown$/.test(point)) return 3;
     return 4;
   }
 
-  function storyParts({ processes: lives, records, left, hadFault, run }, faultName) {
-    const all = records.map(([us, life, point, label, numbers, flow], index) => ({ index, us, life, point, label, numbers, flow, kind: kindOf(point) }));
+  /** Of the records of a case with one fault, that at which the process stood; undefined where it is not kept. */
+  function standingAt(all, lives, place) {
+    const [, process, point, label = ''] = /^([^:]+):([a-z.-]+)(?:\((.*)\))?#[0-9]+$/.exec(place) ?? [];
+    const name = process === 'guest' ? 'guest-gpu-guest' : process;
+    return all.findLast((each) => each.us <= 0 && each.point === point && each.label.startsWith(label) && lives[each.life].replace(/ \([0-9]+\)$/, '') === name);
+  }
+
+  function storyParts({ processes: lives, records, left, hadFault, run, marked = [], endUs }, faultName, place) {
+    const all = records.map(([us, life, point, label, numbers, flow], index) => ({ index, us, life, point, label, numbers, flow, kind: kindOf(point), isBreach: marked.includes(index) }));
+    const standing = hadFault ? standingAt(all, lives, place) : undefined;
     const span = Math.max(1, ...all.map(({ us }) => Math.abs(us)));
     const ZOOMS = [['± 1 ms', 1000], ['± 10 ms', 10_000], ['± 100 ms', 100_000], ['all', Number.POSITIVE_INFINITY]];
-    let windowUs = hadFault ? 10_000 : Number.POSITIVE_INFINITY;
+    // What led to a failure seldom lies within 10 ms; what broke a rule is to be seen at once.
+    const breachUs = Math.max(0, ...all.filter(({ isBreach }) => isBreach).map(({ us }) => Math.abs(us)));
+    let windowUs = hadFault && breachUs <= 100_000 && span > 100_000 ? 100_000 : Number.POSITIVE_INFINITY;
     let chosen;
     const bus = node('input', { type: 'checkbox', onchange: draw });
     const filter = node('input', { type: 'search', placeholder: 'part of a record', 'aria-label': 'part of a record', oninput: draw });
     const zoom = node('select', { 'aria-label': 'time around the fault', onchange: () => { windowUs = ZOOMS[zoom.selectedIndex][1]; draw(); } }, ...ZOOMS.filter(([, us], index) => index === ZOOMS.length - 1 || us < span * 10).map(([name, us]) => node('option', { selected: us === windowUs }, name)));
+    const next = node('button', { type: 'button', onclick: toNextError }, 'Next error or end');
     const lanes = node('div');
     const list = node('div', { class: 'scroll records', tabindex: 0, 'aria-label': 'records' });
 
+    function shownRecords(word) {
+      const isShown = ({ point, isBreach }) => isBreach || bus.checked || !point.startsWith('bus.') || /lost|peer-gone/.test(point);
+      return all.filter((each) => Math.abs(each.us) <= windowUs && isShown(each) && `${lives[each.life]} ${each.point} ${each.numbers} ${each.label}`.toLowerCase().includes(word));
+    }
+
+    /** The one after the chosen record, else after the fault; from the end to the first again. */
+    function toNextError() {
+      const errors = shownRecords(filter.value.toLowerCase()).filter(({ kind, isBreach }) => kind === 3 || isBreach);
+      const after = errors.find(({ index, us }) => (chosen === undefined ? us >= 0 : index > chosen.index)) ?? errors[0];
+      if (after !== undefined && after !== chosen) choose(after);
+    }
+
     function draw() {
       const word = filter.value.toLowerCase();
-      const shown = all.filter(({ us, point, label, life }) => Math.abs(us) <= windowUs && (bus.checked || !point.startsWith('bus.') || /lost|peer-gone/.test(point)) && `${lives[life]} ${point} ${label}`.toLowerCase().includes(word));
+      const shown = shownRecords(word);
       lanes.replaceChildren(drawLanes(shown));
       const rows = [];
       let faultShown = !hadFault;
@@ -200,10 +224,14 @@
           gapShown = true;
         }
         const same = chosen !== undefined && chosen.flow !== '' && each.flow === chosen.flow;
-        rows.push(node('tr', { class: each === chosen ? 'chosen' : same ? 'same' : '', 'data-at': each.index, onclick: () => choose(each) }, node('td', {}, msText(each.us)), node('td', {}, lives[each.life]), node('td', {}, each.point), node('td', {}, each.numbers), node('td', {}, each.label)));
+        const remark = each.isBreach ? ' ← this breaks the rule' : each === standing ? ` ← here ${lives[each.life]} is made to stand still` : '';
+        rows.push(node('tr', { class: `${each === chosen ? 'chosen' : same ? 'same' : ''}${each.isBreach ? ' breach' : ''}`, 'data-at': each.index, onclick: () => choose(each) }, node('td', {}, msText(each.us)), node('td', {}, lives[each.life]), node('td', {}, each.point), node('td', {}, each.numbers), node('td', {}, each.label, remark === '' ? '' : node('b', {}, remark))));
       }
       if (!faultShown) rows.push(faultRow());
-      list.replaceChildren(node('table', {}, node('tbody', {}, ...rows)));
+      const lastUs = all.at(-1)?.us ?? 0;
+      if (endUs !== undefined && windowUs === Number.POSITIVE_INFINITY) rows.push(node('tr', { class: 'left' }, node('td', {}, msText(endUs)), node('td', { colspan: 4 }, `the verdict; no process recorded anything in the ${((endUs - lastUs) / 1000).toFixed(0)} ms before it`)));
+      const head = node('thead', {}, node('tr', {}, ...['ms', 'process', 'point', 'numbers', 'what'].map((name) => node('th', { scope: 'col' }, name))));
+      list.replaceChildren(node('table', {}, head, node('tbody', {}, ...rows)));
       const target = list.querySelector('tr.chosen') ?? list.querySelector('tr.fault');
       if (target !== null) list.scrollTop = target.offsetTop - list.clientHeight / 2;
     }
@@ -217,7 +245,7 @@
       const LEFT = 130;
       const WIDTH = 1100;
       const STEP = 26;
-      const used = lives.map((_, life) => life);
+      const used = lives.map((_, life) => life).filter((life) => shown.some((each) => each.life === life));
       const height = used.length * STEP + 46;
       const from = Math.min(0, ...shown.map(({ us }) => us));
       const to = Math.max(1, ...shown.map(({ us }) => us));
@@ -225,18 +253,23 @@
       const y = (life) => 34 + used.indexOf(life) * STEP;
       const picture = svg('svg', { class: 'lanes', viewBox: `0 0 ${WIDTH} ${height}`, role: 'img', 'aria-label': `what ${used.length} processes did around the fault` });
       for (const life of used) picture.append(svg('line', { x1: LEFT, x2: WIDTH - 10, y1: y(life), y2: y(life) }), svg('text', { x: 8, y: y(life) + 4 }, lives[life].replace('guest-gpu-guest', 'guest')));
-      for (const part of [0, 0.25, 0.5, 0.75, 1]) {
-        const us = from + (to - from) * part;
-        const anchor = part === 1 ? 'end' : part === 0 ? 'start' : 'middle';
-        picture.append(svg('text', { x: x(us), y: height - 8, class: 'axis', 'text-anchor': anchor }, `${msText(us)} ms`));
-      }
+      for (const us of roundSteps(from, to)) picture.append(svg('text', { x: x(us), y: height - 8, class: 'axis', 'text-anchor': 'middle' }, us === 0 ? '0' : `${us < 0 ? '−' : '+'}${Math.abs(us) / 1000} ms`));
       if (hadFault) picture.append(svg('line', { class: 'fault', x1: x(0), x2: x(0), y1: 16, y2: height - 24 }), svg('text', { class: 'fault-name', x: x(0), y: 12, 'text-anchor': x(0) > WIDTH / 2 ? 'end' : 'start' }, faultName));
       for (const each of shown) {
-        const dot = svg('circle', { class: `dot k${each.kind}${each === chosen ? ' chosen' : ''}`, cx: x(each.us).toFixed(1), cy: y(each.life), r: each === chosen ? 6 : 3.5, onclick: () => choose(each) });
+        const dot = svg('circle', { class: `dot k${each.kind}${each === chosen || each.isBreach ? ' chosen' : ''}`, cx: x(each.us).toFixed(1), cy: y(each.life), r: each === chosen || each.isBreach ? 6 : 3.5, onclick: () => choose(each) });
         dot.append(svg('title', {}, `${msText(each.us)} ms ${lives[each.life]} ${each.point} ${each.label}`));
         picture.append(dot);
       }
       return picture;
+    }
+
+    /** Times for the axis, microseconds: 1, 2 or 5 of a power of ten apart, about six of them. */
+    function roundSteps(from, to) {
+      const rough = (to - from) / 6;
+      const power = 10 ** Math.floor(Math.log10(rough));
+      const step = [1, 2, 5, 10].find((each) => each * power >= rough) * power;
+      const first = Math.ceil(from / step);
+      return Array.from({ length: Math.floor(to / step) - first + 1 }, (_, index) => (first + index) * step);
     }
 
     draw();
@@ -244,7 +277,7 @@
     return [
       node('h3', {}, 'What every process did'),
       node('p', { class: 'soft' }, `Milliseconds ${hadFault ? 'from the fault' : 'from the beginning of the case'}, of run ${run}. A dot is a record that a process wrote itself; one that is chosen shows the other end of its message too.`),
-      node('div', { class: 'filters' }, zoom, filter, node('label', {}, bus, ' messages of the bus')),
+      node('div', { class: 'filters' }, zoom, filter, next, node('label', {}, bus, ' messages of the bus')),
       node('p', { class: 'key' }, ...KINDS.map((name, kind) => node('span', {}, node('i', { class: `k${kind}` }), name))),
       lanes,
       list,

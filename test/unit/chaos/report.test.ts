@@ -38,7 +38,15 @@ const record = (ns: number, process: string, incarnation: number): TraceRecord =
 });
 
 const failed = (records: readonly TraceRecord[], faultNs?: bigint): CaseResult => ({
-  ...{ outcome: 'broken', violations: [], ms: 1, moments: [], records },
+  ...{
+    outcome: 'broken',
+    violations: [],
+    breaches: records.slice(0, 1),
+    endNs: 9_000_000n,
+    ms: 1,
+    moments: [],
+    records,
+  },
   ...(faultNs === undefined ? {} : { faultNs }),
 });
 
@@ -57,7 +65,7 @@ const result = (...some: readonly JudgedCase[]): CampaignResult => ({
 t.test('a case in words says who stands where, and what happens to whom', (t) => {
   t.equal(
     caseWords(parseCase(CASES[0]!)),
-    'vhost-frontend stands just before back.state (backend/virtio-mmio/1/0/state). There vhost-gpu gets KILL (SIGKILL, then a replacement); the replacement starts at once.',
+    'vhost-frontend stands just before it does back.state (backend/virtio-mmio/1/0/state). There vhost-gpu gets KILL (SIGKILL, then a replacement); the replacement starts at once.',
   );
   t.equal(
     caseWords(parseCase('vhost-gpu:gpu.flush(1/0)#12/PAUSE 16 vhost-gpu/restart')),
@@ -72,6 +80,9 @@ t.test('a field of the matrix tells how many are judged of how many, and its wor
   matrix.take(judged(0, 'wedged'));
   t.match(matrixLines(matrix, 'KILL')[2], /^at frontend +- +- +W 1\/1 /);
   t.match(matrixLines(matrix, 'STOP')[2], /^at frontend +- +- +\. 0\/1 /);
+  const mixed = new Matrix();
+  for (const outcome of ['pass', 'harness', 'broken', 'harness'] as const) mixed.take(judged(0, outcome));
+  t.match(matrixLines(mixed, 'KILL')[2], /^at frontend +- +- +F1 \?2\/4 /, 'each mark with its count');
   t.same(matrix.faults, ['KILL', 'STOP'], 'in the order of their table');
   t.end();
 });
@@ -121,8 +132,12 @@ t.test(
     t.same(exhibit.processes, ['xenstored', 'xenstored (2)']);
     t.equal(exhibit.records[499]![0], -0, 'the last record before the fault');
     t.equal(exhibit.records.at(-1)![0], 2999, 'the last record of all, in microseconds since the fault');
+    t.equal(exhibit.endUs, 7000, 'the verdict');
+    t.same(exhibit.marked, [], 'the record that shows the breach is not kept');
+    t.same(exhibitOf(failed(many.slice(0, 9), 5000n), 1).marked, [0]);
     t.ok(isExhibit(JSON.parse(JSON.stringify(exhibit))));
     t.notOk(isExhibit({ ...exhibit, records: [[1, 2, 3]] }));
+    t.notOk(isExhibit({ ...exhibit, marked: ['0'] }));
     t.notOk(isExhibit({ ...exhibit, after: { notAsked: [], ports: [{}] } }));
     t.end();
   },
@@ -203,6 +218,8 @@ t.test(
     t.match(dialog, /open=""/);
     t.match(dialog, formatCase(parseCase(CASES[1]!)));
     t.match(dialog, '&lt;/script&gt;&lt;b&gt;', 'a record of the timeline');
+    t.match(dialog, 'this breaks the rule');
+    t.match(dialog, 'no process recorded anything in the 9 ms before it', 'the verdict ends the timeline');
     t.match(dom, /<td class="broken[^>]*data-case="1"/);
     t.end();
   },

@@ -59,7 +59,11 @@ t.test('the report keeps to 72 columns but for replay lines, and says how many o
     lines.filter((line) => line.length > 72 && !line.startsWith('xenwire replay ')),
     [],
   );
-  t.match(lines.join('\n'), /2 of 3 run, 1 skipped: 1 pass, 1 F/);
+  const text = lines.join('\n');
+  t.match(text, /2 of 3 run, 1 skipped: 1 pass, 1 F/);
+  t.match(text, /^A case is one life|one machine/m, 'it says what a case is');
+  t.match(text, /^KILL +SIGKILL, then a replacement$/m);
+  t.match(text, /^F .* There/m, 'a failure in words');
   t.ok(lines.includes(`xenwire replay '${CASES[1]}'`));
   const xml = junitReport(result(judged(1, 'broken'), judged(2, 'harness')));
   t.match(xml, /tests="2" failures="1" errors="1"/);
@@ -67,7 +71,21 @@ t.test('the report keeps to 72 columns but for replay lines, and says how many o
   t.end();
 });
 
-const run = (outcome: Outcome): CaseResult => ({ outcome, violations: [], ms: 1, moments: [], records: [] });
+const run = (outcome: Outcome, ms = 1): CaseResult => ({
+  ...{ outcome, ms, moments: [], records: [], breaches: [], endNs: 1n },
+  violations: outcome === 'pass' ? [] : [{ check: 'picture', what: `after ${ms} ms` }],
+});
+
+t.test('what is said of a case is all of one run: the last that failed', (t) => {
+  const { ms, violations, exhibit, trouble } = judgedCase(parseCase(CASES[0]!), [run('broken', 8), run('pass', 2)]);
+  t.same([ms, violations[0]?.what, exhibit?.run], [8, 'after 8 ms', 1]);
+  t.match(trouble, /^it failed in a lab that had served other cases/);
+  const twice = judgedCase(parseCase(CASES[0]!), [run('broken', 8), run('harness', 3), run('broken', 5)]);
+  t.same([twice.ms, twice.violations[0]?.what, twice.exhibit?.run, twice.trouble], [5, 'after 5 ms', 3, undefined]);
+  const late = judgedCase(parseCase(CASES[0]!), [run('pass', 2), run('wedged', 8)]);
+  t.match(late.trouble, /^it passed in a lab that had served other cases, and failed in a fresh one/);
+  t.end();
+});
 
 t.test(
   'runs that differ are no verdict; a run that did not come to its point is none either, and does not count',

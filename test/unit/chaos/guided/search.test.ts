@@ -16,7 +16,15 @@ const search = (settings: Partial<SearchSettings> = {}): GuidedSearch =>
 
 /** A run of which `held` resources are the behaviour. */
 const result = (held: number): CaseResult => ({
-  ...{ outcome: 'pass', violations: [], ms: 1, moments: [{ faultNs: 5n, healedNs: 6n }], storyEndNs: 9n },
+  ...{
+    outcome: 'pass',
+    violations: [],
+    ms: 1,
+    moments: [{ faultNs: 5n, healedNs: 6n }],
+    storyEndNs: 9n,
+    endNs: 9n,
+    breaches: [],
+  },
   records: Array.from({ length: held }, (_, index) => ({
     ...{ process: 'hypervisor', incarnation: 1, index, ns: 1n, point: POINT[KINDS[index % KINDS.length]!], label: '' },
     ...{ occurrence: 1, a: 0, b: 0, domid: undefined, flow: 0, sender: 0 },
