@@ -357,7 +357,14 @@ class CaseRun {
   async #atRest(): Promise<void> {
     const rig = this.#rig;
     await rig.histories.rest();
-    for (const what of await rig.heldTooMuch()) this.#violations.push({ check: 'held', what });
+    // A hypervisor may be busy with a domain's memory for longer than a lab at rest is silent: it is looked at again.
+    const end = performance.now() + DEADLINE_MS.chaosGivenBack;
+    let held = await rig.heldTooMuch();
+    while (held.length > 0 && performance.now() < end) {
+      await rig.histories.rest();
+      held = await rig.heldTooMuch();
+    }
+    for (const what of held) this.#violations.push({ check: 'held', what });
     const living = new Set([...rig.livingIncarnations(), ...rig.histories.own]);
     for (const each of [...this.#survivors]) if (!living.has(each)) this.#survivors.delete(each);
   }

@@ -66,7 +66,10 @@ export function textReport(result: CampaignResult): string[] {
 function keyLines({ judged }: CampaignResult): string[] {
   const faults = faultsIn(judged);
   return [
-    ...VICTIMS.flatMap((name) => keyLine(shortName(name), PROCESS_WORDS[name] ?? '')),
+    ...VICTIMS.flatMap((name) => {
+      const short = shortName(name);
+      return keyLine(short, `${short === name ? '' : `${name}, `}${PROCESS_WORDS[name] ?? ''}`);
+    }),
     ...faults.flatMap(({ name, describe }) => keyLine(name, describe)),
   ];
 }
@@ -99,7 +102,7 @@ function failureOf(
   ];
   return [
     ...wrap(`${OUTCOMES[outcome]} ${caseWords(parseCase(text))}`, '  '),
-    ...why.flatMap((line) => wrap(`  ${line}`, '    ')),
+    ...why.flatMap((line) => wrap(`- ${line}`, '  ')),
     // One line whatever its length: it is to be copied into a shell.
     replayLine(text, backendCommand),
     ...(explained === undefined ? [] : explainedLines(explained, text, backendCommand)),

@@ -115,6 +115,8 @@ export const DEADLINE_MS = {
   chaosAway: 1000,
   /** chaos/snapshot.ts: a server, to tell what it holds; then the report goes without. */
   chaosSnapshot: 2000,
+  /** chaos/engine.ts: what a guest that is gone had, until the services have given it back. */
+  chaosGivenBack: 2000,
   /** chaos/engine.ts: a process that must end. */
   chaosEnd: 6000,
   /** chaos/engine.ts: a whole case; what takes longer is wedged. */
