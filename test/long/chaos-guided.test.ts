@@ -38,7 +38,7 @@ t.test('a short search for lists of two faults', { timeout: DEADLINE_MS }, async
   );
   t.ok(guided!.behaviours >= 5, `${guided!.behaviours} behaviours`);
   t.ok(guided!.never.length > 0 && guided!.never.length < guided!.moves);
-  t.match(run.lines.join('\n'), /xenwire \S+ chaos, points \S+, seed 3/);
+  t.match(run.lines.join('\n'), /xenwire \S+ chaos, list of points \S+, seed 3/);
   t.match(readFileSync(html, 'utf8'), /What the search saw/);
   t.same(
     leftovers(runDir).filter((name) => !/^file out\.(json|html)$/.test(name)),

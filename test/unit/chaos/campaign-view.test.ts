@@ -19,9 +19,10 @@ t.test('a campaign is told line by line; its cells fill, its failures are told i
   );
   const cell = { fault: 'KILL', standing: 'vhost-frontend', victim: 'vhost-gpu' };
   const pause = { fault: 'PAUSE', standing: 'vhost-frontend', victim: 'xenstored' };
+  const counts = { pass: 0, broken: 0, wedged: 0, harness: 0 };
   t.same(view.cells(), [
-    { ...cell, judged: 1, bad: 0, worst: 'pass', due: 2 },
-    { ...pause, judged: 0, bad: 0, worst: 'pass', due: 1 },
+    { ...cell, judged: 1, bad: 0, counts: { ...counts, pass: 1 }, worst: 'pass', due: 2 },
+    { ...pause, judged: 0, bad: 0, counts, worst: 'pass', due: 1 },
   ]);
   t.match(view.progress(), { due: 3, done: 1, pace: 'the first case is under way' });
   t.same(view.cases(cell), [{ case: KILL, outcome: 'pass', ms: 700 }, { case: LATE }], 'in the order of the campaign');
