@@ -43,11 +43,8 @@ t.test('Ctrl-C takes an idle lab through Closing and Closed to nothing', async (
   const order = [/toolstack +Closing +backend/, /guest-gpu-guest +Closed +device/, /vhost-frontend +Closed +backend/];
   const positions = order.map((pattern) => text.search(pattern));
   t.ok(!positions.includes(-1), text);
-  t.same(
-    [...positions].sort((a, b) => a - b),
-    positions,
-    'in this order',
-  );
+  // The last two are told as their writers hear of the commits, and a reply may be slower than the backend's answer to the event.
+  t.equal(Math.min(...positions), positions[0], 'the toolstack says Closing first');
   t.match(text, /nothing is left behind/);
   t.same(leftovers(runDir), []);
 });
