@@ -2,12 +2,17 @@
 // sequence diagram; the Perfetto file of a whole run.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
+import { animate } from '../../lab/frame-watch.js';
+import { openRunningSession } from '../../lab/session.js';
 import { readPerfettoFile } from '../../lib/node/files/perfetto-file.js';
+import { lookAgain } from '../../lib/node/process/wait.js';
 import { flowProblems, nestingProblems, orderProblems } from '../../testkit/perfetto-checks.js';
 import { type Imported, type ImportedSlice, importedTrace, PENDING } from '../../testkit/perfetto-import.js';
 import { longTest } from '../../testkit/tier.js';
 import { startLab, startXenwire, temporaryLabDir, xenwire } from '../fixtures/lab.js';
+
+const FRAMES = 6;
 
 t.test(
   'a lab that is followed tells its end, and what it kept is drawn, filtered and exported afterwards',
@@ -17,6 +22,7 @@ t.test(
     const lab = await startLab(t, runDir, ['--keep']);
     const follow = startXenwire(t, ['trace', '-f', '--kind', 'state', '--run-dir', runDir]);
     await follow.line(/front\.state-written.*Initialised>Connected/);
+    await drawFrames(t, runDir);
     lab.child.kill('SIGINT');
     t.equal(await lab.ended(), 0, lab.stderr);
     t.equal(await follow.ended(), 0);
@@ -59,6 +65,21 @@ t.test(
     t.ok(imported.slices.length >= lines.length - slices, 'every record is a slice, its end or an instant');
   },
 );
+
+/** A device that still looks at its rings takes a command without a kick: before one of several frames it has slept. */
+async function drawFrames(t: Test, runDir: string): Promise<void> {
+  const frames = startXenwire(t, ['trace', '-f', '--kind', 'frame', '--run-dir', runDir]);
+  const session = await openRunningSession(runDir);
+  try {
+    await animate(session, 1, 10);
+    const drawn = () => frames.lines.filter((line) => line.includes('gpu.flush')).length;
+    await lookAgain(async () => drawn() >= FRAMES || undefined, 50, AbortSignal.timeout(10_000));
+    t.ok(drawn() >= FRAMES, `${drawn()} frames are drawn`);
+    await animate(session, 1, 0);
+  } finally {
+    await session.close();
+  }
+}
 
 /** By the arrows that Perfetto draws: from a process of a guest to the device server's frame and back to the guest. */
 function arrowsFromKickToPixelAndBack({ arrows }: Imported): boolean {
