@@ -164,10 +164,11 @@ export function judgedCase(chaosCase: ChaosCase, runs: readonly CaseResult[]): J
   const last = verdicts.at(-1) ?? runs.at(-1)!;
   const differ = verdicts.some(({ outcome }) => (outcome === 'pass') !== (last.outcome === 'pass'));
   // Of all that is said of the case, what it took and what it broke, one run is the source: the last that failed, if one did.
-  const failed = [...verdicts, ...runs].filter(({ outcome }) => outcome !== 'pass');
-  const shown = verdicts.findLast(({ outcome }) => outcome !== 'pass') ?? failed.at(-1);
-  const { recoveryMs, ms, violations } = shown ?? last;
-  const trouble = differ ? differWords(runs) : (shown ?? last).trouble;
+  const fails = ({ outcome }: CaseResult): boolean => outcome !== 'pass';
+  const failing = verdicts.findLast(fails);
+  const shown = failing ?? runs.findLast(fails);
+  const { recoveryMs, ms, violations, trouble: told } = failing ?? last;
+  const trouble = differ ? differWords(runs) : told;
   return {
     case: formatCase(chaosCase),
     outcome: differ ? 'harness' : last.outcome,

@@ -97,7 +97,8 @@ export interface Merged {
   readonly doubled: readonly string[];
 }
 
-const SEVERITY: readonly Outcome[] = ['pass', 'harness', 'wedged', 'broken'];
+/** From the best to the worst. */
+export const SEVERITY: readonly Outcome[] = ['pass', 'harness', 'wedged', 'broken'];
 
 /** Joins the results of the shards of one campaign. Throws UserError when they are of different ones. */
 export function merge(results: readonly CampaignResult[]): Merged {

@@ -49,22 +49,10 @@ export async function monitor(
   const start = (): void => {
     if (job.process === undefined) return;
     const { notify, image, storeTransport, speaks = [] } = job.process;
-    const { name: guestName, domid } = guest;
-    const args = [
-      '--run-dir',
-      runDir,
-      '--notify',
-      notify,
-      '--name',
-      guestName,
-      '--domid',
-      `${domid}`,
-      '--image',
-      image,
-    ];
+    const args = ['--run-dir', runDir, '--notify', notify, '--name', config.name, '--domid', String(guest.domid)];
     const started = new LabProcess('guest', `guest ${config.name}`, [
       ...args,
-      ...['--store-transport', storeTransport, ...speaks],
+      ...['--image', image, '--store-transport', storeTransport, ...speaks],
     ]);
     running = started;
     void started.exited.then(async (exit) => {

@@ -1,7 +1,7 @@
 // Each fence of a guest's GPU driver is answered at most once, and only one that was asked for.
 import { XenbusState } from '../../lib/layout/xenbus.js';
 import { edgeTo, POINT } from '../../lib/trace/points.js';
-import { type Checker, lifeOf } from './checker.js';
+import { type Breach, type Checker, lifeOf } from './checker.js';
 
 export const fences: Checker = {
   name: 'fences',
@@ -25,10 +25,13 @@ export const fences: Checker = {
         return [];
       }
       if (record.point !== POINT['gpu.reply']) return [];
-      const of = `fence ${record.b} of ${record.process}`;
-      if (answered.has(fence)) return [{ what: `${of} was answered twice`, at: record }];
+      const wasAnswered = (how: string): Breach => ({
+        what: `fence ${record.b} of ${record.process} was answered ${how}`,
+        at: record,
+      });
+      if (answered.has(fence)) return [wasAnswered('twice')];
       answered.add(fence);
-      return open.has(fence) ? [] : [{ what: `${of} was answered without a command`, at: record }];
+      return open.has(fence) ? [] : [wasAnswered('without a command')];
     });
   },
 };

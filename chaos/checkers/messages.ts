@@ -26,13 +26,14 @@ export const messages: Checker = {
     for (const record of records) {
       const flow = flowOf(record);
       if (flow === undefined || !RECEIPTS.has(record.point)) continue;
-      const receipt = `${record.process} received message ${flow}`;
-      if (received.has(flow)) wrong.push({ what: `${receipt} twice (${record.point.name})`, at: record });
+      const wasReceived = (how: string): Breach => ({
+        what: `${record.process} received message ${flow} ${how} (${record.point.name})`,
+        at: record,
+      });
+      if (received.has(flow)) wrong.push(wasReceived('twice'));
       received.add(flow);
       // One that lived before may have sent it before the case began.
-      if (!sent.has(flow) && !earlier.has(record.sender)) {
-        wrong.push({ what: `${receipt} that was never sent (${record.point.name})`, at: record });
-      }
+      if (!sent.has(flow) && !earlier.has(record.sender)) wrong.push(wasReceived('that was never sent'));
     }
     return wrong;
   },

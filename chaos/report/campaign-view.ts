@@ -3,9 +3,9 @@
 import { parseCase, VICTIMS } from '../case.js';
 import { OUTCOMES, type Outcome } from '../engine.js';
 import { FAULTS } from '../faults/table.js';
-import { countOutcomes, type JudgedCase } from '../results.js';
+import { countOutcomes, type JudgedCase, SEVERITY } from '../results.js';
 import { paceText } from './live.js';
-import { type Cell, Matrix, SEVERITY, shortName } from './matrix.js';
+import { type Cell, Matrix, shortName } from './matrix.js';
 import { caseWords, OUTCOME_WORDS, replayLine, ruleWords } from './words.js';
 
 /** Failures that are told in words; all of them are in their cells. */

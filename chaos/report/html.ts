@@ -12,11 +12,11 @@ import { CASES_VERSION } from '../enumerate.js';
 import { RESTARTS } from '../faults/fault.js';
 import { FAULTS } from '../faults/table.js';
 import type { GuidedSummary } from '../guided/summary.js';
-import { type CampaignResult, countOutcomes, type JudgedCase, RESULT_FORMAT } from '../results.js';
+import { type CampaignResult, countOutcomes, type JudgedCase, RESULT_FORMAT, SEVERITY } from '../results.js';
 import type { Explanation } from '../shrink/explanation.js';
 import { exhibitOf } from './exhibit.js';
 import { curveLines, guidedWords, movesWords } from './guided.js';
-import { badKinds, failuresOf, faultsIn, Matrix, SEVERITY } from './matrix.js';
+import { badKinds, failuresOf, faultsIn, Matrix } from './matrix.js';
 import { dueCount, recoveryText } from './text.js';
 import {
   CASE_WORDS,

@@ -5,10 +5,9 @@ import { type FaultAt, faultsOf, parseCase, VICTIMS } from '../case.js';
 import { OUTCOMES, type Outcome } from '../engine.js';
 import type { Fault } from '../faults/fault.js';
 import { FAULTS } from '../faults/table.js';
-import type { JudgedCase } from '../results.js';
+import { type JudgedCase, SEVERITY } from '../results.js';
 
-/** From the best to the worst: a cell shows its worst. */
-export const SEVERITY: readonly Outcome[] = ['pass', 'harness', 'wedged', 'broken'];
+/** A cell shows its worst. */
 export const worse = (one: Outcome, other: Outcome): Outcome =>
   SEVERITY.indexOf(other) > SEVERITY.indexOf(one) ? other : one;
 

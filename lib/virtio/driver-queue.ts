@@ -129,7 +129,7 @@ export class DriverQueue<T> implements DriverRing<T> {
   /** The next used chain, or undefined. Its descriptors and table are free again. */
   take(): Used<T> | undefined {
     if (this.#broken) return undefined;
-    const ahead = (this.#memory.loadU16(this.place.used + VIRTQ_USED.offset.idx) - this.#lastUsed) & 0xffff;
+    const ahead = this.#usedAhead();
     if (ahead === 0) return undefined;
     // Linux goes on, to the element that names no chain.
     if (ahead > this.#outstanding) this.#onFault?.('used-index');
@@ -150,7 +150,12 @@ export class DriverQueue<T> implements DriverRing<T> {
   }
 
   hasUsed(): boolean {
-    return this.#memory.loadU16(this.place.used + VIRTQ_USED.offset.idx) !== this.#lastUsed;
+    return this.#usedAhead() !== 0;
+  }
+
+  /** Chains that the device says it has used since the last one was taken. */
+  #usedAhead(): number {
+    return (this.#memory.loadU16(this.place.used + VIRTQ_USED.offset.idx) - this.#lastUsed) & 0xffff;
   }
 
   /** No interrupts wanted; a hint. */

@@ -173,8 +173,7 @@
   /** Of the records of a case with one fault, that at which the process stood; undefined where it is not kept. */
   function standingAt(all, lives, place) {
     const [, process, point, label = ''] = /^([^:]+):([a-z.-]+)(?:\((.*)\))?#[0-9]+$/.exec(place) ?? [];
-    const name = process === 'guest' ? 'guest-gpu-guest' : process;
-    return all.findLast((each) => each.us <= 0 && each.point === point && each.label.startsWith(label) && lives[each.life].replace(/ \([0-9]+\)$/, '') === name);
+    return all.findLast((each) => each.us <= 0 && each.point === point && each.label.startsWith(label) && lives[each.life].replace(/ \([0-9]+\)$/, '') === process);
   }
 
   function storyParts({ processes: lives, records, left, hadFault, run, marked = [], endUs }, faultName, place) {

@@ -11,10 +11,10 @@ const sigmaskFn = libc.func('int pthread_sigmask(int how, const void *set, _Out_
 const SIG_SETMASK = 2;
 const SIGSET_BYTES = 128;
 const EVERY_SIGNAL = new Uint8Array(SIGSET_BYTES).fill(0xff);
-const before = new Uint8Array(SIGSET_BYTES);
 
-/** Runs `action`, which must not wait, with all signals of this thread held back until it has ended. Not to be nested. */
+/** Runs `action`, which must not wait, with all signals of this thread held back until it has ended. */
 export function withSignalsBlocked<T>(action: () => T): T {
+  const before = new Uint8Array(SIGSET_BYTES);
   setMask(EVERY_SIGNAL, before);
   try {
     return action();

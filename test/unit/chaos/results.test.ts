@@ -82,6 +82,12 @@ t.test('what is said of a case is all of one run: the last that failed', (t) => 
   t.match(trouble, /^it failed in a lab that had served other cases/);
   const twice = judgedCase(parseCase(CASES[0]!), [run('broken', 8), run('harness', 3), run('broken', 5)]);
   t.same([twice.ms, twice.violations[0]?.what, twice.exhibit?.run, twice.trouble], [5, 'after 5 ms', 3, undefined]);
+  const missed = judgedCase(parseCase(CASES[0]!), [{ ...run('harness', 9), trouble: 'not passed' }, run('pass', 2)]);
+  t.same(
+    [missed.outcome, missed.ms, missed.violations, missed.trouble],
+    ['pass', 2, [], undefined],
+    'its point was missed once',
+  );
   const late = judgedCase(parseCase(CASES[0]!), [run('pass', 2), run('wedged', 8)]);
   t.match(late.trouble, /^it passed in a lab that had served other cases, and failed in a fresh one/);
   t.end();
