@@ -63,6 +63,7 @@ export class Story {
   close(): void {
     clearTimeout(this.#later);
     this.#read();
+    for (const line of this.#handshakes.untold()) this.#report.step(line);
     this.#report.flush();
     this.#feed.close();
   }

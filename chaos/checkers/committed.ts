@@ -1,7 +1,14 @@
 // What xenstored has, from every writer: each state that a device directory came to hold is a legal edge from the one before, for
 // one of those who may write there, and no key of the backend changes in a state that has published it. Of a backend of others
 // (xenwire chaos --backend-command) no record tells but these.
-import { frontendNode, KIND_VIRTIO_MMIO, XENBUS_KEY, XenbusState, xenbusStateName } from '../../lib/layout/xenbus.js';
+import {
+  type DeviceKey,
+  KIND_VIRTIO_MMIO,
+  parseDeviceKey,
+  XENBUS_KEY,
+  XenbusState,
+  xenbusStateName,
+} from '../../lib/layout/xenbus.js';
 import { POINT } from '../../lib/trace/points.js';
 import { legalEdge, REVIEW_KEYS, type Side, type Writer } from '../../lib/xenbus/protocol.js';
 import { COMPANION_DOMID } from '../case.js';
@@ -16,22 +23,12 @@ const BACKEND_KEYS: ReadonlySet<string> = new Set(
     ({ key }) => key,
   ),
 );
-const NUMBER = '[0-9]+';
-const HOME = `/local/domain/${NUMBER}`;
-const FRONT_KEY = new RegExp(`^(${HOME}/${frontendNode(KIND_VIRTIO_MMIO, NUMBER)})/(.+)$`);
-const BACK_KEY = new RegExp(`^(${HOME}/backend/${KIND_VIRTIO_MMIO}/${NUMBER}/${NUMBER})/(.+)$`);
-
-const GUEST = new RegExp(`/backend/${KIND_VIRTIO_MMIO}/(${NUMBER})/|^/local/domain/(${NUMBER})/device/`);
 
 /** The directory and key that a path is of, at which end; undefined for any other path. */
-function keyOf(path: string): { readonly side: Side; readonly dir: string; readonly key: string } | undefined {
-  const front = FRONT_KEY.exec(path);
-  const found = front ?? BACK_KEY.exec(path);
-  return found === null ? undefined : { side: front === null ? 'back' : 'front', dir: found[1]!, key: found[2]! };
+function keyOf(path: string): DeviceKey | undefined {
+  const found = parseDeviceKey(path);
+  return found?.kind === KIND_VIRTIO_MMIO ? found : undefined;
 }
-
-/** Whether the device is of a guest that was there before the case. */
-const staysBeside = (dir: string): boolean => Number(GUEST.exec(dir)?.slice(1).find(Boolean)) >= COMPANION_DOMID;
 
 export const committed: Checker = {
   name: 'committed',
@@ -65,13 +62,15 @@ export const committed: Checker = {
       }
       const found = keyOf(label);
       if (found === undefined) return [];
-      const { side, dir, key } = found;
+      const { side, dir, key, domid } = found;
+      /** A guest that was there before the case. */
+      const staysBeside = domid >= COMPANION_DOMID;
       if (side === 'back' && BACKEND_KEYS.has(key)) {
         const now = published.get(dir) ?? XenbusState.Unknown;
         if (now < XenbusState.InitWait || now === XenbusState.Closed) return [];
         return [{ what: `${label} was written in ${xenbusStateName(now)}, which has published it`, at: record }];
       }
-      const before = states.get(dir) ?? (isFirst && !staysBeside(dir) ? XenbusState.Unknown : undefined);
+      const before = states.get(dir) ?? (isFirst && !staysBeside ? XenbusState.Unknown : undefined);
       if (key !== XENBUS_KEY.state) return [];
       states.set(dir, value);
       if (value === XenbusState.InitWait || value === XenbusState.Connected) offered.add(dir);

@@ -96,6 +96,34 @@ export function libxlPath(id: Omit<DeviceId, 'backDomid'>): string {
   return `/libxl/${id.domid}/${frontendNode(id.kind, id.devid)}`;
 }
 
+/** One end of a device, and which of its keys a path of the store names. */
+export interface DeviceKey {
+  readonly side: 'front' | 'back';
+  readonly kind: string;
+  readonly domid: number;
+  readonly devid: number;
+  /** Of the end's directory. */
+  readonly dir: string;
+  /** Below the directory; may hold slashes. */
+  readonly key: string;
+}
+
+const FRONT_KEY = /^(\/local\/domain\/([0-9]+)\/device\/([^/]+)\/([0-9]+))\/(.+)$/;
+const BACK_KEY = /^(\/local\/domain\/[0-9]+\/backend\/([^/]+)\/([0-9]+)\/([0-9]+))\/(.+)$/;
+
+/** The inverse of frontendPath and backendPath, for a key below; undefined for any other path. */
+export function parseDeviceKey(path: string): DeviceKey | undefined {
+  const front = FRONT_KEY.exec(path);
+  if (front !== null) {
+    const [, dir, domid, kind, devid, key] = front as unknown as string[];
+    return { side: 'front', kind: kind!, domid: Number(domid), devid: Number(devid), dir: dir!, key: key! };
+  }
+  const back = BACK_KEY.exec(path);
+  if (back === null) return undefined;
+  const [, dir, kind, domid, devid, key] = back as unknown as string[];
+  return { side: 'back', kind: kind!, domid: Number(domid), devid: Number(devid), dir: dir!, key: key! };
+}
+
 /** Linux's habit for driver errors: `error/<nodename>/error` under the home of the domain that reports. */
 export function errorKey(nodename: string): string {
   return `error/${nodename}/error`;

@@ -1,6 +1,6 @@
 // The handshake as a run tells it: records of the processes become lines for a person and, a device at a time, the states
 // that both ends went through. Leaves reading the rings to lab/feed.ts.
-import { XenbusState, xenbusStateName } from '../layout/xenbus.js';
+import { parseDeviceKey, XENBUS_KEY, XenbusState, xenbusStateName } from '../layout/xenbus.js';
 import { edgeFrom, edgeTo, POINT } from './points.js';
 import type { TraceRecord } from './record.js';
 
@@ -18,9 +18,20 @@ export interface DeviceStates {
   probeNs?: bigint;
 }
 
-/** `supposed`: places in the states that only the move after them told of, their own record not having come yet. */
-interface Collected extends DeviceStates {
-  readonly supposed: { readonly frontend: number[]; readonly backend: number[] };
+/** Of one end of a device. */
+interface End {
+  readonly told: number[];
+  /** Places in `told` that only the move after them told of, their own record not having come yet. */
+  readonly supposed: number[];
+  /** What xenstored said that it had, in its order. */
+  readonly committed: { readonly ns: bigint; readonly state: number }[];
+  /** Who told last but for the toolstack, and how that process calls the state's node. */
+  teller?: Pick<StepLine, 'who' | 'key'>;
+}
+
+interface Collected extends Pick<DeviceStates, 'domid' | 'devid' | 'frontendConnectedNs' | 'probeNs'> {
+  readonly front: End;
+  readonly back: End;
 }
 
 /** A step to show: a state written, a key written (then without a state), or the guest's probe. */
@@ -39,6 +50,9 @@ const TOOLSTACK = 'toolstack';
 const UNKNOWN: number = XenbusState.Unknown;
 const CONNECTED: number = XenbusState.Connected;
 
+const sideOf = (point: TraceRecord['point']): 'front' | 'back' =>
+  point === POINT['front.state'] || point === POINT['front.state-written'] ? 'front' : 'back';
+
 /** Collects the records of all processes, in any order between processes. */
 export class Handshakes {
   readonly #devices = new Map<string, Collected>();
@@ -46,14 +60,15 @@ export class Handshakes {
   /** Takes one record; returns a line to show when it is a step of a handshake. */
   take(record: StepRecord): StepLine | undefined {
     const { process: who, ns, point, domid, label, a: devid } = record;
+    if (point === POINT['store.commit']) this.#commit(record);
     if (domid === undefined) return undefined;
     switch (point) {
       case POINT['front.state']:
       case POINT['back.state']:
-        return who === TOOLSTACK ? this.#state(record, domid, point === POINT['front.state']) : undefined;
+        return who === TOOLSTACK ? this.#state(record, domid, sideOf(point)) : undefined;
       case POINT['front.state-written']:
       case POINT['back.state-written']:
-        return who === TOOLSTACK ? undefined : this.#state(record, domid, point === POINT['front.state-written']);
+        return who === TOOLSTACK ? undefined : this.#state(record, domid, sideOf(point));
       case POINT['front.probe']:
         this.#device(domid, devid).probeNs ??= ns;
         return { ns, who, key: `probe ${label}` };
@@ -65,20 +80,29 @@ export class Handshakes {
     }
   }
 
-  #state({ process: who, ns, label, a: devid, b }: StepRecord, domid: number, front: boolean): StepLine {
+  #commit({ ns, label, b: state }: StepRecord): void {
+    const found = parseDeviceKey(label);
+    // A value of 0 is no state: the node was removed, or holds no number.
+    if (found?.key !== XENBUS_KEY.state || state === UNKNOWN) return;
+    const { committed } = this.#device(found.domid, found.devid)[found.side];
+    if (committed.at(-1)?.state !== state) committed.push({ ns, state });
+  }
+
+  #state({ process: who, ns, label, a: devid, b }: StepRecord, domid: number, side: 'front' | 'back'): StepLine {
     const device = this.#device(domid, devid);
-    const states = front ? device.frontend : device.backend;
+    const end = device[side];
+    const { told, supposed } = end;
     const [from, to] = [edgeFrom(b), edgeTo(b)];
-    const supposed = front ? device.supposed.frontend : device.supposed.backend;
     // A writer records after it has written: the other end's answer to the state may have been recorded before.
-    const late = supposed.findIndex((at) => states[at] === to && (from === UNKNOWN || states[at - 1] === from));
+    const late = supposed.findIndex((at) => told[at] === to && (from === UNKNOWN || told[at - 1] === from));
     if (late >= 0) supposed.splice(late, 1);
     else {
       // The state it moved from may be another's work: a foreign toolstack's, or one that was killed before it said so.
-      if (from !== UNKNOWN && states.at(-1) !== from) supposed.push(states.push(from) - 1);
-      states.push(to);
+      if (from !== UNKNOWN && told.at(-1) !== from) supposed.push(told.push(from) - 1);
+      told.push(to);
     }
-    if (front && to === CONNECTED) device.frontendConnectedNs ??= ns;
+    if (side === 'front' && to === CONNECTED) device.frontendConnectedNs ??= ns;
+    if (who !== TOOLSTACK) end.teller = { who, key: label };
     return { ns, who, state: to, key: label };
   }
 
@@ -86,18 +110,46 @@ export class Handshakes {
     const key = `${domid}/${devid}`;
     let device = this.#devices.get(key);
     if (device === undefined) {
-      device = { domid, devid, frontend: [], backend: [], supposed: { frontend: [], backend: [] } };
+      const end = (): End => ({ told: [], supposed: [], committed: [] });
+      device = { domid, devid, front: end(), back: end() };
       this.#devices.set(key, device);
     }
     return device;
   }
 
+  /**
+   * Steps that their writers were ended before they could tell: a guest whose domain is destroyed while the reply to its last
+   * write is on its way says nothing of that write any more, and xenstored has it. To ask when nothing more comes.
+   */
+  untold(): StepLine[] {
+    return this.#told.flatMap(({ front, back }) =>
+      [front, back].flatMap((end) => {
+        const { teller } = end;
+        return teller === undefined ? [] : untoldOf(end).map((step) => ({ ...teller, ...step }));
+      }),
+    );
+  }
+
   /** Devices in the order of their domains. */
   get devices(): readonly DeviceStates[] {
-    return [...this.#devices.values()]
-      .map(({ supposed: _supposed, ...device }) => device)
+    return this.#told
+      .map(({ front, back, ...device }) => ({ ...device, frontend: statesOf(front), backend: statesOf(back) }))
       .sort((a, b) => a.domid - b.domid || a.devid - b.devid);
   }
+
+  /** Of this run: an end of theirs has told something. */
+  get #told(): Collected[] {
+    return [...this.#devices.values()].filter(({ front, back }) => front.told.length + back.told.length > 0);
+  }
+}
+
+/** Nothing when the end tells of what xenstored does not: its memory is a ring. */
+function untoldOf({ told, committed }: End): End['committed'] {
+  return told.every((state, index) => committed[index]?.state === state) ? committed.slice(told.length) : [];
+}
+
+function statesOf(end: End): number[] {
+  return [...end.told, ...untoldOf(end).map(({ state }) => state)];
 }
 
 /** `    12.3 ms  guest-1          Initialised   device/virtio-mmio/0/state` */

@@ -5,11 +5,13 @@ import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { ProcessGates } from '../../lab/gates.js';
 import { openSession, type Session } from '../../lab/session.js';
 import { writePng } from '../../lib/node/files/png.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { runPaths } from '../../lib/node/process/run-dir.js';
 import { retryOnChange, withDeadline } from '../../lib/node/process/wait.js';
+import { POINT } from '../../lib/trace/points.js';
 import { TestProcess } from '../../testkit/processes.js';
 import { longTest } from '../../testkit/tier.js';
 import { readNode, whenStore } from '../../toolstack/toolstack.js';
@@ -48,6 +50,37 @@ t.test('Ctrl-C takes an idle lab through Closing and Closed to nothing', async (
   t.match(text, /nothing is left behind/);
   t.same(leftovers(runDir), []);
 });
+
+t.test(
+  'a guest that is destroyed before it hears of its last write is told as Closed all the same',
+  longTest(),
+  async (t) => {
+    const runDir = temporaryLabDir(t);
+    const lab = await startLab(t, runDir, ['--store-transport', 'ring']);
+    const [store, hypervisor] = await Promise.all(
+      ['xenstored', 'hypervisor'].map((name) => ProcessGates.open(runDir, name, 5000)),
+    );
+    t.teardown(() => {
+      store!.close();
+      hypervisor!.close();
+    });
+    const { pid } = processNamed(runDir, 'guest-gpu-guest');
+    const label = '/local/domain/1/device/virtio-mmio/0/state';
+    const closed = store!.arm({ point: POINT['store.commit'], label, occurrence: 0 });
+    const destroyed = { point: POINT['bus.answer'], label: 'Hypervisor.domctl_destroy toolstack', occurrence: 0 };
+    const gone = hypervisor!.arm(destroyed);
+    lab.child.kill('SIGINT');
+    await store!.standing(5000);
+    process.kill(pid, 'SIGSTOP');
+    await store!.letGo(closed, 5000);
+    await hypervisor!.standing(5000);
+    process.kill(pid, 'SIGCONT');
+    await hypervisor!.letGo(gone, 5000);
+    t.equal(await lab.ended(), 0, lab.stderr);
+    t.match(lab.lines.join('\n'), /guest-gpu-guest +Closed +device/);
+    t.same(leftovers(runDir), []);
+  },
+);
 
 for (const name of ['hypervisor', 'xenstored', 'vhost-gpu', 'vhost-frontend', 'guest-gpu-guest']) {
   const tier = name === 'xenstored' ? {} : longTest();

@@ -83,6 +83,27 @@ t.test('devices of several guests stay apart, in the order of their domains', as
   t.equal(handshakeMs(handshakes.devices[1]!), undefined, 'not connected yet');
 });
 
+t.test('a last state whose writer was ended before it could say so is known from xenstored', (t) => {
+  const commit = (path: string, value: number) =>
+    record('xenstored', POINT['store.commit'], path, 9, { b: value, domid: undefined });
+  const home = '/local/domain/1';
+  const [frontPath, backPath] = [`${home}/${FRONT}`, `/local/domain/0/${BACK}`];
+  const steps = [
+    ...[commit(frontPath, 1), commit(backPath, 1), front('toolstack', 0, 1, 2)],
+    ...[commit(frontPath, 3), front('guest-a', 1, 3, 4), commit(backPath, 2), commit(backPath, 2), back(1, 2, 3)],
+    ...[commit(frontPath, 6), commit(frontPath, 0), commit('/local/domain/2/device/virtio-mmio/0/state', 3)],
+  ];
+  const handshakes = new Handshakes();
+  for (const step of steps) handshakes.take(step);
+  t.match(handshakes.devices, [{ domid: 1, frontend: [1, 3, 6], backend: [1, 2] }]);
+  t.equal(handshakes.devices.length, 1, 'a device whose ends have told nothing is not of this run');
+  t.same(handshakes.untold(), [{ who: 'guest-a', ns: 9n, state: 6, key: FRONT }]);
+  handshakes.take(front('guest-a', 4, 6, 11));
+  t.same(handshakes.untold(), []);
+  t.same(handshakes.devices[0]?.frontend, [1, 3, 4, 6], 'an end tells what is lost of xenstored');
+  t.end();
+});
+
 t.test('other records are no steps of a handshake', async (t) => {
   const handshakes = new Handshakes();
   t.equal(handshakes.take(record('guest', POINT['store.request'], `write ${FRONT}=3`, 1)), undefined);
