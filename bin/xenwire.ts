@@ -9,6 +9,7 @@ import {
   GuestFailedError,
   InterruptedError,
   PeerDiedError,
+  UnfitError,
   UserError,
 } from '../lib/core/errors.js';
 import { command, EXIT, runCommand } from '../lib/node/process/cli.js';
@@ -73,7 +74,7 @@ for (const register of [
 for (const verb of program.commands) verb.exitOverride().configureOutput({ writeErr: () => {} });
 
 guardOutput();
-const EXPECTED = [UserError, ErrnoError, PeerDiedError, DeadlineError, GuestFailedError, InterruptedError];
+const EXPECTED = [UserError, ErrnoError, PeerDiedError, DeadlineError, GuestFailedError, InterruptedError, UnfitError];
 async function main(argv: readonly string[]): Promise<void> {
   try {
     // A service reads its command line by itself, --help included.

@@ -1,14 +1,15 @@
 // A rig that is ready for cases: started, and warmed up by a free run, after which everything that is opened at first use is open.
+import { UnfitError } from '../lib/core/errors.js';
 import { type CaseResult, runCase } from './engine.js';
 import { verdictOf } from './replay-text.js';
 import { type Personality, Rig } from './rig.js';
 
 /** A lab without any fault is not right: nothing that is found in it would say anything of a fault. */
-export class FreeRunError extends Error {
+export class FreeRunError extends UnfitError {
   override readonly name = 'FreeRunError';
   readonly #result: CaseResult;
   constructor(result: CaseResult) {
-    super(`a run without a fault fails: ${verdictOf(result).join('; ')}`);
+    super(`a run without a fault fails:\n${verdictOf(result).join('\n')}`);
     this.#result = result;
   }
 
@@ -29,7 +30,11 @@ export async function openRig(
     // Guests that stay have booted, to the last of their watches.
     await rig.histories.rest();
     // A backend of others does not say when it is ready: what it takes once, it takes during a first life of a guest.
-    if (speaks.backendCommand !== undefined) await runCase(rig, undefined);
+    if (speaks.backendCommand !== undefined) {
+      const first = await runCase(rig, undefined);
+      // Its guest is still there: the next life would only tell of that.
+      if (first.outcome === 'wedged') throw new FreeRunError(first);
+    }
     const free = await runCase(rig, undefined);
     if (free.outcome !== 'pass') throw new FreeRunError(free);
     await rig.warmedUp();

@@ -60,6 +60,11 @@ export class GuestFailedError extends Error {
   readonly code = 'guest-failed';
 }
 
+/** What is to be tested does not even work when it is left alone, which each test would show again and again. */
+export class UnfitError extends Error {
+  override readonly name: string = 'UnfitError';
+}
+
 /** Invariants of our own code: a failure here is our bug, and the process ends on it. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`invariant broken: ${message}`);

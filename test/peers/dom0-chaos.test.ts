@@ -69,3 +69,11 @@ t.test('cases that a backend of others cannot be given are refused in a sentence
     t.equal(run.stderr.trim().split('\n').length, 1);
   }
 });
+
+t.test('a backend that serves no guest even without a fault is told of in sentences', async (t) => {
+  const lab = ['--run-dir', temporaryLabDir(t), '--backend-command', 'sleep 100'];
+  const run = await xenwire(t, ['chaos', '--sample', '1', ...lab], {}, DEADLINE_MS);
+  t.equal(run.status, 1);
+  t.match(run.stderr, /^xenwire: a run without a fault fails:\npicture: no first frame/);
+  t.notMatch(run.stderr, /\n +at /, 'no stack: the fault is not ours');
+});
