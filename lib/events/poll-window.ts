@@ -10,6 +10,8 @@ const WINDOW_MAX = 16;
 const WINDOW_MAX_MS = 2;
 /** Of a longer wake-up into what one costs: of those that waited for a busy core there may be many, of the machine they say nothing. */
 const RISE = 1 / 64;
+/** One that is asleep when its byte comes waits in the kernel for nearly all that the wake-up costs. */
+const BLOCKED = 0.5;
 /** Milliseconds. What a page says is another process's word: outside of these it is no measurement. */
 const WAKE_COST_MIN = 0.001;
 const WAKE_COST_MAX = 2;
@@ -35,13 +37,18 @@ export class PollWindow {
     return this.#costMs;
   }
 
-  /** This process was woken after it had blocked for `sleptMs`, `costMs` after the byte for it was written. */
-  woken(sleptMs: number, costMs: number): void {
+  /**
+   * This process was woken `sleptMs` after it had said that it sleeps, `costMs` after the byte for it was written. Of these
+   * the event loop had waited in the kernel for `blockedMs`: next to nothing when the byte was there before it got so far,
+   * and then the wake-up says nothing of what one costs.
+   */
+  woken(sleptMs: number, costMs: number, blockedMs: number): void {
     if (costMs < WAKE_COST_MIN || costMs > WAKE_COST_MAX) return;
     const known = this.#costMs;
-    this.#costMs = known === 0 || costMs < known ? costMs : known + (costMs - known) * RISE;
-    if (this.#fixed) return;
+    if (blockedMs >= BLOCKED * costMs)
+      this.#costMs = known === 0 || costMs < known ? costMs : known + (costMs - known) * RISE;
     const cost = this.#costMs;
+    if (this.#fixed || cost === 0) return;
     if (sleptMs <= SOON * cost)
       this.#windowMs = Math.min(Math.max(2 * this.#windowMs, 2 * cost), WINDOW_MAX * cost, WINDOW_MAX_MS);
     // It came late: the looking before was for nothing, and the next time there is less of it, and soon none.

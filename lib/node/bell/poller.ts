@@ -8,6 +8,9 @@
 import { PollWindow } from '../../events/poll-window.js';
 import { schedYield } from '../files/libc.js';
 
+/** Its `idleTime`: how long this event loop has waited in the kernel (uv_metrics_idle_time), ms. */
+const { nodeTiming } = performance;
+
 export interface PollSource {
   /** Looks, acts on what is there, and says whether there was anything. */
   poll(): boolean;
@@ -33,6 +36,7 @@ export class Poller {
   #lastActivityMs = 0;
   #backOffUntilMs = 0;
   #sleptSinceMs = 0;
+  #idleBeforeMs = 0;
   #running = false;
   #stopped = false;
   readonly #turn = () => this.#pollTurn();
@@ -60,7 +64,7 @@ export class Poller {
   wake(costMs: number): void {
     if (this.#stopped || this.#running) return;
     const now = performance.now();
-    this.#window.woken(now - costMs - this.#sleptSinceMs, costMs);
+    this.#window.woken(now - costMs - this.#sleptSinceMs, costMs, nodeTiming.idleTime - this.#idleBeforeMs);
     this.#lastActivityMs = now;
     this.#running = true;
     this.#pollTurn();
@@ -103,6 +107,7 @@ export class Poller {
     if (asleep) {
       this.#running = false;
       this.#sleptSinceMs = performance.now();
+      this.#idleBeforeMs = nodeTiming.idleTime;
     }
     return asleep;
   }
