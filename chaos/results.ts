@@ -30,6 +30,8 @@ export interface CampaignResult {
   readonly version: string;
   readonly catalogue: string;
   readonly seed: number | undefined;
+  /** The command line as it was given, when it began (ISO 8601, UTC), and on what. */
+  readonly how?: { readonly command: string; readonly began: string; readonly machine: string };
   /** What ran in vhost-frontend's place; absent: our own. */
   readonly backendCommand?: string;
   readonly shard: { readonly index: number; readonly count: number };
@@ -56,10 +58,11 @@ export function parseResult(text: string, path: string): CampaignResult {
   } catch {
     throw new UserError(`${path} is no result of xenwire chaos`);
   }
-  const { format, planned, judged, backendCommand, guided } = value ?? {};
+  const { format, planned, judged, how, backendCommand, guided } = value ?? {};
   const whole =
     format === RESULT_FORMAT &&
     (backendCommand === undefined || typeof backendCommand === 'string') &&
+    (how === undefined || [how?.command, how?.began, how?.machine].every((each) => typeof each === 'string')) &&
     Array.isArray(planned) &&
     planned.every((each) => typeof each === 'string') &&
     Array.isArray(judged) &&
@@ -72,7 +75,8 @@ export function parseResult(text: string, path: string): CampaignResult {
 }
 
 function isExplanation(value: Partial<Explanation>): boolean {
-  const { minimal, fails, passes, between, runs } = value ?? {};
+  const { minimal, fails, passes, passed, between, runs } = value ?? {};
+  if (passed !== undefined && !isExhibit(passed)) return false;
   const texts = [minimal, fails, ...(passes === undefined ? [] : [passes])];
   return texts.every((each) => typeof each === 'string') && [between, runs].every(Number.isInteger);
 }

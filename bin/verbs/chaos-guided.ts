@@ -5,7 +5,7 @@ import type { Choice } from '../../chaos/enumerate.js';
 import type { CampaignResult, JudgedCase } from '../../chaos/results.js';
 import { UserError } from '../../lib/core/errors.js';
 import { EXIT, InvalidArgumentError } from '../../lib/node/process/cli.js';
-import { packageVersion } from './common.js';
+import { howRun, packageVersion } from './common.js';
 
 export interface Budget {
   readonly cases?: number;
@@ -65,8 +65,9 @@ export async function runGuided(options: GuidedOptions): Promise<void> {
   const { Interruption } = await import('../../lab/interruption.js');
 
   let judged: JudgedCase[] = [];
+  const how = howRun(seed);
   const result = (): CampaignResult => ({
-    ...{ format: RESULT_FORMAT, version: packageVersion(), catalogue: CASES_VERSION, seed },
+    ...{ format: RESULT_FORMAT, version: packageVersion(), catalogue: CASES_VERSION, seed, how },
     ...{ shard: { index: 1, count: 1 }, planned: judged.map((each) => each.case), judged },
   });
   options.save(result());

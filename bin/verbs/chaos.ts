@@ -11,7 +11,7 @@ import { type Command, EXIT, folder, InvalidArgumentError, integerBetween } from
 import { freshRunDir } from '../../lib/node/process/run-dir.js';
 import { type Budget, budget } from './chaos-guided.js';
 import { openPage, withoutExhibit } from './chaos-page.js';
-import { packageVersion, requireWritable, writeWhole } from './common.js';
+import { howRun, packageVersion, requireWritable, writeWhole } from './common.js';
 import { portNumber } from './dashboard.js';
 
 interface ReportOptions {
@@ -283,9 +283,10 @@ async function run(options: Options, command: Command): Promise<void> {
   let judged = [...(earlier?.judged ?? [])];
   const done = new Set(judged.map((each) => each.case));
   const due = enumerate.shardOf(planned, part.index, part.count);
+  const how = earlier?.how ?? howRun(seed);
   const result = () => ({
     format: results.RESULT_FORMAT,
-    ...{ version: packageVersion(), catalogue: enumerate.CASES_VERSION, seed, shard: part },
+    ...{ version: packageVersion(), catalogue: enumerate.CASES_VERSION, seed, shard: part, how },
     ...speaks,
     planned: planned.map(formatCase),
     judged,

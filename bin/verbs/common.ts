@@ -1,5 +1,6 @@
 // What the verbs share: the option that names a lab, plain output, failures in one sentence.
 import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { UserError } from '../../lib/core/errors.js';
 import { type Command, EXIT, folder } from '../../lib/node/process/cli.js';
@@ -27,6 +28,21 @@ export function fail(sentence: string): void {
 
 export function packageVersion(): string {
   return (JSON.parse(readFileSync(join(PACKAGE_ROOT, 'package.json'), 'utf8')) as { version: string }).version;
+}
+
+/** The command line, when it began, and on what: for a report, so that others can repeat it. A seed that was drawn is named. */
+export function howRun(seed: number | undefined): { command: string; began: string; machine: string } {
+  const words = process.argv.slice(2);
+  const drawn = seed === undefined || words.some((word) => word.startsWith('--seed')) ? [] : ['--seed', String(seed)];
+  const shown = ['xenwire', ...words, ...drawn].map((word) =>
+    /^[\w./:,=@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`,
+  );
+  const cores = availableParallelism();
+  return {
+    command: shown.join(' '),
+    began: `${new Date().toISOString().slice(0, 16)}Z`,
+    machine: `${cores} core${cores === 1 ? '' : 's'}, Node ${process.version}`,
+  };
 }
 
 /** That a file can be written there, which is found out before hours of work. Throws UserError; leaves what is there. */

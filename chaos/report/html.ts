@@ -22,6 +22,7 @@ import {
   CASE_WORDS,
   caseWords,
   explanationWords,
+  howWords,
   OUTCOME_WORDS,
   PROCESS_WORDS,
   REPLAY_WORDS,
@@ -29,18 +30,42 @@ import {
   ruleWords,
 } from './words.js';
 
+/** What the names of points begin with. */
+const POINT_WORDS = [
+  ['store.', 'a client of xenstored, or xenstored itself'],
+  ['front.', 'and'],
+  ['back.', 'the two ends of xenbus'],
+  ['bus.', 'messages between processes'],
+  ['bell.', 'the wake-up that goes with them'],
+  ['event.', 'event channels'],
+  ['exit.', "a guest's virtual CPU in the hypervisor, and back"],
+  ['ioreq.', 'requests to the device model'],
+  ['kick.', 'a notification on its way to the device'],
+  ['call.', 'one on its way to the driver'],
+  ['gpu.', 'commands of the display'],
+  ['life.', 'the process itself'],
+  ['take', 'and'],
+  ['give', 'what a process acquires and gives back'],
+]
+  .map(([name, words]) => `<code>${name}</code> ${words}`)
+  .join(', ')
+  .replaceAll(' and,', ' and');
+
 const PAGE = join(PACKAGE_ROOT, 'chaos', 'report', 'page');
 
 /** The data of the page's script. */
-function pageData({ judged, backendCommand }: CampaignResult): unknown {
+function pageData({ judged, planned, backendCommand }: CampaignResult): unknown {
   const cases = judged.map((each) => ({ ...each, parsed: parseCase(each.case) }));
+  const plannedAt = new Map(planned.map((text, index) => [text, index]));
+  const turnOf = (each: JudgedCase): number => plannedAt.get(each.case) ?? planned.length;
   // A row is all of a case up to what its last fault does, which is its column.
   const last = (chaosCase: ChaosCase): FaultAt => faultsOf(chaosCase).at(-1)!;
   const rowOf = (chaosCase: ChaosCase): string => {
     const { fault, victim, restart } = last(chaosCase);
     return formatCase(chaosCase).slice(0, -`/${fault} ${victim}/${restart}`.length);
   };
-  const rows = [...new Set(cases.map(({ parsed }) => rowOf(parsed)))];
+  const inOrder = cases.toSorted((one, other) => turnOf(one) - turnOf(other));
+  const rows = [...new Set(inOrder.map(({ parsed }) => rowOf(parsed)))];
   const columnOf = ({ fault, restart, victim }: FaultAt): string => `${fault}/${restart}/${victim}`;
   const columns = new Map(cases.map(({ parsed }) => [columnOf(last(parsed)), last(parsed)]));
   const place = ({ fault, restart, victim }: FaultAt): number[] => {
@@ -62,11 +87,13 @@ function pageData({ judged, backendCommand }: CampaignResult): unknown {
   const cells = cases.map(({ parsed, ...each }) => {
     const detail = {
       words: caseWords(parsed),
+      before: last(parsed).at.point.gate === 'before',
       replay: replayLine(each.case, backendCommand),
       violations: each.violations.map(({ check, what }) => ({ check, what, rule: ruleWords(check) ?? '' })),
       ...(each.trouble === undefined ? {} : { trouble: each.trouble }),
       runs: each.runs.map((outcome) => OUTCOMES[outcome]),
       ...(each.exhibit === undefined ? {} : { exhibit: each.exhibit }),
+      ...passedOf(each),
     };
     const numbers = [
       rowAt.get(rowOf(parsed))!,
@@ -93,10 +120,22 @@ function pageData({ judged, backendCommand }: CampaignResult): unknown {
   };
 }
 
+/** Of a case that was explained: the run at the last point at which all went well. */
+function passedOf({ explained }: JudgedCase): object {
+  if (explained?.passes === undefined || explained.passed === undefined) return {};
+  const passes = parseCase(explained.passes);
+  const { fault, victim, at } = faultsOf(passes).at(-1)!;
+  const place = explained.passes.slice(0, explained.passes.lastIndexOf(`/${fault} `));
+  const words = caseWords(passes);
+  return {
+    passed: { words, place, fault, process: victim, before: at.point.gate === 'before', exhibit: explained.passed },
+  };
+}
+
 /** A whole page. */
 export function htmlReport(result: CampaignResult): string {
   const style = readFileSync(join(PAGE, 'page.css'), 'utf8');
-  const script = readFileSync(join(PAGE, 'page.js'), 'utf8');
+  const script = ['story.js', 'page.js'].map((name) => readFileSync(join(PAGE, name), 'utf8')).join('\n');
   const hash = createHash('sha256').update(script).digest('base64');
   // "<" cannot end the element that holds the data.
   const data = JSON.stringify(pageData(result)).replaceAll('<', '\\u003c');
@@ -113,11 +152,12 @@ ${body(result).join('\n')}
 `;
 }
 
-/** "12 of 12 cases pass" */
+/** "12 of 12 cases pass"; with one that does not, "FAILED: 1 of 12 cases did not pass" */
 function headline(result: CampaignResult): string {
-  const { pass } = countOutcomes(result.judged);
+  const { pass, broken, wedged } = countOutcomes(result.judged);
   const due = dueCount(result);
-  return `${pass} of ${due} cases pass`;
+  if (broken + wedged === 0) return `${pass} of ${due} cases pass`;
+  return `FAILED: ${result.judged.length - pass} of ${due} cases did not pass`;
 }
 
 function body(result: CampaignResult): string[] {
@@ -127,6 +167,7 @@ function body(result: CampaignResult): string[] {
   const shard = result.shard.count === 1 ? '' : `, part ${result.shard.index} of ${result.shard.count}`;
   const seed = result.seed === undefined ? '' : `, seed ${result.seed}`;
   const recovery = recoveryText(result.judged);
+  const how = howWords(result.how);
   const numbers: readonly [Outcome | 'open', number, string][] = [
     ['pass', counts.pass, 'passed'],
     ['broken', counts.broken, 'broke a rule'],
@@ -136,12 +177,13 @@ function body(result: CampaignResult): string[] {
   ];
   return [
     `<header><h1>${escapeMarkup(headline(result))}</h1>`,
-    `<p class="soft">xenwire ${escapeMarkup(result.version)} chaos, list of points ${escapeMarkup(result.catalogue)}${escapeMarkup(seed + shard)}</p></header>`,
+    `<p class="soft">xenwire ${escapeMarkup(result.version)} chaos, list of points ${escapeMarkup(result.catalogue)}${escapeMarkup(seed + shard)}</p>${how === undefined ? '' : `<p class="soft">${escapeMarkup(how)}</p>`}</header>`,
     `<ul class="counts">${numbers.map(([kind, count, words]) => `<li class="${kind}"><b>${count}</b> ${words}</li>`).join('')}</ul>`,
     `<details class="primer"${bad.length === 0 ? '' : ' open'}><summary>How to read this page</summary>`,
     `<p>${escapeMarkup(CASE_WORDS.join(' '))}</p>`,
-    `<p>Here: ${escapeMarkup(sizeWords(result.judged))}. A point has the name of its process, then what the process does there (<code>store.</code> the client of xenstored, <code>front.</code> and <code>back.</code> the two ends of xenbus, <code>bus.</code> messages between processes, <code>gpu.</code> commands of the display, <code>ioreq.</code> requests to the device model, <code>take</code> and <code>give</code> what a process acquires and gives back), in brackets what of, and behind # the how manieth time.</p>`,
+    `<p>Here: ${escapeMarkup(sizeWords(result))}. A point has the name of its process, then what the process does there (${POINT_WORDS}), in brackets what of, and behind # which time it is that the process does just this: #1 is the first.</p>`,
     `<dl>${VICTIMS.map((name) => `<dt>${escapeMarkup(name)}</dt><dd>${escapeMarkup(PROCESS_WORDS[name] ?? '')}</dd>`).join('')}</dl>`,
+    `<dl><dt>toolstack</dt><dd>what creates and removes the guest and its device, as xl does; it is part of the campaign itself, and is never harmed</dd></dl>`,
     `<dl>${faultsIn(result.judged)
       .map(({ name, describe }) => `<dt>${escapeMarkup(name)}</dt><dd>${escapeMarkup(describe)}</dd>`)
       .join('')}</dl>`,
@@ -152,27 +194,28 @@ function body(result: CampaignResult): string[] {
       : [`<p>From the end of the fault to the next right frame on the screen: ${escapeMarkup(recovery)}.</p>`]),
     bad.length === 0
       ? '<p class="good">No case failed.</p>'
-      : `<h2>What did not pass</h2><p>${escapeMarkup(REPLAY_WORDS)}</p>`,
+      : `<h2>What did not pass</h2><p>${codeIn(escapeMarkup(REPLAY_WORDS))}</p>`,
     ...(bad.length === 0 ? [] : [failureList(result)]),
     ...(result.guided === undefined ? [] : searchParts(result.guided)),
     '<h2>By process</h2>',
-    '<p>The process in a row stands at one of its points while the process in a column is harmed. In each field: how many cases, and how many of them did not pass.</p>',
+    '<p>The process in a row stands at one of its points while the process in a column is harmed. In each field: how many cases, or how many of them did not pass.</p>',
     ...overview(result.judged),
     '<h2>By point</h2>',
-    '<p>One row for each point, in the order in which a run passes them (of a case with several faults: all of it up to its last point); one field for each case. A field opens what is known of its case. Arrow keys move, Enter opens.</p>',
+    '<p>One row for each point, in the order in which a run comes to them (of a case with several faults: all of it up to its last point); one field for each case. A field opens what is known of its case. Arrow keys move, Enter opens.</p>',
     '<form id="filters" class="filters"></form><div id="matrix" class="scroll" tabindex="-1"><noscript>This table needs the script of this page.</noscript></div>',
     '<dialog id="case" aria-labelledby="case-title"></dialog>',
   ];
 }
 
 /** "850 points, 5 processes and KILL, 4250 cases" */
-function sizeWords(judged: readonly JudgedCase[]): string {
+function sizeWords({ judged, seed }: CampaignResult): string {
   const all = judged.flatMap((each) => faultsOf(parseCase(each.case)));
   const points = new Set(all.map(({ at }) => `${at.process} ${at.point.name} ${at.label} ${at.occurrence}`)).size;
   const victims = new Set(all.map(({ victim }) => victim)).size;
   const faults = faultsIn(judged).map(({ name }) => name);
   const count = (number: number, word: string): string => `${number} ${word}${number === 1 ? '' : 's'}`;
-  return `${count(points, 'point')}, harm to ${victims === 1 ? 'one process' : `${victims} processes`} by ${faults.join(', ')}: ${count(judged.length, 'case')}`;
+  const size = `${count(points, 'point')}, harm to ${victims === 1 ? 'one process' : `${victims} processes`} by ${faults.join(', ')}: ${count(judged.length, 'case')}`;
+  return seed === undefined ? size : `${size}, a sample that was drawn by the seed ${seed}`;
 }
 
 function searchParts(guided: GuidedSummary): string[] {
@@ -186,6 +229,9 @@ function searchParts(guided: GuidedSummary): string[] {
       : `<details><summary>${escapeMarkup(movesWords(guided))}</summary><ul class="never">${guided.never.map((move) => `<li>${escapeMarkup(move)}</li>`).join('')}</ul></details>`,
   ];
 }
+
+/** Options and commands of a sentence, as what they are. */
+const codeIn = (markup: string): string => markup.replaceAll(/xenwire replay|--[a-z]+(?: FILE)?/g, '<code>$&</code>');
 
 /** A process by the name that every other report has; the guest's own name says nothing. */
 const nameOf = (name: string): string => (name === GUEST_PROCESS ? 'guest' : name);

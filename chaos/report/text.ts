@@ -6,7 +6,7 @@ import { type CampaignResult, countOutcomes, type JudgedCase } from '../results.
 import type { Explanation } from '../shrink/explanation.js';
 import { curveLines, guidedWords, movesWords } from './guided.js';
 import { countsText, failuresOf, faultsIn, Matrix, matrixLines, shortName } from './matrix.js';
-import { CASE_WORDS, caseWords, explanationWords, PROCESS_WORDS, REPLAY_WORDS, replayLine } from './words.js';
+import { CASE_WORDS, caseWords, explanationWords, howWords, PROCESS_WORDS, REPLAY_WORDS, replayLine } from './words.js';
 
 /** Of a mail that is answered several times without breaking its lines. */
 const COLUMNS = 72;
@@ -40,9 +40,11 @@ export function textReport(result: CampaignResult): string[] {
   const recovery = recoveryText(result.judged);
   const matrix = new Matrix();
   for (const each of result.judged) matrix.take(each);
+  const how = howWords(result.how);
   const seed = result.seed === undefined ? '' : `, seed ${result.seed}`;
   return [
     `xenwire ${result.version} chaos, list of points ${result.catalogue}${seed}`,
+    ...(how === undefined ? [] : wrap(how, '')),
     ...wrap(summaryOf(result), ''),
     ...(result.guided === undefined ? [] : searchLines(result.guided)),
     '',
@@ -51,8 +53,9 @@ export function textReport(result: CampaignResult): string[] {
     ...keyLines(result),
     '',
     'A process stands at a point (rows) while the fault happens to a process',
-    '(columns): how many cases, and how many of them did not pass.',
-    '. all rules held  F a rule was broken  W wedged  ? no verdict',
+    '(columns). In each field: what came of its cases (. means that all',
+    'rules held, F that one was broken, W that the lab is wedged, ? that',
+    'there is no verdict), of how many, and how many cases.',
     '',
     ...matrix.faults.flatMap((fault) => [...matrixLines(matrix, fault), '']),
     ...(recovery === undefined ? [] : wrap(`From the end of the fault to the next right frame: ${recovery}.`, '')),

@@ -4,6 +4,7 @@ import { type ChaosCase, type FaultAt, faultsOf, GUEST_PROCESS, type VICTIMS } f
 import { CHECKERS, ENGINE_CHECKS } from '../checkers/table.js';
 import type { Outcome } from '../engine.js';
 import { faultNamed } from '../faults/table.js';
+import type { CampaignResult } from '../results.js';
 import type { Explanation } from '../shrink/explanation.js';
 
 /** What each process stands for, in one line. */
@@ -23,13 +24,13 @@ export const CASE_WORDS: readonly string[] = [
 ];
 
 export const REPLAY_WORDS =
-  'xenwire replay runs one case in a lab of its own: --trace prints what every process did, --html FILE writes that as a page, --explain finds the first point that fails. A case without a verdict (?) passed in at least one run: replay it several times.';
+  'xenwire replay runs one case in a lab of its own: --trace prints what every process did, --html FILE writes that as a page, --explain finds the first point that fails. A case without a verdict (?) may go well when it is repeated: replay it several times.';
 
 export const OUTCOME_WORDS: Readonly<Record<Outcome, string>> = {
   pass: 'passed: every rule held',
   broken: 'broke a rule',
   wedged: 'wedged: something did not come within its deadline',
-  harness: 'no verdict: its point was not passed, or it passed in one run and failed in another',
+  harness: 'no verdict: the process never came to the point, or one run went well and another did not',
 };
 
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
@@ -37,6 +38,11 @@ const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 /** `backendCommand`: of the campaign, when a backend of others was broken. */
 export function replayLine(text: string, backendCommand?: string): string {
   return `xenwire replay ${backendCommand === undefined ? '' : `--backend-command ${quoted(backendCommand)} `}${quoted(text)}`;
+}
+
+/** When, on what and by which command line; undefined where the file of results does not say. */
+export function howWords(how: CampaignResult['how']): string | undefined {
+  return how === undefined ? undefined : `${how.began}, ${how.machine}: ${how.command}`;
 }
 
 /** What a rule demands; undefined for one of another version. */
@@ -73,13 +79,13 @@ function faultWords({ at, fault, victim, restart }: FaultAt): string {
 export function explanationWords({ minimal, fails, passes, between, runs }: Explanation, text: string) {
   const cases: (readonly [heading: string, text: string])[] = [];
   if (minimal !== text) cases.push(['With as few faults as break the rule:', minimal]);
-  if (passes !== undefined) cases.push(['The last point at which it passes:', passes]);
+  if (passes !== undefined) cases.push(['The last point at which all goes well:', passes]);
   if (passes !== undefined || fails !== minimal) cases.push(['The first point at which it fails:', fails]);
   const rest = [
     ...(cases.length === 0
-      ? ['It needs every one of its faults, and no earlier point at which it passes was found.']
+      ? ['It needs every one of its faults, and no earlier point at which all goes well was found.']
       : []),
-    ...(passes === undefined && cases.length > 0 ? ['No point before that one passes.'] : []),
+    ...(passes === undefined && cases.length > 0 ? ['At no point before that one all goes well.'] : []),
     ...(between === 0 ? [] : [`${between} points between the two gave no verdict.`]),
     `${runs} cases were run to find this.`,
   ];

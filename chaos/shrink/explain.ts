@@ -5,6 +5,7 @@ import { freePoints, Labs } from '../campaign.js';
 import { type ChaosCase, faultsOf, formatCase } from '../case.js';
 import { type CaseResult, runCase } from '../engine.js';
 import { pointsAfter } from '../guided/points-after.js';
+import { type Exhibit, exhibitOf } from '../report/exhibit.js';
 import type { Personality } from '../rig.js';
 import type { Explanation } from './explanation.js';
 import { type Boundary, minimal, slide, type Trial } from './search.js';
@@ -29,6 +30,8 @@ export async function explain(
   let runs = 0;
   let rules: ReadonlySet<string> | undefined;
   let failing: CaseResult | undefined;
+  /** By the case. */
+  const passing = new Map<string, Exhibit>();
   const attempt = async (tried: ChaosCase): Promise<Trial> => {
     if (abort.aborted) return 'unknown';
     const result = await runCase(await labs.ready(false), tried);
@@ -37,6 +40,7 @@ export async function explain(
     const trial = trialOf(result, rules);
     tell(`${trial}: ${formatCase(tried)}`);
     if (trial === 'fails') failing = result;
+    if (trial === 'passes') passing.set(formatCase(tried), exhibitOf(result, 1));
     return trial;
   };
   try {
@@ -44,7 +48,7 @@ export async function explain(
     rules = new Set(failing.violations.map(({ check }) => check));
     const small = await minimal(chaosCase, attempt);
     const boundary = await slide(small, await pointsOfLast(small), attempt, TRIES_MAX);
-    return abort.aborted ? undefined : explanation(small, boundary, runs);
+    return abort.aborted ? undefined : explanation(small, boundary, runs, passing);
   } finally {
     await labs.close();
   }
@@ -70,9 +74,16 @@ function trialOf({ outcome, violations }: CaseResult, rules: ReadonlySet<string>
   return rules === undefined || violations.some(({ check }) => rules.has(check)) ? 'fails' : 'unknown';
 }
 
-function explanation(small: ChaosCase, { fails, passes, between }: Boundary, runs: number): Explanation {
+function explanation(
+  small: ChaosCase,
+  { fails, passes, between }: Boundary,
+  runs: number,
+  passing: ReadonlyMap<string, Exhibit>,
+): Explanation {
+  const passed = passes === undefined ? undefined : passing.get(formatCase(passes));
   return {
     ...{ minimal: formatCase(small), fails: formatCase(fails), between, runs },
     ...(passes === undefined ? {} : { passes: formatCase(passes) }),
+    ...(passed === undefined ? {} : { passed }),
   };
 }

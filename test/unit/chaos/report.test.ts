@@ -12,6 +12,7 @@ import { durationText, LiveReport } from '../../../chaos/report/live.js';
 import { Matrix, matrixLines } from '../../../chaos/report/matrix.js';
 import { caseWords, replayLine } from '../../../chaos/report/words.js';
 import { type CampaignResult, type JudgedCase, parseResult, RESULT_FORMAT } from '../../../chaos/results.js';
+import { UserError } from '../../../lib/core/errors.js';
 import { PACKAGE_ROOT } from '../../../lib/node/process/package-root.js';
 import { POINT } from '../../../lib/trace/points.js';
 import type { TraceRecord } from '../../../lib/trace/record.js';
@@ -138,6 +139,11 @@ t.test(
     t.ok(isExhibit(JSON.parse(JSON.stringify(exhibit))));
     t.notOk(isExhibit({ ...exhibit, records: [[1, 2, 3]] }));
     t.notOk(isExhibit({ ...exhibit, marked: ['0'] }));
+    const explained = { minimal: CASES[0]!, fails: CASES[0]!, passes: CASES[1]!, between: 0, runs: 2 };
+    const text = (passed: object): string =>
+      JSON.stringify(result({ ...judged(0, 'broken'), explained: { ...explained, passed } as never }));
+    t.same(parseResult(text(exhibit), 'file').judged[0]?.explained?.passed?.run, 2);
+    t.throws(() => parseResult(text({ run: 1 }), 'file'), UserError, 'a run that went well is checked like any other');
     t.notOk(isExhibit({ ...exhibit, after: { notAsked: [], ports: [{}] } }));
     t.end();
   },
@@ -160,7 +166,7 @@ t.test('the page holds everything itself, runs its own script only, and shows te
   t.notMatch(page, /(src|href)="?(https?:)?\/\//, 'nothing is fetched');
   t.equal(page.split('</script>').length, 3, 'no text of a record ends the element that it stands in');
   t.notMatch(page, '<img');
-  t.match(page, '1 of 4 cases pass');
+  t.match(page, 'FAILED: 1 of 4 cases did not pass');
   t.match(page, `xenwire replay '${CASES[1]}'`);
   t.end();
 });
@@ -186,7 +192,7 @@ t.test('merge writes the page and the JUnit file that it is asked for', (t) => {
   );
   t.equal(status, 1, 'one of them failed');
   t.match(stdout, /4 of 4 run, 0 skipped: 3 pass, 1 F/);
-  t.match(readFileSync(path('page.html'), 'utf8'), /3 of 4 cases pass/);
+  t.match(readFileSync(path('page.html'), 'utf8'), /FAILED: 1 of 4 cases did not pass/);
   t.match(readFileSync(path('junit.xml'), 'utf8'), /tests="4" failures="1"/);
   t.equal(parseResult(readFileSync(path('all.json'), 'utf8'), 'all').judged.length, 4);
   t.end();
@@ -201,7 +207,12 @@ t.test(
     const folder = mkdtempSync(join(tmpdir(), 'xw-page-'));
     t.teardown(() => rmSync(folder, { recursive: true, force: true }));
     const page = join(folder, 'page.html');
-    writeFileSync(page, htmlReport(result(judged(0, 'pass'), judged(1, 'broken'))));
+    const well = [record(1, 'xenstored', 1), record(3_000_000, 'vhost-gpu', 1)];
+    const explained = {
+      ...{ minimal: CASES[1]!, fails: CASES[1]!, passes: CASES[0]!, between: 0, runs: 2 },
+      passed: exhibitOf({ ...failed(well, 2n), outcome: 'pass', breaches: [] }, 1),
+    };
+    writeFileSync(page, htmlReport(result(judged(0, 'pass'), { ...judged(1, 'broken'), explained })));
     const dom = execFileSync(
       CHROMIUM,
       [
@@ -219,7 +230,9 @@ t.test(
     t.match(dialog, formatCase(parseCase(CASES[1]!)));
     t.match(dialog, '&lt;/script&gt;&lt;b&gt;', 'a record of the timeline');
     t.match(dialog, 'this breaks the rule');
-    t.match(dialog, 'no process recorded anything in the 9 ms before it', 'the verdict ends the timeline');
+    t.match(dialog, 'the verdict, 9.0 ms after the last record', 'the verdict ends the timeline');
+    t.match(dialog, /<th scope="row">xenstored<.th><td>.0.000<.td>/, 'what each process did last');
+    t.match(dialog, /What did not happen here.*<td>.3.000<.td><td>vhost-gpu<.td>.*1, here 0/);
     t.match(dom, /<td class="broken[^>]*data-case="1"/);
     t.end();
   },
