@@ -33,6 +33,7 @@ const MODES = ['hot', 'blocked'] as const;
 const SAMPLES_DEFAULT = 5000;
 const SAMPLES_MAX = 1_000_000;
 const QUICK_SAMPLES = 500;
+/** Notifications before those that count, of the quick table too: V8 still compiles after 500, on a core that the lab needs. */
 const WARM_UP = 2000;
 const FLOOR_ROUNDS = 20_000;
 const QUICK_FLOOR_ROUNDS = 2000;
@@ -105,7 +106,7 @@ export function register(program: Command): void {
         loads: options.load ?? LOADS,
         samples: samplesOf(options, quick, given.getOptionValueSource('samples') === 'cli'),
         floorRounds: quick ? QUICK_FLOOR_ROUNDS : FLOOR_ROUNDS,
-        warmUp: quick ? QUICK_SAMPLES : WARM_UP,
+        warmUp: WARM_UP,
         extras: !quick && options.threshold === undefined,
         ...(options.duration === undefined ? {} : { durationMs: options.duration * 1000 }),
         ...(options.affinity === undefined ? {} : { affinity: options.affinity }),

@@ -17,7 +17,7 @@ import type { Explanation } from '../shrink/explanation.js';
 import { exhibitOf } from './exhibit.js';
 import { curveLines, guidedWords, movesWords } from './guided.js';
 import { badKinds, failuresOf, faultsIn, Matrix } from './matrix.js';
-import { dueCount, recoveryText } from './text.js';
+import { dueCount, headline, recoveryText } from './text.js';
 import {
   CASE_WORDS,
   caseWords,
@@ -28,6 +28,7 @@ import {
   REPLAY_WORDS,
   replayLine,
   ruleWords,
+  TOOLSTACK_WORDS,
 } from './words.js';
 
 /** What the names of points begin with. */
@@ -43,7 +44,12 @@ const POINT_WORDS = [
   ['kick.', 'a notification on its way to the device'],
   ['call.', 'one on its way to the driver'],
   ['gpu.', 'commands of the display'],
+  ['vhost-user.', 'messages to the device server'],
+  ['mmio.', 'registers of the device in the device model'],
+  ['watch.', 'a watch in xenstored'],
+  ['error.', 'what a process reports'],
   ['life.', 'the process itself'],
+  ['held.', 'what the device model holds of a device'],
   ['take', 'and'],
   ['give', 'what a process acquires and gives back'],
 ]
@@ -152,14 +158,6 @@ ${body(result).join('\n')}
 `;
 }
 
-/** "12 of 12 cases pass"; with one that does not, "FAILED: 1 of 12 cases did not pass" */
-function headline(result: CampaignResult): string {
-  const { pass, broken, wedged } = countOutcomes(result.judged);
-  const due = dueCount(result);
-  if (broken + wedged === 0) return `${pass} of ${due} cases pass`;
-  return `FAILED: ${result.judged.length - pass} of ${due} cases did not pass`;
-}
-
 function body(result: CampaignResult): string[] {
   const counts = countOutcomes(result.judged);
   const bad = result.judged.filter(({ outcome }) => outcome !== 'pass');
@@ -183,7 +181,7 @@ function body(result: CampaignResult): string[] {
     `<p>${escapeMarkup(CASE_WORDS.join(' '))}</p>`,
     `<p>Here: ${escapeMarkup(sizeWords(result))}. A point has the name of its process, then what the process does there (${POINT_WORDS}), in brackets what of, and behind # which time it is that the process does just this: #1 is the first.</p>`,
     `<dl>${VICTIMS.map((name) => `<dt>${escapeMarkup(name)}</dt><dd>${escapeMarkup(PROCESS_WORDS[name] ?? '')}</dd>`).join('')}</dl>`,
-    `<dl><dt>toolstack</dt><dd>what creates and removes the guest and its device, as xl does; it is part of the campaign itself, and is never harmed</dd></dl>`,
+    `<dl><dt>toolstack</dt><dd>${TOOLSTACK_WORDS}</dd></dl>`,
     `<dl>${faultsIn(result.judged)
       .map(({ name, describe }) => `<dt>${escapeMarkup(name)}</dt><dd>${escapeMarkup(describe)}</dd>`)
       .join('')}</dl>`,

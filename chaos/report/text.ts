@@ -6,7 +6,16 @@ import { type CampaignResult, countOutcomes, type JudgedCase } from '../results.
 import type { Explanation } from '../shrink/explanation.js';
 import { curveLines, guidedWords, movesWords } from './guided.js';
 import { countsText, failuresOf, faultsIn, Matrix, matrixLines, shortName } from './matrix.js';
-import { CASE_WORDS, caseWords, explanationWords, howWords, PROCESS_WORDS, REPLAY_WORDS, replayLine } from './words.js';
+import {
+  CASE_WORDS,
+  caseWords,
+  explanationWords,
+  howWords,
+  PROCESS_WORDS,
+  REPLAY_WORDS,
+  replayLine,
+  TOOLSTACK_WORDS,
+} from './words.js';
 
 /** Of a mail that is answered several times without breaking its lines. */
 const COLUMNS = 72;
@@ -16,6 +25,14 @@ const NAMED_MAX = 20;
 /** How many cases this part of the campaign has to run. */
 export function dueCount({ planned, shard }: Pick<CampaignResult, 'planned' | 'shard'>): number {
   return Math.ceil((planned.length - (shard.index - 1)) / shard.count);
+}
+
+/** "12 of 12 cases pass"; with one that does not, "FAILED: 1 of 12 cases did not pass" */
+export function headline(result: CampaignResult): string {
+  const { pass, broken, wedged } = countOutcomes(result.judged);
+  const due = dueCount(result);
+  if (broken + wedged === 0) return `${pass} of ${due} cases pass`;
+  return `FAILED: ${result.judged.length - pass} of ${due} cases did not pass`;
 }
 
 /** One sentence: how many cases were run and what came of them. */
@@ -45,6 +62,7 @@ export function textReport(result: CampaignResult): string[] {
   return [
     `xenwire ${result.version} chaos, list of points ${result.catalogue}${seed}`,
     ...(how === undefined ? [] : wrap(how, '')),
+    ...(headline(result).startsWith('FAILED') ? [headline(result)] : []),
     ...wrap(summaryOf(result), ''),
     ...(result.guided === undefined ? [] : searchLines(result.guided)),
     '',
@@ -73,6 +91,7 @@ function keyLines({ judged }: CampaignResult): string[] {
       const short = shortName(name);
       return keyLine(short, `${short === name ? '' : `${name}, `}${PROCESS_WORDS[name] ?? ''}`);
     }),
+    ...keyLine('toolstack', TOOLSTACK_WORDS),
     ...faults.flatMap(({ name, describe }) => keyLine(name, describe)),
   ];
 }

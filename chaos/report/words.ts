@@ -16,6 +16,10 @@ export const PROCESS_WORDS: Readonly<Record<string, string>> = {
   hypervisor: 'Xen itself, and the dom0 kernel: its end is the end of the host',
 } satisfies Record<(typeof VICTIMS)[number], string>;
 
+/** It is no victim. */
+export const TOOLSTACK_WORDS =
+  'what creates and removes the guest and its device, as xl does; it is part of the campaign itself, and is never harmed';
+
 /** What a case is, for a reader who knows Xen and not this program. */
 export const CASE_WORDS: readonly string[] = [
   'xenwire runs the processes of a Xen host on one machine: a guest draws a picture on a virtual display, through dom0, as it would on Xen.',

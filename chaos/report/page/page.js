@@ -144,7 +144,7 @@
       ...(detail?.trouble === undefined ? [] : [node('p', {}, node('b', {}, `${detail.trouble}.`))]),
       node('p', { class: 'soft' }, took, detail !== undefined && detail.runs.length > 1 ? ` Its runs: ${detail.runs.join(' ')} (the first in a lab that had served other cases, the others each in a new one).` : ''),
       node('div', { class: 'replay' }, node('code', {}, replay), copy),
-      ...(exhibit === undefined ? [] : [...storyParts(exhibit, { fault: `${fault} ${full}`, place: data.rows[row], before: detail.before }), ...passedParts(exhibit, detail.passed), ...storeParts(exhibit), ...portParts(exhibit)]),
+      ...(exhibit === undefined ? [] : [...passedParts(exhibit, detail.passed), ...storyParts(exhibit, { fault: `${fault} ${full}`, place: data.rows[row], before: detail.before, asked: exhibit.before !== undefined }), ...storeParts(exhibit), ...portParts(exhibit)]),
     ];
   }
 

@@ -26,7 +26,7 @@ globalThis.story = (() => {
   const ERRORS = 3;
   function kindOf(point, label) {
     if (/^error\.|^life\.(stop|failed)$|lost$|peer-gone$|\.crash$|\.shutdown$/.test(point)) return ERRORS;
-    if (/^store\./.test(point) && /^error |\/(failure|error)(=|$)/.test(label)) return ERRORS;
+    if (/^store\.(request|serve)$/.test(point) && /^write .*\/(failure|error)(=| |$)/.test(label)) return ERRORS;
     if (/^(front|back|store|watch|transaction)\./.test(point)) return 0;
     if (/^(kick|call|event|exit|ioreq|bell)\./.test(point)) return 1;
     if (/^(gpu|vhost-user|display|guest)\./.test(point)) return 2;
@@ -151,6 +151,7 @@ globalThis.story = (() => {
       const rows = [];
       let faultShown = !hadFault;
       let gapShown = left.middle === 0;
+      let askedShown = !about.asked;
       const faultRow = () => node('tr', { class: 'fault' }, node('td', {}, '0.000'), wide(`the fault: ${about.fault}`));
       if (left.first > 0 && windowUs === Number.POSITIVE_INFINITY) rows.push(node('tr', { class: 'left' }, node('td', {}), wide(`${left.first} earlier records are not kept`)));
       const kin = chosen === undefined ? undefined : kinOf(chosen);
@@ -164,6 +165,10 @@ globalThis.story = (() => {
           rows.push(node('tr', { class: 'left' }, node('td', {}), wide(`${left.middle} records between these are not kept`)));
           gapShown = true;
         }
+        if (!askedShown && each.us === 0) {
+          rows.push(node('tr', { class: 'left' }, node('td', {}), wide('the store and the event channels are asked for what they hold; what goes on meanwhile takes no time here, and that of the two is not shown')));
+          askedShown = true;
+        }
         const silence = isGap || each.index === 0 ? 0 : each.us - all[each.index - 1].us;
         if (silence >= SILENCE_TOLD_US) rows.push(node('tr', { class: 'left' }, node('td', {}), wide(`no process records anything for ${spanText(silence)}`)));
         const same = kin !== undefined && kinOf(each) === kin;
@@ -171,7 +176,7 @@ globalThis.story = (() => {
         rows.push(node('tr', { class: `${each === chosen ? 'chosen' : same ? 'same' : ''}${each.isBreach ? ' breach' : ''}`, 'data-at': each.index, onclick: () => choose(each) }, node('td', {}, msText(each.us)), node('td', {}, lives[each.life]), node('td', {}, each.point), node('td', {}, each.numbers), node('td', {}, each.label, remark === '' ? '' : node('b', {}, remark))));
       }
       if (!faultShown) rows.push(faultRow());
-      if (endUs !== undefined && windowUs === Number.POSITIVE_INFINITY) rows.push(node('tr', { class: 'left' }, node('td', {}, msText(endUs)), wide(`the verdict, ${spanText(endUs - (all.at(-1)?.us ?? 0))} after the last record`)));
+      if (endUs !== undefined && windowUs === Number.POSITIVE_INFINITY) rows.push(node('tr', { class: 'left' }, node('td', {}, msText(endUs)), wide(`the verdict, ${spanText(endUs - (all.at(-1)?.us ?? 0))} after the last record of all`)));
       const head = node('thead', {}, node('tr', {}, ...['ms', 'process', 'point', 'numbers', 'what'].map((name) => node('th', { scope: 'col' }, name))));
       list.replaceChildren(node('table', {}, head, node('tbody', {}, ...rows)));
       const target = list.querySelector('tr.chosen') ?? list.querySelector('tr.fault');
@@ -275,6 +280,9 @@ globalThis.story = (() => {
     return times;
   }
 
+  /** What a store does is told by who asks it too. */
+  const ECHOES = /^(bus|bell|store\.(commit|serve|answer|tell))/;
+
   /** What the run that went well records after its fault, and more often than this one: what did not happen here is among it. */
   function moreOftenParts(passed, failed) {
     const [well, here] = [timesDone(passed), timesDone(failed)];
@@ -283,7 +291,7 @@ globalThis.story = (() => {
       const name = baseName(passed.processes[life]);
       const key = `${name} ${point} ${label.replaceAll(/[0-9]+/g, 'N')}`;
       const [often, seldom] = [well.get(key), here.get(key) ?? 0];
-      if (us <= 0 || often <= seldom || told.has(key) || /^(bus|bell)\./.test(point)) return [];
+      if (us <= 0 || often <= seldom || told.has(key) || ECHOES.test(point)) return [];
       told.add(key);
       return [{ seldom, row: node('tr', {}, node('td', {}, msText(us)), node('td', {}, name), node('td', {}, point), node('td', {}, label), node('td', {}, `${often}, here ${seldom}`)) }];
     });
@@ -292,8 +300,8 @@ globalThis.story = (() => {
     const head = ['ms there', 'process', 'point', 'what', 'how often'];
     return [
       node('h3', {}, 'What did not happen here'),
-      node('p', { class: 'soft' }, `The last point at which all goes well is near: the run there has these records after its fault, and more of them than this run has in all, first those that this run has not at all${rows.length > MORE_OFTEN_MAX ? `; the first ${MORE_OFTEN_MAX} of ${rows.length}` : ''}.`),
-      rows.length === 0 ? node('p', {}, 'There is nothing that it does more often.') : node('div', { class: 'scroll' }, node('table', { class: 'pair' }, node('thead', {}, node('tr', {}, ...head.map((each) => node('th', { scope: 'col' }, each)))), node('tbody', {}, ...rows.slice(0, MORE_OFTEN_MAX)))),
+      node('p', { class: 'soft' }, `At the last point at which all goes well, a process is harmed somewhat earlier. These records that run has after its fault, and this one not at all or not as often${rows.length > MORE_OFTEN_MAX ? ` (the first ${MORE_OFTEN_MAX} of ${rows.length})` : ''}. The first of them show best where the two part.`),
+      rows.length === 0 ? node('p', {}, 'There is nothing that it does more often.') : node('div', { class: 'scroll short', tabindex: 0, 'aria-label': 'what did not happen' }, node('table', { class: 'pair' }, node('thead', {}, node('tr', {}, ...head.map((each) => node('th', { scope: 'col' }, each)))), node('tbody', {}, ...rows.slice(0, MORE_OFTEN_MAX)))),
     ];
   }
 

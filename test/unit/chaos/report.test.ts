@@ -207,7 +207,8 @@ t.test(
     const folder = mkdtempSync(join(tmpdir(), 'xw-page-'));
     t.teardown(() => rmSync(folder, { recursive: true, force: true }));
     const page = join(folder, 'page.html');
-    const well = [record(1, 'xenstored', 1), record(3_000_000, 'vhost-gpu', 1)];
+    const reset = { ...record(3_000_000, 'vhost-frontend', 1), point: POINT['event.config'] };
+    const well = [record(1, 'xenstored', 1), reset];
     const explained = {
       ...{ minimal: CASES[1]!, fails: CASES[1]!, passes: CASES[0]!, between: 0, runs: 2 },
       passed: exhibitOf({ ...failed(well, 2n), outcome: 'pass', breaches: [] }, 1),
@@ -232,7 +233,7 @@ t.test(
     t.match(dialog, 'this breaks the rule');
     t.match(dialog, 'the verdict, 9.0 ms after the last record', 'the verdict ends the timeline');
     t.match(dialog, /<th scope="row">xenstored<.th><td>.0.000<.td>/, 'what each process did last');
-    t.match(dialog, /What did not happen here.*<td>.3.000<.td><td>vhost-gpu<.td>.*1, here 0/);
+    t.match(dialog, /What did not happen here.*<td>.3.000<.td><td>vhost-frontend<.td>.*1, here 0/);
     t.match(dom, /<td class="broken[^>]*data-case="1"/);
     t.end();
   },
