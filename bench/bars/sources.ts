@@ -26,6 +26,26 @@ async function jsonOf(path: string, args: readonly string[], signal: AbortSignal
   return JSON.parse(text);
 }
 
+/** What a test file prints, whatever comes of it. */
+async function tapOf(test: string, env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<string> {
+  const file = join(PACKAGE_ROOT, 'build', 'test', `${test}.test.js`);
+  const options = { env: { ...env, TAP_TIMEOUT: '36000' }, maxBuffer: 64 << 20, signal };
+  try {
+    return (await run(process.execPath, [file], options)).stdout;
+  } catch (error) {
+    const { code, stdout } = error as { code?: unknown; stdout?: string };
+    if (typeof code !== 'number' || stdout === undefined) throw error;
+    return stdout;
+  }
+}
+
+/** The tests of testkit/fuzz-test.ts: "ok 1 - messages of a front-end: 1000000 inputs". */
+function fuzzed(tap: string): { ok: boolean; name: string; inputs: number }[] {
+  return [...tap.matchAll(/^(not )?ok \d+ - (.+): (\d+) inputs\b/gm)].map(([, not, name, inputs]) => ({
+    ...{ ok: not === undefined, name: name!, inputs: Number(inputs) },
+  }));
+}
+
 export interface Source {
   readonly name: string;
   readonly describe: string;
@@ -51,6 +71,10 @@ const KILLED_STORM = { guests: 32, kills: 8 } as const;
 const CHAOS = { cases: 60, seed: 11, perSecond: 2 } as const;
 const EXPLORE = { statesPerSecond: 20_000, minutes: 10 } as const;
 const TESTS_SECONDS = 120;
+/** Inputs of each parser; and what the hypervisor's methods are given, forty in a run. */
+const HOSTILE = { inputs: 1_000_000, busRuns: 25_000, busMessages: 40 } as const;
+const HOSTILE_TESTS = ['gpu', 'inflight', 'xenstored', 'bus-message'].map((name) => `unit/hostile/${name}-fuzz`);
+const BUS_TEST = 'unit/services/hypervisor/bus-fuzz';
 
 export const SOURCES: readonly Source[] = [
   {
@@ -91,8 +115,14 @@ export const SOURCES: readonly Source[] = [
     name: 'latency',
     describe: 'every notification path, blocked and hot, by doorbell and zmq; tracing; the idle lab',
     async rows(_scratch, signal) {
-      const result = (await jsonOf('bin/xenwire.js', ['latency', '--quick', '--json'], signal)) as LatencyResult;
-      return verdicts(result).map(({ what, measured, bar, unit }) => ({ what, measured, unit, max: bar }));
+      const latency = async (...args: string[]): Promise<Bar[]> => {
+        const result = (await jsonOf('bin/xenwire.js', ['latency', '--json', ...args], signal)) as LatencyResult;
+        return verdicts(result).map(({ what, measured, bar, unit }) => ({ what, measured, unit, max: bar }));
+      };
+      const quick = await latency('--quick');
+      // The quick table has nothing beside its paths: tracing and the idle lab are measured by a longer one, on the path with the most hops.
+      const beside = await latency('--path', 'dmop', '--mode', 'hot', '--load', 'closed', '--samples', '2000');
+      return [...quick, ...beside.filter(({ unit }) => unit === '%')];
     },
   },
   {
@@ -198,6 +228,34 @@ export const SOURCES: readonly Source[] = [
           ...{ unit: 'kills', min: kills },
         },
       ];
+    },
+  },
+  {
+    name: 'hostile',
+    describe: `${HOSTILE.inputs} fuzzed inputs for each parser`,
+    async rows(_scratch, signal) {
+      await run(process.execPath, ['scripts/build.mjs', '--no-lab', '--tests'], { cwd: PACKAGE_ROOT, signal });
+      const env = {
+        ...process.env,
+        XENWIRE_FUZZ_INPUTS: String(HOSTILE.inputs),
+        XENWIRE_FUZZ_RUNS: String(HOSTILE.busRuns),
+      };
+      const rows: Bar[] = [];
+      const row = (what: string, inputs: number): void => {
+        rows.push({ what: `${what}: inputs without a finding`, measured: inputs, unit: '', min: HOSTILE.inputs });
+      };
+      const fuzzAll = async (tests: readonly string[]): Promise<void> => {
+        for (const test of tests)
+          for (const { ok, name, inputs } of fuzzed(await tapOf(test, env, signal))) row(name, ok ? inputs : 0);
+      };
+      const bus = async (): Promise<void> => {
+        const tap = await tapOf(BUS_TEST, env, signal);
+        row("methods of the hypervisor's bus", /^not ok/m.test(tap) ? 0 : HOSTILE.busRuns * HOSTILE.busMessages);
+      };
+      // The first file takes as long as all others.
+      const [longest, ...others] = HOSTILE_TESTS;
+      await Promise.all([fuzzAll([longest!]), fuzzAll(others).then(bus)]);
+      return rows;
     },
   },
   {

@@ -262,7 +262,7 @@ class Run {
     say(`${path} ${notify}: with history and without`);
     const round = (history: 'on' | 'off'): Promise<number> =>
       this.#inLab({ path, notify, mode: 'hot', history }, async (lab) => {
-        await lab.load({ count: Math.min(500, samples) }); // code gets warm
+        await lab.load({ count: Math.min(2000, samples) }); // code gets warm
         return (await lab.load({ count: Math.min(2000, samples) })).figures.p50;
       });
     const figures = { on: [] as number[], off: [] as number[] };

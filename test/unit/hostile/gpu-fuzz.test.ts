@@ -1,6 +1,5 @@
 // What peers of the GPU server may send, fuzzed: no input ends in anything but the typed error of its parser, touches a byte
-// outside guest memory, or takes more than its bound. XENWIRE_FUZZ_INPUTS: how many a parser (five
-// hundred in the first tier, ten thousand in the second, a million for a night); XENWIRE_FUZZ_SEED: which.
+// outside guest memory, or takes more than its bound. How many inputs: testkit/fuzz-test.ts.
 import t from 'tap';
 import { GRANT_DMA_BASE } from '../../../lib/core/dma-address.js';
 import { ErrnoError, ProtocolError } from '../../../lib/core/errors.js';
@@ -19,14 +18,12 @@ import { encodeCommand, type GpuCommandName, type GpuFields } from '../../../lib
 import { type BackendTransport, GpuBackend } from '../../../services/vhost-gpu/backend.js';
 import { GPU_FEATURES, GpuDevice } from '../../../services/vhost-gpu/device.js';
 import { DisplayLink } from '../../../services/vhost-gpu/display-link.js';
+import { fuzzTest } from '../../../testkit/fuzz-test.js';
 import { type FuzzTarget, fuzz } from '../../../testkit/fuzzer.js';
 import { SPLIT_FEATURES, testUuids } from '../../../testkit/gpu-tester.js';
 import { PackedDriver } from '../../../testkit/packed-driver.js';
 import { RingDriver } from '../../../testkit/ring-driver.js';
-import { tries } from '../../../testkit/tier.js';
 
-const INPUTS = Number(process.env['XENWIRE_FUZZ_INPUTS'] ?? tries(500, 10_000));
-const SEED = Number(process.env['XENWIRE_FUZZ_SEED'] ?? 1);
 const CLOCK = { nowNs: () => 1n, after: () => ({ cancel: () => {} }) };
 const HOST_BYTES_MAX = 1 << 20;
 /** Turns of the event loop that one input may take: each serves many commands, and an input has few. */
@@ -408,21 +405,8 @@ function answersTarget(): FuzzTarget {
   };
 }
 
-for (const target of [ringTarget(), packedTarget(), messageTarget(), viewerTarget(), answersTarget()]) {
-  t.test(`${target.name}: ${INPUTS} inputs`, (t) => {
-    const before = process.memoryUsage().heapUsed;
-    const { inputs, kept, blocks, finding } = fuzz(target, { inputs: INPUTS, seed: SEED });
-    if (finding !== undefined) {
-      t.comment(`XENWIRE_FUZZ_SEED=${SEED}: ${Buffer.from(finding.input).toString('hex')}`);
-      throw finding.error;
-    }
-    t.ok(inputs >= INPUTS);
-    t.ok(kept > 0 && blocks > 10, `${kept} inputs reached something new, ${blocks} blocks in all`);
-    t.ok(process.memoryUsage().heapUsed - before < 200 << 20, 'memory stays bounded');
-    t.comment(`${kept} kept, ${blocks} blocks`);
-    t.end();
-  });
-}
+for (const target of [ringTarget(), packedTarget(), messageTarget(), viewerTarget(), answersTarget()])
+  fuzzTest(t, target);
 
 t.test('the fuzzer finds what is wrong, and the same again from the same seed', (t) => {
   const broken: FuzzTarget = {

@@ -1,5 +1,5 @@
 // Records of inflight chains as a hostile front-end may bring them, fuzzed: whatever is in one, its ring is served inside of
-// memory and comes to an end, or is given up with a typed error. Inputs and seeds as in gpu-fuzz.test.ts.
+// memory and comes to an end, or is given up with a typed error. How many inputs: testkit/fuzz-test.ts.
 import t from 'tap';
 import { RegionMemory } from '../../../lib/core/memory.js';
 import { inflightBytes, SplitInflight } from '../../../lib/vhost-user/inflight.js';
@@ -8,14 +8,12 @@ import { Chain, VirtqError } from '../../../lib/virtio/chain.js';
 import type { QueueLayout } from '../../../lib/virtio/device-ring.js';
 import { openDeviceRing } from '../../../lib/virtio/open-ring.js';
 import { GPU_FEATURES } from '../../../services/vhost-gpu/device.js';
-import { type FuzzTarget, fuzz } from '../../../testkit/fuzzer.js';
+import { fuzzTest } from '../../../testkit/fuzz-test.js';
+import type { FuzzTarget } from '../../../testkit/fuzzer.js';
 import { SPLIT_FEATURES } from '../../../testkit/gpu-tester.js';
 import { PackedDriver } from '../../../testkit/packed-driver.js';
 import { RingDriver } from '../../../testkit/ring-driver.js';
-import { tries } from '../../../testkit/tier.js';
 
-const INPUTS = Number(process.env['XENWIRE_FUZZ_INPUTS'] ?? tries(200, 10_000));
-const SEED = Number(process.env['XENWIRE_FUZZ_SEED'] ?? 1);
 const RAM_BYTES = 1 << 16;
 
 /** A front-end's record of inflight chains, of either layout: the first byte says which, and how many chains are in the ring. */
@@ -67,12 +65,4 @@ function recordTarget(): FuzzTarget {
   };
 }
 
-t.test(`${INPUTS} records`, async (t) => {
-  const { inputs, kept, blocks, finding } = fuzz(recordTarget(), { inputs: INPUTS, seed: SEED });
-  if (finding !== undefined) {
-    t.comment(`XENWIRE_FUZZ_SEED=${SEED}: ${Buffer.from(finding.input).toString('hex')}`);
-    throw finding.error;
-  }
-  t.ok(inputs >= INPUTS);
-  t.ok(kept > 0 && blocks > 10, `${kept} inputs reached something new, ${blocks} blocks in all`);
-});
+fuzzTest(t, recordTarget());
