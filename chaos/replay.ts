@@ -63,8 +63,13 @@ export async function replay(chaosCase: ChaosCase, settings: ReplaySettings): Pr
     const { cases, rest } = explanationWords(explained, formatCase(chaosCase));
     lines.push('', ...cases.flatMap(([heading, text]) => [heading, replayLine(text)]), rest);
   }
-  const json = { ...jsonOf(chaosCase, result), ...(explained === undefined ? {} : { explained }) };
+  const json = { ...jsonOf(chaosCase, result), ...(explained === undefined ? {} : { explained: found(explained) }) };
   return { ok: result.outcome === 'pass', lines, json, result, ...(explained === undefined ? {} : { explained }) };
+}
+
+/** What was found, without the records that only a page can show. */
+function found({ passed: _passed, ...told }: Explanation): Omit<Explanation, 'passed'> {
+  return told;
 }
 
 function traceOf({ records, faultNs }: CaseResult): string[] {
