@@ -3,6 +3,7 @@ import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { UserError } from '../../lib/core/errors.js';
+import { shellQuoted } from '../../lib/core/shell.js';
 import { type Command, EXIT, folder } from '../../lib/node/process/cli.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { defaultRunDir } from '../../lib/node/process/run-dir.js';
@@ -35,7 +36,7 @@ export function howRun(seed: number | undefined): { command: string; began: stri
   const words = process.argv.slice(2);
   const drawn = seed === undefined || words.some((word) => word.startsWith('--seed')) ? [] : ['--seed', String(seed)];
   const shown = ['xenwire', ...words, ...drawn].map((word) =>
-    /^[\w./:,=@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`,
+    /^[\w./:,=@%+-]+$/.test(word) ? word : shellQuoted(word),
   );
   const cores = availableParallelism();
   return {

@@ -10,6 +10,7 @@ import type { Outcome } from '../../conformance/outcome.js';
 import { acceptable, countOf, junit, line, markdown } from '../../conformance/report.js';
 import { type Result, runClauses, type Target } from '../../conformance/run.js';
 import { errorMessage, UserError } from '../../lib/core/errors.js';
+import { shellQuoted } from '../../lib/core/shell.js';
 import { type Command, EXIT } from '../../lib/node/process/cli.js';
 import { PACKAGE_ROOT } from '../../lib/node/process/package-root.js';
 import { packageVersion, printJson, writeWhole } from './common.js';
@@ -117,7 +118,6 @@ const listening = (path: string, registers: Target['registers']): Target => ({
   open: async () => ({ path, close: async () => {} }),
 });
 
-const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 const OWN = join(PACKAGE_ROOT, 'dist', 'services', 'vhost-gpu', 'main.js');
 
 interface Started {
@@ -147,7 +147,7 @@ function started(command: string, dir: string): Target {
 
 /** Ours serves one front-end after another, each by a process. */
 function own(dir: string): Target {
-  const server = [process.execPath, OWN, '--run-dir', dir].map(quoted).join(' ');
+  const server = [process.execPath, OWN, '--run-dir', dir].map(shellQuoted).join(' ');
   const all = startServer(`${server} --socket-path '{socket}'`, join(dir, 'gpu.sock'));
   const open = async (): Promise<Started> => ({ path: all.path, close: async () => {} });
   return { name: 'xenwire', registers: 'ours', open, close: all.close };

@@ -17,7 +17,7 @@ import type { Explanation } from '../shrink/explanation.js';
 import { exhibitOf } from './exhibit.js';
 import { curveLines, guidedWords, movesWords } from './guided.js';
 import { badKinds, failuresOf, faultsIn, Matrix } from './matrix.js';
-import { dueCount, headline, recoveryText } from './text.js';
+import { dueCount, failedWords, recoveryText } from './text.js';
 import {
   CASE_WORDS,
   caseWords,
@@ -31,45 +31,45 @@ import {
   TOOLSTACK_WORDS,
 } from './words.js';
 
-/** What the names of points begin with. */
-const POINT_WORDS = [
-  ['store.', 'a client of xenstored, or xenstored itself'],
-  ['front.', 'and'],
-  ['back.', 'the two ends of xenbus'],
-  ['bus.', 'messages between processes'],
-  ['bell.', 'the wake-up that goes with them'],
-  ['event.', 'event channels'],
-  ['exit.', "a guest's virtual CPU in the hypervisor, and back"],
-  ['ioreq.', 'requests to the device model'],
-  ['kick.', 'a notification on its way to the device'],
-  ['call.', 'one on its way to the driver'],
-  ['gpu.', 'commands of the display'],
-  ['vhost-user.', 'messages to the device server'],
-  ['mmio.', 'registers of the device in the device model'],
-  ['watch.', 'a watch in xenstored'],
-  ['error.', 'what a process reports'],
-  ['life.', 'the process itself'],
-  ['held.', 'what the device model holds of a device'],
-  ['take', 'and'],
-  ['give', 'what a process acquires and gives back'],
-]
-  .map(([name, words]) => `<code>${name}</code> ${words}`)
-  .join(', ')
-  .replaceAll(' and,', ' and');
+/** What the names of points begin with, or end with. */
+const POINT_WORDS: readonly (readonly [names: readonly string[], words: string])[] = [
+  [['store.'], 'a client of xenstored, or xenstored itself'],
+  [['front.', 'back.'], 'the two ends of xenbus'],
+  [['bus.'], 'messages between processes'],
+  [['bell.'], 'the wake-up that goes with them'],
+  [['event.'], 'event channels'],
+  [['exit.'], "a guest's virtual CPU in the hypervisor, and back"],
+  [['ioreq.'], 'requests to the device model'],
+  [['kick.'], 'a notification on its way to the device'],
+  [['call.'], 'one on its way to the driver'],
+  [['gpu.'], 'commands of the display'],
+  [['vhost-user.'], 'messages to the device server'],
+  [['mmio.'], 'registers of the device in the device model'],
+  [['watch.'], 'a watch in xenstored'],
+  [['error.'], 'what a process reports'],
+  [['life.'], 'the process itself'],
+  [['held.'], 'what the device model holds of a device'],
+  [['take', 'give'], 'what a process acquires and gives back'],
+];
+const pointWords = POINT_WORDS.map(
+  ([names, words]) => `${names.map((name) => `<code>${name}</code>`).join(' and ')} ${words}`,
+).join(', ');
 
 const PAGE = join(PACKAGE_ROOT, 'chaos', 'report', 'page');
+
+const last = (chaosCase: ChaosCase): FaultAt => faultsOf(chaosCase).at(-1)!;
+
+/** All of a case up to what its last fault does, which is its column. */
+function rowOf(chaosCase: ChaosCase): string {
+  const { fault, victim, restart } = last(chaosCase);
+  return formatCase(chaosCase).slice(0, -`/${fault} ${victim}/${restart}`.length);
+}
 
 /** The data of the page's script. */
 function pageData({ judged, planned, backendCommand }: CampaignResult): unknown {
   const cases = judged.map((each) => ({ ...each, parsed: parseCase(each.case) }));
   const plannedAt = new Map(planned.map((text, index) => [text, index]));
   const turnOf = (each: JudgedCase): number => plannedAt.get(each.case) ?? planned.length;
-  // A row is all of a case up to what its last fault does, which is its column.
-  const last = (chaosCase: ChaosCase): FaultAt => faultsOf(chaosCase).at(-1)!;
-  const rowOf = (chaosCase: ChaosCase): string => {
-    const { fault, victim, restart } = last(chaosCase);
-    return formatCase(chaosCase).slice(0, -`/${fault} ${victim}/${restart}`.length);
-  };
   const inOrder = cases.toSorted((one, other) => turnOf(one) - turnOf(other));
   const rows = [...new Set(inOrder.map(({ parsed }) => rowOf(parsed)))];
   const columnOf = ({ fault, restart, victim }: FaultAt): string => `${fault}/${restart}/${victim}`;
@@ -130,11 +130,12 @@ function pageData({ judged, planned, backendCommand }: CampaignResult): unknown 
 function passedOf({ explained }: JudgedCase): object {
   if (explained?.passes === undefined || explained.passed === undefined) return {};
   const passes = parseCase(explained.passes);
-  const { fault, victim, at } = faultsOf(passes).at(-1)!;
-  const place = explained.passes.slice(0, explained.passes.lastIndexOf(`/${fault} `));
-  const words = caseWords(passes);
+  const { fault, victim, at } = last(passes);
   return {
-    passed: { words, place, fault, process: victim, before: at.point.gate === 'before', exhibit: explained.passed },
+    passed: {
+      ...{ words: caseWords(passes), place: rowOf(passes), fault, process: victim },
+      ...{ before: at.point.gate === 'before', exhibit: explained.passed },
+    },
   };
 }
 
@@ -158,6 +159,11 @@ ${body(result).join('\n')}
 `;
 }
 
+/** "12 of 12 cases pass", or how many did not. */
+function headline(result: CampaignResult): string {
+  return failedWords(result) ?? `${countOutcomes(result.judged).pass} of ${dueCount(result)} cases pass`;
+}
+
 function body(result: CampaignResult): string[] {
   const counts = countOutcomes(result.judged);
   const bad = result.judged.filter(({ outcome }) => outcome !== 'pass');
@@ -179,7 +185,7 @@ function body(result: CampaignResult): string[] {
     `<ul class="counts">${numbers.map(([kind, count, words]) => `<li class="${kind}"><b>${count}</b> ${words}</li>`).join('')}</ul>`,
     `<details class="primer"${bad.length === 0 ? '' : ' open'}><summary>How to read this page</summary>`,
     `<p>${escapeMarkup(CASE_WORDS.join(' '))}</p>`,
-    `<p>Here: ${escapeMarkup(sizeWords(result))}. A point has the name of its process, then what the process does there (${POINT_WORDS}), in brackets what of, and behind # which time it is that the process does just this: #1 is the first.</p>`,
+    `<p>Here: ${escapeMarkup(sizeWords(result))}. A point has the name of its process, then what the process does there (${pointWords}), in brackets what of, and behind # which time it is that the process does just this: #1 is the first.</p>`,
     `<dl>${VICTIMS.map((name) => `<dt>${escapeMarkup(name)}</dt><dd>${escapeMarkup(PROCESS_WORDS[name] ?? '')}</dd>`).join('')}</dl>`,
     `<dl><dt>toolstack</dt><dd>${TOOLSTACK_WORDS}</dd></dl>`,
     `<dl>${faultsIn(result.judged)

@@ -27,12 +27,11 @@ export function dueCount({ planned, shard }: Pick<CampaignResult, 'planned' | 's
   return Math.ceil((planned.length - (shard.index - 1)) / shard.count);
 }
 
-/** "12 of 12 cases pass"; with one that does not, "FAILED: 1 of 12 cases did not pass" */
-export function headline(result: CampaignResult): string {
+/** "FAILED: 1 of 12 cases did not pass"; undefined where none failed: cases without a verdict alone are no failure. */
+export function failedWords(result: CampaignResult): string | undefined {
   const { pass, broken, wedged } = countOutcomes(result.judged);
-  const due = dueCount(result);
-  if (broken + wedged === 0) return `${pass} of ${due} cases pass`;
-  return `FAILED: ${result.judged.length - pass} of ${due} cases did not pass`;
+  if (broken + wedged === 0) return undefined;
+  return `FAILED: ${result.judged.length - pass} of ${dueCount(result)} cases did not pass`;
 }
 
 /** One sentence: how many cases were run and what came of them. */
@@ -58,11 +57,12 @@ export function textReport(result: CampaignResult): string[] {
   const matrix = new Matrix();
   for (const each of result.judged) matrix.take(each);
   const how = howWords(result.how);
+  const failed = failedWords(result);
   const seed = result.seed === undefined ? '' : `, seed ${result.seed}`;
   return [
     `xenwire ${result.version} chaos, list of points ${result.catalogue}${seed}`,
     ...(how === undefined ? [] : wrap(how, '')),
-    ...(headline(result).startsWith('FAILED') ? [headline(result)] : []),
+    ...(failed === undefined ? [] : [failed]),
     ...wrap(summaryOf(result), ''),
     ...(result.guided === undefined ? [] : searchLines(result.guided)),
     '',

@@ -1,5 +1,6 @@
 // A case and its verdict in words, for a reader who has never seen one. The words of a fault and of a rule are their own
 // files'; here they become sentences.
+import { shellQuoted } from '../../lib/core/shell.js';
 import { type ChaosCase, type FaultAt, faultsOf, GUEST_PROCESS, type VICTIMS } from '../case.js';
 import { CHECKERS, ENGINE_CHECKS } from '../checkers/table.js';
 import type { Outcome } from '../engine.js';
@@ -37,11 +38,9 @@ export const OUTCOME_WORDS: Readonly<Record<Outcome, string>> = {
   harness: 'no verdict: the process never came to the point, or one run went well and another did not',
 };
 
-const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
-
 /** `backendCommand`: of the campaign, when a backend of others was broken. */
 export function replayLine(text: string, backendCommand?: string): string {
-  return `xenwire replay ${backendCommand === undefined ? '' : `--backend-command ${quoted(backendCommand)} `}${quoted(text)}`;
+  return `xenwire replay ${backendCommand === undefined ? '' : `--backend-command ${shellQuoted(backendCommand)} `}${shellQuoted(text)}`;
 }
 
 /** When, on what and by which command line; undefined where the file of results does not say. */

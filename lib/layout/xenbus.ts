@@ -108,20 +108,20 @@ export interface DeviceKey {
   readonly key: string;
 }
 
-const FRONT_KEY = /^(\/local\/domain\/([0-9]+)\/device\/([^/]+)\/([0-9]+))\/(.+)$/;
-const BACK_KEY = /^(\/local\/domain\/[0-9]+\/backend\/([^/]+)\/([0-9]+)\/([0-9]+))\/(.+)$/;
+const DEVICE_KEYS = {
+  front: /^(?<dir>\/local\/domain\/(?<domid>[0-9]+)\/device\/(?<kind>[^/]+)\/(?<devid>[0-9]+))\/(?<key>.+)$/,
+  back: /^(?<dir>\/local\/domain\/[0-9]+\/backend\/(?<kind>[^/]+)\/(?<domid>[0-9]+)\/(?<devid>[0-9]+))\/(?<key>.+)$/,
+} as const;
 
 /** The inverse of frontendPath and backendPath, for a key below; undefined for any other path. */
 export function parseDeviceKey(path: string): DeviceKey | undefined {
-  const front = FRONT_KEY.exec(path);
-  if (front !== null) {
-    const [, dir, domid, kind, devid, key] = front as unknown as string[];
-    return { side: 'front', kind: kind!, domid: Number(domid), devid: Number(devid), dir: dir!, key: key! };
+  for (const side of ['front', 'back'] as const) {
+    const found = DEVICE_KEYS[side].exec(path)?.groups;
+    if (found === undefined) continue;
+    const { dir, kind, domid, devid, key } = found as Record<'dir' | 'kind' | 'domid' | 'devid' | 'key', string>;
+    return { side, kind, domid: Number(domid), devid: Number(devid), dir, key };
   }
-  const back = BACK_KEY.exec(path);
-  if (back === null) return undefined;
-  const [, dir, kind, domid, devid, key] = back as unknown as string[];
-  return { side: 'back', kind: kind!, domid: Number(domid), devid: Number(devid), dir: dir!, key: key! };
+  return undefined;
 }
 
 /** Linux's habit for driver errors: `error/<nodename>/error` under the home of the domain that reports. */

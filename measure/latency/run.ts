@@ -259,11 +259,12 @@ class Run {
   /** Round trips as the guest sees them, in labs that record and in labs that do not, by turns; the best of each. */
   async #traceCost(path: NotificationPath, notify: NotifyMode): Promise<void> {
     const { say, samples } = this.#settings;
+    const count = Math.min(2000, samples);
     say(`${path} ${notify}: with history and without`);
     const round = (history: 'on' | 'off'): Promise<number> =>
       this.#inLab({ path, notify, mode: 'hot', history }, async (lab) => {
-        await lab.load({ count: Math.min(2000, samples) }); // code gets warm
-        return (await lab.load({ count: Math.min(2000, samples) })).figures.p50;
+        await lab.load({ count }); // code gets warm
+        return (await lab.load({ count })).figures.p50;
       });
     const figures = { on: [] as number[], off: [] as number[] };
     for (const history of TRACED_BY_TURNS) figures[history].push(await round(history));

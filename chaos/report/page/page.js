@@ -1,7 +1,7 @@
 // The script of the report's page (html.ts): shows the matrix of points and what is known of one case. Everything comes from the
 // JSON in the page; texts are set as text, never as markup. Leaves what the processes did to story.js.
 (() => {
-  const { node, storyParts, moreOftenParts } = globalThis.story;
+  const { node, table, storyParts, moreOftenParts } = globalThis.story;
   const data = JSON.parse(document.getElementById('data').textContent);
   const cells = data.cells.map(([row, column, outcome, ms, recoveryMs, detail], index) => ({
     ...{ index, row, column, outcome, ms, recoveryMs, detail },
@@ -49,10 +49,10 @@
         return node('td', { class: name + first, tabindex: -1, 'data-case': cell.index, 'aria-label': `${fault} ${victim} at ${place}: ${words}` }, data.marks[cell.outcome]);
       })),
     );
-    const table = node('table', {}, node('thead', {}, ...head), node('tbody', {}, ...rows));
-    const first = table.querySelector('td[data-case]');
+    const drawn = node('table', {}, node('thead', {}, ...head), node('tbody', {}, ...rows));
+    const first = drawn.querySelector('td[data-case]');
     if (first !== null) first.tabIndex = 0;
-    document.getElementById('matrix').replaceChildren(table);
+    document.getElementById('matrix').replaceChildren(drawn);
   }
 
   const matrix = document.getElementById('matrix');
@@ -183,7 +183,7 @@
         .filter(({ changed }) => !onlyChanged.checked || changed)
         .map(({ key, changed }) => node('tr', { class: changed ? 'changed' : '' }, node('td', {}, key), field(before, key), field(after, key)));
       if (rows.length === 0) place.replaceChildren(node('p', { class: 'soft' }, keys.length === 0 ? 'Nothing is there.' : 'Nothing differs.'));
-      else place.replaceChildren(node('table', { class: 'pair' }, node('thead', {}, node('tr', {}, ...heads.map((head) => node('th', { scope: 'col' }, head)))), node('tbody', {}, ...rows)));
+      else place.replaceChildren(table(heads, rows, { class: 'pair' }));
     }
     draw();
     return [...(both ? [node('label', {}, onlyChanged, ' only what differs')] : []), place];

@@ -16,6 +16,9 @@ globalThis.story = (() => {
   }
   const svg = (name, attributes, ...children) => node(name, { ...attributes, svg: true }, ...children);
 
+  /** A table with a head; `rows` are its lines. */
+  const table = (head, rows, attributes = {}) => node('table', attributes, node('thead', {}, node('tr', {}, ...head.map((name) => node('th', { scope: 'col' }, name)))), node('tbody', {}, ...rows));
+
   const msText = (us) => `${us < 0 ? '−' : '+'}${(Math.abs(us) / 1000).toFixed(3)}`;
   const spanText = (us) => (us >= 1_000_000 ? `${(us / 1_000_000).toFixed(1)} s` : `${(us / 1000).toFixed(us < 10_000 ? 1 : 0)} ms`);
   /** Of all lives of one process. */
@@ -177,8 +180,7 @@ globalThis.story = (() => {
       }
       if (!faultShown) rows.push(faultRow());
       if (endUs !== undefined && windowUs === Number.POSITIVE_INFINITY) rows.push(node('tr', { class: 'left' }, node('td', {}, msText(endUs)), wide(`the verdict, ${spanText(endUs - (all.at(-1)?.us ?? 0))} after the last record of all`)));
-      const head = node('thead', {}, node('tr', {}, ...['ms', 'process', 'point', 'numbers', 'what'].map((name) => node('th', { scope: 'col' }, name))));
-      list.replaceChildren(node('table', {}, head, node('tbody', {}, ...rows)));
+      list.replaceChildren(table(['ms', 'process', 'point', 'numbers', 'what'], rows));
       const target = list.querySelector('tr.chosen') ?? list.querySelector('tr.fault');
       if (target !== null) list.scrollTop = target.offsetTop - list.clientHeight / 2;
     }
@@ -249,7 +251,7 @@ globalThis.story = (() => {
         return [node('tr', {}, node('th', { scope: 'row' }, name), node('td', {}, msText(final.us)), node('td', {}, show), node('td', {}, isOver))];
       });
       const head = ['process', 'ms', 'its last record', 'longest time without one, from the fault to the verdict'];
-      last.replaceChildren(node('table', { class: 'pair' }, node('thead', {}, node('tr', {}, ...head.map((each) => node('th', { scope: 'col' }, each)))), node('tbody', {}, ...rows)));
+      last.replaceChildren(table(head, rows, { class: 'pair' }));
     }
 
     draw();
@@ -270,12 +272,14 @@ globalThis.story = (() => {
 
   const MORE_OFTEN_MAX = 20;
 
-  /** How often each thing was done, wherever numbers (domains, ports, ids) differ from lab to lab. */
-  function timesDone({ processes: lives, records }) {
+  /** What a record of any lab says: numbers (domains, ports, ids) differ from one to the other. */
+  const deedOf = ({ processes }, [, life, point, label]) => `${baseName(processes[life])} ${point} ${label.replaceAll(/[0-9]+/g, 'N')}`;
+
+  function timesDone(exhibit) {
     const times = new Map();
-    for (const [, life, point, label] of records) {
-      const key = `${baseName(lives[life])} ${point} ${label.replaceAll(/[0-9]+/g, 'N')}`;
-      times.set(key, (times.get(key) ?? 0) + 1);
+    for (const record of exhibit.records) {
+      const deed = deedOf(exhibit, record);
+      times.set(deed, (times.get(deed) ?? 0) + 1);
     }
     return times;
   }
@@ -287,13 +291,13 @@ globalThis.story = (() => {
   function moreOftenParts(passed, failed) {
     const [well, here] = [timesDone(passed), timesDone(failed)];
     const told = new Set();
-    const found = passed.records.flatMap(([us, life, point, label]) => {
-      const name = baseName(passed.processes[life]);
-      const key = `${name} ${point} ${label.replaceAll(/[0-9]+/g, 'N')}`;
-      const [often, seldom] = [well.get(key), here.get(key) ?? 0];
-      if (us <= 0 || often <= seldom || told.has(key) || ECHOES.test(point)) return [];
-      told.add(key);
-      return [{ seldom, row: node('tr', {}, node('td', {}, msText(us)), node('td', {}, name), node('td', {}, point), node('td', {}, label), node('td', {}, `${often}, here ${seldom}`)) }];
+    const found = passed.records.flatMap((record) => {
+      const [us, life, point, label] = record;
+      const deed = deedOf(passed, record);
+      const [often, seldom] = [well.get(deed), here.get(deed) ?? 0];
+      if (us <= 0 || often <= seldom || told.has(deed) || ECHOES.test(point)) return [];
+      told.add(deed);
+      return [{ seldom, row: node('tr', {}, node('td', {}, msText(us)), node('td', {}, baseName(passed.processes[life])), node('td', {}, point), node('td', {}, label), node('td', {}, `${often}, here ${seldom}`)) }];
     });
     // First what was never done here: of the rest there may only have been less time.
     const rows = [...found.filter(({ seldom }) => seldom === 0), ...found.filter(({ seldom }) => seldom > 0)].map(({ row }) => row);
@@ -301,9 +305,9 @@ globalThis.story = (() => {
     return [
       node('h3', {}, 'What did not happen here'),
       node('p', { class: 'soft' }, `At the last point at which all goes well, a process is harmed somewhat earlier. These records that run has after its fault, and this one not at all or not as often${rows.length > MORE_OFTEN_MAX ? ` (the first ${MORE_OFTEN_MAX} of ${rows.length})` : ''}. The first of them show best where the two part.`),
-      rows.length === 0 ? node('p', {}, 'There is nothing that it does more often.') : node('div', { class: 'scroll short', tabindex: 0, 'aria-label': 'what did not happen' }, node('table', { class: 'pair' }, node('thead', {}, node('tr', {}, ...head.map((each) => node('th', { scope: 'col' }, each)))), node('tbody', {}, ...rows.slice(0, MORE_OFTEN_MAX)))),
+      rows.length === 0 ? node('p', {}, 'There is nothing that it does more often.') : node('div', { class: 'scroll short', tabindex: 0, 'aria-label': 'what did not happen' }, table(head, rows.slice(0, MORE_OFTEN_MAX), { class: 'pair' })),
     ];
   }
 
-  return { node, storyParts, moreOftenParts };
+  return { node, table, storyParts, moreOftenParts };
 })();
