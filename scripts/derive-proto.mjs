@@ -90,6 +90,14 @@ protobuf.util.Long = null;
 protobuf.configure();
 const { Reader, Writer, util } = protobuf;
 
+// The library rounds what no number holds; a peer's 2^64 - 1 would be another value than the one it sent.
+const readUint64 = Reader.prototype.uint64;
+Reader.prototype.uint64 = function uint64() {
+  const value = readUint64.call(this);
+  if (value > Number.MAX_SAFE_INTEGER) throw new RangeError('a 64-bit integer past 2^53');
+  return value;
+};
+
 function classOf(defaults) {
   function Message() {}
   Object.assign(Message.prototype, defaults);

@@ -37,3 +37,12 @@ const target: FuzzTarget = {
 };
 
 fuzzTest(t, target);
+
+t.test('a 64-bit integer that no number holds is refused, not rounded', async (t) => {
+  const codec = messageCodec('GntdevMapped');
+  const gfn = (...bytes: number[]): Uint8Array => Uint8Array.of(0x18, ...bytes);
+  const ones = Array(7).fill(0xff);
+  t.match(codec.decode(gfn(...ones, 0x0f)), { gfn: Number.MAX_SAFE_INTEGER });
+  for (const past of [gfn(0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10), gfn(...ones, 0xff, 0xff, 0x01)])
+    t.throws(() => codec.decode(past), ProtocolError);
+});
