@@ -1,6 +1,6 @@
 // `npm run bench:compare -- A B`: the same bench on two commits, by turns on this machine, and which figures became larger or
 // smaller and how sure that is (bench/compare/figures.ts). Each commit is checked out and built in a folder of its own that is
-// removed at the end. Prints a table, or JSON; status 1 when a figure became larger, so that a slower commit is seen.
+// removed at the end. Prints a table, or JSON; status 1 when a figure became worse, so that a slower commit is seen.
 import { execFile, execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,17 +10,9 @@ import { UserError } from '../lib/core/errors.js';
 import { command, EXIT, integerBetween, Option } from '../lib/node/process/cli.js';
 import { PACKAGE_ROOT } from '../lib/node/process/package-root.js';
 import { runBench } from '../measure/owned/bench.js';
+import { BENCHES, type Bench } from './compare/benches.js';
 import { type Comparison, compare, figuresOf, ROUNDS_MAX, ROUNDS_MIN, verdictOf } from './compare/figures.js';
 
-/** Program and arguments of one round, below the checkout; its standard output is JSON. Times and sizes: larger is worse. */
-const BENCHES = {
-  boot: ['dist/bench/boot.js', '--runs', '3'],
-  storm: ['dist/bench/boot.js', '--runs', '1', '--guests', '16'],
-  latency: ['dist/bin/xenwire.js', 'latency', '--json', '--quick'],
-  xenstored: ['dist/bench/xenstored.js'],
-} as const;
-/** What is compared of a bench's JSON: medians, processor time and memory; never the machine or the floors. */
-const FIGURES = /^(?!.*([fF]loor|host|bar\b)).*(p50|cpuMs|memoryMib)$/;
 /** A smaller difference is none, however sure. */
 const SHARE = 0.02;
 
@@ -106,13 +98,14 @@ function checkOut(commit: string, checkout: string, say: (line: string) => void)
 }
 
 async function measure(checkout: string, { bench, args }: Options): Promise<Map<string, number>> {
-  const [file, ...rest] = BENCHES[bench];
+  const { run: program, figures } = BENCHES[bench];
+  const [file, ...rest] = program;
   const given = args?.split(' ').filter((each) => each !== '') ?? [];
   const { stdout } = await run(process.execPath, [join(checkout, file), ...rest, ...given], {
     cwd: checkout,
     maxBuffer: 64 << 20,
   });
-  return figuresOf(JSON.parse(stdout), FIGURES);
+  return figuresOf(JSON.parse(stdout), figures);
 }
 
 function report(
@@ -124,11 +117,14 @@ function report(
     [...first, ...second].every((figures) => (figures.get(name) ?? 0) > 0),
   );
   const median = (values: readonly number[]): number => [...values].sort((x, y) => x - y)[values.length >> 1]!;
+  const { rates }: Bench = BENCHES[bench];
+  const worse = (name: string) => (rates?.test(name) === true ? 'smaller' : 'larger');
   const rows = everywhere.map((name) => {
     const before = first.map((figures) => figures.get(name)!);
     const after = second.map((figures) => figures.get(name)!);
     const comparison: Comparison = compare(before, after);
-    return { name, a: median(before), b: median(after), ...comparison, verdict: verdictOf(comparison, SHARE) };
+    const verdict = verdictOf(comparison, SHARE);
+    return { name, a: median(before), b: median(after), ...comparison, verdict, worse: verdict === worse(name) };
   });
   if (json) process.stdout.write(`${JSON.stringify({ a, b, bench, rounds, figures: rows }, null, 2)}\n`);
   else {
@@ -138,14 +134,14 @@ function report(
     );
     for (const row of rows)
       console.log(
-        `${row.name.padEnd(width)}  ${String(row.a).padStart(12)}  ${String(row.b).padStart(12)}  ${row.ratio.toFixed(2).padStart(4)}  ${row.p.toFixed(3)}  ${row.verdict}`,
+        `${row.name.padEnd(width)}  ${String(row.a).padStart(12)}  ${String(row.b).padStart(12)}  ${row.ratio.toFixed(2).padStart(4)}  ${row.p.toFixed(3)}  ${row.verdict}${row.worse ? ', worse' : ''}`,
       );
     console.log(
       `${rounds} rounds of each, by turns; a difference counts below p = 0.05 and above ${SHARE * 100} %, and of many figures one in twenty comes out by chance.`,
     );
   }
   if (rows.length === 0) throw new UserError('the two benches have no figure in common');
-  if (rows.some(({ verdict }) => verdict === 'larger')) process.exitCode = EXIT.FAILED;
+  if (rows.some(({ worse }) => worse)) process.exitCode = EXIT.FAILED;
 }
 
 await runBench(program);

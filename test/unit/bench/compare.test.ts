@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
+import { BENCHES } from '../../../bench/compare/benches.js';
 import { compare, figuresOf, verdictOf } from '../../../bench/compare/figures.js';
+import { rowsOf } from '../../../bench/xenstored/rows.js';
 
 t.test('figures are found where they stand, and elements of lists by their texts', (t) => {
   const json = {
@@ -15,6 +17,18 @@ t.test('figures are found where they stand, and elements of lists by their texts
       ['paths[direct hot].ns.p50', 3],
       ['list[0].p50', 1],
     ],
+  );
+  t.end();
+});
+
+t.test('of bench:xenstored the rows of our daemon are compared, and fewer requests a second are worse', (t) => {
+  const { figures, rates } = BENCHES.xenstored;
+  const turn = { 'test-xenstore mean': 30, 'requests a second, 16 clients': 9000 };
+  const found = figuresOf({ host: { cores: 2 }, rows: rowsOf([{ ours: turn, c: turn }]), turns: [turn] }, figures);
+  t.same([...found.values()], [30, 9000]);
+  t.same(
+    [...found.keys()].map((name) => rates.test(name)),
+    [false, true],
   );
   t.end();
 });
