@@ -44,6 +44,13 @@ export function xsName(type: number): string {
   return NAMES.get(type) ?? `TYPE_${type}`;
 }
 
+const LABELS = new Map([...NAMES].map(([type, name]) => [type, name.toLowerCase()]));
+
+/** The same in small letters, for trace points: "watch_event". */
+export function xsLabel(type: number): string {
+  return LABELS.get(type) ?? `type_${type}`;
+}
+
 /** Payload of a message, either way. */
 export const XENSTORE_PAYLOAD_MAX = 4096;
 export const XENSTORE_ABS_PATH_MAX = 3072;

@@ -1,7 +1,7 @@
 // Where the store's messages, changes, watches and transactions become trace points, whatever the transport. Leaves what the
 // points are to lib/trace/points.ts.
 import type { Probe } from '../../lib/core/probe.js';
-import { XS, type XsMessage, xsName } from '../../lib/layout/xs-wire.js';
+import { XS, type XsMessage, xsLabel } from '../../lib/layout/xs-wire.js';
 import { POINT } from '../../lib/trace/points.js';
 import { eventLabel, requestLabel } from '../../lib/xenstore/labels.js';
 import type { Connection } from './connection.js';
@@ -26,7 +26,7 @@ export class StorePoints {
     if (message.type === XS.XS_WATCH_EVENT) {
       this.#probe.at(POINT['store.tell'], `${eventLabel(message)} ${name}`, 0, 0, domid);
     } else {
-      const label = `${xsName(message.type).toLowerCase()} ${name}`;
+      const label = `${xsLabel(message.type)} ${name}`;
       this.#probe.at(POINT['store.answer'], label, message.reqId, 0, domid);
     }
   }

@@ -22,7 +22,8 @@ import { createPath } from './shm.js';
 /** A point with a label: what is counted, and what a gate is armed for. */
 export interface Instance {
   count: number;
-  readonly text: Uint8Array;
+  /** The label in UTF-8. */
+  text: Uint8Array;
 }
 
 export interface ProbeSetup {
@@ -48,38 +49,36 @@ const NO_TEXT = new Uint8Array(0);
 export class Instances {
   readonly #plain: Instance[] = [undefined as never, ...POINTS.map(() => ({ count: 0, text: NO_TEXT }))];
   readonly #labelled = POINTS.map(() => new Map<string, Instance>());
-  /** What labels past the bound share: a process must not grow with what its clients name. */
-  readonly #rest = POINTS.map(() => ({ count: 0 }));
+  /** What labels past the bound share, text and all: a process must not grow with what its clients name. */
+  readonly #rest = POINTS.map((): Instance => ({ count: 0, text: NO_TEXT }));
   #size = 0;
 
   plain(number: number): Instance {
     return this.#plain[number]!;
   }
 
-  /** `keep`: for a gate, past the bound too. */
+  /** Past the bound the instance is the next label's, too. `keep`: for a gate, past the bound too. */
   labelled(number: number, label: string, keep = false): Instance {
     const map = this.#labelled[number - 1]!;
-    let instance = map.get(label);
-    if (instance === undefined) {
-      instance = { count: 0, text: textOf(label) };
-      if (this.#size >= POINT_LABELS_MAX && !keep) {
-        const rest = this.#rest[number - 1]!;
-        return { count: rest.count++, text: instance.text };
-      }
-      this.#size++;
-      map.set(label, instance);
+    const known = map.get(label);
+    if (known !== undefined) return known;
+    if (this.#size >= POINT_LABELS_MAX && !keep) {
+      const rest = this.#rest[number - 1]!;
+      rest.text = textOf(label);
+      return rest;
     }
+    this.#size++;
+    const instance = { count: 0, text: textOf(label).slice() };
+    map.set(label, instance);
     return instance;
   }
 }
 
-/** Cut at the bound, between two characters. */
+const scratch = new Uint8Array(HISTORY_TEXT_BYTES_MAX);
+
+/** Cut at the bound, between two characters. Valid until the next one: clients name new things all the time. */
 function textOf(label: string): Uint8Array {
-  const whole = encoder.encode(label);
-  if (whole.length <= HISTORY_TEXT_BYTES_MAX) return whole;
-  let end = HISTORY_TEXT_BYTES_MAX;
-  while (end > 0 && (whole[end]! & 0xc0) === 0x80) end--;
-  return whole.slice(0, end);
+  return scratch.subarray(0, encoder.encodeInto(label, scratch).written);
 }
 
 /** Takes files: throws EEXIST or ENOSPC. */

@@ -67,6 +67,8 @@ export interface SocketHost {
 export class SocketClient implements SpinClient {
   readonly socket: Socket;
   fd: number;
+  /** The transport's: it is among those with something to send. */
+  isDirty = false;
   readonly #host: SocketHost;
   readonly #connection: Connection;
   readonly #reader = new MessageReader(decodeText);

@@ -47,8 +47,8 @@ export class SocketTransport {
   readonly #options: SocketTransportOptions;
   readonly #host: SocketHost;
   readonly #spin: SocketSpin;
-  /** With something to send. */
-  readonly #dirty = new Set<SocketClient>();
+  /** With something to send; no Set, which makes itself smaller, and larger again, with each request. */
+  readonly #dirty: SocketClient[] = [];
   readonly #clients = new Set<SocketClient>();
   readonly #later = new Set<SocketClient>();
   readonly #server: Server;
@@ -64,7 +64,11 @@ export class SocketTransport {
       store: options.store,
       log: options.log,
       onActivity: options.onActivity,
-      hasOutput: (client) => this.#dirty.add(client),
+      hasOutput: (client) => {
+        if (client.isDirty) return;
+        client.isDirty = true;
+        this.#dirty.push(client);
+      },
       flush: () => this.flush(),
       later: (client) => this.#giveTurn(client),
       heard: (client) => this.#spin.heard(client),
@@ -120,12 +124,15 @@ export class SocketTransport {
 
   /** Sends what waits for socket clients, and lets other transports do so. */
   flush(): void {
-    if (this.#dirty.size > 0) {
+    if (this.#dirty.length > 0) {
       this.#options.beforeSend();
-      for (const client of this.#dirty) {
-        this.#dirty.delete(client);
+      // Others may join meanwhile; and a client that ends flushes them all itself, which leaves none here.
+      for (let index = 0; index < this.#dirty.length; index++) {
+        const client = this.#dirty[index] as SocketClient;
+        client.isDirty = false;
         client.flush();
       }
+      this.#dirty.length = 0;
     }
     this.#options.afterRequests();
   }
@@ -146,7 +153,6 @@ export class SocketTransport {
     this.#spin.forget(client);
     this.#clients.delete(client);
     this.#later.delete(client);
-    this.#dirty.delete(client);
   }
 
   async close(): Promise<void> {

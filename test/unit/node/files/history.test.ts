@@ -2,7 +2,7 @@
 // that was under way when its writer was killed is never shown.
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { HISTORY_RECORDS } from '../../../../lib/core/limits.js';
+import { HISTORY_RECORDS, POINT_LABELS_MAX } from '../../../../lib/core/limits.js';
 import { HISTORY_TEXT_BYTES_MAX } from '../../../../lib/layout/ours/history-ring.js';
 import { HistoryReader } from '../../../../lib/node/files/history-reader.js';
 import { createProbe, type OwnProbe } from '../../../../lib/node/files/probe.js';
@@ -58,6 +58,31 @@ t.test('a text of any length up to its bound is whole, a longer one cut between 
   t.same(labels.slice(0, -1), texts);
   t.equal(labels.at(-1), 'x'.repeat(HISTORY_TEXT_BYTES_MAX - 1));
   t.equal(reader.lostCount, 0);
+  reader.close();
+  probe.close();
+  t.end();
+});
+
+t.test('labels past what is kept are told all the same, each its own, and counted as one', (t) => {
+  const path = join(temporaryRunDir(t), 'a.ring');
+  const probe = probeOf(path);
+  const reader = new HistoryReader(path);
+  const commit = (label: string): void => probe.at(POINT['store.commit'], label);
+  for (let i = 0; i < POINT_LABELS_MAX; i++) {
+    commit(`known-${i}`);
+    if (i % 1000 === 0) reader.read();
+  }
+  reader.read();
+  for (const label of ['new-and-longer', 'other', 'new-and-longer', 'known-7']) commit(label);
+  t.same(
+    reader.read().map(({ label, occurrence }) => [label, occurrence]),
+    [
+      ['new-and-longer', 1],
+      ['other', 2],
+      ['new-and-longer', 3],
+      ['known-7', 2],
+    ],
+  );
   reader.close();
   probe.close();
   t.end();
