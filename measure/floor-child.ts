@@ -1,8 +1,9 @@
-// The other process of the floors measured in JavaScript: `floor-child zeromq PATH` echoes on a bare ROUTER,
-// `floor-child spin FILE` answers on a word of shared memory. Ends with its standard input.
+// The other processes of the floors measured in JavaScript: `floor-child zeromq PATH` echoes on a bare ROUTER; `hub PATH` replies to calls
+// there and tells the other of its two peers, `callee PATH` is one of them; `spin FILE` answers on a word of shared memory.
+// Ends with its standard input.
 import * as zmq from 'zeromq';
 import { mapPath } from '../lib/node/files/shm.js';
-import { SPIN_WORD } from './floor/js-programs.js';
+import { HUB_MESSAGE, HUB_NAMES, SPIN_WORD } from './floor/js-programs.js';
 
 const [mode, path = ''] = process.argv.slice(2);
 process.stdin.on('end', () => process.exit(0));
@@ -13,6 +14,27 @@ if (mode === 'zeromq') {
   await router.bind(`ipc://${path}`);
   process.stdout.write('ready\n');
   for await (const frames of router) await router.send(frames);
+} else if (mode === 'hub') {
+  const router = new zmq.Router({ linger: 0 });
+  await router.bind(`ipc://${path}`);
+  process.stdout.write('ready\n');
+  const [caller, callee] = HUB_NAMES;
+  for await (const [from, message] of router) {
+    if (message![0] === HUB_MESSAGE.HELLO) await router.send([from!, Buffer.of(HUB_MESSAGE.WELCOME)]);
+    else {
+      // Both at once: the event does not wait for the reply, nor the reply for the event.
+      const told = router.send([from!.toString() === caller ? callee : caller, Buffer.of(HUB_MESSAGE.EVENT)]);
+      await Promise.all([told, router.send([from!, Buffer.of(HUB_MESSAGE.REPLY)])]);
+    }
+  }
+} else if (mode === 'callee') {
+  const dealer = new zmq.Dealer({ linger: 0, routingId: HUB_NAMES[1] });
+  dealer.connect(`ipc://${path}`);
+  await dealer.send(Buffer.of(HUB_MESSAGE.HELLO));
+  for await (const [message] of dealer) {
+    if (message![0] === HUB_MESSAGE.WELCOME) process.stdout.write('ready\n');
+    else if (message![0] === HUB_MESSAGE.EVENT) await dealer.send(Buffer.of(HUB_MESSAGE.CALL));
+  }
 } else if (mode === 'spin') {
   const words = new Uint32Array(mapPath(path, 0, true).bytes.buffer, 0, 64);
   process.stdout.write('ready\n');
@@ -30,6 +52,6 @@ if (mode === 'zeromq') {
   };
   turn();
 } else {
-  process.stderr.write('floor-child: zeromq PATH, or spin FILE\n');
+  process.stderr.write('floor-child: zeromq, hub or callee PATH, or spin FILE\n');
   process.exit(2);
 }

@@ -4,7 +4,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildC, type EventfdFloor, eventfdFloor, libzmqFloor } from './c-programs.js';
 import type { Figures } from './figures.js';
-import { spinFloor, zeromqJsFloor } from './js-programs.js';
+import { spinFloor, zeromqJsCallsFloor, zeromqJsFloor } from './js-programs.js';
 
 interface OneWay {
   readonly oneWayNs: Figures;
@@ -14,6 +14,8 @@ export interface Floors {
   /** Absent where no C compiler is installed. */
   readonly eventfdC?: EventfdFloor;
   readonly zeromqJs: OneWay;
+  /** One hop of it where each message is a call that has its reply. */
+  readonly zeromqJsCalls: OneWay;
   /** Absent without a compiler or libzmq's headers. */
   readonly libzmqC?: OneWay;
   readonly sharedMemorySpin: OneWay;
@@ -27,6 +29,7 @@ export async function measureFloors(rounds = 20_000): Promise<Floors> {
     return {
       ...(eventfd && { eventfdC: await eventfdFloor(eventfd, availableParallelism(), rounds) }),
       zeromqJs: { oneWayNs: await zeromqJsFloor(join(dir, 'zeromq-js'), rounds) },
+      zeromqJsCalls: { oneWayNs: await zeromqJsCallsFloor(join(dir, 'zeromq-js-hub'), rounds) },
       ...(libzmq && { libzmqC: { oneWayNs: await libzmqFloor(libzmq, join(dir, 'libzmq'), rounds) } }),
       sharedMemorySpin: { oneWayNs: await spinFloor(join(dir, 'spin'), rounds) },
     };

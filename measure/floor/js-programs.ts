@@ -1,4 +1,5 @@
-// The floors in JavaScript: bare zeromq.js between two processes, and two processes spinning on a word of shared memory.
+// The floors in JavaScript: bare zeromq.js between two processes, and through a third with the replies that calls have; and two
+// processes spinning on a word of shared memory.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -46,6 +47,46 @@ export async function zeromqJsFloor(socketPath: string, rounds: number): Promise
   } finally {
     dealer.close();
     await end(echo);
+  }
+}
+
+/** What travels through the hub: a byte. */
+export const HUB_MESSAGE = { HELLO: 0, WELCOME: 1, CALL: 2, REPLY: 3, EVENT: 4 } as const;
+export const HUB_NAMES = ['caller', 'callee'] as const;
+/** Caller to hub, hub to callee, and back. */
+const HUB_HOPS = 4;
+
+/**
+ * Nanoseconds of one hop where each message is answered as well: a caller calls a hub, which replies and tells a callee, which calls the
+ * hub, which replies and tells the caller. That is what a notification by messages is made of: an operation has a result. Replies
+ * are on no hop's way, but want the same cores.
+ */
+export async function zeromqJsCallsFloor(socketPath: string, rounds: number): Promise<Figures> {
+  const hub = await child('hub', socketPath);
+  try {
+    const callee = await child('callee', socketPath);
+    const caller = new zmq.Dealer({ linger: 0, receiveTimeout: DEADLINE_MS.measuredStart, routingId: HUB_NAMES[0] });
+    try {
+      caller.connect(`ipc://${socketPath}`);
+      await caller.send(Buffer.of(HUB_MESSAGE.HELLO));
+      await caller.receive();
+      const histogram = nsHistogram();
+      for (let round = -Math.ceil(rounds / 10); round < rounds; round++) {
+        const start = process.hrtime.bigint();
+        await caller.send(Buffer.of(HUB_MESSAGE.CALL));
+        for (let missing = 2; missing > 0; missing--) {
+          const [message] = await caller.receive();
+          if (message![0] === HUB_MESSAGE.EVENT && round >= 0)
+            histogram.recordValue(Number(process.hrtime.bigint() - start) / HUB_HOPS);
+        }
+      }
+      return figuresOf(histogram);
+    } finally {
+      caller.close();
+      await end(callee);
+    }
+  } finally {
+    await end(hub);
   }
 }
 

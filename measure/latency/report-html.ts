@@ -140,6 +140,7 @@ function floors({ floor }: LatencyResult): string {
         ]),
     ...(floor.libzmqC === undefined ? [] : [row('libzmq in C', floor.libzmqC.oneWayNs)]),
     row('bare zeromq.js', floor.zeromqJs.oneWayNs),
+    row('bare zeromq.js, calls with replies', floor.zeromqJsCalls.oneWayNs),
     row('spun word of shared memory', floor.sharedMemorySpin.oneWayNs),
   ];
   return tableOf(['', ...POINTS], rows);

@@ -49,6 +49,7 @@ function floorRows(floor: Floors): string[][] {
         ]),
     ...(floor.libzmqC === undefined ? [] : [['libzmq in C', ...shown(floor.libzmqC.oneWayNs)]]),
     ['bare zeromq.js', ...shown(floor.zeromqJs.oneWayNs)],
+    ['bare zeromq.js, calls with replies', ...shown(floor.zeromqJsCalls.oneWayNs)],
     ['spun word of shared memory', ...shown(floor.sharedMemorySpin.oneWayNs)],
   ];
 }

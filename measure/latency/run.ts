@@ -305,6 +305,7 @@ function better(a: Floors, b: Floors): Floors {
   return {
     ...(c && { eventfdC: c }),
     zeromqJs: one(a.zeromqJs, b.zeromqJs),
+    zeromqJsCalls: one(a.zeromqJsCalls, b.zeromqJsCalls),
     ...(zmq && { libzmqC: zmq }),
     sharedMemorySpin: one(a.sharedMemorySpin, b.sharedMemorySpin),
   };

@@ -17,7 +17,11 @@ t.test(
     ]);
     t.equal(status, 0, stderr);
     const result = JSON.parse(stdout) as { paths: { hops: unknown[]; samples: number }[] };
-    t.match(result, { cores: Number, node: /^v/, floor: { zeromqJs: { oneWayNs: FIGURES }, sharedMemorySpin: {} } });
+    t.match(result, {
+      cores: Number,
+      node: /^v/,
+      floor: { zeromqJs: { oneWayNs: FIGURES }, zeromqJsCalls: { oneWayNs: FIGURES }, sharedMemorySpin: {} },
+    });
     t.equal(result.paths.length, 4);
     for (const path of result.paths) {
       t.equal(path.samples, 200);

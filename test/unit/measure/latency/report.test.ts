@@ -16,6 +16,7 @@ const flat = (ns: number) => ({ p50: ns, p99: ns * 2, p999: ns * 3, max: ns * 4 
 const floor = {
   eventfdC: { oneWayNs: flat(20_000), sameCoreNs: flat(2000), afterIdleNs: flat(50_000) },
   zeromqJs: { oneWayNs: flat(60_000) },
+  zeromqJsCalls: { oneWayNs: flat(90_000) },
   sharedMemorySpin: { oneWayNs: flat(100) },
 };
 const measured = (more: Partial<PathResult>): PathResult => ({
