@@ -8,7 +8,7 @@ import { errorMessage } from '../lib/core/errors.js';
 import { command, EXIT, integerBetween, Option } from '../lib/node/process/cli.js';
 import { Neighbours } from '../measure/latency/machine.js';
 import { runBench } from '../measure/owned/bench.js';
-import { type Bar, met, table } from './bars/row.js';
+import { type Bar, met, reasonOf, table } from './bars/row.js';
 import { SOURCES } from './bars/sources.js';
 
 interface Options {
@@ -41,7 +41,7 @@ const program = command('bench')
         try {
           rows.push(...(await source.rows(scratch, abort.signal)));
         } catch (error) {
-          failures.push(`${source.name}: ${abort.signal.aborted ? 'interrupted' : errorMessage(error).split('\n')[0]}`);
+          failures.push(`${source.name}: ${abort.signal.aborted ? 'interrupted' : reasonOf(errorMessage(error))}`);
         }
       }
     } finally {

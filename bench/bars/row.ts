@@ -35,3 +35,10 @@ export function table(rows: readonly Bar[]): string[] {
     ),
   ];
 }
+
+/** Of a part that failed, in one line: `message` is an error's, of execFile's with what the program said on standard error behind it. */
+export function reasonOf(message: string): string {
+  const [first = '', ...said] = message.split('\n').filter((line) => line.trim() !== '');
+  const why = said.find((line) => /^(xenwire|\w*Error)\b/.test(line)) ?? said.at(-1);
+  return why === undefined ? first : `${first}: ${why.trim()}`;
+}
