@@ -22,9 +22,9 @@ if (mode === 'zeromq') {
   for await (const [from, message] of router) {
     if (message![0] === HUB_MESSAGE.HELLO) await router.send([from!, Buffer.of(HUB_MESSAGE.WELCOME)]);
     else {
-      // Both at once: the event does not wait for the reply, nor the reply for the event.
-      const told = router.send([from!.toString() === caller ? callee : caller, Buffer.of(HUB_MESSAGE.EVENT)]);
-      await Promise.all([told, router.send([from!, Buffer.of(HUB_MESSAGE.REPLY)])]);
+      // The event first, as it is what is measured; zeromq.js allows one send of a socket at a time.
+      await router.send([from!.toString() === caller ? callee : caller, Buffer.of(HUB_MESSAGE.EVENT)]);
+      await router.send([from!, Buffer.of(HUB_MESSAGE.REPLY)]);
     }
   }
 } else if (mode === 'callee') {
