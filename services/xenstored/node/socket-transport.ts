@@ -126,13 +126,11 @@ export class SocketTransport {
   flush(): void {
     if (this.#dirty.length > 0) {
       this.#options.beforeSend();
-      // Others may join meanwhile; and a client that ends flushes them all itself, which leaves none here.
-      for (let index = 0; index < this.#dirty.length; index++) {
-        const client = this.#dirty[index] as SocketClient;
+      // Taken out one by one: a client that ends flushes the others itself, and what that answers may make more of them join.
+      for (let client = this.#dirty.shift(); client !== undefined; client = this.#dirty.shift()) {
         client.isDirty = false;
         client.flush();
       }
-      this.#dirty.length = 0;
     }
     this.#options.afterRequests();
   }
