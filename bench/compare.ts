@@ -98,8 +98,8 @@ function checkOut(commit: string, checkout: string, say: (line: string) => void)
 }
 
 async function measure(checkout: string, { bench, args }: Options): Promise<Map<string, number>> {
-  const { run: program, figures } = BENCHES[bench];
-  const [file, ...rest] = program;
+  const { run: words, figures } = BENCHES[bench];
+  const [file, ...rest] = words;
   const given = args?.split(' ').filter((each) => each !== '') ?? [];
   const { stdout } = await run(process.execPath, [join(checkout, file), ...rest, ...given], {
     cwd: checkout,
